@@ -1,0 +1,166 @@
+"""The same networks and updates in plain PyTorch, as people write them.
+
+Three discriminator passes and one generator pass for the discriminator's
+update, another generator pass for the generator's, and a moving average of the
+generator's weights.
+"""
+
+import copy
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+def _convolution(inputs, outputs, kernel, stride=1, padding=0):
+    return nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=False)
+
+
+class _Residual(nn.Module):
+    def __init__(self, channels, activation):
+        super().__init__()
+        inner = channels // 4
+        self.body = nn.Sequential(
+            _convolution(channels, inner, 1),
+            nn.BatchNorm2d(inner),
+            activation(),
+            _convolution(inner, inner, 3, padding=1),
+            nn.BatchNorm2d(inner),
+            activation(),
+            _convolution(inner, channels, 1),
+            nn.BatchNorm2d(channels),
+        )
+        self.activation = activation()
+
+    def forward(self, x):
+        return self.activation(x + self.body(x))
+
+
+class Generator(nn.Module):
+    def __init__(self, width, residual_blocks, text_dim, image_size=64):
+        super().__init__()
+        self.text = nn.Sequential(nn.Linear(text_dim, 128), nn.LeakyReLU(0.2))
+        layers, channels, size = [], 228, 4
+        while size < image_size:
+            outputs = width * min(8, image_size // (2 * size))
+            stride, padding = (1, 0) if size == 4 else (2, 1)
+            layers += [
+                nn.ConvTranspose2d(
+                    channels, outputs, 4, stride, padding, bias=False
+                ),
+                nn.BatchNorm2d(outputs),
+            ]
+            if residual_blocks and size <= 8:
+                layers.append(_Residual(outputs, nn.ReLU))
+            else:
+                layers.append(nn.ReLU())
+            channels, size = outputs, 2 * size
+        layers += [
+            nn.ConvTranspose2d(channels, 3, 4, 2, 1, bias=False),
+            nn.Tanh(),
+        ]
+        self.body = nn.Sequential(*layers)
+
+    def forward(self, noise, text):
+        x = torch.cat([noise, self.text(text)], 1)
+        return self.body(x[:, :, None, None])
+
+
+class Discriminator(nn.Module):
+    def __init__(
+        self, width, fusion_size, as_released, text_dim, image_size=64
+    ):
+        super().__init__()
+
+        def activation():
+            return nn.LeakyReLU(0.2)
+
+        layers, channels, size = [], 3, image_size
+        while size > fusion_size:
+            first = size == image_size
+            size //= 2
+            outputs = width * min(8, image_size // (2 * size))
+            layers.append(_convolution(channels, outputs, 4, 2, 1))
+            if not (as_released and first):
+                layers.append(nn.BatchNorm2d(outputs))
+            if not (as_released and size <= 2 * fusion_size):
+                layers.append(activation())
+            channels = outputs
+        if as_released:
+            layers.append(_Residual(channels, activation))
+        self.trunk = nn.Sequential(*layers)
+        text = [nn.Linear(text_dim, 128)]
+        if as_released:
+            text.append(nn.BatchNorm1d(128))
+        self.text = nn.Sequential(*text, activation())
+        self.head = nn.Sequential(
+            _convolution(channels + 128, channels, 1),
+            nn.BatchNorm2d(channels),
+            activation(),
+            _convolution(channels, 1, fusion_size),
+        )
+
+    def forward(self, images, text):
+        x = self.trunk(images)
+        text = self.text(text)[:, :, None, None]
+        text = text.expand(-1, -1, x.shape[2], x.shape[3])
+        return self.head(torch.cat([x, text], 1)).flatten(1)
+
+
+class Trainer:
+    def __init__(self, generator, discriminator, precision):
+        self.generator, self.discriminator = generator, discriminator
+        for module in (*generator.modules(), *discriminator.modules()):
+            if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+                nn.init.normal_(module.weight, 0.0, 0.02)
+            if isinstance(module, nn.BatchNorm2d):
+                nn.init.normal_(module.weight, 1.0, 0.02)
+        self.average = copy.deepcopy(generator).requires_grad_(False)
+        self.optimizers = [
+            torch.optim.Adam(network.parameters(), 2e-4, betas=(0.5, 0.999))
+            for network in (generator, discriminator)
+        ]
+        self.autocast = torch.autocast(
+            "cpu", torch.bfloat16, enabled=precision == "mixed_bfloat16"
+        )
+
+    def step(self, images, text, mismatched_text):
+        rows = len(images)
+        half = rows // 2
+        between = 0.5 * (text[:half] + text[half : 2 * half])
+        all_text = torch.cat([text, between])
+        generator_optimizer, discriminator_optimizer = self.optimizers
+
+        with self.autocast:
+            with torch.no_grad():
+                pictures = self.generator(torch.randn(rows, 100), text)
+            logits = [
+                self.discriminator(images, text),
+                self.discriminator(images, mismatched_text),
+                self.discriminator(pictures, text),
+            ]
+        real, mismatched, generated = (value.float() for value in logits)
+        loss = F.softplus(-real).mean() + 0.5 * (
+            F.softplus(mismatched).mean() + F.softplus(generated).mean()
+        )
+        discriminator_optimizer.zero_grad()
+        loss.backward()
+        discriminator_optimizer.step()
+
+        with self.autocast:
+            noise = torch.randn(len(all_text), 100)
+            pictures = self.generator(noise, all_text)
+            logits = self.discriminator(pictures, all_text).float()
+        loss = F.softplus(-logits[:rows]).mean()
+        loss = loss + F.softplus(-logits[rows:]).mean()
+        generator_optimizer.zero_grad()
+        loss.backward()
+        generator_optimizer.step()
+
+        with torch.no_grad():
+            torch._foreach_lerp_(
+                list(self.average.parameters()),
+                list(self.generator.parameters()),
+                0.001,
+            )
+        return float(loss.detach())

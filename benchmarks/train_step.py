@@ -1,0 +1,201 @@
+"""Images a second in training: this library beside plain PyTorch.
+
+    pip install -e ".[benchmark]"
+    python benchmarks/train_step.py --preset gan_int_cls
+
+The two take turns in processes of their own; printed are the medians of all
+turns and their ratio.
+"""
+
+import argparse
+import multiprocessing
+import statistics
+import time
+
+TEXT_DIM = 1024
+
+
+def _arrays(batch_size):
+    import numpy as np
+
+    generator = np.random.default_rng(0)
+    images = generator.uniform(-1, 1, (batch_size, 64, 64, 3))
+    texts = generator.normal(size=(2, batch_size, TEXT_DIM))
+    return images.astype("float32"), *texts.astype("float32")
+
+
+def _library(connection, preset, width, batch_size, precision):
+    import keras_t2i  # noqa: I001  First: it silences TensorFlow.
+    import keras
+    import tensorflow as tf
+
+    keras.mixed_precision.set_dtype_policy(precision)
+    encoder = keras_t2i.CharCNNRNN((8, 8, 8), embedding_dim=TEXT_DIM)
+    encoder.trainable = False
+    gan = keras_t2i.TextToImageGAN.from_preset(
+        preset, width=width, text_encoder=encoder
+    )
+    gan.compile()
+    images, text, mismatched_text = map(tf.constant, _arrays(batch_size))
+    batch = {
+        "images": images,
+        "text_embeddings": text,
+        "mismatched_text_embeddings": mismatched_text,
+    }
+    step = tf.function(gan.train_step)
+
+    def run():
+        return step(batch)["generator_loss"].numpy()
+
+    operations = _operations(gan, batch_size)
+    _serve(connection, run, (operations, _matrix_product_rate(precision)))
+
+
+def _torch(connection, preset, width, batch_size, precision):
+    import torch
+    import torch_gan
+
+    from keras_t2i.presets import preset as preset_of
+
+    model = preset_of("gan", preset)["model"]
+    ratio = model["generator"]["width"] // model["discriminator"]["width"]
+    trainer = torch_gan.Trainer(
+        torch_gan.Generator(
+            ratio * width, model["generator"]["residual_blocks"], TEXT_DIM
+        ),
+        torch_gan.Discriminator(
+            width,
+            model["discriminator"]["fusion_size"],
+            model["discriminator"]["as_released"],
+            TEXT_DIM,
+        ),
+        precision,
+    )
+    images, text, mismatched_text = map(torch.from_numpy, _arrays(batch_size))
+    # Torch's convolutions are fastest here with channels last, as Keras'.
+    images = images.permute(0, 3, 1, 2)
+    for network in (trainer.generator, trainer.discriminator):
+        network.to(memory_format=torch.channels_last)
+    _serve(
+        connection, lambda: trainer.step(images, text, mismatched_text), None
+    )
+
+
+def _serve(connection, run, facts):
+    for _ in range(3):
+        run()
+    connection.send(facts)
+    while (steps := connection.recv()) is not None:
+        start = time.perf_counter()
+        for _ in range(steps):
+            run()
+        connection.send((time.perf_counter() - start) / steps)
+
+
+def _macs(network):
+    """Multiplications and additions of one image, through all layers."""
+    import keras
+
+    total = 0
+    for layer in network._flatten_layers(include_self=False):
+        if isinstance(layer, keras.layers.Conv2DTranspose):
+            size = layer.input.shape[1] * layer.input.shape[2]
+        elif isinstance(layer, keras.layers.Conv2D):
+            size = layer.output.shape[1] * layer.output.shape[2]
+        elif isinstance(layer, keras.layers.Dense):
+            size = 1
+        else:
+            continue
+        kernel = 1
+        for length in layer.kernel.shape:
+            kernel *= length
+        total += size * kernel
+    return total
+
+
+def _operations(gan, batch_size):
+    """Floating-point operations of one step, as this library takes it."""
+    generator = _macs(gan.generator)
+    trunk = _macs(gan.discriminator.trunk)
+    head = _macs(gan.discriminator.head)
+    drawn = batch_size + (batch_size // 2 if gan.interpolates_texts else 0)
+    # A gradient costs one forward pass for the weights, one for the inputs.
+    macs = 3 * generator * drawn
+    macs += 3 * (2 * trunk + 3 * head) * batch_size
+    macs += 2 * (trunk + head) * drawn
+    return 2 * macs
+
+
+def _matrix_product_rate(precision):
+    import tensorflow as tf
+
+    dtype = tf.bfloat16 if precision == "mixed_bfloat16" else tf.float32
+    matrix = tf.cast(tf.random.normal((2048, 2048)), dtype)
+    product = tf.function(lambda: tf.reduce_sum(matrix @ matrix))
+    product()
+    times = []
+    for _ in range(10):
+        start = time.perf_counter()
+        product().numpy()
+        times.append(time.perf_counter() - start)
+    return 2 * 2048**3 / statistics.median(times)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--preset", default="gan_int_cls")
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--precision", default="float32")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=5)
+    arguments = parser.parse_args()
+    options = (
+        arguments.preset,
+        arguments.width,
+        arguments.batch_size,
+        arguments.precision,
+    )
+    context = multiprocessing.get_context("spawn")
+    connections, facts = [], []
+    for target in (_library, _torch):
+        here, there = context.Pipe()
+        context.Process(
+            target=target, args=(there, *options), daemon=True
+        ).start()
+        connections.append(here)
+        facts.append(here.recv())
+    seconds = [[], []]
+    for _ in range(arguments.rounds):
+        for connection, times in zip(connections, seconds):
+            connection.send(arguments.steps)
+            times.append(connection.recv())
+    for connection in connections:
+        connection.send(None)
+
+    print(
+        f"{arguments.preset}, width {arguments.width}, batch "
+        f"{arguments.batch_size}, {arguments.precision}"
+    )
+    print(
+        f"{'':12} {'images/s':>9} {'s a step':>9} {'fastest':>9} {'slowest':>9}"
+    )
+    medians = []
+    for name, times in zip(("keras_t2i", "PyTorch"), seconds):
+        median = statistics.median(times)
+        medians.append(median)
+        print(
+            f"{name:12} {arguments.batch_size / median:9.1f} {median:9.3f} "
+            f"{min(times):9.3f} {max(times):9.3f}"
+        )
+    print(f"ratio: {medians[1] / medians[0]:.2f}")
+    operations, rate = facts[0]
+    print(
+        f"a step is {operations / 1e9:.0f} GFLOP; matrix products run at "
+        f"{rate / 1e9:.0f} GFLOP/s; share of that rate reached: "
+        f"{operations / medians[0] / rate:.0%}"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""Text-to-image GANs for Keras 3 and TensorFlow."""
+
+from keras_t2i.keras_backend import check_keras_backend
+from keras_t2i.quiet_import import import_tensorflow_quietly
+
+check_keras_backend()
+# Before anything that imports Keras, which would import TensorFlow loudly.
+import_tensorflow_quietly()
+check_keras_backend()
+
+from keras_t2i import callbacks  # noqa: E402
+from keras_t2i import datasets  # noqa: E402
+from keras_t2i import losses  # noqa: E402
+from keras_t2i import metrics  # noqa: E402
+from keras_t2i import plots  # noqa: E402
+from keras_t2i import text  # noqa: E402
+from keras_t2i import torch_files  # noqa: E402
+from keras_t2i.models.discriminator import Discriminator  # noqa: E402
+from keras_t2i.models.generator import Generator  # noqa: E402
+from keras_t2i.models.text_to_image_gan import TextToImageGAN  # noqa: E402
+from keras_t2i.text.char_cnn_rnn import CharCNNRNN  # noqa: E402
+from keras_t2i.text.joint_embedding import JointEmbedding  # noqa: E402
+from keras_t2i.version import __version__  # noqa: E402
+
+__all__ = [
+    "CharCNNRNN",
+    "Discriminator",
+    "Generator",
+    "JointEmbedding",
+    "TextToImageGAN",
+    "__version__",
+    "callbacks",
+    "datasets",
+    "losses",
+    "metrics",
+    "plots",
+    "text",
+    "torch_files",
+]

@@ -1,0 +1,78 @@
+"""Saves the whole state of a training, now and then."""
+
+import os
+import pathlib
+import re
+import time
+
+from keras_t2i.callbacks.step_callback import StepCallback
+from keras_t2i.files import replace_when_whole
+
+_FILE_PATTERN = re.compile(r"step-(\d{8})\.keras")
+
+
+class Checkpoints(StepCallback):
+    """Saves the model, its optimizers included, as `step-00001230.keras`.
+
+    A checkpoint is either whole or not there, and the newest two are kept.
+
+    Args:
+        folder: path of the folder to save to.
+        every_steps: int. Checkpoints are made after a multiple of so many
+            steps, and at the end. Defaults to `10`, as `RunRecorder`: what a
+            run has recorded then ends with its checkpoint.
+        every_seconds: float. At least so many seconds apart. Defaults to `60`.
+        first_step: int. Steps trained before `fit`. Defaults to `0`.
+    """
+
+    def __init__(
+        self, folder, every_steps=10, every_seconds=60.0, first_step=0
+    ):
+        super().__init__(first_step)
+        self.folder = pathlib.Path(folder)
+        self.every_steps = every_steps
+        self.every_seconds = every_seconds
+        self._saved_step = first_step
+        self._saved_at = None
+
+    def on_train_begin(self, logs=None):
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._saved_at = time.monotonic()
+
+    def on_step_end(self, step, logs):
+        waited = time.monotonic() - self._saved_at
+        if step % self.every_steps == 0 and waited >= self.every_seconds:
+            self._save()
+
+    def on_train_end(self, logs=None):
+        if self.step != self._saved_step:
+            self._save()
+
+    def _save(self):
+        path = checkpoint_path(self.folder, self.step)
+        with replace_when_whole(path) as temporary:
+            self.model.save(temporary)
+        self._saved_step = self.step
+        self._saved_at = time.monotonic()
+        for step in checkpoint_steps(self.folder)[:-2]:
+            os.unlink(checkpoint_path(self.folder, step))
+
+
+def checkpoint_steps(folder):
+    """Lists the steps of the checkpoints in a folder.
+
+    Args:
+        folder: path. It need not be there.
+
+    Returns:
+        list of ints, in rising order.
+    """
+    folder = pathlib.Path(folder)
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    matches = [_FILE_PATTERN.fullmatch(name) for name in names]
+    return sorted(int(match[1]) for match in matches if match)
+
+
+def checkpoint_path(folder, step):
+    """Returns the path of the checkpoint of a step."""
+    return pathlib.Path(folder) / f"step-{step:08d}.keras"

@@ -1,0 +1,126 @@
+"""`keras-t2i demo`: everything once, on drawn flowers."""
+
+import argparse
+import pathlib
+import sys
+
+import numpy as np
+
+from keras_t2i.cli.model_files import load_gan
+from keras_t2i.cli.options import positive_number
+from keras_t2i.cli.progress import show_progress
+from keras_t2i.cli.run_folder import RunFolder
+from keras_t2i.cli.train import train
+from keras_t2i.cli.train_text import train_text
+from keras_t2i.datasets.blooms_source import BloomsSource
+from keras_t2i.datasets.examples import PreparedExamples
+from keras_t2i.datasets.prepare import prepare
+from keras_t2i.files import replace_when_whole
+from keras_t2i.metrics.bloom_attribute_accuracy import bloom_attribute_accuracy
+from keras_t2i.plots.image_grid import image_grid
+
+_NUM_IMAGES = 8000
+_TEXT_MINUTES = 1.5
+_WIDTH = 32
+_NUM_EVALUATED = 500
+_GRID_ROWS, _GRID_COLUMNS = 10, 6
+
+
+def add_parser(subparsers):
+    """Adds the command to the program's parser."""
+    parser = subparsers.add_parser(
+        "demo",
+        help="draw flowers, learn to draw them from sentences, show the result",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Runs everything once, with nothing to download: draws "
+        f"{_NUM_IMAGES} captioned flowers,\ntrains a text encoder on them for "
+        f"{_TEXT_MINUTES} minutes and a GAN for --minutes, and measures\nhow "
+        "often its pictures for captions of unseen kinds of flowers show what "
+        "the\ncaption says.",
+    )
+    parser.add_argument(
+        "--minutes",
+        type=positive_number,
+        default=5.0,
+        metavar="M",
+        help="how long to train the GAN (default: 5)",
+    )
+    parser.add_argument(
+        "--out",
+        default="runs/demo",
+        metavar="DIR",
+        help="folder to make: data, text encoder and GAN (default: runs/demo)",
+    )
+    parser.set_defaults(run=_run)
+
+
+def _run(arguments):
+    out = pathlib.Path(arguments.out)
+    RunFolder(out).check_free()
+    data, text = out / "data", RunFolder(out / "text")
+    gan = RunFolder(out / "gan")
+    _announce("1 of 4: drawing captioned flowers")
+    with show_progress("Drawing", "images") as progress:
+        prepare(BloomsSource(_NUM_IMAGES), data, progress=progress)
+    _announce("2 of 4: training a text encoder on them")
+    options = {"data": str(data), "epochs": None, "steps": None, "seed": 0}
+    train_text(
+        text,
+        {
+            **options,
+            "preset": "char_cnn_rnn_small",
+            "batch_size": None,
+            "minutes": _TEXT_MINUTES,
+        },
+    )
+    _announce("3 of 4: training a GAN")
+    train(
+        gan,
+        {
+            **options,
+            "text_encoder": str(text.path),
+            "preset": "gan_int_cls",
+            "width": _WIDTH,
+            "batch_size": None,
+            "minutes": arguments.minutes,
+            "end_to_end": None,
+            "strategy": None,
+            "precision": None,
+        },
+    )
+    _announce("4 of 4: drawing from captions of unseen kinds of flowers")
+    captions = _unseen_captions(data)
+    model = load_gan(gan.path)
+    accuracy = bloom_attribute_accuracy(model.generate(captions), captions)
+    grid = out / "pictures.png"
+    _write_grid(grid, model, captions[:_GRID_ROWS])
+    print(f"run folder: {gan.path}")
+    print(f"pictures that show what an unseen caption says, {len(captions)}:")
+    for name, value in accuracy.items():
+        print(f"  {name.replace('_', ' ')}: {value:.1%}")
+    print(f"captions and pictures: {grid}")
+
+
+def _announce(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def _unseen_captions(data):
+    """One caption of each of so many images of the test split."""
+    examples = PreparedExamples(data, "test")
+    generator = np.random.default_rng(0)
+    order = generator.permutation(len(examples))[:_NUM_EVALUATED]
+    return [
+        str(generator.choice(examples.read(index).captions)) for index in order
+    ]
+
+
+def _write_grid(path, model, captions):
+    seeds = np.tile(np.arange(_GRID_COLUMNS), len(captions))
+    pictures = model.generate(
+        np.repeat(captions, _GRID_COLUMNS).tolist(), seed=seeds
+    )
+    shape = (len(captions), _GRID_COLUMNS, *pictures.shape[1:])
+    figure = image_grid(pictures.reshape(shape), captions)
+    with replace_when_whole(path) as temporary:
+        figure.savefig(temporary, format="png")

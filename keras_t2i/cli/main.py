@@ -1,0 +1,60 @@
+"""The `keras-t2i` command."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from keras_t2i.cli import demo
+from keras_t2i.cli import embed
+from keras_t2i.cli import generate
+from keras_t2i.cli import prepare
+from keras_t2i.cli import train
+from keras_t2i.cli import train_text
+from keras_t2i.version import __version__
+
+# Each module has `add_parser(subparsers)`, which sets `run` on its parser.
+_COMMANDS = (demo, prepare, train_text, embed, train, generate)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        # One line, as for all other bad input: no usage before it.
+        self.exit(2, f"{self.prog}: {message}. See {self.prog} --help.\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command.
+
+    Args:
+        argv: list of strings. Defaults to the process' own arguments.
+
+    Returns:
+        0 on success, 2 for bad usage or bad input, 1 for a failure while
+        running, 130 when interrupted.
+    """
+    parser = _Parser(
+        prog="keras-t2i",
+        description="Train and use GANs that turn a sentence into a picture "
+        "(Reed et al., 2016).",
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"keras-t2i {__version__}"
+    )
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    for command in _COMMANDS:
+        command.add_parser(subparsers)
+    arguments = parser.parse_args(argv)
+    try:
+        arguments.run(arguments)
+    except (ValueError, OSError) as error:
+        message = " ".join(str(error).split())
+        print(f"keras-t2i: {message}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("keras-t2i: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

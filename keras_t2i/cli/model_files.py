@@ -1,0 +1,84 @@
+"""Loads models from run folders and files."""
+
+import pathlib
+
+import keras
+
+from keras_t2i.callbacks.checkpoints import checkpoint_path
+from keras_t2i.cli.run_folder import RunFolder
+from keras_t2i.models.text_to_image_gan import TextToImageGAN
+from keras_t2i.text.char_cnn_rnn import CharCNNRNN
+from keras_t2i.text.joint_embedding import JointEmbedding
+
+
+def model_file(path, option):
+    """Returns the model file that a run folder or a file name stands for.
+
+    Args:
+        path: path of a file, or of a run folder: its `model.keras` or, before
+            it has one, its last checkpoint.
+        option: string. The option it was given by, for the error.
+
+    Raises:
+        ValueError: there is none.
+    """
+    path = pathlib.Path(path)
+    if not path.is_dir():
+        if path.is_file():
+            return path
+        raise ValueError(
+            f"{option} must name a run folder or a .keras file. Received: "
+            f"{str(path)!r}, which is not there."
+        )
+    run = RunFolder(path)
+    if run.model.is_file():
+        return run.model
+    step = run.last_step()
+    if not step:
+        raise ValueError(
+            f"{option} must name a run folder with a model. Received: "
+            f"{str(path)!r}, which holds neither model.keras nor checkpoints."
+        )
+    return checkpoint_path(run.checkpoints, step)
+
+
+def load_gan(path, option="--model"):
+    """Returns the `TextToImageGAN` of a run folder or file."""
+    model = _load(path, option)
+    if not isinstance(model, TextToImageGAN):
+        raise ValueError(
+            f"{option} must name a text-to-image GAN. Received: {str(path)!r}, "
+            f"a {type(model).__name__}."
+        )
+    return model
+
+
+def load_text_encoder(path, option="--text-encoder"):
+    """Returns the text encoder of a run folder or file.
+
+    The run may be one of `train-text` or of `train`.
+    """
+    model = _load(path, option)
+    if isinstance(model, (JointEmbedding, TextToImageGAN)):
+        model = model.text_encoder
+    if not isinstance(model, CharCNNRNN):
+        raise ValueError(
+            f"{option} must name a model with a text encoder. Received: "
+            f"{str(path)!r}, a {type(model).__name__}."
+        )
+    return model
+
+
+def _load(path, option):
+    file = model_file(path, option)
+    try:
+        # Not for training on: optimizers made under one precision can not be
+        # loaded under another.
+        return keras.saving.load_model(file, compile=False)
+    except Exception as error:
+        # Keras raises errors of many kinds for files that are no models.
+        first_line = (str(error).strip() or repr(error)).splitlines()[0]
+        raise ValueError(
+            f"{option} must name a model saved by this library. Received: "
+            f"{str(file)!r}, which can not be loaded: {first_line}"
+        ) from error

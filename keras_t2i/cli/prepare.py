@@ -1,0 +1,162 @@
+"""`keras-t2i prepare`: raw files -> a prepared data set."""
+
+import argparse
+import sys
+
+from keras_t2i.cli.progress import show_progress
+from keras_t2i.datasets.blooms_source import BloomsSource
+from keras_t2i.datasets.cub_birds import CubBirds
+from keras_t2i.datasets.folder import CaptionedFolder
+from keras_t2i.datasets.oxford_flowers import OxfordFlowers
+from keras_t2i.datasets.prepare import prepare
+
+_SOURCES = {
+    "oxford_flowers": OxfordFlowers,
+    "cub_birds": CubBirds,
+    "folder": CaptionedFolder,
+}
+_DEFAULT_NUM_BLOOMS = 10_000
+_MAX_SKIPPED_SHOWN = 20
+
+_DESCRIPTION = """\
+Reads images with captions and writes them as a data set to train on: TFRecord
+shards and a manifest.json.
+
+data sets:
+  blooms          drawn flowers, nothing to download
+  oxford_flowers  --source holds jpg/image_00001.jpg,
+                  text_c10/class_00001/image_06734.txt and class lists
+  cub_birds       --source holds or is the folder CUB_200_2011, as published;
+                  text_c10/001.Black_footed_Albatross/*.txt and class lists
+                  are beside it, in it, or in cvpr2016_cub or birds beside it
+  folder          --source holds images, with captions in captions.jsonl
+                  ({"file": "a.jpg", "captions": ["..."]} a line), in
+                  captions.csv (header file,caption) or in a.txt beside a.jpg
+                  (one caption a line); images in sub-folders have the
+                  sub-folder as their class
+
+Class lists make the splits: trainclasses.txt, valclasses.txt and
+testclasses.txt, or trainvalclasses.txt instead of the first two, with one class
+a line. Without them, a tenth of the images is for testing. An interrupted run
+goes on when the same command is run again."""
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Adds the command to the program's parser."""
+    parser = subparsers.add_parser(
+        "prepare",
+        help="turn images with captions into a data set to train on",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "dataset",
+        choices=("blooms", *_SOURCES),
+        help="what to prepare, see above",
+    )
+    parser.add_argument(
+        "--source",
+        metavar="DIR",
+        help="folder with the raw files (every data set but blooms)",
+    )
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        required=True,
+        help="folder to write the prepared data set to",
+    )
+    parser.add_argument(
+        "--image-size",
+        type=int,
+        default=64,
+        metavar="PIXELS",
+        help="side of the square pictures of the models to train: 32, 64, 128 "
+        "or 256; images keep some room around it for random crops (default: "
+        "64)",
+    )
+    parser.add_argument(
+        "--crop-to-bounding-box",
+        action="store_true",
+        help="cub_birds only: cut a square around each bird, one and a half "
+        "times as long as its bounding box; where it leaves the picture, less",
+    )
+    parser.add_argument(
+        "--num-images",
+        type=int,
+        metavar="N",
+        help="blooms only: how many flowers to draw, 80%% for training, 10%% "
+        f"for validation, 10%% for testing (default: {_DEFAULT_NUM_BLOOMS})",
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        metavar="S",
+        help="blooms only: another seed draws other flowers (default: 0)",
+    )
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="fail at the first file that can not be used, instead of "
+        "skipping it",
+    )
+    parser.set_defaults(run=_run)
+
+
+def _run(arguments):
+    source = _make_source(arguments)
+    with show_progress("Preparing", "images") as progress:
+        preparation = prepare(
+            source,
+            arguments.out,
+            image_size=arguments.image_size,
+            strict=arguments.strict,
+            progress=progress,
+        )
+    skipped = preparation.skipped
+    for line in skipped[:_MAX_SKIPPED_SHOWN]:
+        print(f"skipped {line}", file=sys.stderr)
+    if len(skipped) > _MAX_SKIPPED_SHOWN:
+        more = len(skipped) - _MAX_SKIPPED_SHOWN
+        print(f"skipped {more} more", file=sys.stderr)
+    for name, split in preparation.manifest.splits.items():
+        print(
+            f"{name}: {split.num_images} images, {split.num_captions} captions"
+        )
+    print(f"skipped: {len(skipped)} files")
+    print(f"prepared data set: {arguments.out}")
+
+
+def _make_source(arguments):
+    options = {}
+    if arguments.crop_to_bounding_box:
+        if arguments.dataset != "cub_birds":
+            raise ValueError(
+                "--crop-to-bounding-box is for cub_birds only. Received: "
+                f"{arguments.dataset}. Leave it out."
+            )
+        options["crop_to_bounding_box"] = True
+    if arguments.dataset == "blooms":
+        if arguments.source is not None:
+            raise ValueError(
+                "blooms are drawn and have no --source. Received: --source "
+                f"{arguments.source}. Leave it out."
+            )
+        return BloomsSource(
+            _DEFAULT_NUM_BLOOMS
+            if arguments.num_images is None
+            else arguments.num_images,
+            arguments.seed or 0,
+        )
+    for option in ("num_images", "seed"):
+        if getattr(arguments, option) is not None:
+            raise ValueError(
+                f"--{option.replace('_', '-')} is for blooms only. Received: "
+                f"{getattr(arguments, option)} for {arguments.dataset}. Leave "
+                "it out."
+            )
+    if arguments.source is None:
+        raise ValueError(
+            f"{arguments.dataset} needs --source DIR, the folder with its raw "
+            "files. Received: no --source."
+        )
+    return _SOURCES[arguments.dataset](arguments.source, **options)

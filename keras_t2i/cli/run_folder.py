@@ -1,0 +1,138 @@
+"""The folder of one training run."""
+
+import json
+import pathlib
+import platform
+import shutil
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_t2i.callbacks.checkpoints import checkpoint_path
+from keras_t2i.callbacks.checkpoints import checkpoint_steps
+from keras_t2i.files import replace_when_whole
+from keras_t2i.version import __version__
+
+DURATIONS = ("epochs", "steps", "minutes")
+
+
+class RunFolder:
+    """Where a run keeps its config, metrics, samples, checkpoints and model.
+
+    Args:
+        path: path of the folder.
+    """
+
+    def __init__(self, path):
+        self.path = pathlib.Path(path)
+        self.config = self.path / "config.json"
+        self.metrics = self.path / "metrics.jsonl"
+        self.samples = self.path / "samples"
+        self.checkpoints = self.path / "checkpoints"
+        self.model = self.path / "model.keras"
+
+    def check_free(self):
+        """Raises `ValueError` where something is there already."""
+        if self.path.exists() and (
+            not self.path.is_dir() or any(self.path.iterdir())
+        ):
+            raise ValueError(
+                "--out must name a new or empty folder. Received: "
+                f"{str(self.path)!r}, which holds "
+                + ("a run" if self.config.exists() else "other files")
+                + ". Name another one, or go on with that run by --resume."
+            )
+
+    def write_config(self, command, options):
+        """Writes what the run was started with."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        config = {
+            "command": command,
+            "options": options,
+            "versions": {
+                "keras_t2i": __version__,
+                "keras": keras.__version__,
+                "tensorflow": tf.__version__,
+                "numpy": np.__version__,
+                "python": platform.python_version(),
+            },
+        }
+        with replace_when_whole(self.config) as temporary:
+            temporary.write_text(json.dumps(config, indent=2) + "\n", "utf-8")
+
+    def resumed_options(self, command, options):
+        """Returns the options of the run that is there.
+
+        Args:
+            command: string.
+            options: dict of option names to values, `None` where not given.
+                Durations may differ from those the run was started with.
+
+        Raises:
+            ValueError: there is no such run, or an option differs.
+        """
+        try:
+            config = json.loads(self.config.read_text("utf-8"))
+            kept, started_by = config["options"], config["command"]
+            if started_by == command:
+                kept = {name: kept[name] for name in options}
+        except (FileNotFoundError, NotADirectoryError):
+            raise ValueError(
+                "--resume goes on with the run in --out. Received: "
+                f"{str(self.path)!r}, which holds no run. Leave out --resume."
+            ) from None
+        except (ValueError, KeyError, TypeError):
+            raise ValueError(
+                f"{self.config} must be the JSON that a run has written. "
+                "Received: something else. Start a new run."
+            ) from None
+        if started_by != command:
+            raise ValueError(
+                f"--resume goes on with a run of `{command}`. Received: "
+                f"{str(self.path)!r}, a run of `{started_by}`."
+            )
+        for name, value in options.items():
+            if name in DURATIONS or value is None or value == kept[name]:
+                continue
+            raise ValueError(
+                "--resume goes on as the run was started; only --epochs, "
+                f"--steps and --minutes may differ. Received: --"
+                f"{name.replace('_', '-')} {value}, started with {kept[name]}."
+            )
+        if any(options[name] is not None for name in DURATIONS):
+            kept = {**kept, **{name: options[name] for name in DURATIONS}}
+        return kept
+
+    def last_step(self):
+        """Returns the step of the last checkpoint, 0 without one."""
+        return max(checkpoint_steps(self.checkpoints), default=0)
+
+    def load_checkpoint(self):
+        """Returns the model of the last checkpoint."""
+        path = checkpoint_path(self.checkpoints, self.last_step())
+        return keras.saving.load_model(path)
+
+    def cut_metrics(self, step):
+        """Removes the lines after a step; returns the seconds until it."""
+        if not self.metrics.exists():
+            return 0.0
+        kept, seconds = [], 0.0
+        for line in self.metrics.read_text("utf-8").splitlines():
+            try:
+                values = json.loads(line)
+            except ValueError:
+                break  # A kill may leave a part of a line, the last one.
+            if values["step"] > step:
+                break
+            kept.append(line + "\n")
+            seconds = values["seconds"]
+        with replace_when_whole(self.metrics) as temporary:
+            temporary.write_text("".join(kept), "utf-8")
+        return seconds
+
+    def publish_model(self):
+        """Makes the last checkpoint the run's `model.keras`."""
+        source = checkpoint_path(self.checkpoints, self.last_step())
+        with replace_when_whole(self.model) as temporary:
+            shutil.copyfile(source, temporary)

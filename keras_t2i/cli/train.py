@@ -1,0 +1,295 @@
+"""`keras-t2i train`: a prepared data set and a text encoder -> a GAN."""
+
+import argparse
+import contextlib
+import json
+import pathlib
+
+import keras
+import tensorflow as tf
+
+from keras_t2i.callbacks.image_grid import ImageGrid
+from keras_t2i.cli.model_files import load_text_encoder
+from keras_t2i.cli.options import add_duration
+from keras_t2i.cli.options import add_seed
+from keras_t2i.cli.options import whole_number
+from keras_t2i.cli.progress import show_progress
+from keras_t2i.cli.run_folder import DURATIONS
+from keras_t2i.cli.run_folder import RunFolder
+from keras_t2i.cli.samples import sample_captions
+from keras_t2i.cli.samples import write_real_samples
+from keras_t2i.cli.training import fit_run
+from keras_t2i.cli.training import num_images
+from keras_t2i.cli.training import set_up
+from keras_t2i.cli.training import training_split
+from keras_t2i.datasets.embedding_manifest import read_embedding_manifest
+from keras_t2i.datasets.make_dataset import make_dataset
+from keras_t2i.datasets.manifest import MANIFEST_FILE
+from keras_t2i.datasets.manifest import read_manifest
+from keras_t2i.models.text_to_image_gan import TextToImageGAN
+from keras_t2i.presets import preset
+from keras_t2i.presets import presets
+from keras_t2i.text.embeddings import extract_embeddings
+from keras_t2i.text.fingerprint import embeddings_fingerprint
+
+_DEFAULT_PRESET = "gan_int_cls"
+
+
+def add_parser(subparsers):
+    """Adds the command to the program's parser."""
+    descriptions = "\n".join(
+        f"  {name:12} {value['description']}"
+        for name, value in presets("gan").items()
+    )
+    parser = subparsers.add_parser(
+        "train",
+        help="train a GAN on a prepared data set",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Trains a GAN that draws pictures from sentences. All "
+        "splits but test are used.\nThe run folder gets config.json, "
+        "metrics.jsonl, samples/, checkpoints/ and\nmodel.keras. Ctrl-C ends "
+        f"the training in order.\n\npresets:\n{descriptions}",
+    )
+    parser.add_argument(
+        "--data", metavar="DIR", help="prepared data set, made by `prepare`"
+    )
+    parser.add_argument(
+        "--text-encoder",
+        metavar="RUN_OR_FILE",
+        help="run folder of `train-text`, or a .keras file. Its embeddings of "
+        "all captions are extracted first, where they are not beside it yet",
+    )
+    parser.add_argument(
+        "--out", metavar="RUN", required=True, help="run folder to make"
+    )
+    parser.add_argument(
+        "--preset",
+        metavar="NAME",
+        help=f"settings, see above (default: {_DEFAULT_PRESET})",
+    )
+    parser.add_argument(
+        "--width",
+        type=whole_number(at_least=1),
+        metavar="N",
+        help="channels of the discriminator's first convolution; the generator "
+        "keeps its ratio to it (default: as the preset says)",
+    )
+    parser.add_argument(
+        "--batch-size",
+        type=whole_number(at_least=2),
+        metavar="N",
+        help="images in a step, on all devices together (default: as the "
+        "preset says)",
+    )
+    add_duration(parser)
+    parser.add_argument(
+        "--end-to-end",
+        action="store_true",
+        default=None,
+        help="train the text encoder along, by the discriminator's loss; "
+        "without --text-encoder a new one",
+    )
+    parser.add_argument(
+        "--strategy",
+        choices=("none", "mirrored"),
+        help="mirrored: all GPUs of this machine (default: none)",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=("float32", "mixed_bfloat16", "mixed_float16"),
+        help="of the computations; weights stay float32 (default: float32)",
+    )
+    add_seed(parser, "seed of weights, noise and the order of data")
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the run in --out from its last checkpoint",
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="check everything, print the resolved options and the sizes of "
+        "the networks as JSON, and train nothing",
+    )
+    parser.set_defaults(run=_run)
+
+
+def _run(arguments):
+    names = (
+        "data",
+        "text_encoder",
+        "preset",
+        "width",
+        "batch_size",
+        *DURATIONS,
+        "end_to_end",
+        "strategy",
+        "precision",
+        "seed",
+    )
+    options = {name: getattr(arguments, name) for name in names}
+    run = RunFolder(arguments.out)
+    if arguments.resume:
+        options = run.resumed_options("train", options)
+    else:
+        run.check_free()
+    train(run, options, dry_run=arguments.dry_run)
+    if not arguments.dry_run:
+        print(f"model: {run.model}")
+
+
+def train(run, options, dry_run=False):
+    """Trains a GAN in a run folder.
+
+    Args:
+        run: `RunFolder`, free or of a run to go on with.
+        options: dict of the command's options, `None` where not given.
+        dry_run: bool. Whether to print what would be done instead. Defaults
+            to `False`.
+    """
+    _check_given(options)
+    options = _with_defaults(options)
+    manifest = read_manifest(options["data"])
+    split = training_split(manifest)
+    training = preset("gan", options["preset"])["training"]
+    set_up(options)
+    with _scope(options["strategy"]):
+        if run.last_step():
+            gan = run.load_checkpoint()
+        else:
+            steps_per_epoch = max(
+                1, num_images(manifest, split) // options["batch_size"]
+            )
+            gan = _new_gan(
+                options, manifest.image_size, training, steps_per_epoch
+            )
+    embeddings = None
+
+    def make_stream(step):
+        return make_dataset(
+            options["data"],
+            split,
+            options["batch_size"],
+            text_embeddings=embeddings,
+            captions_per_image=(
+                1 if embeddings is None else training["captions_per_image"]
+            ),
+            seed=options["seed"],
+            start_step=step,
+            mismatched=gan.matching_aware,
+        )
+
+    # Damaged data must leave nothing behind.
+    captions, images = sample_captions(options["data"], manifest)
+    make_stream(0)
+    if dry_run:
+        _print_plan(options, gan)
+        return
+    if not options["end_to_end"]:
+        embeddings = _embeddings(options, manifest, gan.text_encoder)
+        make_stream(0)
+    run.write_config("train", options)
+    write_real_samples(run.samples, captions, images)
+    fit_run(
+        run,
+        gan,
+        make_stream,
+        options,
+        num_images(manifest, split),
+        callbacks=lambda first_step: [
+            ImageGrid(run.samples, captions, first_step=first_step)
+        ],
+    )
+    run.publish_model()
+
+
+def _check_given(options):
+    if options["data"] is None:
+        raise ValueError(
+            "train needs --data DIR, a prepared data set. Received: no --data."
+        )
+    if options["text_encoder"] is None and not options["end_to_end"]:
+        raise ValueError(
+            "train needs --text-encoder RUN_OR_FILE, made by `train-text`, or "
+            "--end-to-end to train a new one. Received: neither."
+        )
+
+
+def _with_defaults(options):
+    name = options["preset"] or _DEFAULT_PRESET
+    training = preset("gan", name)["training"]
+    options = {**options, "preset": name}
+    if all(options[name] is None for name in DURATIONS):
+        options["epochs"] = training["epochs"]
+    defaults = {
+        "batch_size": training["batch_size"],
+        "end_to_end": False,
+        "strategy": "none",
+        "precision": "float32",
+        "seed": 0,
+    }
+    for name, value in defaults.items():
+        if options[name] is None:
+            options[name] = value
+    return options
+
+
+def _scope(strategy):
+    if strategy == "mirrored":
+        return tf.distribute.MirroredStrategy().scope()
+    return contextlib.nullcontext()
+
+
+def _new_gan(options, image_size, training, steps_per_epoch):
+    text_encoder = None
+    if options["text_encoder"] is not None:
+        text_encoder = load_text_encoder(options["text_encoder"])
+        text_encoder.trainable = options["end_to_end"]
+    gan = TextToImageGAN.from_preset(
+        options["preset"],
+        image_size=image_size,
+        width=options["width"],
+        text_encoder=text_encoder,
+    )
+    gan.seed = options["seed"]
+    learning_rate = training["learning_rate"]
+    if training["epochs_per_halving"] is not None:
+        learning_rate = keras.optimizers.schedules.ExponentialDecay(
+            learning_rate,
+            training["epochs_per_halving"] * steps_per_epoch,
+            decay_rate=0.5,
+            staircase=True,
+        )
+    gan.compile(
+        *(keras.optimizers.Adam(learning_rate, beta_1=0.5) for _ in range(2))
+    )
+    return gan
+
+
+def _print_plan(options, gan):
+    networks = ("generator", "discriminator", "text_encoder")
+    plan = {
+        "options": options,
+        "image_size": gan.image_size,
+        "parameters": {
+            name: getattr(gan, name).count_params() for name in networks
+        },
+    }
+    print(json.dumps(plan, indent=2))
+
+
+def _embeddings(options, manifest, text_encoder):
+    """Returns the folder of embeddings beside the encoder, made if need be."""
+    folder = pathlib.Path(options["text_encoder"])
+    if not folder.is_dir():
+        folder = folder.parent
+    fingerprint = embeddings_fingerprint(manifest, text_encoder)
+    for path in sorted(folder.iterdir()):
+        if (path / MANIFEST_FILE).is_file():
+            with contextlib.suppress(ValueError):
+                if read_embedding_manifest(path).fingerprint == fingerprint:
+                    return path
+    path = folder / f"embeddings-{fingerprint[:12]}"
+    with show_progress("Embedding captions", "images") as progress:
+        extract_embeddings(text_encoder, options["data"], path, progress)
+    return path

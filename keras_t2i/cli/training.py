@@ -1,0 +1,131 @@
+"""What all training commands do alike."""
+
+import contextlib
+import math
+import signal
+import sys
+
+import keras
+
+from keras_t2i.callbacks.checkpoints import Checkpoints
+from keras_t2i.callbacks.run_recorder import RunRecorder
+from keras_t2i.callbacks.step_callback import StepCallback
+from keras_t2i.callbacks.stop_after import StopAfter
+from keras_t2i.cli.progress import show_progress
+
+
+def training_split(manifest):
+    """Returns the split to train on: all but the test split."""
+    return "trainval" if "val" in manifest.splits else "train"
+
+
+def total_steps(options, steps_per_epoch):
+    """Returns the steps that the options ask for, `None` with `--minutes`."""
+    if options["steps"] is not None:
+        return options["steps"]
+    if options["epochs"] is not None:
+        return options["epochs"] * steps_per_epoch
+    return None
+
+
+def num_images(manifest, split):
+    """Returns how many images a split, or `"trainval"`, holds."""
+    names = ("train", "val") if split == "trainval" else (split,)
+    return sum(manifest.splits[name].num_images for name in names)
+
+
+def fit_run(run, model, make_stream, options, num_images, callbacks):
+    """Trains a model in a run folder, from its last checkpoint on.
+
+    Args:
+        run: `RunFolder`. Its metrics are cut back to its last checkpoint.
+        model: compiled `keras.Model`, as new or of that checkpoint.
+        make_stream: function of a step to an endless `tf.data.Dataset`.
+        options: dict with `epochs`, `steps` and `minutes`; one is not `None`.
+        num_images: int. Images of an epoch.
+        callbacks: function of the first step to a list of callbacks.
+    """
+    first_step = run.last_step()
+    stream = make_stream(first_step)
+    batch_size = stream.element_spec["images"].shape[0]
+    steps_per_epoch = max(1, num_images // batch_size)
+    first_seconds = run.cut_metrics(first_step)
+    steps = total_steps(options, steps_per_epoch)
+    minutes = options["minutes"]
+    in_time = minutes is not None and first_seconds >= 60.0 * minutes
+    if in_time or (steps is not None and first_step >= steps):
+        print(
+            f"nothing left to train: {first_step} steps, "
+            f"{first_seconds / 60:.1f} minutes done",
+            file=sys.stderr,
+        )
+        return
+    recorder = RunRecorder(
+        run.metrics,
+        steps_per_epoch,
+        first_step=first_step,
+        first_seconds=first_seconds,
+    )
+    stop = StopAfter(recorder, steps, minutes, first_step=first_step)
+    with show_progress("Training", "steps") as progress:
+        model.fit(
+            stream,
+            verbose=0,
+            shuffle=False,
+            callbacks=[
+                # The recorder first: what follows may end the training.
+                recorder,
+                stop,
+                _Progress(progress, stop),
+                *callbacks(first_step),
+                Checkpoints(run.checkpoints, first_step=first_step),
+                _Interruptible(stop),
+            ],
+        )
+
+
+class _Progress(StepCallback):
+    def __init__(self, progress, stop):
+        super().__init__(stop.step)
+        self._progress = progress
+        self._stop = stop
+
+    def on_step_end(self, step, logs):
+        total = self._stop.steps
+        if total is None:
+            done = self._stop.recorder.seconds / (60.0 * self._stop.minutes)
+            total = max(step + 1, math.ceil(step / done)) if done < 1 else step
+        self._progress(step, total)
+
+
+class _Interruptible(keras.callbacks.Callback):
+    """Ctrl-C ends the training in order; a second one ends it at once."""
+
+    def __init__(self, stop):
+        super().__init__()
+        self._stop = stop
+        self._previous = None
+
+    def on_train_begin(self, logs=None):
+        with contextlib.suppress(ValueError):  # Not in the main thread.
+            self._previous = signal.signal(signal.SIGINT, self._on_interrupt)
+
+    def on_train_end(self, logs=None):
+        if self._previous is not None:
+            signal.signal(signal.SIGINT, self._previous)
+
+    def _on_interrupt(self, number, frame):
+        signal.signal(signal.SIGINT, self._previous)
+        self._stop.request()
+        print(
+            "finishing the current steps and saving; Ctrl-C again to stop at "
+            "once",
+            file=sys.stderr,
+        )
+
+
+def set_up(options):
+    """Seeds all random generators and sets the precision of new layers."""
+    keras.utils.set_random_seed(options["seed"])
+    precision = options.get("precision") or "float32"
+    keras.mixed_precision.set_dtype_policy(precision)

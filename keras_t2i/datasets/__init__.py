@@ -1,0 +1,8 @@
+"""Raw captioned images to prepared data sets to batches."""
+
+from keras_t2i.datasets import blooms
+from keras_t2i.datasets.make_dataset import from_arrays
+from keras_t2i.datasets.make_dataset import make_dataset
+from keras_t2i.datasets.make_dataset import make_pairs_dataset
+
+__all__ = ["blooms", "from_arrays", "make_dataset", "make_pairs_dataset"]

@@ -1,0 +1,63 @@
+"""The procedural `blooms` as raw data to prepare."""
+
+from keras_t2i.datasets.blooms import CLASS_NAMES
+from keras_t2i.datasets.blooms import bloom_at
+from keras_t2i.datasets.images import encode_png
+from keras_t2i.datasets.records import CaptionedImage
+from keras_t2i.datasets.source import Key
+
+
+class BloomsSource:
+    """Drawn flowers with captions: 80% `train`, 10% `val`, 10% `test`.
+
+    Args:
+        num_images: int. At least 10, so that no split is empty.
+        seed: int. Other seeds draw other flowers. Defaults to `0`.
+
+    Raises:
+        ValueError: `num_images` is below 10.
+
+    Example:
+
+    >>> from keras_t2i.datasets.blooms_source import BloomsSource
+    >>> blooms = BloomsSource(num_images=10)
+    >>> record = blooms.read(blooms.splits()["val"][0], image_size=64)
+    >>> record.id
+    'val-000000'
+    """
+
+    name = "blooms"
+    unusable = ()
+
+    def __init__(self, num_images: int, seed: int = 0):
+        if num_images < 10:
+            raise ValueError(
+                "`num_images` must be at least 10, so that no split is empty. "
+                f"Received: {num_images}."
+            )
+        self.class_names = list(CLASS_NAMES)
+        num_held_out = num_images // 10
+        self._num_images = {
+            "train": num_images - 2 * num_held_out,
+            "val": num_held_out,
+            "test": num_held_out,
+        }
+        self._seed = seed
+
+    def splits(self) -> dict[str, list[Key]]:
+        """Returns the keys of each split."""
+        return {
+            split: [(split, index, self._seed) for index in range(num_images)]
+            for split, num_images in self._num_images.items()
+        }
+
+    def read(self, key: Key, image_size: int) -> CaptionedImage:
+        """Draws one flower."""
+        split, index, seed = key
+        bloom = bloom_at(split, index, seed=seed, image_size=image_size)
+        return CaptionedImage(
+            id=f"{split}-{index:06d}",
+            image=encode_png(bloom.image),
+            captions=tuple(bloom.captions),
+            class_id=bloom.class_id,
+        )

@@ -1,0 +1,276 @@
+"""The CUB-200-2011 birds, with the captions of Reed et al. (2016)."""
+
+import functools
+import os
+import pathlib
+import re
+
+from keras_t2i.datasets.captions import read_captions
+from keras_t2i.datasets.images import read_image
+from keras_t2i.datasets.images import stored_side
+from keras_t2i.datasets.records import CaptionedImage
+from keras_t2i.datasets.source import Key
+from keras_t2i.datasets.source import UnusableFileError
+from keras_t2i.datasets.splits import split_examples
+
+# What follows the number at the beginning of each list's lines, and a line. Few
+# digits are allowed, which `int` reads.
+_LISTS = {
+    # The number of a class is in its name, too.
+    "classes.txt": (r"0*\1\.[^/]+", "1 001.Black_footed_Albatross"),
+    "images.txt": (
+        r"\d{1,9}\.[^/]+/[^/.][^/]*",
+        "1 001.Black_footed_Albatross/Black_Footed_Albatross_0046_18.jpg",
+    ),
+    "image_class_labels.txt": (r"\d{1,9}", "1 1"),
+    # From the left, from the top, width, height, in pixels.
+    "bounding_boxes.txt": (
+        r"(?:-?\d{1,9}(?:\.\d*)?(?:\s+|$)){4}",
+        "1 60.0 27.0 325.0 304.0",
+    ),
+}
+_LAYOUT = (
+    "The layout is CUB_200_2011/images/001.Black_footed_Albatross/a.jpg, "
+    "CUB_200_2011/images.txt and, beside or inside CUB_200_2011, "
+    "text_c10/001.Black_footed_Albatross/a.txt."
+)
+
+
+class CubBirds:
+    """Caltech-UCSD Birds 200-2011 in their original layout.
+
+    Read are `images.txt`, `image_class_labels.txt`, `classes.txt` and the
+    `images` of the folder `CUB_200_2011`;
+    `text_c10/001.Black_footed_Albatross/Black_Footed_Albatross_0046_18.txt`
+    with one caption a line; and class lists where they are there
+    (`trainclasses.txt`, `valclasses.txt` and `testclasses.txt`, or
+    `trainvalclasses.txt` instead of the first two). `text_c10` may lie in
+    `CUB_200_2011`, beside it, or in a folder `cvpr2016_cub` or `birds` beside
+    it, and the lists in `CUB_200_2011`, beside it or beside `text_c10`.
+    Without lists, a tenth of the pictures is for testing.
+
+    The number before its name stands for a class, since some names differ
+    between pictures and captions.
+
+    Args:
+        source_dir: path of the folder `CUB_200_2011`, or of the one it is in.
+        crop_to_bounding_box: bool. Whether to cut a square out of each
+            picture, as StackGAN does: about the center of the bird's bounding
+            box, as large as one and a half times the box's longer side, less
+            what lies outside the picture. Defaults to `False`.
+
+    Raises:
+        ValueError: a part is missing or empty, or the class lists do not
+            match it.
+
+    Reference:
+        - [Wah et al., 2011](
+          https://www.vision.caltech.edu/datasets/cub_200_2011/)
+        - [Reed et al., 2016](https://arxiv.org/abs/1605.05395)
+        - [Zhang et al., 2017](https://arxiv.org/abs/1612.03242)
+    """
+
+    name = "cub_birds"
+
+    def __init__(
+        self, source_dir: str | os.PathLike, crop_to_bounding_box: bool = False
+    ):
+        self.unusable = []
+        self._cub_dir = _find_cub_dir(pathlib.Path(source_dir))
+        # Of an absolute path, since "." has no parent.
+        beside = pathlib.Path(os.path.abspath(self._cub_dir)).parent
+        self._caption_dir = _find_caption_dir(self._cub_dir, beside)
+        names = self._read_list("classes.txt")
+        keys = self._list_examples(names, crop_to_bounding_box)
+        if not keys:
+            raise ValueError(
+                f"Expected images in {self._cub_dir} with captions of the "
+                f"same names in {self._caption_dir}. Received: none"
+                + (f" ({self.unusable[0]})." if self.unusable else ".")
+            )
+        class_of = {id: class_name for id, (class_name, *_) in keys.items()}
+        self.class_names = sorted(set(class_of.values()))
+        splits = split_examples(
+            class_of,
+            self._cub_dir,
+            beside,
+            self._caption_dir.parent,
+            class_named=lambda name: names.get(_class_number(name), name),
+        )
+        self._splits = {
+            split: [keys[id] for id in ids] for split, ids in splits.items()
+        }
+
+    def __getstate__(self):
+        # Another process only reads. The whole listing would have it start
+        # late, and be there once for each.
+        return {**self.__dict__, "_splits": None, "unusable": None}
+
+    def splits(self) -> dict[str, list[Key]]:
+        """Returns the keys of each split."""
+        return self._splits
+
+    def read(self, key: Key, image_size: int) -> CaptionedImage:
+        """Reads one picture with its captions."""
+        class_name, file, captions_file, box = key
+        path = self._cub_dir / "images" / file
+        return CaptionedImage(
+            id=_without_suffix(file),
+            image=read_image(
+                path,
+                stored_side(image_size),
+                box and functools.partial(_crop_around, box),
+            ),
+            captions=read_captions(self._caption_dir / captions_file),
+            class_id=self.class_names.index(class_name),
+        )
+
+    def _list_examples(self, names, crop_to_bounding_box):
+        """Pairs ids with keys."""
+        files = self._read_list("images.txt")
+        labels = self._read_list("image_class_labels.txt")
+        boxes = {}
+        if crop_to_bounding_box:
+            boxes = self._read_list("bounding_boxes.txt")
+        captions = self._list_captions()
+        without_image = dict(captions)
+        keys = {}
+        for image_number, file in files.items():
+            image = self._cub_dir / "images" / file
+            class_number, id = _class_number(file), _without_suffix(file)
+            bird = class_number, pathlib.PurePosixPath(id).name
+            without_image.pop(bird, None)
+            if id in keys:
+                self._leave_out(image, "is in images.txt twice")
+            elif class_number not in names:
+                self._leave_out(image, "is of no class in classes.txt")
+            elif image_number not in labels:
+                self._leave_out(image, "is not in image_class_labels.txt")
+            elif int(labels[image_number]) != class_number:
+                self._leave_out(
+                    image,
+                    "is of another class than its folder in "
+                    f"image_class_labels.txt: {labels[image_number]}",
+                )
+            elif bird not in captions:
+                self._leave_out(
+                    image, f"has no captions in {self._caption_dir}"
+                )
+            elif crop_to_bounding_box and image_number not in boxes:
+                self._leave_out(image, "has no box in bounding_boxes.txt")
+            else:
+                keys[id] = (
+                    names[class_number],
+                    file,
+                    captions[bird],
+                    boxes.get(image_number),
+                )
+        for file in without_image.values():
+            path = self._caption_dir / file
+            self._leave_out(path, "has no image in images.txt")
+        return keys
+
+    def _list_captions(self):
+        """Pairs class numbers and names of images with caption files."""
+        captions = {}
+        # Not those that macOS leaves, whose names start with a dot.
+        for path in sorted(self._caption_dir.glob("[!.]*/[!.]*.txt")):
+            file = path.relative_to(self._caption_dir).as_posix()
+            bird = _class_number(file), path.stem
+            if captions.setdefault(bird, file) != file:
+                self._leave_out(
+                    path, f"its image has captions in {captions[bird]} already"
+                )
+        return captions
+
+    def _read_list(self, name):
+        """Pairs the numbers that lines begin with and what follows them."""
+        pattern, example = _LISTS[name]
+        path = self._cub_dir / name
+        if not path.is_file():
+            raise ValueError(
+                f"Expected the published list {name} in {self._cub_dir}. "
+                "Received: no such file."
+            )
+        # Bytes that are not UTF-8 become surrogates, which are not printable.
+        text = path.read_bytes().decode("utf-8-sig", "surrogateescape")
+        values = {}
+        for line_number, line in enumerate(text.split("\n"), start=1):
+            line = line.strip()
+            if not line:
+                continue
+            match = re.fullmatch(rf"(\d{{1,9}})\s+({pattern})", line)
+            if match is None or not line.isprintable():
+                reason = f"expected a line such as {example!r}"
+            elif int(match[1]) in values:
+                reason = f"{match[1]} has a line already"
+            else:
+                values[int(match[1])] = match[2]
+                continue
+            reason += f". Received: {line[:100]!r}"
+            self._leave_out(f"{path} line {line_number}", reason)
+        return values
+
+    def _leave_out(self, file, reason):
+        self.unusable.append(UnusableFileError(str(file), reason))
+
+
+def _find_cub_dir(source_dir):
+    if not source_dir.is_dir():
+        raise ValueError(
+            "Expected the folder of the CUB-200-2011 birds. Received: "
+            f"{str(source_dir)!r}, which is no folder."
+        )
+    for path in (source_dir, source_dir / "CUB_200_2011"):
+        if (path / "images").is_dir() and (path / "images.txt").is_file():
+            return path
+    raise ValueError(
+        "Expected a folder CUB_200_2011 with images and images.txt. Received: "
+        f"{source_dir}, which neither is nor holds one. {_LAYOUT}"
+    )
+
+
+def _find_caption_dir(cub_dir, beside):
+    candidates = (cub_dir, beside, beside / "cvpr2016_cub", beside / "birds")
+    found = [path / "text_c10" for path in candidates]
+    found = [path for path in found if path.is_dir()]
+    if len(found) != 1:
+        raise ValueError(
+            f"Expected one folder 'text_c10' in {cub_dir}, in {beside}, or in "
+            "a folder cvpr2016_cub or birds of the latter. Received: "
+            f"{[str(path) for path in found] or 'none'}. {_LAYOUT}"
+        )
+    return found[0]
+
+
+def _class_number(name):
+    match = re.match(r"(\d{1,9})\.", name)
+    return int(match[1]) if match else None
+
+
+def _without_suffix(file):
+    return str(pathlib.PurePosixPath(file).with_suffix(""))
+
+
+def _crop_around(box, image_width, image_height):
+    """Returns left, top, right and bottom of the square around a box."""
+    x, y, width, height = (int(float(value)) for value in box.split())
+    center_x, center_y = x + width // 2, y + height // 2
+    if not (
+        min(width, height) > 0
+        and 0 <= center_x < image_width
+        and 0 <= center_y < image_height
+    ):
+        raise ValueError(
+            f"its bounding box (x, y, width, height: {box}) is empty or "
+            f"outside its {image_width} x {image_height} pixels"
+        )
+    radius = max(1, 3 * max(width, height) // 4)
+    # Differs from StackGAN, which makes a square of what was cut off at the
+    # border too: the aspect ratio is kept, as of all pictures.
+    return (
+        max(0, center_x - radius),
+        max(0, center_y - radius),
+        min(image_width, center_x + radius),
+        min(image_height, center_y + radius),
+    )

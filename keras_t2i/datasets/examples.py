@@ -1,0 +1,218 @@
+"""Images with captions, read one at a time, and their embeddings."""
+
+import io
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import PIL.Image
+import tensorflow as tf
+
+from keras_t2i.datasets.captions import is_empty_caption
+from keras_t2i.datasets.embedding_manifest import data_fingerprint
+from keras_t2i.datasets.embedding_manifest import read_embedding_manifest
+from keras_t2i.datasets.manifest import read_manifest
+from keras_t2i.datasets.records import CaptionedImage
+from keras_t2i.datasets.records import EmbeddedCaptions
+from keras_t2i.datasets.shard_reader import ShardReader
+
+
+class Examples(Protocol):
+    """What a stream of batches reads from.
+
+    Attributes:
+        class_ids: int array of shape `(num_images,)`, or `None` without
+            classes.
+        image_size: int. Side of the square to train on, before any resizing.
+    """
+
+    class_ids: np.ndarray | None
+    image_size: int
+
+    def __len__(self) -> int: ...
+
+    def read(self, index: int) -> CaptionedImage:
+        """Returns one image with its captions."""
+        ...
+
+
+class PreparedExamples:
+    """The images of one split of a prepared data set.
+
+    Args:
+        path: path. Folder of the prepared data set.
+        split: string. `"trainval"` joins `"train"` and `"val"`.
+
+    Raises:
+        ValueError: the folder is no prepared data set, is damaged, or has no
+            such split.
+    """
+
+    def __init__(self, path: str | os.PathLike, split: str):
+        manifest = read_manifest(path)
+        self.image_size = manifest.image_size
+        self.fingerprint = data_fingerprint(manifest)
+        self.splits = _joined_splits(split, manifest.splits, path)
+        self._shards = ShardReader(
+            path,
+            [
+                shard
+                for name in self.splits
+                for shard in manifest.splits[name].shards
+            ],
+            {"class_id": tf.int64, "id": tf.string},
+        )
+        self.ids = self._shards.columns["id"]
+        self.class_ids = None
+        if manifest.class_names:
+            self.class_ids = self._shards.columns["class_id"]
+
+    def __len__(self) -> int:
+        return len(self._shards)
+
+    def read(self, index: int) -> CaptionedImage:
+        """Returns one image with its captions."""
+        return CaptionedImage.parse(self._shards.read(index))
+
+
+class ExtractedEmbeddings:
+    """The extracted embeddings of the captions of `PreparedExamples`.
+
+    Args:
+        path: path. Folder that `keras_t2i.text.extract_embeddings` wrote.
+        examples: `PreparedExamples`. The images that they must belong to.
+
+    Raises:
+        ValueError: the folder is damaged or belongs to another data set.
+    """
+
+    def __init__(self, path: str | os.PathLike, examples: PreparedExamples):
+        manifest = read_embedding_manifest(path)
+        missing = [
+            name for name in examples.splits if name not in manifest.splits
+        ]
+        if missing:
+            raise ValueError(
+                f"{path} must hold embeddings of the splits {examples.splits}. "
+                f"Received: none of {missing}. Extract them again."
+            )
+        self.embedding_dim = manifest.embedding_dim
+        self._shards = ShardReader(
+            path,
+            [
+                shard
+                for name in examples.splits
+                for shard in manifest.splits[name].shards
+            ],
+            {"id": tf.string},
+        )
+        # Images of the same ids may have other captions.
+        if (
+            manifest.data_fingerprint != examples.fingerprint
+            or not np.array_equal(self._shards.columns["id"], examples.ids)
+        ):
+            raise ValueError(
+                f"{path} must hold the embeddings of this data set's captions, "
+                f"in their order ({len(examples)} images). Received: those of "
+                f"another data set ({len(self._shards)} images). Extract them "
+                "again from this data set."
+            )
+
+    def read(self, index: int) -> np.ndarray:
+        """Returns float32 of shape `(num_captions, embedding_dim)`."""
+        return EmbeddedCaptions.parse(self._shards.read(index)).embeddings
+
+
+class ArrayExamples:
+    """Images and captions held in memory.
+
+    Args:
+        images: uint8 array of shape `(num_images, height, width, 3)`.
+        captions: list of one list of strings an image.
+        class_ids: int array of shape `(num_images,)`, or `None`.
+        image_size: int. Side of the square to train on.
+
+    Raises:
+        ValueError: the three do not fit each other.
+    """
+
+    def __init__(
+        self,
+        images: np.ndarray,
+        captions: Sequence[Sequence[str]],
+        class_ids: Sequence[int] | None,
+        image_size: int,
+    ):
+        images = np.asarray(images)
+        if (
+            images.dtype != np.uint8
+            or images.ndim != 4
+            or images.shape[-1] != 3
+        ):
+            raise ValueError(
+                "`images` must be uint8 of shape (num_images, height, width, "
+                f"3). Received: {images.dtype} of shape {images.shape}"
+            )
+        if image_size > min(images.shape[1:3]):
+            raise ValueError(
+                f"`images` must have sides of at least {image_size} pixels, "
+                f"the `image_size`. Received: {images.shape[1]} x "
+                f"{images.shape[2]} pixels"
+            )
+        if len(images) != len(captions) or len(images) == 0:
+            raise ValueError(
+                "`captions` must hold one list of captions an image, and at "
+                f"least one. Received: {len(images)} images and "
+                f"{len(captions)} lists of captions"
+            )
+        for index, texts in enumerate(captions):
+            if isinstance(texts, str) or not len(texts):
+                raise ValueError(
+                    "Each entry of `captions` must be a list of at least one "
+                    f"string. Received: {texts!r} for image {index}"
+                )
+            if any(is_empty_caption(text) for text in texts):
+                raise ValueError(
+                    "A caption must hold some text. Received: "
+                    f"{list(texts)!r} for image {index}"
+                )
+        self._images = images
+        self._captions = [tuple(texts) for texts in captions]
+        self.image_size = image_size
+        self.class_ids = None
+        if class_ids is not None:
+            self.class_ids = np.asarray(class_ids, np.int64)
+            if self.class_ids.shape != (len(images),):
+                raise ValueError(
+                    "`class_ids` must hold one int an image, of shape "
+                    f"({len(images)},). Received: shape {self.class_ids.shape}"
+                )
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def read(self, index: int) -> CaptionedImage:
+        """Returns one image, as an uncompressed PNG, with its captions."""
+        # A PNG, so that there is one way through the rest of the code.
+        encoded = io.BytesIO()
+        image = PIL.Image.fromarray(self._images[index])
+        image.save(encoded, "PNG", compress_level=0)
+        return CaptionedImage(
+            str(index), encoded.getvalue(), self._captions[index]
+        )
+
+
+def _joined_splits(split, splits, path):
+    if split == "trainval" and "trainval" not in splits:
+        # A data set without a validation split trains on "train" alone.
+        names = [name for name in ("train", "val") if name in splits]
+    else:
+        names = [split] if split in splits else []
+    if not names:
+        raise ValueError(
+            f"`split` must be one of {sorted([*splits, 'trainval'])} for "
+            f"{pathlib.Path(path)}. Received: {split!r}"
+        )
+    return names

@@ -1,0 +1,157 @@
+"""Image files of any kind -> the JPEG or PNG of a prepared data set."""
+
+import io
+import os
+import pathlib
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image
+from PIL import ImageOps
+
+from keras_t2i.datasets.source import UnusableFileError
+
+# Not every format Pillow knows: reading EPS would run Ghostscript.
+_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
+_EXIF_ORIENTATION = 0x0112
+_EXIF_UPRIGHT = 1
+# Longer side over shorter side. A file of few bytes can be a line of millions
+# of pixels, which resizing would make thick.
+_MAX_ASPECT_RATIO = 50
+
+
+def stored_side(image_size: int) -> int:
+    """Length of the shorter side that a prepared image has.
+
+    A fifth more than a model sees, which leaves room to crop.
+
+    Args:
+        image_size: int. Pixels of the model's square images.
+
+    Returns:
+        int, in pixels.
+
+    Example:
+
+    >>> from keras_t2i.datasets.images import stored_side
+    >>> stored_side(64)
+    76
+    """
+    return round(image_size * 76 / 64)
+
+
+def read_image(
+    path: str | os.PathLike,
+    side: int,
+    crop_of: Callable[[int, int], tuple[int, int, int, int]] | None = None,
+) -> bytes:
+    """Reads an image file for a prepared data set.
+
+    Gray, palette, transparent (shown on white), CMYK, 16-bit and
+    EXIF-rotated images become plain upright RGB.
+
+    Args:
+        path: path of a JPEG, PNG, GIF, BMP, TIFF, WebP or PPM file.
+        side: int. Pixels of the shorter side; the aspect ratio is kept.
+        crop_of: function of the upright image's width and height to the left,
+            top, right and bottom of the part to keep. It raises `ValueError`
+            where there is none. Defaults to `None`: all of it.
+
+    Returns:
+        bytes. The file as it was where it is a JPEG that needs no change,
+        else a PNG file.
+
+    Raises:
+        UnusableFileError: the file is missing, is no image, is truncated, has
+            far too many pixels or is extremely thin.
+    """
+    try:
+        content = pathlib.Path(path).read_bytes()
+    except OSError as error:
+        raise UnusableFileError(str(path), str(error.strerror)) from None
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns about metadata, which is not used here.
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+                _check_aspect_ratio(image)
+                # Truncation shows only now.
+                image.load()
+                if crop_of is None and _is_ready(image, side):
+                    return content
+                image = _to_upright_rgb(image)
+                if crop_of is not None:
+                    image = image.crop(crop_of(*image.size))
+                image = _resize(image, side)
+                return encode_png(np.asarray(image))
+    except Image.UnidentifiedImageError:
+        reason = "is not an image"
+    # Pillow's readers raise many kinds of exceptions for damaged files.
+    except Exception as error:
+        reason = f"can not be read as an image ({error})"
+    raise UnusableFileError(str(path), reason)
+
+
+def encode_png(pixels: np.ndarray) -> bytes:
+    """Encodes pixels, and nothing else, as PNG.
+
+    Args:
+        pixels: uint8 array of shape `(height, width, 3)`.
+
+    Returns:
+        bytes. A PNG file.
+
+    Example:
+
+    >>> from keras_t2i.datasets.images import encode_png
+    >>> encode_png(np.zeros((2, 2, 3), "uint8"))[1:4]
+    b'PNG'
+    """
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, format="PNG")
+    return file.getvalue()
+
+
+def _check_aspect_ratio(image):
+    if max(image.size) > _MAX_ASPECT_RATIO * min(image.size):
+        raise ValueError(
+            f"{image.width} x {image.height} pixels are too thin: the longer "
+            f"side may be at most {_MAX_ASPECT_RATIO} times the shorter"
+        )
+
+
+def _is_ready(image, side):
+    orientation = image.getexif().get(_EXIF_ORIENTATION, _EXIF_UPRIGHT)
+    return (
+        image.format == "JPEG"
+        and image.mode == "RGB"
+        and orientation == _EXIF_UPRIGHT
+        and min(image.size) == side
+    )
+
+
+def _to_upright_rgb(image):
+    image = ImageOps.exif_transpose(image)
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        # Pillow clips 16-bit values to 255 instead of scaling them.
+        pixels = np.asarray(image).astype(np.int64)
+        if pixels.min() < 0 or pixels.max() > 65535:
+            raise ValueError("gray values must be in [0, 65535]")
+        return Image.fromarray((pixels // 257).astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        raise ValueError("float pixels have no known range")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    return image.convert("RGB")
+
+
+def _resize(image, side):
+    shorter = min(image.size)
+    if shorter == side:
+        return image
+    size = [round(length * side / shorter) for length in image.size]
+    return image.resize(size, Image.Resampling.LANCZOS)

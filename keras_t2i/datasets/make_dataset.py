@@ -1,0 +1,347 @@
+"""Batches for training, as a function of seed and step."""
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from keras_t2i.datasets.batch_order import DistinctClasses
+from keras_t2i.datasets.batch_order import ShuffledEpochs
+from keras_t2i.datasets.examples import ArrayExamples
+from keras_t2i.datasets.examples import Examples
+from keras_t2i.datasets.examples import ExtractedEmbeddings
+from keras_t2i.datasets.examples import PreparedExamples
+from keras_t2i.datasets.image_range import to_model_range
+from keras_t2i.datasets.mismatched_texts import MismatchedTexts
+from keras_t2i.text.tokenizer import tokenize
+
+_TRAINING_SPLITS = ("train", "trainval")
+
+
+def make_dataset(
+    path: str | os.PathLike,
+    split: str = "train",
+    batch_size: int = 64,
+    *,
+    text_embeddings: str | os.PathLike | None = None,
+    captions_per_image: int = 1,
+    image_size: int | None = None,
+    seed: int = 0,
+    start_step: int | None = None,
+    mismatched: bool = True,
+) -> tf.data.Dataset:
+    """Makes batches for a GAN from a prepared data set.
+
+    Which rows a batch holds, their crops and flips and their texts are a
+    function of `seed` and the step, so a run that goes on at a later step sees
+    what it would have seen. The training splits are cropped at random and
+    flipped with probability 1/2, the others are cropped at the center.
+
+    Args:
+        path: path. Folder that `keras-t2i prepare` wrote.
+        split: string. A split of the data set, or `"trainval"` for `"train"`
+            and `"val"` together. Defaults to `"train"`.
+        batch_size: int. A data set smaller than a batch repeats. Defaults to
+            `64`.
+        text_embeddings: path. Folder that `keras_t2i.text.extract_embeddings`
+            wrote for this data set. Without it the batches hold `char_ids`.
+            Defaults to `None`.
+        captions_per_image: int. An image's text is the mean over the
+            embeddings of this many captions of it, drawn without replacement.
+            Defaults to `1`.
+        image_size: int. Side of the images, resized where it is not the data
+            set's own. Defaults to `None`, the data set's own.
+        seed: int, at least 0. Defaults to `0`.
+        start_step: int. Makes the data set endless and starts it at this
+            step. Defaults to `None`: one epoch, in a new order each time.
+        mismatched: bool. Whether the batches hold a mismatching text, which
+            needs at least two classes. Defaults to `True`.
+
+    Returns:
+        `tf.data.Dataset` of dicts: `images`, float32 in [-1, 1] of shape
+        `(batch_size, image_size, image_size, 3)`, and either
+        `text_embeddings` and `mismatched_text_embeddings`, float32 of shape
+        `(batch_size, embedding_dim)`, or `char_ids` and
+        `mismatched_char_ids`, int32 of shape `(batch_size, 201)`. A mismatching
+        text is one of an image of another class or, without classes, of
+        another image that shares no caption.
+
+    Raises:
+        ValueError: the data set or the embeddings are damaged or do not fit
+            each other, or an argument is out of range.
+    """
+    examples = PreparedExamples(path, split)
+    embeddings = None
+    if text_embeddings is not None:
+        embeddings = ExtractedEmbeddings(text_embeddings, examples)
+    _check_at_least("batch_size", batch_size, 1)
+    _check_at_least("seed", seed, 0)
+    return _make_stream(
+        _BatchReader(
+            examples,
+            ShuffledEpochs(len(examples), batch_size, seed),
+            embeddings=embeddings,
+            captions_per_image=captions_per_image,
+            mismatched=mismatched,
+            augment=split in _TRAINING_SPLITS,
+        ),
+        image_size,
+        start_step,
+    )
+
+
+def from_arrays(
+    images: np.ndarray,
+    captions: Sequence[Sequence[str]],
+    class_ids: Sequence[int] | None = None,
+    batch_size: int = 64,
+    *,
+    image_size: int | None = None,
+    seed: int = 0,
+    start_step: int | None = None,
+    mismatched: bool = True,
+) -> tf.data.Dataset:
+    """Makes batches for a GAN from arrays in memory.
+
+    Args:
+        images: uint8 array of shape `(num_images, height, width, 3)`.
+        captions: list of one list of strings an image.
+        class_ids: ints, one an image. Defaults to `None`: a text mismatches
+            every image but those that bear it.
+        batch_size: int. Defaults to `64`.
+        image_size: int. A square of this side is cropped at random. Defaults
+            to `None`: the shorter side of the images.
+        seed: int, at least 0. Defaults to `0`.
+        start_step: int or `None`, as in `make_dataset`.
+        mismatched: bool, as in `make_dataset`.
+
+    Returns:
+        `tf.data.Dataset` of the dicts of `make_dataset`, with `char_ids` and
+        `mismatched_char_ids`.
+
+    Raises:
+        ValueError: the arrays do not fit each other, or an argument is out of
+            range.
+
+    Example:
+
+    >>> images = np.zeros((4, 32, 32, 3), "uint8")
+    >>> captions = [["a red flower"], ["a rose"], ["a blue one"], ["a tulip"]]
+    >>> dataset = keras_t2i.datasets.from_arrays(images, captions, batch_size=2)
+    >>> batch = next(iter(dataset))
+    >>> batch["images"].shape, batch["char_ids"].shape
+    (TensorShape([2, 32, 32, 3]), TensorShape([2, 201]))
+    """
+    _check_at_least("batch_size", batch_size, 1)
+    _check_at_least("seed", seed, 0)
+    if image_size is None:
+        image_size = min(np.shape(images)[1:3], default=0)
+    examples = ArrayExamples(images, captions, class_ids, image_size)
+    reader = _BatchReader(
+        examples,
+        ShuffledEpochs(len(examples), batch_size, seed),
+        mismatched=mismatched,
+        augment=True,
+    )
+    return _make_stream(reader, image_size, start_step)
+
+
+def make_pairs_dataset(
+    path: str | os.PathLike,
+    split: str = "train",
+    batch_size: int = 40,
+    *,
+    image_size: int | None = None,
+    seed: int = 0,
+    start_step: int | None = None,
+) -> tf.data.Dataset:
+    """Makes batches of distinct classes, to train a text encoder.
+
+    Each row holds a random image of a class of its own, and one of that
+    image's captions; without classes each image counts as one.
+
+    Args:
+        path: path. Folder that `keras-t2i prepare` wrote.
+        split: string, as in `make_dataset`. Defaults to `"train"`.
+        batch_size: int. No more rows than there are classes are made.
+            Defaults to `40`, as published.
+        image_size: int or `None`, as in `make_dataset`.
+        seed: int, at least 0. Defaults to `0`.
+        start_step: int or `None`, as in `make_dataset`.
+
+    Returns:
+        `tf.data.Dataset` of dicts: `images`, float32 in [-1, 1] of shape
+        `(batch, image_size, image_size, 3)`, and `char_ids`, int32 of shape
+        `(batch, 201)`.
+
+    Raises:
+        ValueError: the data set is damaged, or an argument is out of range.
+
+    Reference:
+        - [Reed et al., 2016](https://arxiv.org/abs/1605.05395), section 3.
+    """
+    _check_at_least("batch_size", batch_size, 1)
+    _check_at_least("seed", seed, 0)
+    examples = PreparedExamples(path, split)
+    if examples.class_ids is None:
+        order = ShuffledEpochs(len(examples), batch_size, seed)
+    else:
+        order = DistinctClasses(examples.class_ids, batch_size, seed)
+    reader = _BatchReader(
+        examples, order, mismatched=False, augment=split in _TRAINING_SPLITS
+    )
+    return _make_stream(reader, image_size, start_step)
+
+
+class _BatchReader:
+    """Reads the rows of one step: encoded images, crops and texts."""
+
+    def __init__(
+        self,
+        examples: Examples,
+        order: ShuffledEpochs | DistinctClasses,
+        *,
+        augment: bool,
+        mismatched: bool,
+        embeddings: ExtractedEmbeddings | None = None,
+        captions_per_image: int = 1,
+    ):
+        _check_at_least("captions_per_image", captions_per_image, 1)
+        if embeddings is None and captions_per_image != 1:
+            raise ValueError(
+                "`captions_per_image` must be 1 without `text_embeddings`: "
+                "texts have a mean only as embeddings. Received: "
+                f"{captions_per_image}"
+            )
+        self.examples = examples
+        self.order = order
+        self.embeddings = embeddings
+        self.mismatched_texts = (
+            MismatchedTexts(examples) if mismatched else None
+        )
+        self._augment = augment
+        self._captions_per_image = captions_per_image
+
+    def read(self, step):
+        """Returns images, crops and one or two arrays of texts."""
+        # Apart from the order's own generator, which has one number less.
+        generator = np.random.default_rng([self.order.seed, int(step), 1])
+        images, texts, mismatched_texts = [], [], []
+        indices = self.order.indices(int(step))
+        crops = np.full((len(indices), 3), 0.5, np.float32)
+        if self._augment:
+            crops[:] = generator.random(crops.shape)
+        for index in indices:
+            example = self.examples.read(index)
+            images.append(example.image)
+            texts.append(self._text(index, example, generator))
+            if self.mismatched_texts is not None:
+                other = self.mismatched_texts.draw(index, generator)
+                mismatched_texts.append(self._text(other, None, generator))
+        batch = [np.array(images, object), crops, self._stack(texts)]
+        if mismatched_texts:
+            batch.append(self._stack(mismatched_texts))
+        return batch
+
+    def _text(self, index, example, generator):
+        if self.embeddings is None:
+            example = example or self.examples.read(index)
+            caption = generator.integers(len(example.captions))
+            return example.captions[caption].encode("utf-8", "surrogatepass")
+        embeddings = self.embeddings.read(index)
+        chosen = generator.permutation(len(embeddings))
+        return embeddings[chosen[: self._captions_per_image]].mean(axis=0)
+
+    def _stack(self, texts):
+        return np.array(
+            texts, object if self.embeddings is None else np.float32
+        )
+
+
+def _make_stream(reader, image_size, start_step):
+    if image_size is None:
+        image_size = reader.examples.image_size
+    _check_at_least("image_size", image_size, 1)
+    batch_size = reader.order.batch_size
+    in_words = reader.embeddings is None
+    text_type = tf.string if in_words else tf.float32
+    num_texts = 1 if reader.mismatched_texts is None else 2
+    types = [tf.string, tf.float32] + [text_type] * num_texts
+
+    def read(step):
+        return tf.numpy_function(reader.read, [step], types, stateful=False)
+
+    def decode(encoded, crops, *texts):
+        batch = {}
+        images = tf.map_fn(
+            lambda row: _crop(*row, reader.examples.image_size, image_size),
+            (tf.ensure_shape(encoded, (batch_size,)), crops),
+            fn_output_signature=tf.TensorSpec(
+                (image_size, image_size, 3), tf.uint8
+            ),
+        )
+        batch["images"] = to_model_range(images)
+        for prefix, text in zip(("", "mismatched_"), texts):
+            if in_words:
+                text = tf.ensure_shape(text, (batch_size,))
+                batch[prefix + "char_ids"] = tokenize(text)
+            else:
+                shape = (batch_size, reader.embeddings.embedding_dim)
+                text = tf.ensure_shape(text, shape)
+                batch[prefix + "text_embeddings"] = text
+        return batch
+
+    if start_step is None:
+        steps = _one_epoch_at_a_time(reader.order.steps_per_epoch)
+    else:
+        _check_at_least("start_step", start_step, 0)
+        steps = tf.data.Dataset.range(start_step, np.iinfo(np.int64).max)
+    dataset = steps.map(read).map(decode, num_parallel_calls=2)
+    # Two batches ahead are enough, and bound the memory.
+    return dataset.prefetch(2)
+
+
+def _one_epoch_at_a_time(steps_per_epoch):
+    epochs = iter(range(np.iinfo(np.int64).max))
+
+    def steps_of_next_epoch(_):
+        epoch = tf.numpy_function(lambda: next(epochs), [], tf.int64)
+        first = tf.ensure_shape(epoch, ()) * steps_per_epoch
+        return tf.data.Dataset.range(first, first + steps_per_epoch)
+
+    # The outer element is made anew whenever somebody starts to iterate.
+    steps = tf.data.Dataset.from_tensors(0).flat_map(steps_of_next_epoch)
+    return steps.apply(tf.data.experimental.assert_cardinality(steps_per_epoch))
+
+
+def _crop(encoded, crop, crop_size, image_size):
+    """Cuts a square at `crop`: top, left and flip, as fractions."""
+    image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+    size = tf.shape(image)[:2]
+    side = tf.minimum(crop_size, tf.reduce_min(size))
+    room = tf.cast(size - side, tf.float32)
+    # Offsets 0 to room, each equally likely; below room + 1 by rounding down.
+    offset = tf.cast(crop[:2] * (room + 1.0), tf.int32)
+    offset = tf.minimum(offset, size - side)
+    image = tf.slice(
+        image, tf.concat([offset, [0]], 0), tf.stack([side, side, 3])
+    )
+    if crop_size != image_size:
+        resized = tf.image.resize(
+            image, (image_size, image_size), antialias=True
+        )
+        image = tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8)
+    # 0.5, the center, is not flipped.
+    image = tf.cond(
+        crop[2] > 0.5, lambda: tf.reverse(image, [1]), lambda: image
+    )
+    return tf.ensure_shape(image, (image_size, image_size, 3))
+
+
+def _check_at_least(name, value, least):
+    if isinstance(value, bool) or int(value) != value or value < least:
+        raise ValueError(
+            f"`{name}` must be a whole number of at least {least}. Received: "
+            f"{value!r}"
+        )

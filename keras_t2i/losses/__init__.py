@@ -1,0 +1,7 @@
+"""Losses: pure functions of logits, and `keras.losses.Loss` classes."""
+
+from keras_t2i.losses.gan_cls import discriminator_loss
+from keras_t2i.losses.gan_cls import generator_loss
+from keras_t2i.losses.joint_embedding import StructuredJointEmbedding
+
+__all__ = ["StructuredJointEmbedding", "discriminator_loss", "generator_loss"]

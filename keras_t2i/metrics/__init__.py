@@ -1,0 +1,5 @@
+"""Measures of what a model draws."""
+
+from keras_t2i.metrics.bloom_attribute_accuracy import bloom_attribute_accuracy
+
+__all__ = ["bloom_attribute_accuracy"]

@@ -1,0 +1,7 @@
+"""Generator, discriminator and the GAN made of them."""
+
+from keras_t2i.models.discriminator import Discriminator
+from keras_t2i.models.generator import Generator
+from keras_t2i.models.text_to_image_gan import TextToImageGAN
+
+__all__ = ["Discriminator", "Generator", "TextToImageGAN"]

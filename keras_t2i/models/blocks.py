@@ -1,0 +1,78 @@
+"""The layers of both networks, initialized as in the released code.
+
+Reed et al. (2016), released code: convolutions from N(0, 0.02) without bias,
+batch norm scales from N(1, 0.02), and Torch's own uniform initialization of
+linear layers.
+"""
+
+import keras
+from keras import layers
+
+from keras_t2i.models.batch_normalization import FusedBatchNormalization
+
+
+def convolution(filters, kernel_size, strides=1, padding="same", **kwargs):
+    """Makes a convolution without bias."""
+    return layers.Conv2D(
+        filters,
+        kernel_size,
+        strides=strides,
+        padding=padding,
+        use_bias=False,
+        kernel_initializer=keras.initializers.RandomNormal(0.0, 0.02),
+        **kwargs,
+    )
+
+
+def transposed_convolution(filters, strides=2, padding="same", **kwargs):
+    """Makes a 4x4 transposed convolution without bias."""
+    return layers.Conv2DTranspose(
+        filters,
+        4,
+        strides=strides,
+        padding=padding,
+        use_bias=False,
+        kernel_initializer=keras.initializers.RandomNormal(0.0, 0.02),
+        **kwargs,
+    )
+
+
+def batch_normalization(**kwargs):
+    """Makes a batch norm with Torch's momentum and epsilon."""
+    return FusedBatchNormalization(
+        momentum=0.9,
+        epsilon=1e-5,
+        gamma_initializer=keras.initializers.RandomNormal(1.0, 0.02),
+        **kwargs,
+    )
+
+
+def linear(units, inputs_dim, **kwargs):
+    """Makes a linear layer from U(-1/sqrt(n), 1/sqrt(n)), n inputs."""
+    limit = inputs_dim**-0.5
+    return layers.Dense(
+        units,
+        kernel_initializer=keras.initializers.RandomUniform(-limit, limit),
+        bias_initializer=keras.initializers.RandomUniform(-limit, limit),
+        **kwargs,
+    )
+
+
+def residual_block(x, inner_filters, activation, name, dtype):
+    """Applies a 1x1, 3x3, 3x3 bottleneck, adds its input, and activates."""
+    shortcut = x
+    sizes = ((inner_filters, 1), (inner_filters, 3), (shortcut.shape[-1], 3))
+    for index, (filters, kernel_size) in enumerate(sizes, start=1):
+        x = convolution(
+            filters,
+            kernel_size,
+            dtype=dtype,
+            name=f"{name}_convolution_{index}",
+        )(x)
+        x = batch_normalization(
+            dtype=dtype, name=f"{name}_batch_normalization_{index}"
+        )(x)
+        if index < 3:
+            x = activation(f"{name}_activation_{index}")(x)
+    x = layers.Add(dtype=dtype, name=f"{name}_add")([x, shortcut])
+    return activation(f"{name}_activation_3")(x)

@@ -1,0 +1,182 @@
+"""The discriminator: an image and a text embedding to one logit."""
+
+import keras
+from keras import layers
+
+from keras_t2i.configured_model import ConfiguredModel
+from keras_t2i.models.blocks import batch_normalization
+from keras_t2i.models.blocks import convolution
+from keras_t2i.models.blocks import linear
+from keras_t2i.models.blocks import residual_block
+from keras_t2i.models.image_sizes import check_image_size
+
+
+@keras.saving.register_keras_serializable("keras_t2i")
+class Discriminator(ConfiguredModel):
+    """Judges whether an image is real and shows what a text says.
+
+    The trunk's stride-2 convolutions reduce the image to a small map; the
+    head tiles the projected text over that map, joins both with a 1x1
+    convolution, and a convolution over the whole map gives the logit. As the
+    text joins in the head only, one pass of `trunk` serves several texts.
+
+    Args:
+        image_size: int. Side of the images: 32, 64, 128 or 256. Defaults to
+            `64`.
+        width: int. Channels of the first convolution; each next one has twice
+            as many, up to `8 * width`. Defaults to `64`.
+        fusion_size: int. Side of the map where the text joins, 2 or 4.
+            Defaults to `2`; the paper has 4.
+        as_released: bool. Whether the layers are those of the released code:
+            no batch norm after the first convolution, no activation after the
+            last but one, a residual bottleneck after the last, batch norm on
+            the projected text. Defaults to `False`: batch norm and LeakyReLU
+            after every convolution.
+        text_embedding_dim: int. Defaults to `1024`.
+        text_projection_dim: int. Defaults to `128`.
+
+    Call input: dict of `images` in [-1, 1], `(batch, image_size, image_size,
+    3)`, and `text_embeddings`, `(batch, text_embedding_dim)`. Output: float32
+    logits of shape `(batch, 1)`.
+
+    Example:
+
+    >>> discriminator = keras_t2i.Discriminator(
+    ...     32, width=4, text_embedding_dim=16
+    ... )
+    >>> images = keras.ops.zeros((2, 32, 32, 3))
+    >>> text = keras.ops.zeros((2, 16))
+    >>> discriminator({"images": images, "text_embeddings": text}).shape
+    TensorShape([2, 1])
+    >>> features = discriminator.trunk(images)
+    >>> pairs = {"features": features, "text_embeddings": text}
+    >>> discriminator.head(pairs).shape
+    TensorShape([2, 1])
+
+    Reference:
+        - [Reed et al., 2016](https://arxiv.org/abs/1605.05396), section 4.1.
+    """
+
+    def __init__(
+        self,
+        image_size=64,
+        width=64,
+        fusion_size=2,
+        as_released=False,
+        text_embedding_dim=1024,
+        text_projection_dim=128,
+        **kwargs,
+    ):
+        check_image_size(image_size)
+        if fusion_size not in (2, 4):
+            raise ValueError(
+                f"`fusion_size` must be 2 or 4. Received: {fusion_size!r}"
+            )
+        policy = keras.dtype_policies.get(kwargs.pop("dtype", None))
+        trunk = _trunk(image_size, width, fusion_size, as_released, policy)
+        head = _head(
+            trunk.output_shape[1:],
+            as_released,
+            text_embedding_dim,
+            text_projection_dim,
+            policy,
+        )
+
+        # === Functional Model ===
+        images = keras.Input((image_size, image_size, 3), name="images")
+        text_embeddings = keras.Input(
+            (text_embedding_dim,), name="text_embeddings"
+        )
+        logits = head(
+            {"features": trunk(images), "text_embeddings": text_embeddings}
+        )
+        super().__init__(
+            inputs={"images": images, "text_embeddings": text_embeddings},
+            outputs=logits,
+            **kwargs,
+        )
+
+        # === Config ===
+        self.trunk = trunk
+        self.head = head
+        self.set_arguments(
+            policy,
+            image_size=image_size,
+            width=width,
+            fusion_size=fusion_size,
+            as_released=as_released,
+            text_embedding_dim=text_embedding_dim,
+            text_projection_dim=text_projection_dim,
+        )
+
+
+def _leaky_relu(policy):
+    return lambda name: layers.LeakyReLU(0.2, dtype=policy, name=name)
+
+
+def _trunk(image_size, width, fusion_size, as_released, policy):
+    images = keras.Input((image_size, image_size, 3), name="images")
+    activation = _leaky_relu(policy)
+    x = images
+    size = image_size
+    while size > fusion_size:
+        first = size == image_size
+        size //= 2
+        x = convolution(
+            width * min(8, image_size // (2 * size)),
+            4,
+            strides=2,
+            dtype=policy,
+            name=f"convolution_{size}",
+        )(x)
+        if not (as_released and first):
+            x = batch_normalization(
+                dtype=policy, name=f"batch_normalization_{size}"
+            )(x)
+        if not (as_released and size <= 2 * fusion_size):
+            x = activation(f"activation_{size}")(x)
+    if as_released:
+        x = residual_block(
+            x, x.shape[-1] // 4, activation, f"residual_{size}", policy
+        )
+    return keras.Model(images, x, name="trunk")
+
+
+def _head(
+    map_shape, as_released, text_embedding_dim, text_projection_dim, policy
+):
+    features = keras.Input(map_shape, name="features")
+    text_embeddings = keras.Input((text_embedding_dim,), name="text_embeddings")
+    activation = _leaky_relu(policy)
+    text = linear(
+        text_projection_dim,
+        text_embedding_dim,
+        dtype=policy,
+        name="text_projection",
+    )(text_embeddings)
+    if as_released:
+        text = batch_normalization(
+            dtype=policy, name="text_batch_normalization"
+        )(text)
+    text = activation("text_activation")(text)
+    size = map_shape[0]
+    text = layers.RepeatVector(size * size, dtype=policy, name="tile")(text)
+    text = layers.Reshape(
+        (size, size, text_projection_dim), dtype=policy, name="text_map"
+    )(text)
+    x = layers.Concatenate(dtype=policy, name="image_and_text")(
+        [features, text]
+    )
+    x = convolution(map_shape[-1], 1, dtype=policy, name="convolution_joint")(x)
+    x = batch_normalization(dtype=policy, name="batch_normalization_joint")(x)
+    x = activation("activation_joint")(x)
+    x = convolution(
+        1, size, padding="valid", dtype=policy, name="convolution_logit"
+    )(x)
+    # float32: the loss of a rounded logit would be rounded once more.
+    logits = layers.Flatten(dtype="float32", name="logits")(x)
+    return keras.Model(
+        {"features": features, "text_embeddings": text_embeddings},
+        logits,
+        name="head",
+    )

@@ -1,0 +1,121 @@
+"""The generator: noise and a text embedding to an image."""
+
+import keras
+from keras import layers
+
+from keras_t2i.configured_model import ConfiguredModel
+from keras_t2i.models.blocks import batch_normalization
+from keras_t2i.models.blocks import linear
+from keras_t2i.models.blocks import residual_block
+from keras_t2i.models.blocks import transposed_convolution
+from keras_t2i.models.image_sizes import check_image_size
+
+
+@keras.saving.register_keras_serializable("keras_t2i")
+class Generator(ConfiguredModel):
+    """Draws an image from normal noise and a text embedding.
+
+    The text embedding is projected to 128 features with LeakyReLU and
+    concatenated to the noise; transposed convolutions with batch norm and ReLU
+    lead from there to a 4x4 map and on to the image, the last one with tanh.
+
+    Args:
+        image_size: int. Side of the images: 32, 64, 128 or 256. Defaults to
+            `64`.
+        width: int. Channels of the largest map; each smaller one has twice as
+            many, up to `8 * width`. Defaults to `64`.
+        residual_blocks: bool. Whether the maps of 4x4 and 8x8 are followed by
+            a residual bottleneck, as in the released code. Defaults to
+            `False`.
+        text_embedding_dim: int. Defaults to `1024`.
+        text_projection_dim: int. Defaults to `128`.
+        noise_dim: int. Defaults to `100`.
+
+    Call input: dict of `noise`, `(batch, noise_dim)`, and `text_embeddings`,
+    `(batch, text_embedding_dim)`. Output: float32 images in [-1, 1] of shape
+    `(batch, image_size, image_size, 3)`.
+
+    Example:
+
+    >>> generator = keras_t2i.Generator(32, width=4, text_embedding_dim=16)
+    >>> noise, text = np.zeros((2, 100)), np.zeros((2, 16))
+    >>> generator({"noise": noise, "text_embeddings": text}).shape
+    TensorShape([2, 32, 32, 3])
+
+    Reference:
+        - [Reed et al., 2016](https://arxiv.org/abs/1605.05396), section 4.1.
+    """
+
+    def __init__(
+        self,
+        image_size=64,
+        width=64,
+        residual_blocks=False,
+        text_embedding_dim=1024,
+        text_projection_dim=128,
+        noise_dim=100,
+        **kwargs,
+    ):
+        check_image_size(image_size)
+        policy = keras.dtype_policies.get(kwargs.pop("dtype", None))
+
+        def relu(name):
+            return layers.ReLU(dtype=policy, name=name)
+
+        # === Functional Model ===
+        noise = keras.Input((noise_dim,), name="noise")
+        text_embeddings = keras.Input(
+            (text_embedding_dim,), name="text_embeddings"
+        )
+        text = linear(
+            text_projection_dim,
+            text_embedding_dim,
+            dtype=policy,
+            name="text_projection",
+        )(text_embeddings)
+        text = layers.LeakyReLU(0.2, dtype=policy, name="text_activation")(text)
+        x = layers.Concatenate(dtype=policy, name="noise_and_text")(
+            [noise, text]
+        )
+        x = layers.Reshape((1, 1, x.shape[-1]), dtype=policy, name="point")(x)
+        size = 4
+        while size < image_size:
+            filters = width * min(8, image_size // (2 * size))
+            first = size == 4
+            x = transposed_convolution(
+                filters,
+                strides=1 if first else 2,
+                padding="valid" if first else "same",
+                dtype=policy,
+                name=f"convolution_{size}",
+            )(x)
+            x = batch_normalization(
+                dtype=policy, name=f"batch_normalization_{size}"
+            )(x)
+            if residual_blocks and size <= 8:
+                x = residual_block(
+                    x, filters // 4, relu, f"residual_{size}", policy
+                )
+            else:
+                x = relu(f"activation_{size}")(x)
+            size *= 2
+        x = transposed_convolution(
+            3, dtype=policy, name=f"convolution_{image_size}"
+        )(x)
+        images = layers.Activation("tanh", dtype="float32", name="images")(x)
+        super().__init__(
+            inputs={"noise": noise, "text_embeddings": text_embeddings},
+            outputs=images,
+            **kwargs,
+        )
+
+        # === Config ===
+        self.set_arguments(
+            policy,
+            image_size=image_size,
+            width=width,
+            residual_blocks=residual_blocks,
+            text_embedding_dim=text_embedding_dim,
+            text_projection_dim=text_projection_dim,
+            noise_dim=noise_dim,
+        )

@@ -1,0 +1,48 @@
+"""Untrained networks from presets."""
+
+import numbers
+
+from keras_t2i.models.discriminator import Discriminator
+from keras_t2i.models.generator import Generator
+from keras_t2i.presets import preset
+from keras_t2i.presets import presets
+from keras_t2i.text.char_cnn_rnn import CharCNNRNN
+
+PRESETS = presets("gan")
+
+
+def networks_of_preset(name, image_size, width, text_encoder):
+    """Makes the networks of a preset, and the options of the GAN.
+
+    Args:
+        name: string.
+        image_size: int, or `None` for that of the preset.
+        width: int, or `None` for that of the preset. Width of the
+            discriminator; the generator keeps its ratio to it.
+        text_encoder: `keras.Model`, or `None` for a new `CharCNNRNN`.
+
+    Returns:
+        Generator, discriminator and text encoder, and a dict of arguments of
+        `TextToImageGAN`.
+    """
+    model = preset("gan", name)["model"]
+    image_size = model["image_size"] if image_size is None else image_size
+    text_encoder = CharCNNRNN() if text_encoder is None else text_encoder
+    shared = {
+        "image_size": image_size,
+        "text_embedding_dim": text_encoder.output_shape[-1],
+    }
+    generator = {**model["generator"], **shared}
+    discriminator = {**model["discriminator"], **shared}
+    if width is not None:
+        whole = isinstance(width, numbers.Integral)
+        if not whole or isinstance(width, bool) or width < 1:
+            raise ValueError(
+                "`width` must be a whole number of at least 1. Received: "
+                f"{width!r}"
+            )
+        ratio = generator["width"] // discriminator["width"]
+        generator["width"] = ratio * width
+        discriminator["width"] = width
+    networks = Generator(**generator), Discriminator(**discriminator)
+    return (*networks, text_encoder), model["gan"]

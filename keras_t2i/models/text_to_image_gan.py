@@ -1,0 +1,580 @@
+"""The GAN of Reed et al. (2016) in its four variants."""
+
+import copy
+from collections.abc import Iterable
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from keras_t2i.datasets.captions import is_empty_caption
+from keras_t2i.datasets.image_range import to_uint8
+from keras_t2i.losses.gan_cls import discriminator_loss
+from keras_t2i.losses.gan_cls import generator_loss
+from keras_t2i.models.noise import noise_from_seeds
+from keras_t2i.models.noise import noise_of_step
+from keras_t2i.models.presets import PRESETS
+from keras_t2i.models.presets import networks_of_preset
+from keras_t2i.stream_trained_model import StreamTrainedModel
+from keras_t2i.text.tokenizer import tokenize
+
+_METRICS = (
+    "discriminator_loss",
+    "generator_loss",
+    "real_accuracy",
+    "mismatched_accuracy",
+    "generated_accuracy",
+)
+
+
+@keras.saving.register_keras_serializable("keras_t2i")
+class TextToImageGAN(StreamTrainedModel):
+    """Learns to draw pictures from sentences.
+
+    Four variants by two switches: GAN, GAN-CLS (`matching_aware`), GAN-INT
+    (`interpolate`) and GAN-INT-CLS (both). Training takes the batches of
+    `keras_t2i.datasets.make_dataset`: with text embeddings the text encoder
+    stays as it is; with character ids it is trained along, by the
+    discriminator's loss only.
+
+    Args:
+        generator: `Generator`.
+        discriminator: `Discriminator`.
+        text_encoder: `keras.Model` from `char_ids` to embeddings.
+        matching_aware: bool. Whether the discriminator also learns from real
+            images with mismatching texts. Defaults to `True`.
+        interpolate: bool. Whether the generator also learns from texts
+            between two others, which belong to no image. Defaults to `True`.
+        mismatch_weight: float in [0, 1]. Share of the mismatched pairs in
+            what the discriminator must refuse. Defaults to `0.5`.
+        interpolation_weight: float. Weight of the interpolated rows in the
+            generator's loss. Defaults to `1.0`.
+        interpolation_beta: float in [0, 1]. Share of the first text in an
+            interpolated one. Defaults to `0.5`.
+        ema_decay: float in [0, 1]. Decay of the moving average of the
+            generator's weights that draws all pictures outside training; it
+            rises to this value during the first steps. Defaults to `0.999`.
+        seed: int. Of the noise in training. Defaults to `0`.
+
+    Call input: dict of `text_embeddings` or `char_ids`, and optionally
+    `noise`. Output: float32 images in [-1, 1].
+
+    Example:
+
+    >>> gan = keras_t2i.TextToImageGAN.from_preset(
+    ...     "gan_int_cls",
+    ...     image_size=32,
+    ...     width=4,
+    ...     text_encoder=keras_t2i.CharCNNRNN((8, 8, 8), embedding_dim=16),
+    ... )
+    >>> gan.compile()
+    >>> images = np.zeros((4, 32, 32, 3), "uint8")
+    >>> captions = [["a red flower"], ["a rose"], ["a blue one"], ["a tulip"]]
+    >>> dataset = keras_t2i.datasets.from_arrays(images, captions, batch_size=4)
+    >>> history = gan.fit(dataset, verbose=0)
+    >>> gan.generate(["a red flower", "a rose"]).shape
+    (2, 32, 32, 3)
+
+    Reference:
+        - [Reed et al., 2016](https://arxiv.org/abs/1605.05396), Generative
+          Adversarial Text to Image Synthesis.
+    """
+
+    presets = PRESETS
+
+    def __init__(
+        self,
+        generator,
+        discriminator,
+        text_encoder,
+        matching_aware=True,
+        interpolate=True,
+        mismatch_weight=0.5,
+        interpolation_weight=1.0,
+        interpolation_beta=0.5,
+        ema_decay=0.999,
+        seed=0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        _check_networks(generator, discriminator, text_encoder)
+        for name, value in (
+            ("mismatch_weight", mismatch_weight),
+            ("interpolation_beta", interpolation_beta),
+            ("ema_decay", ema_decay),
+        ):
+            if not 0.0 <= value <= 1.0:
+                raise ValueError(
+                    f"`{name}` must be in [0, 1]. Received: {value!r}"
+                )
+        self.generator = generator
+        self.discriminator = discriminator
+        self.text_encoder = text_encoder
+        self.matching_aware = matching_aware
+        # Not of the argument's name: `interpolate` is to be a method.
+        self.interpolates_texts = interpolate
+        self.mismatch_weight = mismatch_weight
+        self.interpolation_weight = interpolation_weight
+        self.interpolation_beta = interpolation_beta
+        self.ema_decay = ema_decay
+        self.seed = seed
+
+        self.image_size = generator.image_size
+        self.noise_dim = generator.noise_dim
+        self.loss_fn = keras.losses.BinaryCrossentropy(from_logits=True)
+        self._trackers = {name: keras.metrics.Mean(name) for name in _METRICS}
+        if not matching_aware:
+            del self._trackers["mismatched_accuracy"]
+        # float32 whatever the generator's own precision: it is a sum of very
+        # many small changes, and it is what is exported.
+        config = generator.get_config()
+        self.ema_generator = type(generator).from_config(
+            {**config, "name": "ema_generator", "dtype": "float32"}
+        )
+        self.ema_generator.trainable = False
+        self.ema_generator.set_weights(generator.get_weights())
+        self.built = True
+
+    @classmethod
+    def from_preset(
+        cls, name, *, image_size=None, width=None, text_encoder=None
+    ):
+        """Makes an untrained GAN from a preset.
+
+        Args:
+            name: string. One of `TextToImageGAN.presets`.
+            image_size: int. 32, 64, 128 or 256. Defaults to `None`, that of
+                the preset.
+            width: int. Width of the discriminator; the generator keeps its
+                ratio to it. Defaults to `None`, that of the preset.
+            text_encoder: `keras.Model` from `char_ids` to embeddings.
+                Defaults to `None`: a new `CharCNNRNN`.
+
+        Returns:
+            `TextToImageGAN`.
+
+        Raises:
+            ValueError: there is no such preset, or no such image size.
+        """
+        networks, options = networks_of_preset(
+            name, image_size=image_size, width=width, text_encoder=text_encoder
+        )
+        return cls(*networks, **options)
+
+    def compile(
+        self, generator_optimizer=None, discriminator_optimizer=None, **kwargs
+    ):
+        """Sets the two optimizers.
+
+        Args:
+            generator_optimizer: string or `keras.optimizers.Optimizer`.
+                Defaults to `None`: Adam with a learning rate of 2e-4 and
+                beta_1 of 0.5.
+            discriminator_optimizer: likewise.
+            **kwargs: further arguments of `keras.Model.compile`, without
+                `optimizer` and `loss`.
+        """
+        for name in ("optimizer", "loss"):
+            if name in kwargs:
+                raise ValueError(
+                    "`compile` takes `generator_optimizer` and "
+                    f"`discriminator_optimizer`. Received: {name}="
+                    f"{kwargs[name]!r}"
+                )
+        # Not left out: that would make an RMSprop that nobody uses.
+        super().compile(optimizer=None, **kwargs)
+        self.generator_optimizer = self._optimizer(generator_optimizer)
+        self.discriminator_optimizer = self._optimizer(discriminator_optimizer)
+        if self.generator_optimizer is self.discriminator_optimizer:
+            raise ValueError(
+                "`compile` takes two optimizers, one for each network. "
+                f"Received: {generator_optimizer!r} for both"
+            )
+        # Built here, not in the first step: strategies and loading need it.
+        self.generator_optimizer.build(self.generator.trainable_variables)
+        self.discriminator_optimizer.build(
+            self.discriminator.trainable_variables
+            + self.text_encoder.trainable_variables
+        )
+        self._compile_arguments = kwargs
+
+    def get_compile_config(self):
+        if not self.compiled:
+            return None
+        serialize = keras.saving.serialize_keras_object
+        return {
+            "generator_optimizer": serialize(self.generator_optimizer),
+            "discriminator_optimizer": serialize(self.discriminator_optimizer),
+            **self._compile_arguments,
+        }
+
+    def compile_from_config(self, config):
+        config = dict(config)
+        for name in ("generator_optimizer", "discriminator_optimizer"):
+            config[name] = keras.saving.deserialize_keras_object(config[name])
+        self.compile(**config)
+
+    def call(self, inputs, training=False):
+        text_embeddings = self._text_embeddings(inputs, "")
+        noise = inputs.get("noise")
+        if noise is None:
+            seeds = ops.arange(ops.shape(text_embeddings)[0])
+            noise = noise_from_seeds(seeds, self.noise_dim)
+        return self.ema_generator(
+            {"noise": noise, "text_embeddings": text_embeddings},
+            training=False,
+        )
+
+    def train_step(self, data):
+        """Algorithm 1 of the paper, with interpolated texts of equation 5."""
+        batch = keras.utils.unpack_x_y_sample_weight(data)[0]
+        images = batch["images"]
+        num_rows = ops.shape(images)[0]
+
+        with tf.GradientTape() as discriminator_tape:
+            # h and h-hat: encode the matching and the mismatching text.
+            text = self._text_embeddings(batch, "")
+            mismatched_text = None
+            if self.matching_aware:
+                mismatched_text = self._text_embeddings(batch, "mismatched_")
+            generator_text = self._generator_text(text)
+
+            # z: draw the noise. x-hat: draw the pictures, once for both
+            # updates.
+            with tf.GradientTape() as generator_tape:
+                noise = noise_of_step(
+                    self.seed,
+                    self.generator_optimizer.iterations,
+                    ops.shape(generator_text)[0],
+                    self.noise_dim,
+                )
+                pictures = self.generator(
+                    {"noise": noise, "text_embeddings": generator_text},
+                    training=True,
+                )
+
+            # s_r, s_w, s_f: score real, mismatched and generated pairs. The
+            # text joins in the head, so the real images pass the trunk once.
+            logits = self._discriminator_logits(
+                images, pictures[:num_rows], text, mismatched_text, True
+            )
+            loss = discriminator_loss(
+                loss_fn=self.loss_fn,
+                mismatch_weight=self.mismatch_weight,
+                **logits,
+            )
+            scaled_loss = self.discriminator_optimizer.scale_loss(loss)
+
+        # Update the discriminator.
+        variables = self._trained_by_discriminator_loss(batch)
+        self.discriminator_optimizer.apply(
+            discriminator_tape.gradient(scaled_loss, variables), variables
+        )
+        self._track_discriminator(loss, logits)
+
+        # Score the same pictures with the updated discriminator.
+        with tf.GradientTape(watch_accessed_variables=False) as picture_tape:
+            picture_tape.watch(pictures)
+            loss = self._generator_loss(
+                pictures, generator_text, num_rows, True
+            )
+            scaled_loss = self.generator_optimizer.scale_loss(loss)
+        self._trackers["generator_loss"].update_state(_unscaled(loss))
+
+        # Update the generator.
+        picture_gradients = picture_tape.gradient(scaled_loss, pictures)
+        variables = self.generator.trainable_variables
+        self.generator_optimizer.apply(
+            generator_tape.gradient(
+                pictures, variables, output_gradients=picture_gradients
+            ),
+            variables,
+        )
+        self._update_ema_generator()
+        return self.get_metrics_result()
+
+    def test_step(self, data):
+        batch = keras.utils.unpack_x_y_sample_weight(data)[0]
+        images = batch["images"]
+        num_rows = ops.shape(images)[0]
+        text = self._text_embeddings(batch, "")
+        mismatched_text = None
+        if self.matching_aware:
+            mismatched_text = self._text_embeddings(batch, "mismatched_")
+        generator_text = self._generator_text(text)
+        pictures = self({"text_embeddings": generator_text})
+        logits = self._discriminator_logits(
+            images, pictures[:num_rows], text, mismatched_text, False
+        )
+        loss = discriminator_loss(
+            loss_fn=self.loss_fn, mismatch_weight=self.mismatch_weight, **logits
+        )
+        self._track_discriminator(loss, logits)
+        loss = self._generator_loss(pictures, generator_text, num_rows, False)
+        self._trackers["generator_loss"].update_state(_unscaled(loss))
+        return self.get_metrics_result()
+
+    def generate(self, captions, seed=0, batch_size=64):
+        """Draws one picture for each caption.
+
+        Args:
+            captions: string, or list, NumPy array or tensor of strings.
+            seed: int, which gives picture `i` the seed `seed + i`, or one int
+                a caption. The same caption and seed give the same picture.
+                Defaults to `0`.
+            batch_size: int. Pictures drawn at a time. Defaults to `64`.
+
+        Returns:
+            uint8 array of shape `(num_captions, image_size, image_size, 3)`.
+
+        Raises:
+            ValueError: a caption is empty, or the seeds do not fit.
+        """
+        captions = _checked_captions(captions)
+        seeds = _checked_seeds(seed, len(captions))
+        pictures = []
+        for start in range(0, len(captions), batch_size):
+            rows = slice(start, start + batch_size)
+            pictures.append(
+                self._draw(
+                    tf.constant(captions[rows]), tf.constant(seeds[rows])
+                ).numpy()
+            )
+        return np.concatenate(pictures)
+
+    @tf.function(
+        input_signature=(
+            tf.TensorSpec([None], tf.string),
+            tf.TensorSpec([None], tf.int64),
+        ),
+        jit_compile=False,
+    )
+    def _draw(self, captions, seeds):
+        text_embeddings = self.text_encoder(tokenize(captions), training=False)
+        noise = noise_from_seeds(seeds, self.noise_dim)
+        pictures = self({"text_embeddings": text_embeddings, "noise": noise})
+        return to_uint8(pictures)
+
+    @property
+    def metrics(self):
+        return list(self._trackers.values())
+
+    def get_config(self):
+        serialize = keras.saving.serialize_keras_object
+        names = (
+            "matching_aware",
+            "mismatch_weight",
+            "interpolation_weight",
+            "interpolation_beta",
+            "ema_decay",
+            "seed",
+        )
+        return {
+            "name": self.name,
+            "generator": serialize(self.generator),
+            "discriminator": serialize(self.discriminator),
+            "text_encoder": serialize(self.text_encoder),
+            "interpolate": self.interpolates_texts,
+            **{name: getattr(self, name) for name in names},
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        # Keras empties the config of a Functional model while reading it.
+        config = copy.deepcopy(config)
+        for name in ("generator", "discriminator", "text_encoder"):
+            config[name] = keras.saving.deserialize_keras_object(config[name])
+        return cls(**config)
+
+    def _optimizer(self, optimizer):
+        if optimizer is None:
+            optimizer = keras.optimizers.Adam(2e-4, beta_1=0.5)
+        optimizer = keras.optimizers.get(optimizer)
+        # Keras does this only for a model's one `optimizer`.
+        if (
+            self.generator.dtype_policy.name == "mixed_float16"
+            and not isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+        ):
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        return optimizer
+
+    def _text_embeddings(self, batch, prefix):
+        if prefix + "text_embeddings" in batch:
+            return batch[prefix + "text_embeddings"]
+        if prefix + "char_ids" in batch:
+            return self.text_encoder(batch[prefix + "char_ids"], training=False)
+        raise ValueError(
+            f"A batch must hold `{prefix}text_embeddings` or "
+            f"`{prefix}char_ids`, as those of `make_dataset` do. Received: "
+            f"{sorted(batch)}"
+        )
+
+    def _trained_by_discriminator_loss(self, batch):
+        # Only the discriminator's loss reaches a text encoder that is trained
+        # along: it has to express what tells matching pairs apart.
+        variables = self.discriminator.trainable_variables
+        if "char_ids" in batch:
+            variables = variables + self.text_encoder.trainable_variables
+        return variables
+
+    def _generator_text(self, text):
+        """The texts to draw: those of the batch, then those in between."""
+        text = ops.stop_gradient(text)
+        if not self.interpolates_texts:
+            return text
+        if text.shape[0] == 1:
+            raise ValueError(
+                "Interpolated texts need batches of at least 2 rows on each "
+                "device. Received: 1 row. Raise `batch_size`, or set "
+                "`interpolate=False`."
+            )
+        half = ops.shape(text)[0] // 2
+        beta = self.interpolation_beta
+        between = beta * text[:half] + (1.0 - beta) * text[half : 2 * half]
+        return ops.concatenate([text, between])
+
+    def _discriminator_logits(
+        self, images, pictures, text, mismatched_text, training
+    ):
+        trunk, head = self.discriminator.trunk, self.discriminator.head
+
+        def score(features, text_embeddings):
+            return head(
+                {"features": features, "text_embeddings": text_embeddings},
+                training=training,
+            )
+
+        features = trunk(images, training=training)
+        logits = {"real_logits": score(features, text)}
+        if mismatched_text is not None:
+            logits["mismatched_logits"] = score(features, mismatched_text)
+        features = trunk(pictures, training=training)
+        logits["generated_logits"] = score(features, text)
+        return logits
+
+    def _generator_loss(self, pictures, generator_text, num_rows, training):
+        logits = self.discriminator(
+            {"images": pictures, "text_embeddings": generator_text},
+            training=training,
+        )
+        return generator_loss(
+            logits[:num_rows],
+            self.loss_fn,
+            interpolated_logits=logits[num_rows:]
+            if self.interpolates_texts
+            else None,
+            interpolation_weight=self.interpolation_weight,
+        )
+
+    def _track_discriminator(self, loss, logits):
+        self._trackers["discriminator_loss"].update_state(_unscaled(loss))
+        for name, values in logits.items():
+            accepted = ops.cast(values > 0, "float32")
+            right = accepted if name == "real_logits" else 1.0 - accepted
+            name = name.replace("_logits", "_accuracy")
+            self._trackers[name].update_state(right)
+
+    def _update_ema_generator(self):
+        step = ops.cast(self.generator_optimizer.iterations, "float32")
+        # A full decay from the start would show the initial weights, and so
+        # grey pictures, for the first thousand steps.
+        decay = ops.minimum(self.ema_decay, (1.0 + step) / (10.0 + step))
+        averages = [weight.value for weight in self.ema_generator.weights]
+        values = [weight.value for weight in self.generator.weights]
+        decays = [
+            # Batch norm's moving statistics are averages already.
+            decay if weight.trainable else 0.0
+            for weight in self.generator.weights
+        ]
+
+        def update(strategy, averages, values, decays):
+            for average, value, decay in zip(averages, values, decays):
+                strategy.extended.update(
+                    average,
+                    lambda a, v, d: a.assign(d * a + (1.0 - d) * v),
+                    args=(value, decay),
+                )
+
+        tf.distribute.get_replica_context().merge_call(
+            update, args=(averages, values, decays)
+        )
+
+
+def _unscaled(loss):
+    # Keras divides a loss by the number of replicas, to sum their gradients.
+    return loss * tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def _check_networks(generator, discriminator, text_encoder):
+    if generator.image_size != discriminator.image_size:
+        raise ValueError(
+            "`generator` and `discriminator` must have one `image_size`. "
+            f"Received: {generator.image_size} and {discriminator.image_size}"
+        )
+    embedding_dim = text_encoder.output_shape[-1]
+    for name, network in (
+        ("generator", generator),
+        ("discriminator", discriminator),
+    ):
+        if network.text_embedding_dim != embedding_dim:
+            raise ValueError(
+                f"`{name}` must take the embeddings of `text_encoder`, of size "
+                f"{embedding_dim}. Received: text_embedding_dim="
+                f"{network.text_embedding_dim}"
+            )
+
+
+def _checked_captions(captions):
+    """Returns captions of any accepted kind as an array of bytes."""
+    if tf.is_tensor(captions):
+        captions = captions.numpy()
+    is_text = isinstance(captions, (str, bytes))
+    if is_text or not isinstance(captions, Iterable):
+        captions = [captions]
+    if isinstance(captions, np.ndarray):
+        captions = captions.reshape(-1) if captions.ndim < 2 else captions
+    captions = list(captions)
+    if not captions:
+        raise ValueError("`captions` must hold at least one. Received: none")
+    encoded = []
+    for caption in captions:
+        if isinstance(caption, str):
+            # Half a surrogate pair, which Python allows, is invalid UTF-8 and
+            # replaced later like any other.
+            caption = caption.encode("utf-8", "surrogatepass")
+        if not isinstance(caption, bytes):
+            raise ValueError(
+                "`captions` must be a string or a flat sequence of strings. "
+                f"Received: {caption!r} among them"
+            )
+        if is_empty_caption(caption.decode("utf-8", "replace")):
+            raise ValueError(
+                f"A caption must hold some text. Received: {caption!r}"
+            )
+        encoded.append(caption)
+    return np.array(encoded, object)
+
+
+def _checked_seeds(seed, num_captions):
+    """Returns one int64 seed a caption."""
+    if tf.is_tensor(seed):
+        seed = seed.numpy()
+    seeds = np.asarray(seed, object)
+    whole = all(
+        isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+        for value in seeds.flat
+    )
+    if whole and seeds.ndim == 0:
+        seeds = seeds + np.arange(num_captions).astype(object)
+    if not whole or not all(-(2**63) <= value < 2**63 for value in seeds.flat):
+        raise ValueError(
+            "`seed` must be whole numbers of 64 bits. Received: "
+            f"{seed!r} for {num_captions} captions"
+        )
+    if seeds.shape != (num_captions,):
+        raise ValueError(
+            "`seed` must be one int, or one int for each of the "
+            f"{num_captions} captions. Received: {seed!r}"
+        )
+    return seeds.astype(np.int64)

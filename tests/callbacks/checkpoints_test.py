@@ -1,0 +1,99 @@
+import errno
+import os
+
+import keras
+import pytest
+
+from keras_t2i.callbacks import Checkpoints
+from keras_t2i.callbacks.checkpoints import checkpoint_path
+from keras_t2i.callbacks.checkpoints import checkpoint_steps
+from tests.callbacks.stepping_model import SteppingModel
+from tests.callbacks.stepping_model import fit
+from tests.callbacks.stepping_model import stepping_model
+
+
+def _names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_the_newest_two_are_kept(tmp_path):
+    folder = tmp_path / "run" / "checkpoints"
+    checkpoints = Checkpoints(folder, every_steps=3, every_seconds=0)
+    fit(stepping_model(), [checkpoints], num_steps=10)
+    # After steps 3, 6, 9, and at the end.
+    assert _names(folder) == ["step-00000009.keras", "step-00000010.keras"]
+    for step in (9, 10):
+        model = keras.saving.load_model(checkpoint_path(folder, step))
+        assert int(model.count) == step
+
+
+def test_an_end_on_a_checkpoint_is_saved_once(tmp_path):
+    class Saves(SteppingModel):
+        def save(self, *args, **kwargs):
+            saves.append(int(self.count))
+            super().save(*args, **kwargs)
+
+    saves = []
+    model = Saves()
+    model.compile(run_eagerly=True)
+    fit(model, [Checkpoints(tmp_path, every_steps=2, every_seconds=0)], 4)
+    assert saves == [2, 4]
+    assert checkpoint_steps(tmp_path) == [2, 4]
+
+
+def test_checkpoints_are_so_many_seconds_apart(tmp_path):
+    checkpoints = Checkpoints(tmp_path, every_steps=1, every_seconds=3600)
+    fit(stepping_model(), [checkpoints], num_steps=5)
+    assert checkpoint_steps(tmp_path) == [5]
+
+
+def test_nothing_is_saved_where_no_step_was_taken(tmp_path):
+    checkpoints = Checkpoints(tmp_path, first_step=8)
+    checkpoints.set_model(stepping_model())
+    checkpoints.on_train_begin()
+    checkpoints.on_train_end()
+    assert _names(tmp_path) == []
+
+
+def test_steps_go_on_after_earlier_ones(tmp_path):
+    checkpoints = Checkpoints(
+        tmp_path, every_steps=10, every_seconds=0, first_step=8
+    )
+    fit(stepping_model(), [checkpoints], num_steps=5)
+    assert checkpoint_steps(tmp_path) == [10, 13]
+
+
+def test_a_full_disk_leaves_the_older_checkpoints(tmp_path):
+    class FullDiskAtStep6(SteppingModel):
+        def save(self, path, *args, **kwargs):
+            super().save(path, *args, **kwargs)
+            if int(self.count) == 6:
+                os.truncate(path, 100)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    model = FullDiskAtStep6()
+    model.compile(run_eagerly=True)
+    checkpoints = Checkpoints(tmp_path, every_steps=2, every_seconds=0)
+    with pytest.raises(OSError, match="No space left on device: .*step-0000"):
+        fit(model, [checkpoints], num_steps=8)
+    assert _names(tmp_path) == ["step-00000002.keras", "step-00000004.keras"]
+    keras.saving.load_model(
+        checkpoint_path(tmp_path, 4),
+        custom_objects={"FullDiskAtStep6": FullDiskAtStep6},
+    )
+
+
+def test_only_whole_checkpoints_are_listed(tmp_path):
+    assert checkpoint_steps(tmp_path / "none") == []
+    for name in (
+        "step-00000010.keras",
+        "step-00000002.keras",
+        # What a kill leaves behind.
+        ".tmp-step-00000020.keras",
+        "step-30.keras",
+        "step-00000040.keras.bak",
+        "model.keras",
+    ):
+        (tmp_path / name).touch()
+    assert checkpoint_steps(tmp_path) == [2, 10]
+    assert checkpoint_path(tmp_path, 10).name == "step-00000010.keras"

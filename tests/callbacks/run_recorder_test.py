@@ -1,0 +1,74 @@
+import json
+
+import pytest
+
+from keras_t2i.callbacks import RunRecorder
+from tests.callbacks.stepping_model import fit
+from tests.callbacks.stepping_model import stepping_model
+
+
+def _lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_lines_are_means_since_the_line_before(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    recorder = RunRecorder(path, steps_per_epoch=4, every_steps=3)
+    fit(stepping_model(), [recorder], num_steps=10)
+    lines = _lines(path)
+    # Steps 1 to 3, 4 to 6, 7 to 9; step 10 is part of no line.
+    assert [line["number"] for line in lines] == [2.0, 5.0, 8.0]
+    assert [line["step"] for line in lines] == [3, 6, 9]
+    assert [line["epoch"] for line in lines] == [0, 1, 2]
+    assert list(lines[0]) == ["step", "epoch", "seconds", "number"]
+    seconds = [line["seconds"] for line in lines]
+    assert seconds == sorted(seconds)
+    assert 0 <= seconds[0] < 60
+
+
+def test_lines_go_on_after_earlier_ones(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 3}\n')
+    recorder = RunRecorder(
+        path, 4, every_steps=3, first_step=4, first_seconds=100.0
+    )
+    assert recorder.seconds == 100.0
+    # Step 5 and 6, then 7 to 9.
+    fit(stepping_model(), [recorder], num_steps=5, first=5)
+    lines = _lines(path)
+    assert [line["step"] for line in lines] == [3, 6, 9]
+    assert [line["number"] for line in lines[1:]] == [5.5, 8.0]
+    assert 100.0 <= lines[1]["seconds"] < 160.0
+    assert recorder.seconds >= lines[-1]["seconds"] - 0.001
+
+
+def test_an_interrupted_run_writes_the_same_lines(tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    fit(stepping_model(), [RunRecorder(whole, 4, every_steps=2)], num_steps=8)
+    for first in (0, 4):
+        recorder = RunRecorder(parts, 4, every_steps=2, first_step=first)
+        fit(stepping_model(), [recorder], num_steps=4, first=first + 1)
+    lines = [_lines(path) for path in (whole, parts)]
+    for line in lines[0] + lines[1]:
+        del line["seconds"]
+    assert lines[0] == lines[1]
+
+
+def test_a_line_is_there_as_soon_as_it_is_written(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    recorder = RunRecorder(path, 4, every_steps=1)
+
+    class Reader(RunRecorder):
+        def on_step_end(self, step, logs):
+            text = path.read_text()
+            seen.append((step, text.count("\n"), text.endswith("\n")))
+
+    seen = []
+    fit(stepping_model(), [recorder, Reader(path, 4)], num_steps=2)
+    assert seen == [(1, 1, True), (2, 2, True)]
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    recorder = RunRecorder(tmp_path / "none" / "a", 4, every_steps=1)
+    with pytest.raises(FileNotFoundError, match="none"):
+        fit(stepping_model(), [recorder])

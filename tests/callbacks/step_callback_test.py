@@ -1,0 +1,41 @@
+import pytest
+
+from keras_t2i.callbacks.step_callback import StepCallback
+from tests.callbacks.stepping_model import fit
+from tests.callbacks.stepping_model import stepping_model
+
+
+class Steps(StepCallback):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.calls = []
+
+    def on_step_end(self, step, logs):
+        self.calls.append((step, logs["number"]))
+
+
+def test_steps_count_through_epochs():
+    steps = Steps()
+    fit(stepping_model(), [steps], num_steps=3, epochs=2)
+    assert [step for step, _ in steps.calls] == [1, 2, 3, 4, 5, 6]
+    # Keras resets the metrics with each epoch: 1, (1 + 2) / 2, ...
+    means = [1.0, 1.5, 2.0] * 2
+    assert [mean for _, mean in steps.calls] == pytest.approx(means)
+    assert steps.step == 6
+
+
+def test_steps_go_on_after_earlier_ones():
+    steps = Steps(first_step=40)
+    model = stepping_model()
+    assert steps.step == 40
+    fit(model, [steps], num_steps=2)
+    fit(model, [steps], num_steps=2)
+    assert [step for step, _ in steps.calls] == [41, 42, 43, 44]
+
+
+def test_several_steps_in_one_execution_are_one_call():
+    steps = Steps()
+    model = stepping_model()
+    model.compile(steps_per_execution=2)
+    fit(model, [steps], num_steps=4)
+    assert [step for step, _ in steps.calls] == [2, 4]

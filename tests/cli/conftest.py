@@ -1,0 +1,81 @@
+"""One prepared data set and tiny runs, made by the commands themselves."""
+
+import pytest
+
+from keras_t2i.cli.main import main
+
+TEXT_OPTIONS = ["--preset", "char_cnn_rnn_small", "--batch-size", "8"]
+GAN_OPTIONS = ["--width", "4", "--batch-size", "8"]
+
+
+def _run(*argv):
+    assert main([str(argument) for argument in argv]) == 0
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory):
+    """Sixty blooms of 32 pixels: 48 train, 6 val, 6 test."""
+    folder = tmp_path_factory.mktemp("blooms") / "data"
+    _run(
+        *["prepare", "blooms", "--out", folder],
+        *["--num-images", 60, "--image-size", 32],
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def text_run(data, tmp_path_factory):
+    """Ten steps of `train-text`. Tests that write to it take a copy."""
+    folder = tmp_path_factory.mktemp("text") / "run"
+    _run(
+        *["train-text", "--data", data, "--out", folder],
+        *[*TEXT_OPTIONS, "--steps", 10],
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def gan_run(data, text_run, tmp_path_factory):
+    """Forty steps of `train`. Tests that write to it take a copy."""
+    folder = tmp_path_factory.mktemp("gan") / "run"
+    _run(
+        *["train", "--data", data, "--text-encoder", text_run],
+        *["--out", folder, *GAN_OPTIONS, "--steps", 40],
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def end_to_end_run(data, text_run, tmp_path_factory):
+    """Four steps of `train --end-to-end`."""
+    folder = tmp_path_factory.mktemp("end_to_end") / "run"
+    _run(
+        *["train", "--data", data, "--text-encoder", text_run],
+        *["--end-to-end", "--out", folder, *GAN_OPTIONS, "--steps", 4],
+    )
+    return folder
+
+
+@pytest.fixture
+def error_of(capsys):
+    """Runs a command that must fail on bad input; returns its one line."""
+
+    def run(*argv):
+        capsys.readouterr()
+        assert main([str(argument) for argument in argv]) == 2
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        (line,) = captured.err.splitlines()
+        assert line.startswith("keras-t2i: ")
+        return line
+
+    return run
+
+
+def contents(folder):
+    """The bytes of all files in a folder, by relative path."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }

@@ -1,0 +1,45 @@
+import re
+
+import pytest
+from PIL import Image
+
+from keras_t2i.cli import demo
+from keras_t2i.cli.main import main
+from keras_t2i.cli.model_files import load_gan
+from keras_t2i.datasets.manifest import read_manifest
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """The same, on fewer images, for seconds instead of minutes."""
+    monkeypatch.setattr(demo, "_NUM_IMAGES", 60)
+    monkeypatch.setattr(demo, "_TEXT_MINUTES", 0.002)
+    monkeypatch.setattr(demo, "_WIDTH", 4)
+    monkeypatch.setattr(demo, "_NUM_EVALUATED", 5)
+
+
+def test_demo(small, tmp_path, capsys):
+    out = tmp_path / "deep" / "demo"
+    assert main(["demo", "--minutes", "0.002", "--out", str(out)]) == 0
+    captured = capsys.readouterr()
+    lines = captured.out.splitlines()
+    assert lines[0] == f"run folder: {out}/gan"
+    assert lines[1] == "pictures that show what an unseen caption says, 5:"
+    assert lines[-1] == f"captions and pictures: {out}/pictures.png"
+    for line in lines[2:-1]:
+        assert re.fullmatch(
+            r"  (petal|center) (color|count|shape): [\d.]+%", line
+        )
+    announced = re.findall(r"^(\d of 4): ", captured.err, re.MULTILINE)
+    assert announced == ["1 of 4", "2 of 4", "3 of 4", "4 of 4"]
+    assert read_manifest(out / "data").name == "blooms"
+    assert load_gan(out / "gan").image_size == 64
+    with Image.open(out / "pictures.png") as grid:
+        assert grid.height == 5 * 128
+
+
+def test_out_that_is_taken(small, tmp_path, error_of):
+    (tmp_path / "notes.txt").touch()
+    line = error_of("demo", "--out", tmp_path)
+    assert "--out must name a new or empty folder" in line
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]

@@ -1,0 +1,157 @@
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from keras_t2i.cli.main import main
+from keras_t2i.version import __version__
+
+_DURATION = ["--epochs N", "--steps N", "--minutes M"]
+_OPTIONS = {
+    "demo": ["--minutes M", "--out DIR"],
+    "train-text": [
+        *_DURATION,
+        "--data DIR",
+        "--out RUN",
+        "--preset NAME",
+        "--batch-size N",
+        "--seed S",
+        "--resume",
+    ],
+    "embed": ["--data DIR", "--text-encoder RUN_OR_FILE", "--out PATH"],
+    "train": [
+        *_DURATION,
+        "--data DIR",
+        "--text-encoder RUN_OR_FILE",
+        "--out RUN",
+        "--preset NAME",
+        "--width N",
+        "--batch-size N",
+        "--end-to-end",
+        "--strategy {none,mirrored}",
+        "--precision {float32,mixed_bfloat16,mixed_float16}",
+        "--seed S",
+        "--resume",
+        "--dry-run",
+    ],
+    "generate": ["--model RUN_OR_FILE", "--out PATH", "--num N", "--seed S"],
+}
+
+
+def _help(capsys, *command):
+    with pytest.raises(SystemExit) as error:
+        main([*command, "--help"])
+    assert error.value.code == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    return captured.out
+
+
+def test_help_names_every_command(capsys):
+    text = _help(capsys)
+    for command in ("prepare", *_OPTIONS):
+        assert re.search(rf"^ +{command}\s+\w+", text, re.MULTILINE), command
+
+
+@pytest.mark.parametrize("command", _OPTIONS)
+def test_help_explains_every_option(capsys, command):
+    text = _help(capsys, command)
+    listing = text.partition("\noptions:\n")[2]
+    starts = list(re.finditer(r"^  (--?\w.*?)(?=  |\n|$)", listing, re.M))
+    explanations = {
+        start[1]: listing[start.end() : following]
+        for start, following in zip(
+            starts, [s.start() for s in starts[1:]] + [None]
+        )
+    }
+    assert set(explanations) == {"-h, --help", *_OPTIONS[command]}
+    for option, explanation in explanations.items():
+        assert len(explanation.split()) > 3, option
+
+
+@pytest.mark.parametrize(
+    ("command", "presets"),
+    [
+        ("train", ["gan", "gan_cls", "gan_int", "gan_int_cls"]),
+        ("train-text", ["char_cnn_rnn", "char_cnn_rnn_small"]),
+    ],
+)
+def test_help_lists_the_presets(capsys, command, presets):
+    text = _help(capsys, command)
+    for preset in presets:
+        assert re.search(rf"^  {preset} +\w+", text, re.MULTILINE), preset
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as error:
+        main(["--version"])
+    assert error.value.code == 0
+    assert capsys.readouterr().out == f"keras-t2i {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ([], "required: COMMAND"),
+        (["paint"], "invalid choice: 'paint'"),
+        (["generate", "a rose"], "required: --model, --out"),
+        (["train", "--out", "x", "--steps", "-4"], "--steps.*Received: '-4'"),
+        (["train", "--out", "x", "--steps", "1e3"], "--steps.*Received: '1e3'"),
+        (["train", "--out", "x", "--epochs", "0"], "--epochs.*Received: '0'"),
+        (["train", "--out", "x", "--minutes", "0"], "--minutes.*Received: '0'"),
+        (
+            ["train", "--out", "x", "--minutes", "nan"],
+            "--minutes.*Received: 'nan'",
+        ),
+        (["train", "--out", "x", "--width", "0"], "--width.*Received: '0'"),
+        (["train", "--out", "x", "--batch-size", "1"], "at least 2.*'1'"),
+        (["train", "--out", "x", "--seed", "-1"], "--seed.*Received: '-1'"),
+        (["train", "--out", "x", "--precision", "half"], "invalid choice"),
+        (["train", "--out", "x", "--strategy", "two"], "invalid choice"),
+        (
+            ["train", "--out", "x", "--steps", "3", "--epochs", "2"],
+            "not allowed with",
+        ),
+        (["train-text", "--out", "x", "--steps", "-4"], "--steps.*'-4'"),
+        (
+            ["generate", "a", "--model", "m", "--out", "o", "--num", "0"],
+            "--num.*at least 1. Received: '0'",
+        ),
+        (
+            ["generate", "a", "--model", "m", "--out", "o", "--seed", "-1"],
+            "--seed.*at least 0. Received: '-1'",
+        ),
+        (["demo", "--minutes", "-1"], "--minutes.*Received: '-1'"),
+    ],
+)
+def test_usage_that_the_parser_refuses(
+    capsys, tmp_path, monkeypatch, argv, message
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as error:
+        main(argv)
+    assert error.value.code == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    (line,) = captured.err.splitlines()
+    assert line.startswith("keras-t2i")
+    assert re.search(message, line)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_module_in_a_process_of_its_own():
+    # Without the log level that this process has set.
+    environment = {
+        name: value for name, value in os.environ.items() if "TF_" not in name
+    }
+    result = subprocess.run(
+        [sys.executable, "-m", "keras_t2i.cli.main", "--help"],
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    assert result.returncode == 0
+    assert result.stdout.startswith("usage: keras-t2i")
+    assert result.stderr == ""

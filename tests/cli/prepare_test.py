@@ -1,0 +1,196 @@
+import re
+
+import pytest
+import tensorflow as tf
+
+from keras_t2i.cli.main import main
+from keras_t2i.datasets.manifest import read_manifest
+from keras_t2i.datasets.records import CaptionedImage
+from tests.datasets.cub_birds_test import BIRDS
+from tests.datasets.cub_birds_test import write_birds
+from tests.datasets.raw_files import write_flower
+from tests.datasets.raw_files import write_image
+from tests.datasets.raw_files import write_text
+
+
+@pytest.fixture
+def flowers(tmp_path):
+    root = tmp_path / "raw"
+    for number in range(1, 21):
+        write_flower(root, (number + 1) // 2, number)
+    return root
+
+
+def _error(capsys):
+    """The one line that a failed command says."""
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("keras-t2i: ")
+    return line
+
+
+def test_oxford_flowers(tmp_path, flowers, capsys):
+    out = tmp_path / "out"
+    argv = ["prepare", "oxford_flowers", "--source", str(flowers)]
+    assert main([*argv, "--out", str(out), "--image-size", "32"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.splitlines() == [
+        "train: 18 images, 36 captions",
+        "test: 2 images, 4 captions",
+        "skipped: 0 files",
+        f"prepared data set: {out}",
+    ]
+    assert captured.err.startswith("Preparing: 20 of 20 images")
+    assert read_manifest(out).image_size == 32
+
+
+def test_cub_birds(tmp_path, capsys):
+    root = tmp_path / "raw"
+    write_birds(root)
+    (root / BIRDS[3].captions).unlink()
+    argv = ["prepare", "cub_birds", "--source", str(root), "--image-size", "32"]
+    shapes = {}
+    for crop in ([], ["--crop-to-bounding-box"]):
+        out = tmp_path / f"out{len(crop)}"
+        assert main([*argv, "--out", str(out), *crop]) == 0
+        captured = capsys.readouterr()
+        assert f"{BIRDS[3].image}: has no captions in " in captured.err
+        assert captured.out.splitlines() == [
+            "train: 6 images, 12 captions",
+            "test: 1 images, 2 captions",
+            "skipped: 1 files",
+            f"prepared data set: {out}",
+        ]
+        manifest = read_manifest(out)
+        assert (manifest.name, len(manifest.class_names)) == ("cub_birds", 4)
+        record = next(
+            iter(tf.data.TFRecordDataset(str(next(out.glob("test-*")))))
+        )
+        image = CaptionedImage.parse(record.numpy()).image
+        shapes[bool(crop)] = tf.io.decode_image(image).shape
+    # All of 50 x 40 pixels, or 38 x 35 of them: columns 4 to 42 and, where
+    # the box leaves the picture, rows 0 to 35.
+    assert shapes == {False: (38, 48, 3), True: (38, 41, 3)}
+
+
+def test_blooms(tmp_path, capsys):
+    out = tmp_path / "out"
+    argv = ["prepare", "blooms", "--num-images", "20", "--seed", "1"]
+    assert main([*argv, "--out", str(out)]) == 0
+    manifest = read_manifest(out)
+    assert (manifest.name, manifest.image_size) == ("blooms", 64)
+    assert {s: v.num_images for s, v in manifest.splits.items()} == {
+        "train": 16,
+        "val": 2,
+        "test": 2,
+    }
+
+
+def test_skipped_files_are_named_and_counted(tmp_path, capsys):
+    root = tmp_path / "raw"
+    for number in range(40):
+        write_image(root / f"{number:02d}.jpg")
+    for number in range(15):
+        write_text(root / f"{number:02d}.txt", "a caption")
+    write_text(root / "14.txt", "{}")
+    argv = ["prepare", "folder", "--source", str(root)]
+    assert main([*argv, "--out", str(tmp_path / "out")]) == 0
+    captured = capsys.readouterr()
+    lines = [
+        line for line in captured.err.splitlines() if line.startswith("skipped")
+    ]
+    assert lines[:2] == [
+        f"skipped {root}/15.jpg: has no captions",
+        f"skipped {root}/16.jpg: has no captions",
+    ]
+    assert len(lines) == 21
+    assert lines[20] == "skipped 6 more"
+    assert "skipped: 26 files" in captured.out
+
+
+def test_strict(tmp_path, flowers, capsys):
+    (flowers / "jpg/image_00003.jpg").write_bytes(b"no image")
+    out = str(tmp_path / "out")
+    argv = ["prepare", "oxford_flowers", "--source", str(flowers)]
+    assert main([*argv, "--out", out, "--strict"]) == 2
+    assert "image_00003.jpg: is not an image" in _error(capsys)
+    assert main([*argv, "--out", out]) == 0
+    assert "skipped: 1 files" in capsys.readouterr().out
+
+
+def test_finished_folder(tmp_path, flowers, capsys):
+    argv = ["prepare", "oxford_flowers", "--source", str(flowers)]
+    assert main([*argv, "--out", str(tmp_path / "out")]) == 0
+    capsys.readouterr()
+    assert main([*argv, "--out", str(tmp_path / "out")]) == 2
+    assert "is a prepared data set already" in _error(capsys)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["oxford_flowers"], "oxford_flowers needs --source DIR"),
+        (["folder"], "folder needs --source DIR"),
+        (["cub_birds"], "cub_birds needs --source DIR"),
+        (["folder", "--source", "nowhere"], "'nowhere', which is no folder"),
+        (["cub_birds", "--source", "nowhere"], "'nowhere', which is no folder"),
+        (["oxford_flowers", "--source", "nowhere"], "'nowhere', which is no"),
+        (["blooms", "--source", "x"], "blooms are drawn and have no --source"),
+        (["blooms", "--num-images", "9"], "at least 10.* Received: 9"),
+        (["blooms", "--image-size", "0"], "image_size.* Received: 0"),
+        (
+            ["blooms", "--num-images", "20", "--image-size", "1"],
+            "image_size.* Received: 1",
+        ),
+        (
+            ["folder", "--source", ".", "--num-images", "9"],
+            "--num-images is for blooms only. Received: 9 for folder",
+        ),
+        (
+            ["folder", "--source", ".", "--crop-to-bounding-box"],
+            "--crop-to-bounding-box is for cub_birds only. Received: folder",
+        ),
+        (
+            ["blooms", "--crop-to-bounding-box"],
+            "--crop-to-bounding-box is for cub_birds only. Received: blooms",
+        ),
+        (
+            ["folder", "--source", ".", "--seed", "0"],
+            "--seed is for blooms only. Received: 0 for folder",
+        ),
+    ],
+)
+def test_bad_usage(tmp_path, capsys, options, message):
+    out = tmp_path / "out"
+    assert main(["prepare", *options, "--out", str(out)]) == 2
+    assert not list(out.glob("*"))
+    assert re.search(message, _error(capsys))
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [["prepare"], ["prepare", "roses", "--out", "x"], ["prepare", "blooms"]],
+)
+def test_usage_that_the_parser_refuses(argv, capsys):
+    with pytest.raises(SystemExit) as error:
+        main(argv)
+    assert error.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("keras-t2i prepare: ")
+    assert line.endswith("See keras-t2i prepare --help.")
+
+
+def test_help_explains_every_option(capsys):
+    with pytest.raises(SystemExit):
+        main(["prepare", "--help"])
+    text = capsys.readouterr().out
+    for option in (
+        "--source DIR",
+        "--out DIR",
+        "--image-size PIXELS",
+        "--crop-to-bounding-box",
+        "--num-images N",
+        "--seed S",
+        "--strict",
+    ):
+        _, _, explanation = text.partition(f"  {option}")
+        assert len(explanation.split("\n  -")[0].split()) > 3, option

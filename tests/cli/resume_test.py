@@ -1,0 +1,297 @@
+"""Runs that stop, in order or not, and go on."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+
+from keras_t2i.callbacks.checkpoints import checkpoint_steps
+from keras_t2i.cli.main import main
+from tests.cli.conftest import GAN_OPTIONS
+from tests.cli.conftest import TEXT_OPTIONS
+from tests.cli.conftest import contents
+
+
+def _main(*argv):
+    return main([str(argument) for argument in argv])
+
+
+def _lines(run):
+    """The lines of `metrics.jsonl`, without what depends on the machine."""
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    lines = [json.loads(line) for line in lines]
+    seconds = [line.pop("seconds") for line in lines]
+    assert seconds == sorted(seconds)
+    return lines
+
+
+def _state(file):
+    """All that a file holds: weights, optimizers, moving averages."""
+    model = keras.saving.load_model(file)
+    variables = list(model.variables)
+    for name in ("optimizer", "generator_optimizer", "discriminator_optimizer"):
+        optimizer = getattr(model, name, None)
+        if optimizer is not None:
+            variables += optimizer.variables
+    return [np.array(variable) for variable in variables]
+
+
+def _assert_same_state(file, other):
+    state, other_state = _state(file), _state(other)
+    assert len(state) == len(other_state) > 0
+    for value, other_value in zip(state, other_state):
+        np.testing.assert_array_equal(value, other_value)
+
+
+def _copy(run, folder):
+    return shutil.copytree(run, folder / "copy")
+
+
+@pytest.fixture(scope="module")
+def half_run(data, text_run, tmp_path_factory):
+    """As `gan_run`, but of twenty steps."""
+    folder = tmp_path_factory.mktemp("half") / "run"
+    argv = ["train", "--data", data, "--text-encoder", text_run]
+    assert _main(*argv, "--out", folder, *GAN_OPTIONS, "--steps", 20) == 0
+    return folder
+
+
+# === The same as without the interruption ===
+
+
+def test_train_goes_on(half_run, gan_run, tmp_path, capsys):
+    run = _copy(half_run, tmp_path)
+    assert _main("train", "--out", run, "--resume", "--steps", 40) == 0
+    captured = capsys.readouterr()
+    assert captured.out == f"model: {run}/model.keras\n"
+    assert captured.err.splitlines()[-1].startswith("Training: 40 of 40 steps")
+    _assert_same_state(run / "model.keras", gan_run / "model.keras")
+    assert _lines(run) == _lines(gan_run)
+    options = json.loads((run / "config.json").read_text())["options"]
+    assert (
+        options == json.loads((gan_run / "config.json").read_text())["options"]
+    )
+    assert set(contents(run)) - set(contents(gan_run)) == {
+        "checkpoints/step-00000020.keras",
+        "samples/step-00000020.png",
+    }
+    for file in ("samples/real.png", "samples/step-00000040.png"):
+        assert (run / file).read_bytes() == (gan_run / file).read_bytes()
+
+
+def test_train_text_goes_on(data, text_run, tmp_path):
+    run = tmp_path / "run"
+    argv = ["train-text", "--data", data, "--out", run, *TEXT_OPTIONS]
+    assert _main(*argv, "--steps", 5) == 0
+    assert _main("train-text", "--out", run, "--resume", "--steps", 10) == 0
+    _assert_same_state(run / "model.keras", text_run / "model.keras")
+
+
+def test_end_to_end_goes_on(data, text_run, end_to_end_run, tmp_path):
+    run = tmp_path / "run"
+    argv = ["train", "--data", data, "--text-encoder", text_run, "--out", run]
+    assert _main(*argv, "--end-to-end", *GAN_OPTIONS, "--steps", 2) == 0
+    assert _main("train", "--out", run, "--resume", "--steps", 4) == 0
+    _assert_same_state(run / "model.keras", end_to_end_run / "model.keras")
+
+
+_KILLED_WHILE_SAVING = """
+import functools
+import os
+import signal
+import sys
+
+from keras_t2i.callbacks import Checkpoints
+from keras_t2i.cli import training
+from keras_t2i.cli.main import main
+
+
+class Killed(Checkpoints):
+    def _save(self):
+        if self.step == 30:
+            self.model.save(self.folder / ".tmp-step-00000030.keras")
+            os.kill(os.getpid(), signal.SIGKILL)
+        super()._save()
+
+
+# A minute apart otherwise.
+training.Checkpoints = functools.partial(Killed, every_seconds=0)
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_killed_train_goes_on(data, text_run, gan_run, tmp_path):
+    run = tmp_path / "run"
+    argv = ["train", "--data", data, "--text-encoder", text_run, "--out", run]
+    argv += [*GAN_OPTIONS, "--steps", 40]
+    process = subprocess.run(
+        [sys.executable, "-c", _KILLED_WHILE_SAVING, *map(str, argv)]
+    )
+    assert process.returncode == -signal.SIGKILL
+    assert checkpoint_steps(run / "checkpoints") == [10, 20]
+    # The line of step 30 is there, and half of the next one might be.
+    assert [line["step"] for line in _lines(run)] == [10, 20, 30]
+    with open(run / "metrics.jsonl", "a") as metrics:
+        metrics.write('{"step": 40, "epoch": 6, "sec')
+    assert _main("train", "--out", run, "--resume") == 0
+    _assert_same_state(run / "model.keras", gan_run / "model.keras")
+    assert _lines(run) == _lines(gan_run)
+
+
+def test_without_a_checkpoint_it_starts_over(half_run, tmp_path):
+    run = _copy(half_run, tmp_path)
+    shutil.rmtree(run / "checkpoints")
+    (run / "model.keras").unlink()
+    assert _main("train", "--out", run, "--resume") == 0
+    _assert_same_state(run / "model.keras", half_run / "model.keras")
+    assert _lines(run) == _lines(half_run)
+
+
+@pytest.mark.parametrize("duration", [[], ["--steps", 30], ["--epochs", 3]])
+def test_nothing_left_to_train(gan_run, tmp_path, capsys, duration):
+    run = _copy(gan_run, tmp_path)
+    (run / "model.keras").unlink()
+    assert _main("train", "--out", run, "--resume", *duration) == 0
+    assert "nothing left to train: 40 steps" in capsys.readouterr().err
+    for file in ("model.keras", "metrics.jsonl"):
+        assert (run / file).read_bytes() == (gan_run / file).read_bytes()
+
+
+def test_minutes_count_the_time_before(half_run, tmp_path, capsys):
+    run = _copy(half_run, tmp_path)
+    lines = (run / "metrics.jsonl").read_text()
+    lines = re.sub(r'"seconds": [\d.]+', '"seconds": 90.0', lines)
+    (run / "metrics.jsonl").write_text(lines)
+    assert _main("train", "--out", run, "--resume", "--minutes", 1.5) == 0
+    error = capsys.readouterr().err
+    assert "nothing left to train: 20 steps, 1.5 minutes done" in error
+
+
+# === Ctrl-C ===
+
+
+def _start(argv, run):
+    """Starts a training and waits for its first line of metrics."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "keras_t2i.cli.main", *map(str, argv)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while not (run / "metrics.jsonl").exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    return process
+
+
+def _without_progress(error):
+    """The lines that do not depend on how fast the machine is."""
+    progress = ("Embedding captions: ", "Training: ")
+    return [
+        line for line in error.splitlines() if not line.startswith(progress)
+    ]
+
+
+def test_interrupted_train_ends_in_order(data, text_run, tmp_path):
+    run = tmp_path / "run"
+    argv = ["train", "--data", data, "--text-encoder", text_run, "--out", run]
+    process = _start([*argv, *GAN_OPTIONS, "--minutes", 10], run)
+    process.send_signal(signal.SIGINT)
+    out, error = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert out == f"model: {run}/model.keras\n"
+    (line,) = _without_progress(error)
+    assert line.startswith("finishing the current steps and saving; Ctrl-C")
+    # All that was recorded is in the checkpoint, which is the model.
+    (step,) = checkpoint_steps(run / "checkpoints")
+    assert [line["step"] for line in _lines(run)] == list(
+        range(10, step + 1, 10)
+    )
+    _assert_same_state(
+        run / "model.keras", run / "checkpoints" / f"step-{step:08d}.keras"
+    )
+    assert (run / f"samples/step-{step:08d}.png").exists()
+
+
+def test_interrupted_twice_ends_at_once(data, text_run, tmp_path):
+    run = tmp_path / "run"
+    argv = ["train", "--data", data, "--text-encoder", text_run, "--out", run]
+    # Ten steps of this width take a while.
+    argv += ["--width", 24, "--batch-size", 64, "--minutes", 10]
+    process = _start(argv, run)
+    process.send_signal(signal.SIGINT)
+    while not process.stderr.readline().startswith("finishing the current"):
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    out, error = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert out == ""
+    assert _without_progress(error) == ["keras-t2i: interrupted"]
+    # It can start over.
+    assert os.listdir(run / "checkpoints") == []
+    assert not (run / "model.keras").exists()
+
+
+# === Refused ===
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--width", 8], "--width 8, started with 4"),
+        (["--batch-size", 4], "--batch-size 4, started with 8"),
+        (["--preset", "gan"], "--preset gan, started with gan_int_cls"),
+        (["--seed", 3], "--seed 3, started with 0"),
+        (["--precision", "mixed_bfloat16"], "--precision mixed_bfloat16"),
+        (["--end-to-end"], "--end-to-end"),
+        (["--data", "elsewhere"], "--data elsewhere"),
+    ],
+)
+def test_another_option(gan_run, error_of, options, message):
+    before = contents(gan_run)
+    line = error_of("train", "--out", gan_run, "--resume", *options)
+    assert "only --epochs, --steps and --minutes may differ" in line
+    assert message in line
+    assert contents(gan_run) == before
+
+
+def test_a_run_of_another_command(text_run, gan_run, error_of):
+    line = error_of("train", "--out", text_run, "--resume")
+    assert "a run of `train-text`" in line
+    line = error_of("train-text", "--out", gan_run, "--resume")
+    assert "a run of `train`" in line
+
+
+@pytest.mark.parametrize("command", ["train", "train-text"])
+def test_no_run(tmp_path, error_of, command):
+    line = error_of(command, "--out", tmp_path / "run", "--resume")
+    assert "--resume goes on with the run in --out" in line
+    assert not (tmp_path / "run").exists()
+
+
+def test_data_that_is_gone(half_run, tmp_path, error_of):
+    run = _copy(half_run, tmp_path)
+    config = json.loads((run / "config.json").read_text())
+    config["options"]["data"] = str(tmp_path / "gone")
+    (run / "config.json").write_text(json.dumps(config))
+    before = contents(run)
+    line = error_of("train", "--out", run, "--resume", "--steps", 40)
+    assert "/gone', which has none" in line
+    assert contents(run) == before
+
+
+def test_damaged_checkpoint(half_run, tmp_path, error_of):
+    run = _copy(half_run, tmp_path)
+    checkpoint = run / "checkpoints/step-00000020.keras"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    line = error_of("train", "--out", run, "--resume", "--steps", 40)
+    assert "step-00000020.keras" in line

@@ -1,0 +1,215 @@
+import json
+
+import keras
+import pytest
+
+from keras_t2i.cli.run_folder import RunFolder
+from keras_t2i.version import __version__
+
+_OPTIONS = {
+    "data": "data",
+    "width": 4,
+    "end_to_end": False,
+    "batch_size": 8,
+    "epochs": None,
+    "steps": 20,
+    "minutes": None,
+}
+_NOT_GIVEN = dict.fromkeys(_OPTIONS)
+
+
+@pytest.fixture
+def run(tmp_path):
+    run = RunFolder(tmp_path / "deep" / "run")
+    run.write_config("train", _OPTIONS)
+    return run
+
+
+def _lines(*steps):
+    return [
+        json.dumps({"step": step, "seconds": step / 10, "loss": 0.5}) + "\n"
+        for step in steps
+    ]
+
+
+# === A folder to make ===
+
+
+@pytest.mark.parametrize("make", [False, True])
+def test_new_or_empty_folder(tmp_path, make):
+    if make:
+        (tmp_path / "run").mkdir()
+    RunFolder(tmp_path / "run").check_free()
+    assert (tmp_path / "run").exists() == make
+
+
+def test_folder_with_a_run(run):
+    with pytest.raises(
+        ValueError, match="^--out must.*/run', which holds a run.*--resume"
+    ):
+        run.check_free()
+
+
+@pytest.mark.parametrize("kind", ["folder", "file"])
+def test_folder_with_other_files(tmp_path, kind):
+    path = tmp_path / "run"
+    if kind == "folder":
+        path.mkdir()
+        (path / "notes.txt").touch()
+    else:
+        path.touch()
+    with pytest.raises(ValueError, match="^--out must.*which holds other file"):
+        RunFolder(path).check_free()
+
+
+# === config.json ===
+
+
+def test_config(run):
+    config = json.loads(run.config.read_text())
+    assert config["command"] == "train"
+    assert config["options"] == _OPTIONS
+    assert config["versions"]["keras_t2i"] == __version__
+    assert config["versions"]["keras"] == keras.__version__
+    assert set(config["versions"]) == {
+        "keras_t2i",
+        "keras",
+        "tensorflow",
+        "numpy",
+        "python",
+    }
+    assert [path.name for path in run.path.iterdir()] == ["config.json"]
+
+
+def test_resume_keeps_all_options(run):
+    assert run.resumed_options("train", _NOT_GIVEN) == _OPTIONS
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("epochs", 3), ("steps", 40), ("minutes", 0.5)]
+)
+def test_resume_with_another_duration(run, name, value):
+    options = run.resumed_options("train", {**_NOT_GIVEN, name: value})
+    durations = {"epochs": None, "steps": None, "minutes": None, name: value}
+    assert options == {**_OPTIONS, **durations}
+
+
+def test_resume_with_the_same_options(run):
+    given = {**_NOT_GIVEN, "data": "data", "width": 4}
+    assert run.resumed_options("train", given) == _OPTIONS
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("width", 8, "--width 8, started with 4"),
+        ("data", "other", "--data other, started with data"),
+        ("batch_size", 16, "--batch-size 16, started with 8"),
+        ("end_to_end", True, "--end-to-end"),
+    ],
+)
+def test_resume_with_another_option(run, name, value, message):
+    with pytest.raises(
+        ValueError, match=f"only --epochs, --steps and --minutes.*{message}"
+    ):
+        run.resumed_options("train", {**_NOT_GIVEN, name: value})
+
+
+@pytest.mark.parametrize("kind", ["nothing", "folder", "file"])
+def test_resume_without_a_run(tmp_path, kind):
+    path = tmp_path / "run"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "file":
+        path.touch()
+    with pytest.raises(
+        ValueError, match="^--resume.*/run', which holds no run"
+    ):
+        RunFolder(path).resumed_options("train", _NOT_GIVEN)
+
+
+def test_resume_a_run_of_another_command(run):
+    with pytest.raises(
+        ValueError, match="a run of `train-text`. Received: .*a run of `train`"
+    ):
+        run.resumed_options("train-text", _NOT_GIVEN)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        '{"command": "tr',
+        "[]",
+        "3",
+        "{}",
+        '{"command": "train", "options": []}',
+        '{"command": "train", "options": {"width": 4}}',
+    ],
+)
+def test_resume_with_a_damaged_config(run, content):
+    run.config.write_text(content)
+    with pytest.raises(ValueError, match="config.json must be the JSON that a"):
+        run.resumed_options("train", {**_NOT_GIVEN, "batch_size": 8})
+
+
+# === metrics.jsonl ===
+
+
+def test_cut_metrics(run):
+    run.metrics.write_text("".join(_lines(10, 20, 30, 40)))
+    assert run.cut_metrics(20) == 2.0
+    assert run.metrics.read_text() == "".join(_lines(10, 20))
+
+
+def test_cut_metrics_between_lines(run):
+    run.metrics.write_text("".join(_lines(10, 20, 30)))
+    assert run.cut_metrics(25) == 2.0
+    assert run.metrics.read_text() == "".join(_lines(10, 20))
+
+
+@pytest.mark.parametrize(
+    "rest", ['{"step": 30, "sec', '{"step": 30', "{", "\0\0\0"]
+)
+def test_cut_metrics_with_a_part_of_a_line(run, rest):
+    run.metrics.write_text("".join(_lines(10, 20)) + rest)
+    assert run.cut_metrics(30) == 2.0
+    assert run.metrics.read_text() == "".join(_lines(10, 20))
+
+
+def test_cut_metrics_to_nothing(run):
+    run.metrics.write_text("".join(_lines(10, 20)))
+    assert run.cut_metrics(0) == 0.0
+    assert run.metrics.read_text() == ""
+
+
+def test_cut_metrics_that_are_not_there(run):
+    assert run.cut_metrics(10) == 0.0
+    assert not run.metrics.exists()
+
+
+# === Checkpoints ===
+
+
+def test_last_step(run):
+    assert run.last_step() == 0
+    run.checkpoints.mkdir()
+    for name in (
+        "step-00000090.keras",
+        "step-00000100.keras",
+        ".tmp-step-00000110.keras",
+        "notes.txt",
+    ):
+        (run.checkpoints / name).write_text(name)
+    assert run.last_step() == 100
+
+
+def test_publish_model(run):
+    run.checkpoints.mkdir()
+    for step in (90, 100):
+        path = run.checkpoints / f"step-{step:08d}.keras"
+        path.write_text(f"model {step}")
+    run.model.write_text("model 80")
+    run.publish_model()
+    assert run.model.read_text() == "model 100"
+    assert not list(run.path.glob(".*"))

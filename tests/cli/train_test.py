@@ -1,0 +1,365 @@
+import json
+import re
+import shutil
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_t2i.cli.main import main
+from keras_t2i.cli.model_files import load_gan
+from keras_t2i.cli.model_files import load_text_encoder
+from keras_t2i.datasets.embedding_manifest import read_embedding_manifest
+from keras_t2i.datasets.examples import PreparedExamples
+from tests.cli.conftest import GAN_OPTIONS
+from tests.cli.conftest import contents
+from tests.datasets.prepared_sets import example
+from tests.datasets.prepared_sets import write_prepared_set
+
+
+@pytest.fixture
+def text_copy(text_run, tmp_path):
+    """A run of `train-text` beside which no embeddings are yet."""
+    folder = tmp_path / "text"
+    shutil.copytree(
+        text_run, folder, ignore=shutil.ignore_patterns("embeddings*")
+    )
+    return folder
+
+
+@pytest.fixture
+def one_class(tmp_path):
+    """Four images to train on and two to test on, all of class 0."""
+    examples = [
+        example(number, class_id=0, height=38, width=40) for number in range(6)
+    ]
+    folder = tmp_path / "one_class"
+    splits = {"train": [examples[:4]], "test": [examples[4:]]}
+    write_prepared_set(folder, splits, ["rose"], image_size=32)
+    return folder
+
+
+def _train(*options):
+    return main(["train", *(str(option) for option in options)])
+
+
+def _embedding_folders(text_run):
+    return sorted(path.name for path in text_run.glob("embeddings*"))
+
+
+def _lines(run):
+    return [
+        json.loads(line)
+        for line in (run / "metrics.jsonl").read_text().splitlines()
+    ]
+
+
+# === The run folder ===
+
+
+def test_files(gan_run):
+    assert sorted(contents(gan_run)) == [
+        "checkpoints/step-00000040.keras",
+        "config.json",
+        "metrics.jsonl",
+        "model.keras",
+        "samples/real.png",
+        "samples/step-00000040.png",
+    ]
+
+
+def test_config(gan_run, data, text_run):
+    config = json.loads((gan_run / "config.json").read_text())
+    assert config["command"] == "train"
+    assert config["options"] == {
+        "data": str(data),
+        "text_encoder": str(text_run),
+        "preset": "gan_int_cls",
+        "width": 4,
+        "batch_size": 8,
+        "epochs": None,
+        "steps": 40,
+        "minutes": None,
+        "end_to_end": False,
+        "strategy": "none",
+        "precision": "float32",
+        "seed": 0,
+    }
+    assert config["versions"]["keras"] == keras.__version__
+
+
+def test_metrics(gan_run):
+    lines = _lines(gan_run)
+    assert [line["step"] for line in lines] == [10, 20, 30, 40]
+    # 54 images make 6 steps an epoch.
+    assert [line["epoch"] for line in lines] == [1, 3, 5, 6]
+    seconds = [line["seconds"] for line in lines]
+    assert seconds == sorted(seconds)
+    for line in lines:
+        assert set(line) == {
+            "step",
+            "epoch",
+            "seconds",
+            "discriminator_loss",
+            "generator_loss",
+            "real_accuracy",
+            "mismatched_accuracy",
+            "generated_accuracy",
+        }
+        assert np.isfinite(list(line.values())).all()
+
+
+def test_model(gan_run, text_run):
+    gan = keras.saving.load_model(gan_run / "model.keras")
+    assert gan.image_size == 32
+    assert gan.matching_aware and gan.interpolates_texts
+    assert int(gan.generator_optimizer.iterations) == 40
+    # The text encoder is inside, as it was.
+    for own, given in zip(
+        gan.text_encoder.get_weights(),
+        load_text_encoder(text_run).get_weights(),
+    ):
+        np.testing.assert_array_equal(own, given)
+
+
+def test_samples(gan_run, data):
+    test = PreparedExamples(data, "test")
+    with Image.open(gan_run / "samples/real.png") as real:
+        assert real.height == len(test) * 128
+    with Image.open(gan_run / "samples/step-00000040.png") as drawn:
+        assert drawn.height == len(test) * 128
+        assert drawn.width > 6 * 128
+
+
+def test_minutes(data, text_run, tmp_path, capsys):
+    out = tmp_path / "deep" / "run"
+    options = ["--data", data, "--text-encoder", text_run, "--minutes", 0.005]
+    assert _train(*options, *GAN_OPTIONS, "--out", out) == 0
+    captured = capsys.readouterr()
+    assert captured.out == f"model: {out}/model.keras\n"
+    assert re.fullmatch(
+        r"Training: (\d+) of \1 steps, [\d.]+ steps/s",
+        captured.err.splitlines()[-1],
+    )
+    seconds = [line["seconds"] for line in _lines(out)]
+    # Ended by the first line after 0.3 seconds.
+    assert seconds[-1] >= 0.3
+    assert all(second < 0.3 for second in seconds[:-1])
+
+
+def test_precision(data, text_run, tmp_path):
+    out = tmp_path / "run"
+    options = ["--data", data, "--text-encoder", text_run, "--steps", 2]
+    options += ["--precision", "mixed_float16", *GAN_OPTIONS, "--out", out]
+    assert _train(*options) == 0
+    gan = load_gan(out)
+    assert gan.generator.dtype_policy.name == "mixed_float16"
+    assert gan.ema_generator.dtype_policy.name == "float32"
+    assert {weight.dtype for weight in gan.generator.weights} == {"float32"}
+    assert gan.generate("a rose").shape == (1, 32, 32, 3)
+    assert _train("--out", out, "--resume", "--steps", 3) == 0
+
+
+def test_preset_gan_trains_on_one_class(one_class, text_copy, tmp_path):
+    out = tmp_path / "run"
+    options = ["--data", one_class, "--text-encoder", text_copy]
+    options += ["--preset", "gan", "--width", 4, "--batch-size", 2]
+    assert _train(*options, "--steps", 10, "--out", out) == 0
+    (line,) = _lines(out)
+    assert "mismatched_accuracy" not in line
+    assert np.isfinite(line["generator_loss"])
+
+
+def test_end_to_end(end_to_end_run, text_run):
+    before = load_text_encoder(text_run).get_weights()
+    after = load_gan(end_to_end_run).text_encoder.get_weights()
+    assert all(not np.array_equal(a, b) for a, b in zip(before, after))
+
+
+# === Embeddings beside the text encoder ===
+
+
+def test_embeddings_made_by_embed_are_found(data, text_copy, tmp_path, capsys):
+    out = text_copy / "embeddings"
+    argv = ["embed", "--data", data, "--text-encoder", text_copy, "--out", out]
+    assert main([str(argument) for argument in argv]) == 0
+    before = contents(out)
+    capsys.readouterr()
+    options = ["--data", data, "--text-encoder", text_copy, *GAN_OPTIONS]
+    assert _train(*options, "--steps", 1, "--out", tmp_path / "run") == 0
+    assert "Embedding" not in capsys.readouterr().err
+    assert _embedding_folders(text_copy) == ["embeddings"]
+    assert contents(out) == before
+
+
+def test_embeddings_are_extracted_once(data, text_copy, tmp_path, capsys):
+    def embed(data, name):
+        argv = ["embed", "--data", data, "--text-encoder", text_copy]
+        argv += ["--out", text_copy / name]
+        assert main([str(argument) for argument in argv]) == 0
+
+    # Some of another encoder, and some of other flowers with the same ids.
+    embed(data, "embeddings-a")
+    model = keras.saving.load_model(text_copy / "model.keras")
+    embedding = model.text_encoder.get_layer("embedding")
+    embedding.bias.assign_add(np.full(embedding.bias.shape, 0.1))
+    model.save(text_copy / "model.keras")
+    other = tmp_path / "other"
+    argv = ["prepare", "blooms", "--num-images", 60, "--image-size", 32]
+    argv += ["--seed", 1, "--out", other]
+    assert main([str(argument) for argument in argv]) == 0
+    embed(other, "embeddings-b")
+
+    options = ["--data", data, *GAN_OPTIONS, "--steps", 1]
+    # The run folder, then the file in it.
+    weights = []
+    for number, encoder in enumerate((text_copy, text_copy / "model.keras")):
+        out = tmp_path / f"run{number}"
+        given = ["--text-encoder", encoder, "--seed", number]
+        capsys.readouterr()
+        assert _train(*options, *given, "--out", out) == 0
+        weights.append(load_gan(out).generator.get_weights())
+        is_extracted = "Embedding captions: 60 of 60" in capsys.readouterr().err
+        assert is_extracted == (number == 0)
+        names = set(_embedding_folders(text_copy))
+        (name,) = names - {"embeddings-a", "embeddings-b"}
+    manifest = read_embedding_manifest(text_copy / name)
+    assert name == f"embeddings-{manifest.fingerprint[:12]}"
+    # By the way: another seed, other weights.
+    assert not all(np.array_equal(a, b) for a, b in zip(*weights))
+
+
+def test_damaged_embeddings(data, text_copy, tmp_path, error_of):
+    argv = ["embed", "--data", data, "--text-encoder", text_copy]
+    argv += ["--out", text_copy / "embeddings"]
+    assert main([str(argument) for argument in argv]) == 0
+    (shard,) = (text_copy / "embeddings").glob("train-*")
+    shard.write_bytes(shard.read_bytes()[:-1])
+    out = tmp_path / "run"
+    line = error_of(
+        *["train", "--data", data, "--text-encoder", text_copy, "--out", out],
+        *GAN_OPTIONS,
+    )
+    assert f"{shard} must have the SHA-256" in line
+    assert not out.exists()
+
+
+# === Dry run ===
+
+
+def test_dry_run(data, text_copy, tmp_path, capsys):
+    before = contents(text_copy)
+    out = tmp_path / "run"
+    options = ["--data", data, "--text-encoder", text_copy, *GAN_OPTIONS]
+    assert _train(*options, "--out", out, "--dry-run") == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    plan = json.loads(captured.out)
+    assert plan["image_size"] == 32
+    assert plan["options"]["width"] == 4
+    assert plan["options"]["epochs"] == 200
+    assert plan["options"]["seed"] == 0
+    encoder = load_text_encoder(text_copy)
+    assert plan["parameters"]["text_encoder"] == encoder.count_params()
+    assert set(plan["parameters"]) == {
+        "generator",
+        "discriminator",
+        "text_encoder",
+    }
+    assert not out.exists()
+    assert contents(text_copy) == before
+
+
+# === Bad input ===
+
+
+@pytest.fixture
+def refused(text_copy, tmp_path, error_of):
+    """Runs `train`, which must leave everything as it was."""
+
+    def run(*options, text_encoder=text_copy, dry_run=False):
+        before = contents(tmp_path)
+        out = tmp_path / "run"
+        given = ["--text-encoder", text_encoder] if text_encoder else []
+        lines = [
+            error_of("train", *options, *given, "--out", out, *more)
+            for more in ([], ["--dry-run"])
+        ]
+        assert lines[0] == lines[1]
+        assert not out.exists()
+        assert contents(tmp_path) == before
+        assert _embedding_folders(text_copy) == []
+        return lines[0]
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("options", "text_encoder", "message"),
+    [
+        ([], "TEXT", "train needs --data DIR"),
+        (["--data", "nowhere"], "TEXT", "`keras-t2i prepare`.*'nowhere'"),
+        (["--data", "DATA"], None, "train needs --text-encoder RUN_OR_FILE"),
+        (
+            ["--data", "DATA"],
+            "nowhere",
+            "--text-encoder must name a run folder or a .keras.*'nowhere'",
+        ),
+        (
+            ["--data", "DATA", "--preset", "dall-e"],
+            "TEXT",
+            "gan_int_cls.*'dall",
+        ),
+        (["--resume"], None, "--resume goes on.*run', which holds no run"),
+    ],
+)
+def test_bad_input(data, text_copy, refused, options, text_encoder, message):
+    options = [str(data) if option == "DATA" else option for option in options]
+    encoder = text_copy if text_encoder == "TEXT" else text_encoder
+    assert re.search(message, refused(*options, text_encoder=encoder))
+
+
+def test_no_text_encoder_in_the_file(data, tmp_path, refused):
+    path = tmp_path / "notes.keras"
+    path.write_text("no model")
+    line = refused("--data", data, text_encoder=path)
+    assert "--text-encoder must name a model saved by this library" in line
+
+
+def test_one_class(one_class, refused):
+    line = refused("--data", one_class)
+    assert "one class only" in line and "--preset gan" in line
+
+
+def test_damaged_manifest(data, tmp_path, refused):
+    damaged = shutil.copytree(data, tmp_path / "data")
+    manifest = damaged / "manifest.json"
+    manifest.write_text(manifest.read_text()[:-30])
+    assert f"{manifest}: must be JSON" in refused("--data", damaged)
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_damaged_shard(data, tmp_path, refused, split):
+    damaged = shutil.copytree(data, tmp_path / "data")
+    (shard,) = damaged.glob(f"{split}-*")
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    line = refused("--data", damaged)
+    assert f"{shard} must have the SHA-256" in line
+
+
+def test_out_that_holds_a_run(data, text_run, gan_run, error_of):
+    before = contents(gan_run)
+    line = error_of(
+        *["train", "--data", data, "--text-encoder", text_run],
+        *["--out", gan_run],
+    )
+    assert "--out must name a new or empty folder" in line
+    assert "which holds a run" in line and "--resume" in line
+    assert contents(gan_run) == before
+
+
+def test_seed_beyond_32_bits(data, refused):
+    assert "2**32" in refused("--data", data, "--seed", 2**32)

@@ -1,0 +1,106 @@
+import json
+import re
+import shutil
+
+import keras
+import numpy as np
+import pytest
+
+from keras_t2i import JointEmbedding
+from keras_t2i.cli.main import main
+from keras_t2i.text.embeddings import embed_texts
+from tests.cli.conftest import TEXT_OPTIONS
+from tests.cli.conftest import contents
+
+
+def test_run_folder(text_run, data):
+    assert sorted(
+        str(path.relative_to(text_run))
+        for path in text_run.rglob("*")
+        if path.is_file() and "embeddings" not in str(path)
+    ) == [
+        "checkpoints/step-00000010.keras",
+        "config.json",
+        "metrics.jsonl",
+        "model.keras",
+    ]
+    config = json.loads((text_run / "config.json").read_text())
+    assert config["command"] == "train-text"
+    assert config["options"] == {
+        "data": str(data),
+        "preset": "char_cnn_rnn_small",
+        "batch_size": 8,
+        "epochs": None,
+        "steps": 10,
+        "minutes": None,
+        "seed": 0,
+    }
+
+
+def test_metrics(text_run):
+    (line,) = (text_run / "metrics.jsonl").read_text().splitlines()
+    values = json.loads(line)
+    # 54 images make 6 steps an epoch.
+    assert (values["step"], values["epoch"]) == (10, 1)
+    assert values["seconds"] > 0
+    assert np.isfinite(values["loss"])
+    assert 0 <= values["image_to_text_accuracy"] <= 1
+    assert 0 <= values["text_to_image_accuracy"] <= 1
+
+
+def test_model_has_embeddings_of_size_one(text_run):
+    model = keras.saving.load_model(text_run / "model.keras")
+    assert isinstance(model, JointEmbedding)
+    assert model.text_encoder.output_shape == (None, 256)
+    captions = ["a red flower", "five blue petals", "a yellow center"]
+    embeddings = embed_texts(model.text_encoder, captions)
+    assert 0.5 < np.sqrt(np.mean(embeddings**2)) < 2
+    checkpoint = keras.saving.load_model(
+        text_run / "checkpoints/step-00000010.keras"
+    )
+    # The same encoder but for the scale.
+    unscaled = embed_texts(checkpoint.text_encoder, captions)
+    ratio = embeddings / unscaled
+    np.testing.assert_allclose(ratio, ratio.mean(), rtol=1e-3)
+
+
+def test_output(data, tmp_path, capsys):
+    out = tmp_path / "deep" / "run"
+    argv = ["train-text", "--data", str(data), "--out", str(out)]
+    assert main([*argv, *TEXT_OPTIONS, "--epochs", "1"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == f"text encoder: {out}/model.keras\n"
+    assert captured.err.splitlines()[-1].startswith("Training: 6 of 6 steps, ")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "train-text needs --data DIR"),
+        (["--data", "nowhere"], "`keras-t2i prepare`.*'nowhere'"),
+        (["--data", "DATA", "--preset", "bert"], "char_cnn_rnn_small.*'bert'"),
+        (["--resume"], "--resume goes on.*run', which holds no run"),
+    ],
+)
+def test_bad_input(data, tmp_path, error_of, options, message):
+    out = tmp_path / "run"
+    options = [str(data) if o == "DATA" else o for o in options]
+    assert re.search(message, error_of("train-text", *options, "--out", out))
+    assert not out.exists()
+
+
+def test_damaged_shard(data, tmp_path, error_of):
+    damaged = shutil.copytree(data, tmp_path / "data")
+    (shard,) = damaged.glob("train-*")
+    shard.write_bytes(shard.read_bytes()[:-20])
+    out = tmp_path / "run"
+    line = error_of("train-text", "--data", damaged, "--out", out)
+    assert f"{shard} must have the SHA-256" in line
+    assert not out.exists()
+
+
+def test_out_that_holds_a_run(data, text_run, error_of):
+    before = contents(text_run)
+    line = error_of("train-text", "--data", data, "--out", text_run)
+    assert "which holds a run" in line
+    assert contents(text_run) == before

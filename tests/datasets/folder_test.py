@@ -1,0 +1,288 @@
+import json
+import os
+import pickle
+
+import pytest
+
+from keras_t2i.datasets.folder import CaptionedFolder
+from keras_t2i.datasets.source import UnusableFileError
+from tests.datasets.raw_files import write_image
+from tests.datasets.raw_files import write_text
+
+
+def _write_json_lines(root, **captions_of):
+    lines = [
+        json.dumps({"file": file, "captions": captions})
+        for file, captions in captions_of.items()
+    ]
+    write_text(root / "captions.jsonl", "\n".join(lines))
+
+
+def _records(folder):
+    keys = [key for keys in folder.splits().values() for key in keys]
+    records = [folder.read(key, 32) for key in keys]
+    return {record.id: record for record in records}
+
+
+def _captions(folder):
+    return {id: record.captions for id, record in _records(folder).items()}
+
+
+def _reasons(folder, root):
+    return [str(error).removeprefix(f"{root}/") for error in folder.unusable]
+
+
+# === The three layouts ===
+
+
+def test_json_lines(tmp_path):
+    write_image(tmp_path / "a.jpg")
+    write_image(tmp_path / "b.PNG")
+    write_text(
+        tmp_path / "captions.jsonl",
+        '{"file": "a.jpg", "captions": ["one ", "{}", "two"]}\n'
+        '{"file": "b.PNG", "caption": "three"}\n',
+    )
+    folder = CaptionedFolder(tmp_path)
+    assert _captions(folder) == {"a.jpg": ("one", "two"), "b.PNG": ("three",)}
+    assert folder.class_names == []
+    assert {record.class_id for record in _records(folder).values()} == {-1}
+    assert folder.unusable == []
+
+
+def test_csv(tmp_path):
+    write_image(tmp_path / "a.jpg")
+    write_image(tmp_path / "b.jpg")
+    write_text(
+        tmp_path / "captions.csv",
+        'file,caption\na.jpg,one\nb.jpg,"red, blue"\na.jpg,two\n',
+    )
+    assert _captions(CaptionedFolder(tmp_path)) == {
+        "a.jpg": ("one", "two"),
+        "b.jpg": ("red, blue",),
+    }
+
+
+def test_texts_beside_images(tmp_path):
+    write_image(tmp_path / "a.jpg")
+    write_text(tmp_path / "a.txt", "one\n{}\ntwo\n")
+    write_image(tmp_path / "b.c.jpg")
+    write_text(tmp_path / "b.c.txt", "three")
+    assert _captions(CaptionedFolder(tmp_path)) == {
+        "a.jpg": ("one", "two"),
+        "b.c.jpg": ("three",),
+    }
+
+
+def test_pickled_without_the_listing(tmp_path):
+    write_image(tmp_path / "a.jpg")
+    _write_json_lines(tmp_path, **{"a.jpg": ["one"]})
+    folder = CaptionedFolder(tmp_path)
+    content = pickle.dumps(folder)
+    assert b"a.jpg" not in content
+    (key,) = folder.splits()["train"]
+    assert pickle.loads(content).read(key, 32) == folder.read(key, 32)
+
+
+def test_two_layouts(tmp_path):
+    write_image(tmp_path / "a.jpg")
+    _write_json_lines(tmp_path, **{"a.jpg": ["one"]})
+    write_text(tmp_path / "captions.csv", "file,caption\n")
+    with pytest.raises(ValueError, match=r"\['captions.jsonl', 'captions.csv'"):
+        CaptionedFolder(tmp_path)
+
+
+# === Classes and splits ===
+
+
+@pytest.fixture
+def class_folders(tmp_path):
+    for file in ("lily/1", "lily/2", "rose/1", "fern/1"):
+        write_image(tmp_path / f"{file}.jpg")
+        write_text(tmp_path / f"{file}.txt", f"this is {file}")
+    return tmp_path
+
+
+def test_sub_folders_are_classes(class_folders):
+    folder = CaptionedFolder(class_folders)
+    assert folder.class_names == ["fern", "lily", "rose"]
+    class_ids = {id: r.class_id for id, r in _records(folder).items()}
+    assert class_ids == {
+        "lily/1.jpg": 1,
+        "lily/2.jpg": 1,
+        "rose/1.jpg": 2,
+        "fern/1.jpg": 0,
+    }
+
+
+def test_class_lists(class_folders):
+    write_text(class_folders / "trainclasses.txt", "rose\nlily\n")
+    write_text(class_folders / "testclasses.txt", "fern\n")
+    folder = CaptionedFolder(class_folders)
+    files = {
+        split: [file for file, _ in keys]
+        for split, keys in folder.splits().items()
+    }
+    assert files == {
+        "train": ["lily/1.jpg", "lily/2.jpg", "rose/1.jpg"],
+        "test": ["fern/1.jpg"],
+    }
+    assert folder.unusable == []
+
+
+def test_class_list_with_a_missing_class(class_folders):
+    write_text(class_folders / "trainclasses.txt", "rose\nlily\ndaisy\n")
+    with pytest.raises(ValueError, match="trainclasses.txt.*'daisy'"):
+        CaptionedFolder(class_folders)
+
+
+def test_one_sub_folder(tmp_path):
+    write_image(tmp_path / "images/a.jpg")
+    write_text(tmp_path / "images/a.txt", "one")
+    with pytest.raises(ValueError, match="'images'.*--preset gan.*flat folder"):
+        CaptionedFolder(tmp_path)
+
+
+def test_image_beside_the_class_folders(class_folders):
+    write_image(class_folders / "a.jpg")
+    write_text(class_folders / "a.txt", "one")
+    folder = CaptionedFolder(class_folders)
+    assert "a.jpg" not in _records(folder)
+    assert _reasons(folder, class_folders) == [
+        "a.jpg: is in no class: other images are in sub-folders"
+    ]
+
+
+# === What is left out ===
+
+
+def test_images_and_texts_without_each_other(tmp_path):
+    for name in ("a.jpg", "b.jpg"):
+        write_image(tmp_path / name)
+    write_text(tmp_path / "a.txt", "one")
+    write_text(tmp_path / "c.txt", "two")
+    folder = CaptionedFolder(tmp_path)
+    assert list(_records(folder)) == ["a.jpg"]
+    assert _reasons(folder, tmp_path) == [
+        "c.txt: has no image beside it",
+        "b.jpg: has no captions",
+    ]
+
+
+def test_images_and_lines_without_each_other(tmp_path):
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        write_image(tmp_path / name)
+    write_text(
+        tmp_path / "captions.jsonl",
+        '{"file": "a.jpg", "caption": "one"}\n'
+        '{"file": "b.jpg", "captions": ["{}", " "]}\n'
+        '{"file": "d.jpg", "caption": "two"}\n'
+        '{"file": "captions.jsonl", "caption": "three"}\n'
+        "four\n",
+    )
+    folder = CaptionedFolder(tmp_path)
+    assert list(_records(folder)) == ["a.jpg"]
+    line, *others = _reasons(folder, tmp_path)
+    assert line.startswith("captions.jsonl line 5: is not JSON")
+    assert others == [
+        "b.jpg: (captions.jsonl) has no usable caption",
+        "d.jpg: (captions.jsonl) is no image in the folder",
+        "captions.jsonl: (captions.jsonl) is no image in the folder",
+        "c.jpg: has no captions",
+    ]
+
+
+@pytest.mark.parametrize("file", ["../secret.jpg", "{}/secret.jpg"])
+def test_paths_that_leave_the_folder(tmp_path, file):
+    write_image(tmp_path / "secret.jpg")
+    root = tmp_path / "inside"
+    write_image(root / "a.jpg")
+    file = file.format(tmp_path)
+    _write_json_lines(root, **{"a.jpg": ["one"], file: ["two"]})
+    folder = CaptionedFolder(root)
+    assert list(_records(folder)) == ["a.jpg"]
+    (error,) = folder.unusable
+    assert error.reason == "(captions.jsonl) leaves the folder"
+
+
+def test_links(tmp_path):
+    write_image(tmp_path / "secret/s.jpg")
+    write_text(tmp_path / "secret.txt", "secret")
+    root = tmp_path / "inside"
+    for name in ("a.jpg", "d.jpg"):
+        write_image(root / name)
+    write_text(root / "a.txt", "one")
+    # Allowed: it stays inside.
+    os.symlink("a.txt", root / "b.txt")
+    os.symlink(root / "a.jpg", root / "b.jpg")
+    os.symlink("../secret/s.jpg", root / "c.jpg")
+    os.symlink("../secret.txt", root / "d.txt")
+    os.symlink("../secret", root / "e")
+    os.symlink("nowhere.jpg", root / "f.jpg")
+    os.symlink("g.jpg", root / "g.jpg")
+    folder = CaptionedFolder(root)
+    assert _captions(folder) == {"a.jpg": ("one",), "b.jpg": ("one",)}
+    assert _reasons(folder, root) == [
+        "c.jpg: is a link that leaves the folder",
+        "d.txt: is a link that leaves the folder",
+        "e: is a link to a folder",
+        "f.jpg: is no regular file",
+        "g.jpg: is no regular file",
+        "d.jpg: has no captions",
+    ]
+
+
+def test_hidden_and_other_files_are_ignored(tmp_path):
+    write_image(tmp_path / "a.jpg")
+    write_text(tmp_path / "a.txt", "one")
+    write_image(tmp_path / ".thumbnails/a.jpg")
+    write_image(tmp_path / "._a.jpg")
+    write_text(tmp_path / "notes.md", "notes")
+    folder = CaptionedFolder(tmp_path)
+    assert list(_records(folder)) == ["a.jpg"]
+    assert folder.unusable == []
+
+
+def test_pipe_that_looks_like_an_image(tmp_path):
+    write_image(tmp_path / "a.jpg")
+    write_text(tmp_path / "a.txt", "one")
+    os.mkfifo(tmp_path / "b.jpg")
+    folder = CaptionedFolder(tmp_path)
+    assert _reasons(folder, tmp_path) == ["b.jpg: is no regular file"]
+
+
+def test_name_that_is_not_utf8(tmp_path):
+    write_image(tmp_path / "a.jpg")
+    write_text(tmp_path / "a.txt", "one")
+    with open(os.fsencode(tmp_path) + b"/\xe4.jpg", "wb"):
+        pass
+    folder = CaptionedFolder(tmp_path)
+    assert [error.reason for error in folder.unusable] == [
+        "has a name that is not UTF-8"
+    ]
+
+
+def test_text_that_is_not_utf8(tmp_path):
+    write_image(tmp_path / "a.jpg")
+    (tmp_path / "a.txt").write_bytes(b"\xe4")
+    folder = CaptionedFolder(tmp_path)
+    with pytest.raises(UnusableFileError, match="a.txt: is not UTF-8"):
+        folder.read(("a.jpg", None), 32)
+
+
+def test_missing_folder(tmp_path):
+    with pytest.raises(ValueError, match="elsewhere', which is no folder"):
+        CaptionedFolder(tmp_path / "elsewhere")
+
+
+def test_empty_folder(tmp_path):
+    with pytest.raises(
+        ValueError, match="Received: no image that has captions"
+    ):
+        CaptionedFolder(tmp_path)
+
+
+def test_no_captions_at_all(tmp_path):
+    write_image(tmp_path / "a.jpg")
+    with pytest.raises(ValueError, match=r"\(.*a.jpg: has no captions\)"):
+        CaptionedFolder(tmp_path)

@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+
+from keras_t2i.datasets.examples import ArrayExamples
+from keras_t2i.datasets.mismatched_texts import MismatchedTexts
+
+
+def _examples(captions, class_ids=None):
+    images = np.zeros((len(captions), 1, 1, 3), np.uint8)
+    return ArrayExamples(images, captions, class_ids, image_size=1)
+
+
+def _draws(texts, index, count):
+    generator = np.random.default_rng(0)
+    return [texts.draw(index, generator) for _ in range(count)]
+
+
+def _chi_square(draws, candidates):
+    counts = [draws.count(candidate) for candidate in candidates]
+    expected = len(draws) / len(candidates)
+    return sum((count - expected) ** 2 / expected for count in counts)
+
+
+# Classes of 1, 2, 4 and 3 images, in no order.
+_CLASS_IDS = np.array([5, 0, 2, 5, 2, 7, 2, 7, 2, 7])
+
+
+def test_never_of_the_same_class():
+    texts = MismatchedTexts(_examples([["a"]] * 10, _CLASS_IDS))
+    for index in range(10):
+        draws = np.array(_draws(texts, index, 1000))
+        assert (_CLASS_IDS[draws] != _CLASS_IDS[index]).all()
+
+
+@pytest.mark.parametrize("index", range(10))
+def test_uniform_over_the_images_of_all_other_classes(index):
+    texts = MismatchedTexts(_examples([["a"]] * 10, _CLASS_IDS))
+    draws = _draws(texts, index, 10_000)
+    candidates = np.flatnonzero(_CLASS_IDS != _CLASS_IDS[index]).tolist()
+    assert set(draws) == set(candidates)
+    # With 9 or fewer candidates it exceeds 26.1 once in a thousand times.
+    assert _chi_square(draws, candidates) < 26.1
+
+
+def test_two_classes_of_which_one_is_small():
+    class_ids = [0] * 50 + [1]
+    texts = MismatchedTexts(_examples([["a"]] * 51, class_ids))
+    assert set(_draws(texts, 7, 100)) == {50}
+    assert set(_draws(texts, 50, 1000)) == set(range(50))
+
+
+def test_without_classes_never_the_same_image():
+    captions = [[f"caption {number}"] for number in range(6)]
+    texts = MismatchedTexts(_examples(captions))
+    for index in range(6):
+        draws = _draws(texts, index, 2000)
+        candidates = [number for number in range(6) if number != index]
+        assert set(draws) == set(candidates)
+        # 4 degrees of freedom: it exceeds 18.5 once in a thousand times.
+        assert _chi_square(draws, candidates) < 18.5
+
+
+def test_without_classes_never_an_image_that_shares_a_caption():
+    captions = [["a", "b"], ["b", "c"], ["c"], ["d"], ["a"]]
+    texts = MismatchedTexts(_examples(captions))
+    for index, others in enumerate(
+        [{2, 3}, {3, 4}, {0, 3, 4}, {0, 1, 2, 4}, {1, 2, 3}]
+    ):
+        assert set(_draws(texts, index, 2000)) == others
+
+
+def test_a_lone_other_caption_among_many_is_found():
+    captions = [["a flower"]] * 15 + [["a rose"]]
+    texts = MismatchedTexts(_examples(captions))
+    assert set(_draws(texts, 0, 200)) == {15}
+
+
+def test_all_images_share_a_caption():
+    texts = MismatchedTexts(_examples([["a flower", "red"], ["a flower"]]))
+    with pytest.raises(
+        ValueError,
+        match="different captions. Received: 100 images in a row that share a "
+        "caption with image 1.*--preset gan",
+    ):
+        texts.draw(1, np.random.default_rng(0))
+
+
+def test_one_class():
+    with pytest.raises(
+        ValueError, match=r"one class only \(3 images\).*--preset gan"
+    ):
+        MismatchedTexts(_examples([["a"], ["b"], ["c"]], [4, 4, 4]))
+
+
+def test_one_image_without_class():
+    with pytest.raises(
+        ValueError, match="at least two images. Received: 1 .*--preset gan"
+    ):
+        MismatchedTexts(_examples([["a"]]))

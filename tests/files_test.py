@@ -1,0 +1,70 @@
+import errno
+import os
+
+import pytest
+
+from keras_t2i.files import replace_when_whole
+
+
+def test_the_file_appears_when_the_block_ends(tmp_path):
+    path = tmp_path / "a.txt"
+    with replace_when_whole(path) as temporary:
+        temporary.write_text("new")
+        assert not path.exists()
+        assert temporary.parent == tmp_path
+    assert path.read_text() == "new"
+    assert [file.name for file in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_file_is_replaced_as_a_whole(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with replace_when_whole(str(path)) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+
+
+# Ctrl-C is no Exception.
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path, error):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(error):
+        with replace_when_whole(path) as temporary:
+            temporary.write_text("half")
+            raise error
+    assert path.read_text() == "old"
+    assert [file.name for file in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_an_error_before_the_first_byte_leaves_nothing(tmp_path):
+    with pytest.raises(RuntimeError):
+        with replace_when_whole(tmp_path / "a.txt"):
+            raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_names_the_file(tmp_path):
+    path = tmp_path / "a.txt"
+    with pytest.raises(OSError) as caught:
+        with replace_when_whole(path) as temporary:
+            temporary.write_text("half")
+            # As `write` raises it, which knows no name.
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert caught.value.filename == str(path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(OSError) as caught:
+        with replace_when_whole(tmp_path / "none" / "a.txt") as temporary:
+            temporary.write_text("new")
+    assert str(tmp_path / "none") in caught.value.filename
+
+
+def test_the_ending_stays(tmp_path):
+    # Writers that look at the ending, such as that of Keras, must accept it.
+    with replace_when_whole(tmp_path / "a.keras") as temporary:
+        assert temporary.suffix == ".keras"
+        temporary.write_text("new")

@@ -1,0 +1,207 @@
+"""Holds the imports to what `docs/architecture.md` says of them."""
+
+import ast
+import pathlib
+
+import pytest
+
+import keras_t2i
+
+_ROOT = pathlib.Path(keras_t2i.__file__).parent
+
+# What each package may import from the others. `cli` and the package itself
+# see everything.
+ALLOWED = {
+    "callbacks": {"files", "plots.image_grid"},
+    "datasets": {"files", "text.tokenizer", "version"},
+    "export": set(),
+    "losses": set(),
+    "metrics": {"datasets.blooms"},
+    "models": {
+        "configured_model",
+        "datasets.captions",
+        "datasets.image_range",
+        "losses.gan_cls",
+        "presets",
+        "stream_trained_model",
+        "text.char_cnn_rnn",
+        "text.tokenizer",
+    },
+    "plots": set(),
+    "presets": set(),
+    "text": {
+        "configured_model",
+        "datasets.embedding_manifest",
+        "datasets.manifest",
+        "datasets.records",
+        "datasets.shard_reader",
+        "files",
+        "losses.joint_embedding",
+        "stream_trained_model",
+        "torch_files.text_encoders",
+    },
+    "torch_files": {
+        "models.discriminator",
+        "models.generator",
+        "text.alphabet",
+        "text.char_cnn_rnn",
+    },
+}
+# Of `datasets.captions` and `datasets.image_range`, `models` takes these two
+# functions and nothing that reads or writes.
+ALLOWED_NAMES = {
+    ("models", "datasets.captions"): {"is_empty_caption"},
+    ("models", "datasets.image_range"): {"to_uint8"},
+}
+# tf.data and TFRecord, a tape, a strategy, strings. Everything else is Keras.
+IMPORTS_TENSORFLOW = {
+    "cli.run_folder",
+    "cli.train",
+    "datasets.examples",
+    "datasets.make_dataset",
+    "datasets.records",
+    "datasets.shard_reader",
+    "datasets.shard_writer",
+    "models.batch_normalization",
+    "models.noise",
+    "models.text_to_image_gan",
+    "quiet_import",
+    "text.embeddings",
+    "text.tokenizer",
+}
+IMPORTS_TENSORFLOW_TEXT = {"quiet_import", "text.tokenizer"}
+# These never see a path.
+PATHLESS = {"losses", "metrics", "models", "plots"}
+READS_FILES = {"os", "pathlib", "io", "shutil", "tempfile", "glob"}
+# What stands outside of the packages.
+ALONE = {
+    "configured_model",
+    "files",
+    "keras_backend",
+    "quiet_import",
+    "stream_trained_model",
+}
+
+
+def _module_name(path):
+    parts = path.relative_to(_ROOT).with_suffix("").parts
+    return ".".join(parts).removesuffix("__init__").removesuffix(".")
+
+
+def _imports(path):
+    """Pairs of a module's dotted name and the name taken from it."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, None
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} has a relative import"
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                if _is_module(whole):
+                    yield whole, None
+                else:
+                    yield node.module, alias.name
+
+
+def _is_module(name):
+    path = _ROOT.parent.joinpath(*name.split("."))
+    return path.with_suffix(".py").exists() or path.is_dir()
+
+
+MODULES = {
+    _module_name(path): list(_imports(path))
+    for path in sorted(_ROOT.rglob("*.py"))
+}
+
+
+def _package(name):
+    return name.split(".")[0] if name else ""
+
+
+def _importers_of(name):
+    return {
+        module
+        for module, imports in MODULES.items()
+        if any(
+            imported == name or imported.startswith(name + ".")
+            for imported, _ in imports
+        )
+    }
+
+
+def test_all_modules_are_looked_at():
+    assert {"", "losses.gan_cls", "cli.main", "datasets.blooms.style"} <= set(
+        MODULES
+    )
+    assert ("keras", None) in MODULES["losses.joint_embedding"]
+    assert ("keras_t2i.files", "replace_when_whole") in MODULES[
+        "callbacks.checkpoints"
+    ]
+
+
+def test_every_package_has_a_rule():
+    folders = {path.name for path in _ROOT.iterdir() if path.is_dir()}
+    assert folders - {"__pycache__"} == set(ALLOWED) | {"cli"}
+
+
+@pytest.mark.parametrize("package", ALLOWED)
+def test_a_package_imports_only_what_it_may(package):
+    found, names = set(), {}
+    for module, imports in MODULES.items():
+        if _package(module) != package:
+            continue
+        for imported, name in imports:
+            imported = imported.removeprefix("keras_t2i.")
+            if _package(imported) == package or not _is_module(
+                "keras_t2i." + imported
+            ):
+                continue
+            assert imported in ALLOWED[package], (
+                f"{module} must not import {imported}"
+            )
+            found.add(imported)
+            names.setdefault(imported, set()).add(name)
+    # An edge that is gone must not come back unnoticed.
+    assert found == ALLOWED[package]
+    for (importer, imported), allowed in ALLOWED_NAMES.items():
+        if importer == package:
+            assert names[imported] == allowed
+
+
+@pytest.mark.parametrize("module", sorted(ALONE))
+def test_what_stands_alone_imports_nothing_of_the_package(module):
+    assert not [
+        imported
+        for imported, _ in MODULES[module]
+        if imported.startswith("keras_t2i")
+    ]
+
+
+def test_nothing_but_the_command_line_imports_the_command_line():
+    importers = _importers_of("keras_t2i.cli")
+    assert {_package(module) for module in importers} == {"cli"}
+
+
+def test_tensorflow_is_imported_only_where_keras_is_not_enough():
+    assert _importers_of("tensorflow") == IMPORTS_TENSORFLOW
+    assert _importers_of("tensorflow_text") == IMPORTS_TENSORFLOW_TEXT
+
+
+def test_losses_metrics_models_and_plots_never_see_paths():
+    for name in READS_FILES:
+        packages = {_package(module) for module in _importers_of(name)}
+        assert not packages & PATHLESS
+
+
+def test_presets_are_read_as_resources():
+    # They may lie in a zip file, where paths lead nowhere.
+    assert _importers_of("importlib.resources") == {"presets"}
+    assert not _importers_of("pathlib") & {"presets"}
+
+
+def test_keras_is_used_as_published():
+    assert not _importers_of("keras.src")
+    assert not _importers_of("tensorflow.keras")
+    for path in _ROOT.rglob("*.py"):
+        assert "tf.keras" not in path.read_text("utf-8")

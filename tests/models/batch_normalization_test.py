@@ -1,0 +1,143 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_t2i.models.batch_normalization import FusedBatchNormalization
+from tests.tiny_models import randomize
+
+OPTIONS = {"momentum": 0.9, "epsilon": 1e-5}
+SHAPE = (3, 4, 5, 2)
+# Values a channel is normalized over.
+COUNT = 3 * 4 * 5
+
+
+def _pair(**options):
+    """The layer and Keras' own, with equal weights."""
+    layers = (
+        FusedBatchNormalization(**OPTIONS, **options),
+        keras.layers.BatchNormalization(**OPTIONS, **options),
+    )
+    for layer in layers:
+        layer.build(SHAPE)
+        randomize(layer)
+    return layers
+
+
+def _inputs(seed=0):
+    generator = np.random.default_rng(seed)
+    return generator.normal(1.0, 2.0, SHAPE).astype("float32")
+
+
+def _outputs_and_gradients(layer, inputs):
+    inputs = tf.constant(inputs)
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        outputs = layer(inputs, training=True)
+        # Weighted, as the sum of what is normalized is constant.
+        loss = tf.reduce_sum(outputs * _inputs(seed=1))
+    gradients = tape.gradient(loss, [inputs, layer.gamma, layer.beta])
+    return [outputs, *gradients]
+
+
+def test_training_equals_keras():
+    fused, plain = _pair()
+    before = np.array(fused.moving_variance)
+    for got, expected in zip(
+        _outputs_and_gradients(fused, _inputs()),
+        _outputs_and_gradients(plain, _inputs()),
+    ):
+        assert np.abs(expected).max() > 0.1
+        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(fused.moving_mean, plain.moving_mean, rtol=1e-5)
+    # As in Torch: the variance of a sample, n / (n - 1) times Keras'.
+    batch_variance = _inputs().var(axis=(0, 1, 2)) * COUNT / (COUNT - 1)
+    expected = 0.9 * before + 0.1 * batch_variance
+    np.testing.assert_allclose(fused.moving_variance, expected, rtol=1e-5)
+
+
+def test_moving_averages_by_hand():
+    layer = FusedBatchNormalization(momentum=0.9)
+    # Mean 2, and variance (4 + 4) / (2 - 1) = 8 as a sample.
+    inputs = np.array([0.0, 4.0], "float32").reshape(2, 1, 1, 1)
+    layer(inputs, training=True)
+    # 0.9 * 0 + 0.1 * 2 and 0.9 * 1 + 0.1 * 8
+    assert float(layer.moving_mean[0]) == pytest.approx(0.2)
+    assert float(layer.moving_variance[0]) == pytest.approx(1.7)
+
+
+def test_inference_equals_keras():
+    fused, plain = _pair()
+    before = [np.array(weight) for weight in fused.weights]
+    np.testing.assert_allclose(fused(_inputs()), plain(_inputs()), rtol=1e-5)
+    for weight, value in zip(fused.weights, before):
+        np.testing.assert_array_equal(weight, value)
+
+
+def test_a_frozen_layer_only_infers():
+    fused, plain = _pair(trainable=False)
+    before = [np.array(weight) for weight in fused.weights]
+    outputs = fused(_inputs(), training=True)
+    np.testing.assert_allclose(outputs, plain(_inputs(), training=True))
+    np.testing.assert_allclose(outputs, fused(_inputs(), training=False))
+    for weight, value in zip(fused.weights, before):
+        np.testing.assert_array_equal(weight, value)
+
+
+def test_rows_without_height_and_width():
+    fused, plain = (
+        FusedBatchNormalization(**OPTIONS),
+        keras.layers.BatchNormalization(**OPTIONS),
+    )
+    inputs = _inputs().reshape(-1, 2)
+    np.testing.assert_allclose(
+        fused(inputs, training=True),
+        plain(inputs, training=True),
+        rtol=1e-5,
+        atol=1e-5,
+    )
+    np.testing.assert_allclose(fused.moving_mean, plain.moving_mean, rtol=1e-5)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_half_precision_keeps_float32_statistics(policy):
+    fused = FusedBatchNormalization(**OPTIONS, dtype=policy)
+    exact = FusedBatchNormalization(**OPTIONS)
+    outputs = fused(_inputs(), training=True)
+    expected = exact(_inputs(), training=True)
+    assert outputs.dtype == policy.removeprefix("mixed_")
+    np.testing.assert_allclose(
+        tf.cast(outputs, tf.float32), expected, atol=0.05
+    )
+    assert {weight.dtype for weight in fused.weights} == {"float32"}
+    np.testing.assert_allclose(
+        fused.moving_mean, exact.moving_mean, rtol=0.01, atol=1e-3
+    )
+
+
+def test_replicas_share_the_statistics(two_replicas):
+    inputs = np.concatenate([_inputs(0), _inputs(1) + 3])
+    plain = keras.layers.BatchNormalization(**OPTIONS)
+    expected = plain(inputs, training=True)
+    with two_replicas.scope():
+        fused = FusedBatchNormalization(**OPTIONS)
+        fused.build(SHAPE)
+
+    def step():
+        context = tf.distribute.get_replica_context()
+        first = 3 * context.replica_id_in_sync_group
+        return fused(tf.constant(inputs)[first : first + 3], training=True)
+
+    outputs = tf.function(lambda: two_replicas.run(step))()
+    outputs = np.concatenate(two_replicas.experimental_local_results(outputs))
+    np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(fused.moving_mean, plain.moving_mean, rtol=1e-5)
+
+
+def test_config_round_trip():
+    layer = FusedBatchNormalization(**OPTIONS, name="mine")
+    config = keras.saving.serialize_keras_object(layer)
+    copy = keras.saving.deserialize_keras_object(config)
+    assert type(copy) is FusedBatchNormalization
+    assert copy.get_config() == layer.get_config()
+    assert (copy.momentum, copy.epsilon) == (0.9, 1e-5)

@@ -1,0 +1,65 @@
+import numpy as np
+import tensorflow as tf
+
+from keras_t2i.models.noise import noise_from_seeds
+from keras_t2i.models.noise import noise_of_step
+
+
+def _row(seed, noise_dim):
+    return tf.random.stateless_normal([noise_dim], [seed, 0], alg="philox")
+
+
+def test_rows_are_those_of_their_seeds():
+    seeds = [0, 7, -1, 2**63 - 1, -(2**63), 7]
+    noise = noise_from_seeds(tf.constant(seeds, tf.int64), 5)
+    assert noise.shape == (6, 5)
+    assert noise.dtype == tf.float32
+    for row, seed in zip(noise, seeds):
+        np.testing.assert_array_equal(row, _row(seed, 5))
+
+
+def test_a_row_is_the_same_in_any_batch():
+    noise = np.array(noise_from_seeds(tf.range(8, dtype=tf.int64), 4))
+    np.testing.assert_array_equal(noise_from_seeds([5], 4)[0], noise[5])
+    reversed_noise = noise_from_seeds(tf.range(7, -1, -1), 4)
+    np.testing.assert_array_equal(reversed_noise, noise[::-1])
+
+
+def test_same_values_in_a_graph():
+    in_a_graph = tf.function(lambda seeds: noise_from_seeds(seeds, 4))
+    seeds = tf.constant([3, 4], tf.int64)
+    np.testing.assert_array_equal(in_a_graph(seeds), noise_from_seeds(seeds, 4))
+
+
+def test_seeds_give_different_standard_normal_rows():
+    noise = np.array(noise_from_seeds(tf.range(200), 100))
+    assert len(np.unique(noise, axis=0)) == 200
+    # Five standard errors of the mean of 20,000 values, and of their square.
+    assert abs(noise.mean()) < 5 / np.sqrt(noise.size)
+    assert abs(noise.std() - 1) < 5 / np.sqrt(2 * noise.size)
+
+
+def test_no_rows_in_a_graph():
+    in_a_graph = tf.function(lambda seeds: noise_from_seeds(seeds, 4))
+    assert in_a_graph(tf.constant([], tf.int64)).shape == (0, 4)
+
+
+def test_noise_of_a_step_depends_on_seed_and_step():
+    first = np.array(noise_of_step(0, tf.constant(3), 4, 5))
+    expected = tf.random.stateless_normal([4, 5], [0, 3], alg="philox")
+    np.testing.assert_array_equal(first, expected)
+    np.testing.assert_array_equal(noise_of_step(0, 3, 4, 5), first)
+    assert np.abs(noise_of_step(0, 4, 4, 5) - first).min() > 0
+    assert np.abs(noise_of_step(1, 3, 4, 5) - first).min() > 0
+
+
+def test_replicas_take_their_rows_of_the_global_batch(two_replicas):
+    @tf.function
+    def draw():
+        return two_replicas.run(lambda: noise_of_step(0, tf.constant(3), 4, 5))
+
+    first, second = two_replicas.experimental_local_results(draw())
+    expected = np.array(noise_of_step(0, 3, 8, 5))
+    np.testing.assert_array_equal(first, expected[:4])
+    np.testing.assert_array_equal(second, expected[4:])
+    assert len(np.unique(expected, axis=0)) == 8

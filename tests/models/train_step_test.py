@@ -1,0 +1,328 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_t2i.models.noise import noise_from_seeds
+from tests.tiny_models import NOISE_DIM
+from tests.tiny_models import VARIANTS
+from tests.tiny_models import char_ids_batch
+from tests.tiny_models import embeddings_batch
+from tests.tiny_models import tiny_gan
+
+NUM_ROWS = 6
+LEARNING_RATE = 0.5
+
+
+def _sgd_gan(seed=3, **options):
+    gan = tiny_gan(seed=seed, **options)
+    gan.compile(
+        generator_optimizer=keras.optimizers.SGD(LEARNING_RATE),
+        discriminator_optimizer=keras.optimizers.SGD(LEARNING_RATE),
+    )
+    return gan
+
+
+def _tensors(batch):
+    return {name: tf.constant(value) for name, value in batch.items()}
+
+
+def _descend(tape, loss, variables):
+    for variable, gradient in zip(variables, tape.gradient(loss, variables)):
+        variable.assign_sub(LEARNING_RATE * gradient)
+
+
+def _mean_softplus(logits):
+    # -log(1 - probability): what refusing a pair costs; of -logits, accepting.
+    return tf.reduce_mean(tf.nn.softplus(logits))
+
+
+def _plain_step(gan, batch):
+    """One step with three passes of the discriminator and two generators.
+
+    Changes the weights of `gan` and returns both losses.
+    """
+    images = batch["images"]
+    noise = None
+
+    def embed(prefix):
+        if "char_ids" in batch:
+            return gan.text_encoder(batch[prefix + "char_ids"])
+        return batch[prefix + "text_embeddings"]
+
+    def draw(text):
+        nonlocal noise
+        if noise is None:
+            noise = tf.random.stateless_normal(
+                [text.shape[0], NOISE_DIM], [gan.seed, 0], alg="philox"
+            )
+        return gan.generator(
+            {"noise": noise, "text_embeddings": text}, training=True
+        )
+
+    def score(images, text):
+        return gan.discriminator(
+            {"images": images, "text_embeddings": text}, training=True
+        )
+
+    with tf.GradientTape() as tape:
+        text = embed("")
+        drawn_text = tf.stop_gradient(text)
+        if gan.interpolates_texts:
+            half = NUM_ROWS // 2
+            beta = gan.interpolation_beta
+            first, second = drawn_text[:half], drawn_text[half:]
+            between = beta * first + (1 - beta) * second
+            drawn_text = tf.concat([drawn_text, between], axis=0)
+        pictures = draw(drawn_text)[:NUM_ROWS]
+        discriminator_loss = _mean_softplus(-score(images, text))
+        weight = 0.0
+        if gan.matching_aware:
+            weight = gan.mismatch_weight
+            wrong = score(images, embed("mismatched_"))
+            discriminator_loss += weight * _mean_softplus(wrong)
+        generated = _mean_softplus(score(pictures, text))
+        discriminator_loss += (1 - weight) * generated
+    variables = gan.discriminator.trainable_variables
+    if "char_ids" in batch:
+        variables = variables + gan.text_encoder.trainable_variables
+    _descend(tape, discriminator_loss, variables)
+
+    with tf.GradientTape() as tape:
+        logits = score(draw(drawn_text), drawn_text)
+        generator_loss = _mean_softplus(-logits[:NUM_ROWS])
+        if gan.interpolates_texts:
+            interpolated = _mean_softplus(-logits[NUM_ROWS:])
+            generator_loss += gan.interpolation_weight * interpolated
+    _descend(tape, generator_loss, gan.generator.trainable_variables)
+    return {
+        "discriminator_loss": float(discriminator_loss),
+        "generator_loss": float(generator_loss),
+    }
+
+
+def _assert_same_step(gan, batch):
+    reference = _sgd_gan(**_options(gan))
+    reference.set_weights(gan.get_weights())
+    before = {id(weight): np.array(weight) for weight in gan.weights}
+    results = gan.train_step(batch)
+    losses = _plain_step(reference, batch)
+    for name, loss in losses.items():
+        assert float(results[name]) == pytest.approx(loss, abs=1e-5)
+    networks = ["generator", "discriminator"]
+    if "char_ids" in batch:
+        networks.append("text_encoder")
+    for name in networks:
+        network, other = getattr(gan, name), getattr(reference, name)
+        largest_step = 0.0
+        for weight, expected in zip(
+            network.trainable_variables, other.trainable_variables
+        ):
+            np.testing.assert_allclose(weight, expected, atol=1e-5)
+            step = np.abs(weight - before[id(weight)]).max()
+            largest_step = max(step, largest_step)
+        assert largest_step > 0.01
+    # The head saw the same pairs in the same order.
+    for weight, expected in zip(
+        gan.discriminator.head.non_trainable_variables,
+        reference.discriminator.head.non_trainable_variables,
+    ):
+        np.testing.assert_allclose(weight, expected, atol=1e-5)
+
+
+def _options(gan):
+    names = (
+        "matching_aware",
+        "mismatch_weight",
+        "interpolation_weight",
+        "interpolation_beta",
+        "seed",
+    )
+    options = {name: getattr(gan, name) for name in names}
+    return {**options, "interpolate": gan.interpolates_texts}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_step_is_that_of_separate_passes(variant):
+    gan = _sgd_gan(**VARIANTS[variant])
+    _assert_same_step(gan, _tensors(embeddings_batch(NUM_ROWS)))
+
+
+def test_weights_and_beta_are_used():
+    gan = _sgd_gan(
+        mismatch_weight=0.3, interpolation_weight=0.6, interpolation_beta=0.2
+    )
+    _assert_same_step(gan, _tensors(embeddings_batch(NUM_ROWS)))
+
+
+def test_end_to_end_step_is_that_of_separate_passes():
+    gan = _sgd_gan()
+    # Embeddings of the size of trained ones, so that they matter.
+    kernel = gan.text_encoder.get_layer("embedding").kernel
+    kernel.assign(500 * kernel)
+    _assert_same_step(gan, _tensors(char_ids_batch(NUM_ROWS)))
+
+
+def test_accuracies_count_the_logits():
+    gan = _sgd_gan()
+    logits = {
+        "real_logits": tf.constant([[1.0], [2.0], [-1.0], [0.5]]),
+        "mismatched_logits": tf.constant([[1.0], [-2.0], [-1.0], [0.5]]),
+        "generated_logits": tf.constant([[1.0], [2.0], [3.0], [-0.5]]),
+    }
+    gan._track_discriminator(tf.constant(0.5), logits)
+    results = {k: float(v) for k, v in gan.get_metrics_result().items()}
+    # Real pairs must be accepted, the others refused.
+    assert results["real_accuracy"] == 0.75
+    assert results["mismatched_accuracy"] == 0.5
+    assert results["generated_accuracy"] == 0.25
+    assert results["discriminator_loss"] == 0.5
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_metrics(variant):
+    gan = tiny_gan(**VARIANTS[variant])
+    names = {
+        "discriminator_loss",
+        "generator_loss",
+        "real_accuracy",
+        "generated_accuracy",
+    }
+    if gan.matching_aware:
+        names.add("mismatched_accuracy")
+    assert {metric.name for metric in gan.metrics} == names
+
+
+def test_only_character_ids_train_the_text_encoder():
+    gan = tiny_gan()
+    gan.compile()
+
+    def changed(network, step):
+        before = network.get_weights()
+        step()
+        return [
+            not np.array_equal(value, weight)
+            for value, weight in zip(before, network.get_weights())
+        ]
+
+    embeddings = _tensors(embeddings_batch())
+    char_ids = _tensors(char_ids_batch())
+    encoder, discriminator = gan.text_encoder, gan.discriminator
+    assert not any(changed(encoder, lambda: gan.train_step(embeddings)))
+    assert all(changed(discriminator, lambda: gan.train_step(embeddings)))
+    assert all(changed(encoder, lambda: gan.train_step(char_ids)))
+
+
+def test_a_frozen_text_encoder_stays():
+    gan = tiny_gan()
+    gan.text_encoder.trainable = False
+    gan.compile()
+    before = gan.text_encoder.get_weights()
+    gan.train_step(_tensors(char_ids_batch()))
+    for value, weight in zip(before, gan.text_encoder.get_weights()):
+        np.testing.assert_array_equal(value, weight)
+
+
+def test_ema_generator_by_hand():
+    gan = tiny_gan()
+    gan.compile()
+    averages = [np.array(weight) for weight in gan.generator.weights]
+    for weight, value in zip(gan.ema_generator.weights, averages):
+        np.testing.assert_array_equal(weight, value)
+    batch = _tensors(embeddings_batch())
+    # Steps 1 and 2: (1 + step) / (10 + step), as that is below 0.999.
+    for decay in (2 / 11, 3 / 12):
+        gan.train_step(batch)
+        for index, weight in enumerate(gan.generator.weights):
+            kept = decay if weight.trainable else 0.0
+            averages[index] = kept * averages[index] + (1 - kept) * weight
+    differs = False
+    for average, ema, weight in zip(
+        averages, gan.ema_generator.weights, gan.generator.weights
+    ):
+        assert ema.dtype == "float32"
+        np.testing.assert_allclose(ema, average, rtol=1e-5, atol=1e-7)
+        if not weight.trainable:
+            np.testing.assert_array_equal(ema, weight)
+        differs |= not np.array_equal(ema, weight)
+    assert differs
+
+
+def test_ema_decay_is_the_limit():
+    gan = tiny_gan(ema_decay=0.1)
+    gan.compile()
+    weight = gan.generator.get_layer("convolution_4").kernel
+    start = np.array(weight)
+    gan.train_step(_tensors(embeddings_batch()))
+    ema = gan.ema_generator.get_layer("convolution_4").kernel
+    np.testing.assert_allclose(ema, 0.1 * start + 0.9 * weight, rtol=1e-5)
+
+
+def test_ema_generator_is_not_trained():
+    gan = tiny_gan()
+    assert gan.ema_generator.trainable_variables == []
+    assert gan.ema_generator.weights[0] is not gan.generator.weights[0]
+
+
+def test_odd_batches_leave_out_the_middle_of_the_interpolation():
+    gan = tiny_gan()
+    text = tf.constant(embeddings_batch(5)["text_embeddings"])
+    drawn = np.array(gan._generator_text(text))
+    assert len(drawn) == 7
+    np.testing.assert_array_equal(drawn[:5], text)
+    between = (text[:2] + text[2:4]) / 2
+    np.testing.assert_allclose(drawn[5:], between, rtol=1e-6)
+
+
+def test_one_row_can_not_be_interpolated():
+    gan = tiny_gan()
+    gan.compile()
+    with pytest.raises(ValueError, match="at least 2 rows.*Received: 1 row"):
+        gan.train_step(_tensors(embeddings_batch(1)))
+
+
+def test_a_batch_must_hold_both_texts():
+    gan = tiny_gan()
+    gan.compile()
+    batch = _tensors(embeddings_batch())
+    del batch["mismatched_text_embeddings"]
+    with pytest.raises(
+        ValueError, match=r"`mismatched_char_ids`.*Received: \['images', 'text"
+    ):
+        gan.train_step(batch)
+    tiny = tiny_gan(matching_aware=False)
+    tiny.compile()
+    tiny.train_step(batch)
+
+
+def test_test_step_by_hand():
+    gan = tiny_gan(matching_aware=True, interpolate=False)
+    gan.compile()
+    gan.train_step(_tensors(embeddings_batch()))
+    gan.reset_metrics()
+    weights = [np.array(weight) for weight in gan.weights]
+    batch = _tensors(embeddings_batch(seed=1))
+    results = {k: float(v) for k, v in gan.test_step(batch).items()}
+
+    # The noise of the seeds 0, 1, ...; averaged weights and statistics.
+    pictures = gan.ema_generator(
+        {
+            "noise": noise_from_seeds(tf.range(4), NOISE_DIM),
+            "text_embeddings": batch["text_embeddings"],
+        }
+    )
+
+    def score(images, text):
+        return gan.discriminator({"images": images, "text_embeddings": text})
+
+    text, wrong = batch["text_embeddings"], batch["mismatched_text_embeddings"]
+    generated = score(pictures, text)
+    loss = _mean_softplus(-score(batch["images"], text))
+    loss += 0.5 * _mean_softplus(score(batch["images"], wrong))
+    loss += 0.5 * _mean_softplus(generated)
+    assert results["discriminator_loss"] == pytest.approx(float(loss), abs=1e-5)
+    assert results["generator_loss"] == pytest.approx(
+        float(_mean_softplus(-generated)), abs=1e-5
+    )
+    for weight, value in zip(gan.weights, weights):
+        np.testing.assert_array_equal(weight, value)

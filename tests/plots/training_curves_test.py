@@ -1,0 +1,23 @@
+import numpy as np
+import pytest
+
+from keras_t2i.plots import training_curves
+
+
+def test_curves_hold_the_values_of_the_lines():
+    lines = [
+        {"step": 10, "seconds": 3.0, "real_accuracy": 0.5, "loss": 2.0},
+        {"step": 20, "seconds": 6.0, "real_accuracy": 0.75, "loss": 1.0},
+    ]
+    losses, accuracies = training_curves(lines).axes
+    (line,) = losses.get_lines()
+    np.testing.assert_array_equal(line.get_xydata(), [[10, 2], [20, 1]])
+    assert line.get_label() == "loss"
+    (line,) = accuracies.get_lines()
+    np.testing.assert_array_equal(line.get_xydata(), [[10, 0.5], [20, 0.75]])
+    assert line.get_label() == "real"
+
+
+def test_no_lines():
+    with pytest.raises(ValueError, match="Received: none"):
+        training_curves([])

@@ -1,0 +1,68 @@
+import pytest
+
+from keras_t2i.presets import preset
+from keras_t2i.presets import presets
+
+GAN_PRESETS = ["gan", "gan_cls", "gan_int", "gan_int_cls"]
+
+
+@pytest.mark.parametrize("kind", ["gan", "text_encoder"])
+def test_all_presets_have_the_same_parts(kind):
+    for name, values in presets(kind).items():
+        assert set(values) == {"description", "model", "training"}, name
+        assert values["description"].endswith(".")
+        training = values["training"]
+        assert training["batch_size"] >= 2
+        assert training["epochs"] >= 1
+        assert 0 < training["learning_rate"] < 1
+
+
+def test_the_four_variants_differ_in_two_switches_alone():
+    models = {name: dict(preset("gan", name)["model"]) for name in GAN_PRESETS}
+    switches = {name: model.pop("gan") for name, model in models.items()}
+    assert all(model == models["gan"] for model in models.values())
+    for name, values in switches.items():
+        assert values == {
+            "matching_aware": "cls" in name,
+            "interpolate": "int" in name,
+        }
+    training = [preset("gan", name)["training"] for name in GAN_PRESETS]
+    assert all(values == training[0] for values in training)
+
+
+def test_the_variants_are_those_of_the_note():
+    model = preset("gan", "gan")["model"]
+    assert model["image_size"] == 64
+    assert model["generator"] == {"width": 64, "residual_blocks": False}
+    assert model["discriminator"] == {
+        "width": 64,
+        "fusion_size": 2,
+        "as_released": False,
+    }
+
+
+def test_reed2016_has_the_released_layers():
+    model = preset("gan", "reed2016")["model"]
+    assert model["generator"] == {"width": 128, "residual_blocks": True}
+    assert model["discriminator"] == {
+        "width": 64,
+        "fusion_size": 4,
+        "as_released": True,
+    }
+    assert model["gan"] == {"matching_aware": True, "interpolate": True}
+
+
+def test_the_full_text_encoder_is_the_published_one():
+    assert preset("text_encoder", "char_cnn_rnn")["model"] == {
+        "convolution_filters": [384, 512, 512],
+        "third_pool": True,
+        "recurrence": "relu",
+        "embedding_dim": 1024,
+    }
+
+
+def test_an_unknown_preset_lists_the_known_ones():
+    with pytest.raises(
+        ValueError, match="char_cnn_rnn, char_cnn_rnn_small. Received: 'lstm'"
+    ):
+        preset("text_encoder", "lstm")

@@ -1,0 +1,63 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_t2i.stream_trained_model import StreamTrainedModel
+
+ROWS = {"row": np.arange(64)}
+
+
+class RowRecorder(StreamTrainedModel):
+    """Keeps the rows that it is trained on."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+        self.built = True
+
+    def call(self, inputs):
+        return inputs
+
+    def train_step(self, data):
+        batch = keras.utils.unpack_x_y_sample_weight(data)[0]
+        self.seen.extend(batch["row"].numpy().tolist())
+        return {"num_rows": len(batch["row"])}
+
+
+@pytest.fixture
+def model():
+    model = RowRecorder()
+    model.compile(run_eagerly=True)
+    return model
+
+
+def _stream():
+    return tf.data.Dataset.from_tensor_slices(ROWS).batch(8)
+
+
+def test_streams_keep_their_order_without_a_warning(model):
+    # Warnings are errors in these tests.
+    history = model.fit(_stream(), epochs=2, verbose=0)
+    assert model.seen == 2 * list(range(64))
+    assert len(history.epoch) == 2
+
+
+def test_arrays_are_shuffled(model):
+    model.fit(ROWS, batch_size=8, verbose=0)
+    assert model.seen != list(range(64))
+    assert sorted(model.seen) == list(range(64))
+
+
+def test_shuffle_can_be_chosen(model):
+    model.fit(ROWS, batch_size=8, shuffle=False, verbose=0)
+    assert model.seen == list(range(64))
+    with pytest.warns(UserWarning, match="`shuffle=True` was passed"):
+        model.fit(_stream(), shuffle=True, verbose=0)
+
+
+def test_further_arguments_reach_keras(model):
+    model.fit(_stream(), steps_per_epoch=3, verbose=0)
+    assert model.seen == list(range(24))
+    with pytest.raises(TypeError, match="batchsize"):
+        model.fit(_stream(), batchsize=8)

@@ -1,0 +1,180 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_t2i import CharCNNRNN
+from keras_t2i.text.char_cnn_rnn import OneHotCharacters
+from tests.tiny_models import randomize
+from tests.tiny_models import tiny_text_encoder
+
+
+def _char_ids(num_texts=3, seed=0):
+    generator = np.random.default_rng(seed)
+    return generator.integers(0, 71, (num_texts, 201), dtype="int32")
+
+
+def _convolve(x, kernel, bias):
+    size = kernel.shape[0]
+    windows = [x[:, t : t + size] for t in range(x.shape[1] - size + 1)]
+    outputs = [
+        np.tensordot(window, kernel, axes=([1, 2], [0, 1]))
+        for window in windows
+    ]
+    return np.maximum(np.stack(outputs, 1) + bias, 0)
+
+
+def _pool(x, strides):
+    starts = range(0, x.shape[1] - 2, strides)
+    return np.stack([x[:, t : t + 3].max(axis=1) for t in starts], 1)
+
+
+def _reference(encoder, char_ids):
+    """Steps before the recurrence, and the embeddings, in NumPy."""
+    one_hot = np.zeros((*char_ids.shape, 71), "float32")
+    np.put_along_axis(one_hot, char_ids[..., None], 1, axis=-1)
+    x = one_hot[..., 1:]
+
+    def weights(name):
+        return [np.array(w) for w in encoder.get_layer(name).weights]
+
+    x = _pool(_convolve(x, *weights("convolution_1")), 3)
+    x = _pool(_convolve(x, *weights("convolution_2")), 3)
+    x = _convolve(x, *weights("convolution_3"))
+    if encoder.third_pool:
+        x = _pool(x, 2)
+    steps = x.shape[1]
+
+    def sigmoid(x):
+        return 1 / (1 + np.exp(-x))
+
+    w, u, b, b_u = weights("recurrence")
+    if encoder.recurrence == "relu":
+        h = np.maximum(x[:, 0] @ w + b, 0)
+        states = [h]
+        for t in range(1, steps):
+            h = np.maximum(x[:, t] @ w + b + h @ u + b_u, 0)
+            states.append(h)
+    else:
+        n = w.shape[1] // 3
+        h = np.tanh((x[:, 0] @ w + b)[:, 2 * n :])
+        states = [h]
+        for t in range(1, steps):
+            p = x[:, t] @ w + b
+            gates = p[:, : 2 * n] + h @ u[:, : 2 * n] + b_u[: 2 * n]
+            update, reset = np.split(sigmoid(gates), 2, axis=1)
+            hidden = (reset * h) @ u[:, 2 * n :] + b_u[2 * n :]
+            candidate = np.tanh(p[:, 2 * n :] + hidden)
+            h = update * candidate + (1 - update) * h
+            states.append(h)
+    kernel, bias = weights("embedding")
+    return steps, np.mean(states, axis=0) @ kernel + bias
+
+
+@pytest.mark.parametrize(
+    ("recurrence", "third_pool", "steps"),
+    [("relu", True, 8), ("gated", False, 18)],
+)
+def test_against_numpy(recurrence, third_pool, steps):
+    encoder = tiny_text_encoder(recurrence=recurrence, third_pool=third_pool)
+    randomize(encoder)
+    # Keeps the ReLU states from growing: one weight matrix of norm below 1.
+    kernel = encoder.get_layer("recurrence").recurrent_kernel
+    kernel.assign(kernel * 0.1)
+    char_ids = _char_ids()
+    reference_steps, expected = _reference(encoder, char_ids)
+    assert reference_steps == steps
+    assert encoder.get_layer("recurrence").output.shape == (None, steps, 8)
+    scale = np.abs(expected).max()
+    assert np.ptp(expected, axis=0).max() > 1e-3 * scale
+    np.testing.assert_allclose(
+        np.array(encoder(char_ids)) / scale, expected / scale, atol=1e-5
+    )
+
+
+def test_parameters_of_the_flowers_encoder():
+    encoder = CharCNNRNN()
+    convolutions = (
+        4 * 70 * 384 + 384 + 4 * 384 * 512 + 512 + 4 * 512 * 512 + 512
+    )
+    recurrence = 2 * (512 * 512 + 512)
+    embedding = 512 * 1024 + 1024
+    assert encoder.count_params() == convolutions + recurrence + embedding
+    assert encoder.count_params() == 2994560
+
+
+def test_parameters_of_the_birds_encoder():
+    encoder = CharCNNRNN(third_pool=False, recurrence="gated")
+    convolutions = (
+        4 * 70 * 384 + 384 + 4 * 384 * 512 + 512 + 4 * 512 * 512 + 512
+    )
+    recurrence = 3 * 2 * (512 * 512 + 512)
+    embedding = 512 * 1024 + 1024
+    assert encoder.count_params() == convolutions + recurrence + embedding
+    assert encoder.get_layer("recurrence").output.shape == (None, 18, 512)
+
+
+def test_unknown_characters_have_no_column():
+    rows = OneHotCharacters()(np.array([[0, 1, 70]], "int32"))
+    assert rows.shape == (1, 3, 70)
+    np.testing.assert_array_equal(rows[0, 0], np.zeros(70))
+    np.testing.assert_array_equal(np.argmax(rows[0, 1:], -1), [0, 69])
+    assert float(np.sum(rows)) == 2.0
+
+
+def test_an_empty_text_has_an_embedding():
+    encoder = tiny_text_encoder()
+    embedding = np.array(encoder(np.zeros((1, 201), "int32")))
+    assert np.isfinite(embedding).all()
+
+
+def test_a_text_does_not_depend_on_its_neighbors():
+    encoder = tiny_text_encoder()
+    char_ids = _char_ids(4)
+    together = np.array(encoder(char_ids))
+    for index in range(4):
+        alone = np.array(encoder(char_ids[index : index + 1]))
+        np.testing.assert_allclose(together[index], alone[0], atol=1e-6)
+
+
+def test_arguments_come_back():
+    encoder = CharCNNRNN(
+        [4, 6, 8],
+        third_pool=False,
+        recurrence="gated",
+        embedding_dim=12,
+        name="mine",
+    )
+    assert encoder.convolution_filters == (4, 6, 8)
+    config = keras.saving.serialize_keras_object(encoder)
+    copy = keras.saving.deserialize_keras_object(config)
+    assert copy.get_config() == encoder.get_config()
+    assert copy.name == "mine"
+    assert copy.convolution_filters == (4, 6, 8)
+    assert copy.output_shape == (None, 12)
+    assert copy.count_params() == encoder.count_params()
+
+
+def test_saving_and_loading(tmp_path):
+    encoder = tiny_text_encoder()
+    encoder.save(tmp_path / "encoder.keras")
+    copy = keras.saving.load_model(tmp_path / "encoder.keras")
+    np.testing.assert_array_equal(copy(_char_ids()), encoder(_char_ids()))
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_precision_comes_back(policy):
+    encoder = tiny_text_encoder(dtype=policy)
+    config = keras.saving.serialize_keras_object(encoder)
+    copy = keras.saving.deserialize_keras_object(config)
+    assert copy.dtype_policy.name == policy
+    for name in ("one_hot", "convolution_1", "recurrence", "embedding"):
+        assert copy.get_layer(name).dtype_policy.name == policy
+    assert copy(_char_ids()).dtype == policy.removeprefix("mixed_")
+    assert {weight.dtype for weight in copy.weights} == {"float32"}
+
+
+def test_errors():
+    with pytest.raises(ValueError, match="one of .*gated.*Received: 'lstm'"):
+        CharCNNRNN(recurrence="lstm")
+    with pytest.raises(ValueError, match=r"three .*Received: \(8, 8\)"):
+        CharCNNRNN((8, 8))
