@@ -108,8 +108,9 @@ class Discriminator(nn.Module):
 
 
 class Trainer:
-    def __init__(self, generator, discriminator, precision):
+    def __init__(self, generator, discriminator, precision, image_noise):
         self.generator, self.discriminator = generator, discriminator
+        self.image_noise = image_noise
         for module in (*generator.modules(), *discriminator.modules()):
             if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
                 nn.init.normal_(module.weight, 0.0, 0.02)
@@ -124,6 +125,11 @@ class Trainer:
             "cpu", torch.bfloat16, enabled=precision == "mixed_bfloat16"
         )
 
+    def _noisy(self, images):
+        if not self.image_noise:
+            return images
+        return images + self.image_noise * torch.randn_like(images)
+
     def step(self, images, text, mismatched_text):
         rows = len(images)
         half = rows // 2
@@ -134,6 +140,7 @@ class Trainer:
         with self.autocast:
             with torch.no_grad():
                 pictures = self.generator(torch.randn(rows, 100), text)
+            images, pictures = self._noisy(images), self._noisy(pictures)
             logits = [
                 self.discriminator(images, text),
                 self.discriminator(images, mismatched_text),
@@ -150,6 +157,7 @@ class Trainer:
         with self.autocast:
             noise = torch.randn(len(all_text), 100)
             pictures = self.generator(noise, all_text)
+            pictures = self._noisy(pictures)
             logits = self.discriminator(pictures, all_text).float()
         loss = F.softplus(-logits[:rows]).mean()
         loss = loss + F.softplus(-logits[rows:]).mean()

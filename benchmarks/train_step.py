@@ -47,8 +47,8 @@ def _library(connection, preset, width, batch_size, precision):
     def run():
         return step(batch)["generator_loss"].numpy()
 
-    operations = _operations(gan, batch_size)
-    _serve(connection, run, (operations, _matrix_product_rate(precision)))
+    operations = operations_of(gan, batch_size)
+    _serve(connection, run, (operations, matrix_product_rate(precision)))
 
 
 def _torch(connection, preset, width, batch_size, precision):
@@ -70,6 +70,7 @@ def _torch(connection, preset, width, batch_size, precision):
             TEXT_DIM,
         ),
         precision,
+        model["gan"].get("image_noise", 0.0),
     )
     images, text, mismatched_text = map(torch.from_numpy, _arrays(batch_size))
     # Torch's convolutions are fastest here with channels last, as Keras'.
@@ -92,7 +93,7 @@ def _serve(connection, run, facts):
         connection.send((time.perf_counter() - start) / steps)
 
 
-def _macs(network):
+def macs(network):
     """Multiplications and additions of one image, through all layers."""
     import keras
 
@@ -113,20 +114,20 @@ def _macs(network):
     return total
 
 
-def _operations(gan, batch_size):
+def operations_of(gan, batch_size):
     """Floating-point operations of one step, as this library takes it."""
-    generator = _macs(gan.generator)
-    trunk = _macs(gan.discriminator.trunk)
-    head = _macs(gan.discriminator.head)
+    generator = macs(gan.generator)
+    trunk = macs(gan.discriminator.trunk)
+    head = macs(gan.discriminator.head)
     drawn = batch_size + (batch_size // 2 if gan.interpolates_texts else 0)
     # A gradient costs one forward pass for the weights, one for the inputs.
-    macs = 3 * generator * drawn
-    macs += 3 * (2 * trunk + 3 * head) * batch_size
-    macs += 2 * (trunk + head) * drawn
-    return 2 * macs
+    total = 3 * generator * drawn
+    total += 3 * (2 * trunk + 3 * head) * batch_size
+    total += 2 * (trunk + head) * drawn
+    return 2 * total
 
 
-def _matrix_product_rate(precision):
+def matrix_product_rate(precision):
     import tensorflow as tf
 
     dtype = tf.bfloat16 if precision == "mixed_bfloat16" else tf.float32

@@ -17,6 +17,7 @@ from keras_t2i import text  # noqa: E402
 from keras_t2i import torch_files  # noqa: E402
 from keras_t2i.models.discriminator import Discriminator  # noqa: E402
 from keras_t2i.models.generator import Generator  # noqa: E402
+from keras_t2i.models.staged_matching import StagedMatching  # noqa: E402
 from keras_t2i.models.text_to_image_gan import TextToImageGAN  # noqa: E402
 from keras_t2i.text.char_cnn_rnn import CharCNNRNN  # noqa: E402
 from keras_t2i.text.joint_embedding import JointEmbedding  # noqa: E402
@@ -27,6 +28,7 @@ __all__ = [
     "Discriminator",
     "Generator",
     "JointEmbedding",
+    "StagedMatching",
     "TextToImageGAN",
     "__version__",
     "callbacks",

@@ -2,9 +2,52 @@
 
 import keras
 
+_METRIC = "metric_"
+
 
 class StreamTrainedModel(keras.Model):
     """A model whose batches come from a stream that has an order already."""
+
+    def compile(self, *args, steps_per_execution=1, **kwargs):
+        """Configures the model, as `keras.Model.compile` does.
+
+        Raises:
+            ValueError: `steps_per_execution` is not 1 under a strategy of
+                several devices, which Keras can not run.
+        """
+        replicas = self.distribute_strategy.num_replicas_in_sync
+        if steps_per_execution != 1 and replicas > 1:
+            raise ValueError(
+                "`steps_per_execution` must be 1 under a strategy of several "
+                f"devices. Received: {steps_per_execution!r} on {replicas} "
+                "devices. Leave it out."
+            )
+        super().compile(
+            *args, steps_per_execution=steps_per_execution, **kwargs
+        )
+
+    def save_own_variables(self, store):
+        """Saves the metrics too: a resumed training records what it had."""
+        super().save_own_variables(store)
+        for index, variable in enumerate(self._metric_variables()):
+            store[f"{_METRIC}{index}"] = keras.ops.convert_to_numpy(variable)
+
+    def load_own_variables(self, store):
+        """Loads what `save_own_variables` has saved."""
+        values = {key: store[key] for key in store.keys()}
+        saved = [key for key in values if key.startswith(_METRIC)]
+        metrics = {key: values.pop(key) for key in saved}
+        super().load_own_variables(values)
+        variables = self._metric_variables()
+        # A model that is not compiled may have fewer, and nothing to go on.
+        if len(metrics) == len(variables):
+            for index, variable in enumerate(variables):
+                variable.assign(metrics[f"{_METRIC}{index}"])
+
+    def _metric_variables(self):
+        return [
+            variable for metric in self.metrics for variable in metric.variables
+        ]
 
     def fit(self, x=None, *args, shuffle=None, **kwargs):
         """Trains the model, as `keras.Model.fit` does.

@@ -63,6 +63,7 @@ IMPORTS_TENSORFLOW = {
     "datasets.shard_reader",
     "datasets.shard_writer",
     "models.batch_normalization",
+    "models.captions_and_seeds",
     "models.noise",
     "models.text_to_image_gan",
     "quiet_import",

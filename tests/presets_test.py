@@ -25,6 +25,7 @@ def test_the_four_variants_differ_in_two_switches_alone():
         assert values == {
             "matching_aware": "cls" in name,
             "interpolate": "int" in name,
+            "image_noise": 0.5,
         }
     training = [preset("gan", name)["training"] for name in GAN_PRESETS]
     assert all(values == training[0] for values in training)

@@ -61,3 +61,46 @@ def test_further_arguments_reach_keras(model):
     assert model.seen == list(range(24))
     with pytest.raises(TypeError, match="batchsize"):
         model.fit(_stream(), batchsize=8)
+
+
+class Counter(StreamTrainedModel):
+    """Has a metric and a weight of its own."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.weight = self.add_weight(shape=(2,), initializer="ones")
+        self.mean = keras.metrics.Mean("row")
+        self.built = True
+
+    def call(self, inputs):
+        return inputs * self.weight
+
+    @property
+    def metrics(self):
+        return [self.mean]
+
+
+def test_metrics_are_saved_with_the_weights(tmp_path):
+    model = Counter()
+    model.weight.assign([3.0, 4.0])
+    model.mean.update_state([1.0, 2.0, 6.0])
+    model.save_weights(tmp_path / "counter.weights.h5")
+    other = Counter()
+    other.load_weights(tmp_path / "counter.weights.h5")
+    assert other.weight.numpy().tolist() == [3.0, 4.0]
+    assert float(other.mean.result()) == 3.0
+    other.mean.update_state([7.0])
+    assert float(other.mean.result()) == 4.0
+
+
+def test_weights_without_metrics_are_loaded(tmp_path):
+    class Plain(Counter):
+        metrics = []
+
+    model = Plain()
+    model.weight.assign([3.0, 4.0])
+    model.save_weights(tmp_path / "plain.weights.h5")
+    other = Counter()
+    other.load_weights(tmp_path / "plain.weights.h5")
+    assert other.weight.numpy().tolist() == [3.0, 4.0]
+    assert float(other.mean.result()) == 0.0

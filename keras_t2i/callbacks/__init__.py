@@ -1,8 +1,17 @@
 """Callbacks for `fit`."""
 
 from keras_t2i.callbacks.checkpoints import Checkpoints
+from keras_t2i.callbacks.collapse_warning import CollapseWarning
 from keras_t2i.callbacks.image_grid import ImageGrid
 from keras_t2i.callbacks.run_recorder import RunRecorder
 from keras_t2i.callbacks.stop_after import StopAfter
+from keras_t2i.callbacks.stop_on_nan import StopOnNaN
 
-__all__ = ["Checkpoints", "ImageGrid", "RunRecorder", "StopAfter"]
+__all__ = [
+    "Checkpoints",
+    "CollapseWarning",
+    "ImageGrid",
+    "RunRecorder",
+    "StopAfter",
+    "StopOnNaN",
+]

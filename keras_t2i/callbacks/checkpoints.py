@@ -5,6 +5,8 @@ import pathlib
 import re
 import time
 
+import numpy as np
+
 from keras_t2i.callbacks.step_callback import StepCallback
 from keras_t2i.files import replace_when_whole
 
@@ -15,6 +17,7 @@ class Checkpoints(StepCallback):
     """Saves the model, its optimizers included, as `step-00001230.keras`.
 
     A checkpoint is either whole or not there, and the newest two are kept.
+    Weights that are not finite are not saved.
 
     Args:
         folder: path of the folder to save to.
@@ -23,6 +26,11 @@ class Checkpoints(StepCallback):
             run has recorded then ends with its checkpoint.
         every_seconds: float. At least so many seconds apart. Defaults to `60`.
         first_step: int. Steps trained before `fit`. Defaults to `0`.
+
+    Raises:
+        ValueError: from `fit`, where the folder holds checkpoints of later
+            steps than `first_step`: they would pass for the newest ones.
+        FloatingPointError: from `fit`, where a weight is not finite.
     """
 
     def __init__(
@@ -37,6 +45,14 @@ class Checkpoints(StepCallback):
 
     def on_train_begin(self, logs=None):
         self.folder.mkdir(parents=True, exist_ok=True)
+        newest = max(checkpoint_steps(self.folder), default=0)
+        if newest > self._saved_step:
+            raise ValueError(
+                "`folder` must hold no checkpoints of later steps than "
+                f"`first_step`. Received: first_step={self._saved_step} and "
+                f"{str(self.folder)!r}, which holds one of step {newest}. Name "
+                "another folder, or load that checkpoint and go on from it."
+            )
         self._saved_at = time.monotonic()
 
     def on_step_end(self, step, logs):
@@ -49,6 +65,13 @@ class Checkpoints(StepCallback):
             self._save()
 
     def _save(self):
+        for weight in self.model.weights:
+            if not np.isfinite(weight).all():
+                raise FloatingPointError(
+                    f"Weights must be finite. Received: {weight.path} with NaN "
+                    f"or infinity after step {self.step}, where the training "
+                    "was stopped. The checkpoints before it are good."
+                )
         path = checkpoint_path(self.folder, self.step)
         with replace_when_whole(path) as temporary:
             self.model.save(temporary)

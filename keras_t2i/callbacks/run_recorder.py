@@ -3,7 +3,11 @@
 import json
 import time
 
+import keras
+
 from keras_t2i.callbacks.step_callback import StepCallback
+
+RECORDED_STEPS = 10
 
 
 class RunRecorder(StepCallback):
@@ -12,7 +16,9 @@ class RunRecorder(StepCallback):
     Each line holds `step`, `epoch`, `seconds` and the model's metrics, each
     metric the mean since the line before. The model's metrics are reset after
     each line, so what `fit` returns at the end of an epoch covers the steps
-    since the last line.
+    since the last line. A training that ends between two lines writes one of
+    the steps it had; what goes on from there writes the next line of all its
+    steps, as if nothing had happened.
 
     Args:
         path: path of the file.
@@ -26,7 +32,7 @@ class RunRecorder(StepCallback):
         self,
         path,
         steps_per_epoch,
-        every_steps=10,
+        every_steps=RECORDED_STEPS,
         first_step=0,
         first_seconds=0.0,
     ):
@@ -36,6 +42,8 @@ class RunRecorder(StepCallback):
         self.every_steps = every_steps
         self._first_seconds = first_seconds
         self._started = None
+        self._logs = {}
+        self._metric_values = []
 
     @property
     def seconds(self):
@@ -46,10 +54,33 @@ class RunRecorder(StepCallback):
 
     def on_train_begin(self, logs=None):
         self._started = time.monotonic()
+        self._metric_values = []
+        if self.step % self.every_steps:
+            # Of the steps since the last line: `fit` resets them, once, after
+            # this and before the first epoch.
+            self._metric_values = [
+                (variable, keras.ops.convert_to_numpy(variable))
+                for metric in self.model.metrics
+                for variable in metric.variables
+            ]
+
+    def on_epoch_begin(self, epoch, logs=None):
+        super().on_epoch_begin(epoch, logs)
+        for variable, value in self._metric_values:
+            variable.assign(value)
+        self._metric_values = []
+
+    def on_train_end(self, logs=None):
+        if self.step % self.every_steps and self._logs:
+            self._write(self.step, self._logs)
 
     def on_step_end(self, step, logs):
-        if step % self.every_steps:
-            return
+        self._logs = logs
+        if step % self.every_steps == 0:
+            self._write(step, logs)
+            self.model.reset_metrics()
+
+    def _write(self, step, logs):
         line = {
             "step": step,
             "epoch": step // self.steps_per_epoch,
@@ -59,4 +90,3 @@ class RunRecorder(StepCallback):
         # One write of a whole line: a kill leaves at most one part of a line.
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
-        self.model.reset_metrics()

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import warnings
 from collections.abc import Sequence
 
 from keras_t2i.cli import demo
@@ -45,7 +46,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         command.add_parser(subparsers)
     arguments = parser.parse_args(argv)
     try:
-        arguments.run(arguments)
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            arguments.run(arguments)
+    except FloatingPointError as error:
+        print(f"keras-t2i: {error}", file=sys.stderr)
+        return 1
     except (ValueError, OSError) as error:
         message = " ".join(str(error).split())
         print(f"keras-t2i: {message}", file=sys.stderr)
@@ -54,6 +60,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("keras-t2i: interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+def _show_warning(message, *where, **more):
+    # One line, without the line of code that it comes from.
+    print(f"keras-t2i: warning: {message}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -56,9 +56,17 @@ def load_gan(path, option="--model"):
 def load_text_encoder(path, option="--text-encoder"):
     """Returns the text encoder of a run folder or file.
 
-    The run may be one of `train-text` or of `train`.
+    The run may be one of `train-text`, which must have ended, or of `train`.
     """
     model = _load(path, option)
+    ended = model_file(path, option).parent.name != "checkpoints"
+    if isinstance(model, JointEmbedding) and not ended:
+        # Its embeddings get their scale when the training ends.
+        raise ValueError(
+            f"{option} must name a run of train-text that has ended. Received: "
+            f"{str(path)!r}, which holds checkpoints only. Go on with it by "
+            "`keras-t2i train-text --resume`, and let it end."
+        )
     if isinstance(model, (JointEmbedding, TextToImageGAN)):
         model = model.text_encoder
     if not isinstance(model, CharCNNRNN):

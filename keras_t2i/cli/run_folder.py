@@ -1,9 +1,12 @@
 """The folder of one training run."""
 
+import fcntl
 import json
+import os
 import pathlib
 import platform
 import shutil
+import weakref
 
 import keras
 import numpy as np
@@ -11,6 +14,7 @@ import tensorflow as tf
 
 from keras_t2i.callbacks.checkpoints import checkpoint_path
 from keras_t2i.callbacks.checkpoints import checkpoint_steps
+from keras_t2i.callbacks.run_recorder import RECORDED_STEPS
 from keras_t2i.files import replace_when_whole
 from keras_t2i.version import __version__
 
@@ -31,6 +35,7 @@ class RunFolder:
         self.samples = self.path / "samples"
         self.checkpoints = self.path / "checkpoints"
         self.model = self.path / "model.keras"
+        self._is_locked = False
 
     def check_free(self):
         """Raises `ValueError` where something is there already."""
@@ -44,9 +49,34 @@ class RunFolder:
                 + ". Name another one, or go on with that run by --resume."
             )
 
+    def lock(self):
+        """Keeps other processes from training in this folder.
+
+        The lock ends with this object or its process, however that ends.
+
+        Raises:
+            ValueError: another process trains in it.
+        """
+        if self._is_locked:
+            return
+        descriptor = os.open(self.path, os.O_RDONLY)
+        weakref.finalize(self, os.close, descriptor)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(
+                "--out must name a folder in which no other process trains. "
+                f"Received: {str(self.path)!r}, in which one does. Wait for "
+                "it, or name another folder."
+            ) from None
+        except OSError:
+            pass  # A file system without locks, such as some of networks.
+        self._is_locked = True
+
     def write_config(self, command, options):
-        """Writes what the run was started with."""
+        """Writes what the run was started with, and locks the folder."""
         self.path.mkdir(parents=True, exist_ok=True)
+        self.lock()
         config = {
             "command": command,
             "options": options,
@@ -100,6 +130,7 @@ class RunFolder:
                 f"--steps and --minutes may differ. Received: --"
                 f"{name.replace('_', '-')} {value}, started with {kept[name]}."
             )
+        self.lock()
         if any(options[name] is not None for name in DURATIONS):
             kept = {**kept, **{name: options[name] for name in DURATIONS}}
         return kept
@@ -114,7 +145,11 @@ class RunFolder:
         return keras.saving.load_model(path)
 
     def cut_metrics(self, step):
-        """Removes the lines after a step; returns the seconds until it."""
+        """Removes the lines after a step; returns the seconds until it.
+
+        Also that of a training that ended between two lines: the next line
+        will be of its steps too.
+        """
         if not self.metrics.exists():
             return 0.0
         kept, seconds = [], 0.0
@@ -125,8 +160,9 @@ class RunFolder:
                 break  # A kill may leave a part of a line, the last one.
             if values["step"] > step:
                 break
-            kept.append(line + "\n")
             seconds = values["seconds"]
+            if values["step"] % RECORDED_STEPS == 0:
+                kept.append(line + "\n")
         with replace_when_whole(self.metrics) as temporary:
             temporary.write_text("".join(kept), "utf-8")
         return seconds

@@ -8,6 +8,7 @@ import pathlib
 import keras
 import tensorflow as tf
 
+from keras_t2i.callbacks.collapse_warning import CollapseWarning
 from keras_t2i.callbacks.image_grid import ImageGrid
 from keras_t2i.cli.model_files import load_text_encoder
 from keras_t2i.cli.options import add_duration
@@ -153,7 +154,7 @@ def train(run, options, dry_run=False):
     split = training_split(manifest)
     training = preset("gan", options["preset"])["training"]
     set_up(options)
-    with _scope(options["strategy"]):
+    with _strategy(options).scope():
         if run.last_step():
             gan = run.load_checkpoint()
         else:
@@ -190,17 +191,20 @@ def train(run, options, dry_run=False):
         make_stream(0)
     run.write_config("train", options)
     write_real_samples(run.samples, captions, images)
-    fit_run(
+    interrupted = fit_run(
         run,
         gan,
         make_stream,
         options,
         num_images(manifest, split),
         callbacks=lambda first_step: [
-            ImageGrid(run.samples, captions, first_step=first_step)
+            ImageGrid(run.samples, captions, first_step=first_step),
+            CollapseWarning(first_step=first_step),
         ],
     )
     run.publish_model()
+    if interrupted:
+        raise KeyboardInterrupt
 
 
 def _check_given(options):
@@ -234,10 +238,17 @@ def _with_defaults(options):
     return options
 
 
-def _scope(strategy):
-    if strategy == "mirrored":
-        return tf.distribute.MirroredStrategy().scope()
-    return contextlib.nullcontext()
+def _strategy(options):
+    if options["strategy"] != "mirrored":
+        return tf.distribute.get_strategy()
+    strategy = tf.distribute.MirroredStrategy()
+    devices = strategy.num_replicas_in_sync
+    if options["batch_size"] % devices:
+        raise ValueError(
+            "--batch-size must be a multiple of the number of devices, "
+            f"{devices}. Received: {options['batch_size']}."
+        )
+    return strategy
 
 
 def _new_gan(options, image_size, training, steps_per_epoch):

@@ -122,7 +122,7 @@ def train_text(run, options):
 
     make_stream(0)  # Damaged data must leave no run folder behind.
     run.write_config("train-text", options)
-    fit_run(
+    interrupted = fit_run(
         run,
         model,
         make_stream,
@@ -134,6 +134,8 @@ def train_text(run, options):
     model.standardize(_some_char_ids(make_stream(0)))
     with replace_when_whole(run.model) as temporary:
         model.save(temporary)
+    if interrupted:
+        raise KeyboardInterrupt
 
 
 def _some_char_ids(stream):

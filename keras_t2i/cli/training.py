@@ -11,6 +11,7 @@ from keras_t2i.callbacks.checkpoints import Checkpoints
 from keras_t2i.callbacks.run_recorder import RunRecorder
 from keras_t2i.callbacks.step_callback import StepCallback
 from keras_t2i.callbacks.stop_after import StopAfter
+from keras_t2i.callbacks.stop_on_nan import StopOnNaN
 from keras_t2i.cli.progress import show_progress
 
 
@@ -44,6 +45,13 @@ def fit_run(run, model, make_stream, options, num_images, callbacks):
         options: dict with `epochs`, `steps` and `minutes`; one is not `None`.
         num_images: int. Images of an epoch.
         callbacks: function of the first step to a list of callbacks.
+
+    Returns:
+        bool. Whether Ctrl-C ended the training.
+
+    Raises:
+        FloatingPointError: the training has diverged.
+        OSError: the run folder can not be written.
     """
     first_step = run.last_step()
     stream = make_stream(first_step)
@@ -59,7 +67,7 @@ def fit_run(run, model, make_stream, options, num_images, callbacks):
             f"{first_seconds / 60:.1f} minutes done",
             file=sys.stderr,
         )
-        return
+        return False
     recorder = RunRecorder(
         run.metrics,
         steps_per_epoch,
@@ -67,21 +75,32 @@ def fit_run(run, model, make_stream, options, num_images, callbacks):
         first_seconds=first_seconds,
     )
     stop = StopAfter(recorder, steps, minutes, first_step=first_step)
-    with show_progress("Training", "steps") as progress:
-        model.fit(
-            stream,
-            verbose=0,
-            shuffle=False,
-            callbacks=[
-                # The recorder first: what follows may end the training.
-                recorder,
-                stop,
-                _Progress(progress, stop),
-                *callbacks(first_step),
-                Checkpoints(run.checkpoints, first_step=first_step),
-                _Interruptible(stop),
-            ],
-        )
+    try:
+        with (
+            show_progress("Training", "steps") as progress,
+            _stops_in_order(stop),
+        ):
+            model.fit(
+                stream,
+                verbose=0,
+                shuffle=False,
+                callbacks=[
+                    # What has diverged is neither recorded nor saved.
+                    StopOnNaN(run.checkpoints, first_step=first_step),
+                    # Before what may end the training.
+                    recorder,
+                    stop,
+                    _Progress(progress, stop),
+                    *callbacks(first_step),
+                    Checkpoints(run.checkpoints, first_step=first_step),
+                ],
+            )
+    except OSError as error:
+        raise OSError(
+            f"The training was stopped: {error}. When that is put right, go on "
+            f"from step {run.last_step()} by --resume."
+        ) from error
+    return stop.requested
 
 
 class _Progress(StepCallback):
@@ -98,30 +117,27 @@ class _Progress(StepCallback):
         self._progress(step, total)
 
 
-class _Interruptible(keras.callbacks.Callback):
-    """Ctrl-C ends the training in order; a second one ends it at once."""
+@contextlib.contextmanager
+def _stops_in_order(stop):
+    """Lets Ctrl-C end the training in order; a second one ends it at once."""
+    previous = signal.getsignal(signal.SIGINT)
 
-    def __init__(self, stop):
-        super().__init__()
-        self._stop = stop
-        self._previous = None
-
-    def on_train_begin(self, logs=None):
-        with contextlib.suppress(ValueError):  # Not in the main thread.
-            self._previous = signal.signal(signal.SIGINT, self._on_interrupt)
-
-    def on_train_end(self, logs=None):
-        if self._previous is not None:
-            signal.signal(signal.SIGINT, self._previous)
-
-    def _on_interrupt(self, number, frame):
-        signal.signal(signal.SIGINT, self._previous)
-        self._stop.request()
+    def on_interrupt(number, frame):
+        signal.signal(signal.SIGINT, previous)
+        stop.request()
         print(
             "finishing the current steps and saving; Ctrl-C again to stop at "
             "once",
             file=sys.stderr,
         )
+
+    with contextlib.suppress(ValueError):  # Not in the main thread.
+        signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):
+            signal.signal(signal.SIGINT, previous)
 
 
 def set_up(options):

@@ -24,8 +24,10 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     def call(self, inputs, training=None, mask=None):
         learns = training and self.trainable
         several_replicas = tf.distribute.get_strategy().num_replicas_in_sync > 1
-        if not learns or several_replicas or len(inputs.shape) != 4:
+        if not learns:
             return super().call(inputs, training=training, mask=mask)
+        if several_replicas or len(inputs.shape) != 4:
+            return self._synchronized_call(inputs, mask)
         outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
             ops.cast(inputs, self.compute_dtype),
             ops.cast(self.gamma, "float32"),
@@ -39,4 +41,14 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         ):
             kept = self.momentum * moving
             moving.assign(kept + (1.0 - self.momentum) * batch)
+        return outputs
+
+    def _synchronized_call(self, inputs, mask):
+        kept = self.momentum * self.moving_variance
+        outputs = super().call(inputs, training=True, mask=mask)
+        count = ops.cast(ops.size(inputs), "float32") / inputs.shape[-1]
+        count *= tf.distribute.get_strategy().num_replicas_in_sync
+        of_sample = count / ops.maximum(count - 1.0, 1.0)
+        of_batch = self.moving_variance - kept
+        self.moving_variance.assign(kept + of_sample * of_batch)
         return outputs

@@ -4,18 +4,18 @@ import numbers
 
 from keras_t2i.models.discriminator import Discriminator
 from keras_t2i.models.generator import Generator
-from keras_t2i.presets import preset
+from keras_t2i.models.staged_matching import StagedMatching
 from keras_t2i.presets import presets
 from keras_t2i.text.char_cnn_rnn import CharCNNRNN
 
 PRESETS = presets("gan")
 
 
-def networks_of_preset(name, image_size, width, text_encoder):
+def networks_of_preset(model, image_size, width, text_encoder):
     """Makes the networks of a preset, and the options of the GAN.
 
     Args:
-        name: string.
+        model: dict. The `model` of a preset.
         image_size: int, or `None` for that of the preset.
         width: int, or `None` for that of the preset. Width of the
             discriminator; the generator keeps its ratio to it.
@@ -25,7 +25,6 @@ def networks_of_preset(name, image_size, width, text_encoder):
         Generator, discriminator and text encoder, and a dict of arguments of
         `TextToImageGAN`.
     """
-    model = preset("gan", name)["model"]
     image_size = model["image_size"] if image_size is None else image_size
     text_encoder = CharCNNRNN() if text_encoder is None else text_encoder
     shared = {
@@ -45,4 +44,9 @@ def networks_of_preset(name, image_size, width, text_encoder):
         generator["width"] = ratio * width
         discriminator["width"] = width
     networks = Generator(**generator), Discriminator(**discriminator)
-    return (*networks, text_encoder), model["gan"]
+    options = dict(model["gan"])
+    if "matching_schedule" in options:
+        options["matching_schedule"] = StagedMatching(
+            **options["matching_schedule"]
+        )
+    return (*networks, text_encoder), options

@@ -1,21 +1,23 @@
 """The GAN of Reed et al. (2016) in its four variants."""
 
 import copy
-from collections.abc import Iterable
+import math
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from keras_t2i.datasets.captions import is_empty_caption
 from keras_t2i.datasets.image_range import to_uint8
 from keras_t2i.losses.gan_cls import discriminator_loss
 from keras_t2i.losses.gan_cls import generator_loss
+from keras_t2i.models.captions_and_seeds import checked_captions
+from keras_t2i.models.captions_and_seeds import checked_seeds
 from keras_t2i.models.noise import noise_from_seeds
 from keras_t2i.models.noise import noise_of_step
 from keras_t2i.models.presets import PRESETS
 from keras_t2i.models.presets import networks_of_preset
+from keras_t2i.presets import preset
 from keras_t2i.stream_trained_model import StreamTrainedModel
 from keras_t2i.text.tokenizer import tokenize
 
@@ -25,6 +27,7 @@ _METRICS = (
     "real_accuracy",
     "mismatched_accuracy",
     "generated_accuracy",
+    "diversity",
 )
 
 
@@ -38,6 +41,10 @@ class TextToImageGAN(StreamTrainedModel):
     stays as it is; with character ids it is trained along, by the
     discriminator's loss only.
 
+    Logged are both losses, the discriminator's accuracy on real, mismatched and
+    generated pairs, and `diversity`: how far the pictures generated for a batch
+    lie apart, where 1 is as far as its real images.
+
     Args:
         generator: `Generator`.
         discriminator: `Discriminator`.
@@ -48,8 +55,15 @@ class TextToImageGAN(StreamTrainedModel):
             between two others, which belong to no image. Defaults to `True`.
         mismatch_weight: float in [0, 1]. Share of the mismatched pairs in
             what the discriminator must refuse. Defaults to `0.5`.
+        matching_schedule: `keras_t2i.StagedMatching`, whose factor
+            `mismatch_weight` is multiplied by. Defaults to `None`: the full
+            weight from the first step on.
         interpolation_weight: float. Weight of the interpolated rows in the
             generator's loss. Defaults to `1.0`.
+        image_noise: float. Standard deviation of the normal noise that is
+            added to all images which the discriminator sees in training. It
+            keeps the discriminator from telling pictures apart by details that
+            the generator can not draw yet. Defaults to `0.0`.
         interpolation_beta: float in [0, 1]. Share of the first text in an
             interpolated one. Defaults to `0.5`.
         ema_decay: float in [0, 1]. Decay of the moving average of the
@@ -91,8 +105,10 @@ class TextToImageGAN(StreamTrainedModel):
         matching_aware=True,
         interpolate=True,
         mismatch_weight=0.5,
+        matching_schedule=None,
         interpolation_weight=1.0,
         interpolation_beta=0.5,
+        image_noise=0.0,
         ema_decay=0.999,
         seed=0,
         **kwargs,
@@ -108,6 +124,15 @@ class TextToImageGAN(StreamTrainedModel):
                 raise ValueError(
                     f"`{name}` must be in [0, 1]. Received: {value!r}"
                 )
+        if image_noise < 0.0:
+            raise ValueError(
+                f"`image_noise` must be at least 0. Received: {image_noise!r}"
+            )
+        if matching_schedule is not None and not matching_aware:
+            raise ValueError(
+                "`matching_schedule` is for a GAN with `matching_aware=True`. "
+                "Received: matching_aware=False"
+            )
         self.generator = generator
         self.discriminator = discriminator
         self.text_encoder = text_encoder
@@ -115,8 +140,10 @@ class TextToImageGAN(StreamTrainedModel):
         # Not of the argument's name: `interpolate` is to be a method.
         self.interpolates_texts = interpolate
         self.mismatch_weight = mismatch_weight
+        self.matching_schedule = matching_schedule
         self.interpolation_weight = interpolation_weight
         self.interpolation_beta = interpolation_beta
+        self.image_noise = image_noise
         self.ema_decay = ema_decay
         self.seed = seed
 
@@ -126,6 +153,10 @@ class TextToImageGAN(StreamTrainedModel):
         self._trackers = {name: keras.metrics.Mean(name) for name in _METRICS}
         if not matching_aware:
             del self._trackers["mismatched_accuracy"]
+        if matching_schedule is not None:
+            self._trackers["mismatch_weight"] = keras.metrics.Mean(
+                "mismatch_weight"
+            )
         # float32 whatever the generator's own precision: it is a sum of very
         # many small changes, and it is what is exported.
         config = generator.get_config()
@@ -158,7 +189,10 @@ class TextToImageGAN(StreamTrainedModel):
             ValueError: there is no such preset, or no such image size.
         """
         networks, options = networks_of_preset(
-            name, image_size=image_size, width=width, text_encoder=text_encoder
+            preset("gan", name)["model"],
+            image_size=image_size,
+            width=width,
+            text_encoder=text_encoder,
         )
         return cls(*networks, **options)
 
@@ -256,12 +290,17 @@ class TextToImageGAN(StreamTrainedModel):
 
             # s_r, s_w, s_f: score real, mismatched and generated pairs. The
             # text joins in the head, so the real images pass the trunk once.
+            picture_noise = self._image_noise(pictures, 2)
             logits = self._discriminator_logits(
-                images, pictures[:num_rows], text, mismatched_text, True
+                images + self._image_noise(images, 1),
+                (pictures + picture_noise)[:num_rows],
+                text,
+                mismatched_text,
+                True,
             )
             loss = discriminator_loss(
                 loss_fn=self.loss_fn,
-                mismatch_weight=self.mismatch_weight,
+                mismatch_weight=self._scheduled_mismatch_weight(),
                 **logits,
             )
             scaled_loss = self.discriminator_optimizer.scale_loss(loss)
@@ -272,12 +311,16 @@ class TextToImageGAN(StreamTrainedModel):
             discriminator_tape.gradient(scaled_loss, variables), variables
         )
         self._track_discriminator(loss, logits)
+        self._trackers["diversity"].update_state(
+            _relative_diversity(pictures[:num_rows], images)
+        )
+        self._update_matching_schedule(logits["generated_logits"])
 
         # Score the same pictures with the updated discriminator.
         with tf.GradientTape(watch_accessed_variables=False) as picture_tape:
             picture_tape.watch(pictures)
             loss = self._generator_loss(
-                pictures, generator_text, num_rows, True
+                pictures + picture_noise, generator_text, num_rows, True
             )
             scaled_loss = self.generator_optimizer.scale_loss(loss)
         self._trackers["generator_loss"].update_state(_unscaled(loss))
@@ -308,9 +351,14 @@ class TextToImageGAN(StreamTrainedModel):
             images, pictures[:num_rows], text, mismatched_text, False
         )
         loss = discriminator_loss(
-            loss_fn=self.loss_fn, mismatch_weight=self.mismatch_weight, **logits
+            loss_fn=self.loss_fn,
+            mismatch_weight=self._scheduled_mismatch_weight(),
+            **logits,
         )
         self._track_discriminator(loss, logits)
+        self._trackers["diversity"].update_state(
+            _relative_diversity(pictures[:num_rows], images)
+        )
         loss = self._generator_loss(pictures, generator_text, num_rows, False)
         self._trackers["generator_loss"].update_state(_unscaled(loss))
         return self.get_metrics_result()
@@ -331,8 +379,8 @@ class TextToImageGAN(StreamTrainedModel):
         Raises:
             ValueError: a caption is empty, or the seeds do not fit.
         """
-        captions = _checked_captions(captions)
-        seeds = _checked_seeds(seed, len(captions))
+        captions = checked_captions(captions)
+        seeds = checked_seeds(seed, len(captions))
         pictures = []
         for start in range(0, len(captions), batch_size):
             rows = slice(start, start + batch_size)
@@ -367,6 +415,7 @@ class TextToImageGAN(StreamTrainedModel):
             "mismatch_weight",
             "interpolation_weight",
             "interpolation_beta",
+            "image_noise",
             "ema_decay",
             "seed",
         )
@@ -375,6 +424,7 @@ class TextToImageGAN(StreamTrainedModel):
             "generator": serialize(self.generator),
             "discriminator": serialize(self.discriminator),
             "text_encoder": serialize(self.text_encoder),
+            "matching_schedule": serialize(self.matching_schedule),
             "interpolate": self.interpolates_texts,
             **{name: getattr(self, name) for name in names},
         }
@@ -383,7 +433,12 @@ class TextToImageGAN(StreamTrainedModel):
     def from_config(cls, config, custom_objects=None):
         # Keras empties the config of a Functional model while reading it.
         config = copy.deepcopy(config)
-        for name in ("generator", "discriminator", "text_encoder"):
+        for name in (
+            "generator",
+            "discriminator",
+            "text_encoder",
+            "matching_schedule",
+        ):
             config[name] = keras.saving.deserialize_keras_object(config[name])
         return cls(**config)
 
@@ -434,6 +489,19 @@ class TextToImageGAN(StreamTrainedModel):
         between = beta * text[:half] + (1.0 - beta) * text[half : 2 * half]
         return ops.concatenate([text, between])
 
+    def _image_noise(self, images, stream):
+        """What is added to the images of a step; each stream has its own."""
+        if not self.image_noise:
+            return 0.0
+        noise = noise_of_step(
+            # That of `seed` itself is what pictures are drawn from.
+            self.seed + stream,
+            self.generator_optimizer.iterations,
+            ops.shape(images)[0],
+            math.prod(images.shape[1:]),
+        )
+        return self.image_noise * ops.reshape(noise, (-1, *images.shape[1:]))
+
     def _discriminator_logits(
         self, images, pictures, text, mismatched_text, training
     ):
@@ -452,6 +520,26 @@ class TextToImageGAN(StreamTrainedModel):
         features = trunk(pictures, training=training)
         logits["generated_logits"] = score(features, text)
         return logits
+
+    def _scheduled_mismatch_weight(self):
+        if self.matching_schedule is None:
+            return self.mismatch_weight
+        # The generator's steps: the discriminator's own change in the step.
+        steps = self.generator_optimizer.iterations
+        weight = self.mismatch_weight * self.matching_schedule.factor(steps)
+        self._trackers["mismatch_weight"].update_state(weight)
+        return weight
+
+    def _update_matching_schedule(self, generated_logits):
+        if self.matching_schedule is None:
+            return
+        # Of all replicas, or each of them would start in a step of its own.
+        accuracy = tf.distribute.get_replica_context().all_reduce(
+            tf.distribute.ReduceOp.MEAN,
+            ops.mean(ops.cast(generated_logits <= 0, "float32")),
+        )
+        steps = self.generator_optimizer.iterations + 1
+        self.matching_schedule.update(steps, accuracy)
 
     def _generator_loss(self, pictures, generator_text, num_rows, training):
         logits = self.discriminator(
@@ -501,6 +589,22 @@ class TextToImageGAN(StreamTrainedModel):
         )
 
 
+def _relative_diversity(pictures, images):
+    """How far the pictures of a batch lie apart; 1 is as far as real ones."""
+    replica = tf.distribute.get_replica_context()
+    variances = []
+    for rows in (pictures, images):
+        rows = ops.cast(rows, "float32")
+        # Of the batch of all replicas.
+        mean, square = replica.all_reduce(
+            tf.distribute.ReduceOp.MEAN,
+            [ops.mean(rows, axis=0), ops.mean(ops.square(rows), axis=0)],
+        )
+        variances.append(ops.mean(square - ops.square(mean)))
+    drawn, real = variances
+    return ops.sqrt(ops.maximum(ops.divide_no_nan(drawn, real), 0.0))
+
+
 def _unscaled(loss):
     # Keras divides a loss by the number of replicas, to sum their gradients.
     return loss * tf.distribute.get_strategy().num_replicas_in_sync
@@ -523,58 +627,3 @@ def _check_networks(generator, discriminator, text_encoder):
                 f"{embedding_dim}. Received: text_embedding_dim="
                 f"{network.text_embedding_dim}"
             )
-
-
-def _checked_captions(captions):
-    """Returns captions of any accepted kind as an array of bytes."""
-    if tf.is_tensor(captions):
-        captions = captions.numpy()
-    is_text = isinstance(captions, (str, bytes))
-    if is_text or not isinstance(captions, Iterable):
-        captions = [captions]
-    if isinstance(captions, np.ndarray):
-        captions = captions.reshape(-1) if captions.ndim < 2 else captions
-    captions = list(captions)
-    if not captions:
-        raise ValueError("`captions` must hold at least one. Received: none")
-    encoded = []
-    for caption in captions:
-        if isinstance(caption, str):
-            # Half a surrogate pair, which Python allows, is invalid UTF-8 and
-            # replaced later like any other.
-            caption = caption.encode("utf-8", "surrogatepass")
-        if not isinstance(caption, bytes):
-            raise ValueError(
-                "`captions` must be a string or a flat sequence of strings. "
-                f"Received: {caption!r} among them"
-            )
-        if is_empty_caption(caption.decode("utf-8", "replace")):
-            raise ValueError(
-                f"A caption must hold some text. Received: {caption!r}"
-            )
-        encoded.append(caption)
-    return np.array(encoded, object)
-
-
-def _checked_seeds(seed, num_captions):
-    """Returns one int64 seed a caption."""
-    if tf.is_tensor(seed):
-        seed = seed.numpy()
-    seeds = np.asarray(seed, object)
-    whole = all(
-        isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-        for value in seeds.flat
-    )
-    if whole and seeds.ndim == 0:
-        seeds = seeds + np.arange(num_captions).astype(object)
-    if not whole or not all(-(2**63) <= value < 2**63 for value in seeds.flat):
-        raise ValueError(
-            "`seed` must be whole numbers of 64 bits. Received: "
-            f"{seed!r} for {num_captions} captions"
-        )
-    if seeds.shape != (num_captions,):
-        raise ValueError(
-            "`seed` must be one int, or one int for each of the "
-            f"{num_captions} captions. Received: {seed!r}"
-        )
-    return seeds.astype(np.int64)

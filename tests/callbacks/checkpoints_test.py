@@ -97,3 +97,31 @@ def test_only_whole_checkpoints_are_listed(tmp_path):
         (tmp_path / name).touch()
     assert checkpoint_steps(tmp_path) == [2, 10]
     assert checkpoint_path(tmp_path, 10).name == "step-00000010.keras"
+
+
+def test_a_folder_of_a_longer_training_is_refused(tmp_path):
+    fit(stepping_model(), [Checkpoints(tmp_path)], num_steps=9)
+    before = _names(tmp_path)
+    with pytest.raises(
+        ValueError, match=r"no checkpoints of later steps.*first_step=4.*step 9"
+    ):
+        fit(stepping_model(), [Checkpoints(tmp_path, first_step=4)])
+    assert _names(tmp_path) == before == ["step-00000009.keras"]
+
+
+def test_weights_that_are_not_finite_are_not_saved(tmp_path):
+    class Diverges(SteppingModel):
+        def train_step(self, data):
+            results = super().train_step(data)
+            if int(self.count) == 4:
+                self.count.assign(float("nan"))
+            return results
+
+    model = Diverges()
+    model.compile(run_eagerly=True)
+    checkpoints = Checkpoints(tmp_path, every_steps=2, every_seconds=0)
+    with pytest.raises(
+        FloatingPointError, match="count with NaN or infinity after step 4"
+    ):
+        fit(model, [checkpoints])
+    assert _names(tmp_path) == ["step-00000002.keras"]

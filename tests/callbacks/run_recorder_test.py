@@ -16,10 +16,10 @@ def test_lines_are_means_since_the_line_before(tmp_path):
     recorder = RunRecorder(path, steps_per_epoch=4, every_steps=3)
     fit(stepping_model(), [recorder], num_steps=10)
     lines = _lines(path)
-    # Steps 1 to 3, 4 to 6, 7 to 9; step 10 is part of no line.
-    assert [line["number"] for line in lines] == [2.0, 5.0, 8.0]
-    assert [line["step"] for line in lines] == [3, 6, 9]
-    assert [line["epoch"] for line in lines] == [0, 1, 2]
+    # Steps 1 to 3, 4 to 6, 7 to 9, and 10, the last one.
+    assert [line["number"] for line in lines] == [2.0, 5.0, 8.0, 10.0]
+    assert [line["step"] for line in lines] == [3, 6, 9, 10]
+    assert [line["epoch"] for line in lines] == [0, 1, 2, 2]
     assert list(lines[0]) == ["step", "epoch", "seconds", "number"]
     seconds = [line["seconds"] for line in lines]
     assert seconds == sorted(seconds)
@@ -33,7 +33,7 @@ def test_lines_go_on_after_earlier_ones(tmp_path):
         path, 4, every_steps=3, first_step=4, first_seconds=100.0
     )
     assert recorder.seconds == 100.0
-    # Step 5 and 6, then 7 to 9.
+    # Step 5 and 6, then 7 to 9. Step 4 was not of this model.
     fit(stepping_model(), [recorder], num_steps=5, first=5)
     lines = _lines(path)
     assert [line["step"] for line in lines] == [3, 6, 9]
@@ -52,6 +52,26 @@ def test_an_interrupted_run_writes_the_same_lines(tmp_path):
     for line in lines[0] + lines[1]:
         del line["seconds"]
     assert lines[0] == lines[1]
+
+
+def test_the_next_line_is_also_of_the_steps_before(tmp_path):
+    model = stepping_model()
+    path = tmp_path / "metrics.jsonl"
+    fit(model, [RunRecorder(path, 4, every_steps=4)], num_steps=6)
+    # Steps 5 and 6, when it ended; 5 to 8, once it has gone on, and 9.
+    recorder = RunRecorder(path, 4, every_steps=4, first_step=6)
+    fit(model, [recorder], num_steps=3, first=7)
+    lines = _lines(path)
+    assert [line["step"] for line in lines] == [4, 6, 8, 9]
+    assert [line["number"] for line in lines] == [2.5, 5.5, 6.5, 9.0]
+
+
+def test_a_new_training_begins_with_new_means(tmp_path):
+    model = stepping_model()
+    path = tmp_path / "metrics.jsonl"
+    fit(model, [RunRecorder(tmp_path / "other", 4)], num_steps=6, first=50)
+    fit(model, [RunRecorder(path, 4, every_steps=2)], num_steps=2)
+    assert [line["number"] for line in _lines(path)] == [1.5]
 
 
 def test_a_line_is_there_as_soon_as_it_is_written(tmp_path):

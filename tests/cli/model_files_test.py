@@ -87,6 +87,17 @@ def test_text_encoder(files, name):
     assert encoder.output_shape == (None, 16)
 
 
+def test_a_text_encoder_that_is_still_trained(files, tmp_path):
+    checkpoint = tmp_path / "run/checkpoints/step-00000010.keras"
+    checkpoint.parent.mkdir(parents=True)
+    shutil.copy(files / "joint.keras", checkpoint)
+    for path in (tmp_path / "run", checkpoint):
+        with pytest.raises(
+            ValueError, match="of train-text that has ended.* --resume`, and"
+        ):
+            load_text_encoder(path)
+
+
 @pytest.mark.parametrize(
     ("name", "kind"), [("joint", JointEmbedding), ("encoder", CharCNNRNN)]
 )

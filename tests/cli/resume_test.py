@@ -9,8 +9,6 @@ import subprocess
 import sys
 import time
 
-import keras
-import numpy as np
 import pytest
 
 from keras_t2i.callbacks.checkpoints import checkpoint_steps
@@ -18,37 +16,12 @@ from keras_t2i.cli.main import main
 from tests.cli.conftest import GAN_OPTIONS
 from tests.cli.conftest import TEXT_OPTIONS
 from tests.cli.conftest import contents
+from tests.cli.run_states import assert_same_state
+from tests.cli.run_states import lines_of
 
 
 def _main(*argv):
     return main([str(argument) for argument in argv])
-
-
-def _lines(run):
-    """The lines of `metrics.jsonl`, without what depends on the machine."""
-    lines = (run / "metrics.jsonl").read_text().splitlines()
-    lines = [json.loads(line) for line in lines]
-    seconds = [line.pop("seconds") for line in lines]
-    assert seconds == sorted(seconds)
-    return lines
-
-
-def _state(file):
-    """All that a file holds: weights, optimizers, moving averages."""
-    model = keras.saving.load_model(file)
-    variables = list(model.variables)
-    for name in ("optimizer", "generator_optimizer", "discriminator_optimizer"):
-        optimizer = getattr(model, name, None)
-        if optimizer is not None:
-            variables += optimizer.variables
-    return [np.array(variable) for variable in variables]
-
-
-def _assert_same_state(file, other):
-    state, other_state = _state(file), _state(other)
-    assert len(state) == len(other_state) > 0
-    for value, other_value in zip(state, other_state):
-        np.testing.assert_array_equal(value, other_value)
 
 
 def _copy(run, folder):
@@ -73,8 +46,8 @@ def test_train_goes_on(half_run, gan_run, tmp_path, capsys):
     captured = capsys.readouterr()
     assert captured.out == f"model: {run}/model.keras\n"
     assert captured.err.splitlines()[-1].startswith("Training: 40 of 40 steps")
-    _assert_same_state(run / "model.keras", gan_run / "model.keras")
-    assert _lines(run) == _lines(gan_run)
+    assert_same_state(run / "model.keras", gan_run / "model.keras")
+    assert lines_of(run) == lines_of(gan_run)
     options = json.loads((run / "config.json").read_text())["options"]
     assert (
         options == json.loads((gan_run / "config.json").read_text())["options"]
@@ -87,12 +60,26 @@ def test_train_goes_on(half_run, gan_run, tmp_path, capsys):
         assert (run / file).read_bytes() == (gan_run / file).read_bytes()
 
 
+@pytest.mark.parametrize("stop", [3, 25])
+def test_train_goes_on_between_two_lines(
+    data, text_run, gan_run, tmp_path, stop
+):
+    run = tmp_path / "run"
+    argv = ["train", "--data", data, "--text-encoder", text_run, "--out", run]
+    assert _main(*argv, *GAN_OPTIONS, "--steps", stop) == 0
+    # Each step is part of a line, those after the last ten too.
+    assert lines_of(run)[-1]["step"] == stop
+    assert _main("train", "--out", run, "--resume", "--steps", 40) == 0
+    assert_same_state(run / "model.keras", gan_run / "model.keras")
+    assert lines_of(run) == lines_of(gan_run)
+
+
 def test_train_text_goes_on(data, text_run, tmp_path):
     run = tmp_path / "run"
     argv = ["train-text", "--data", data, "--out", run, *TEXT_OPTIONS]
     assert _main(*argv, "--steps", 5) == 0
     assert _main("train-text", "--out", run, "--resume", "--steps", 10) == 0
-    _assert_same_state(run / "model.keras", text_run / "model.keras")
+    assert_same_state(run / "model.keras", text_run / "model.keras")
 
 
 def test_end_to_end_goes_on(data, text_run, end_to_end_run, tmp_path):
@@ -100,7 +87,7 @@ def test_end_to_end_goes_on(data, text_run, end_to_end_run, tmp_path):
     argv = ["train", "--data", data, "--text-encoder", text_run, "--out", run]
     assert _main(*argv, "--end-to-end", *GAN_OPTIONS, "--steps", 2) == 0
     assert _main("train", "--out", run, "--resume", "--steps", 4) == 0
-    _assert_same_state(run / "model.keras", end_to_end_run / "model.keras")
+    assert_same_state(run / "model.keras", end_to_end_run / "model.keras")
 
 
 _KILLED_WHILE_SAVING = """
@@ -138,12 +125,12 @@ def test_killed_train_goes_on(data, text_run, gan_run, tmp_path):
     assert process.returncode == -signal.SIGKILL
     assert checkpoint_steps(run / "checkpoints") == [10, 20]
     # The line of step 30 is there, and half of the next one might be.
-    assert [line["step"] for line in _lines(run)] == [10, 20, 30]
+    assert [line["step"] for line in lines_of(run)] == [10, 20, 30]
     with open(run / "metrics.jsonl", "a") as metrics:
         metrics.write('{"step": 40, "epoch": 6, "sec')
     assert _main("train", "--out", run, "--resume") == 0
-    _assert_same_state(run / "model.keras", gan_run / "model.keras")
-    assert _lines(run) == _lines(gan_run)
+    assert_same_state(run / "model.keras", gan_run / "model.keras")
+    assert lines_of(run) == lines_of(gan_run)
 
 
 def test_without_a_checkpoint_it_starts_over(half_run, tmp_path):
@@ -151,8 +138,8 @@ def test_without_a_checkpoint_it_starts_over(half_run, tmp_path):
     shutil.rmtree(run / "checkpoints")
     (run / "model.keras").unlink()
     assert _main("train", "--out", run, "--resume") == 0
-    _assert_same_state(run / "model.keras", half_run / "model.keras")
-    assert _lines(run) == _lines(half_run)
+    assert_same_state(run / "model.keras", half_run / "model.keras")
+    assert lines_of(run) == lines_of(half_run)
 
 
 @pytest.mark.parametrize("duration", [[], ["--steps", 30], ["--epochs", 3]])
@@ -207,16 +194,18 @@ def test_interrupted_train_ends_in_order(data, text_run, tmp_path):
     process = _start([*argv, *GAN_OPTIONS, "--minutes", 10], run)
     process.send_signal(signal.SIGINT)
     out, error = process.communicate(timeout=120)
-    assert process.returncode == 0
-    assert out == f"model: {run}/model.keras\n"
-    (line,) = _without_progress(error)
+    # So that `train && generate` does not go on.
+    assert process.returncode == 130
+    assert out == ""
+    line, last = _without_progress(error)
     assert line.startswith("finishing the current steps and saving; Ctrl-C")
+    assert last == "keras-t2i: interrupted"
     # All that was recorded is in the checkpoint, which is the model.
     (step,) = checkpoint_steps(run / "checkpoints")
-    assert [line["step"] for line in _lines(run)] == list(
+    assert [line["step"] for line in lines_of(run)] == list(
         range(10, step + 1, 10)
     )
-    _assert_same_state(
+    assert_same_state(
         run / "model.keras", run / "checkpoints" / f"step-{step:08d}.keras"
     )
     assert (run / f"samples/step-{step:08d}.png").exists()

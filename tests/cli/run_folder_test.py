@@ -153,6 +153,29 @@ def test_resume_with_a_damaged_config(run, content):
         run.resumed_options("train", {**_NOT_GIVEN, "batch_size": 8})
 
 
+# === One process at a time ===
+
+
+def test_two_trainings_in_one_folder(run):
+    other = RunFolder(run.path)
+    for enter in (
+        other.lock,
+        lambda: other.write_config("train", _OPTIONS),
+        lambda: other.resumed_options("train", _NOT_GIVEN),
+    ):
+        with pytest.raises(ValueError, match="no other process trains"):
+            enter()
+    # No file is left of it.
+    assert [file.name for file in run.path.iterdir()] == ["config.json"]
+
+
+def test_the_lock_ends_with_the_run(tmp_path):
+    RunFolder(tmp_path).lock()
+    run = RunFolder(tmp_path)
+    run.lock()
+    run.lock()
+
+
 # === metrics.jsonl ===
 
 
@@ -165,6 +188,13 @@ def test_cut_metrics(run):
 def test_cut_metrics_between_lines(run):
     run.metrics.write_text("".join(_lines(10, 20, 30)))
     assert run.cut_metrics(25) == 2.0
+    assert run.metrics.read_text() == "".join(_lines(10, 20))
+
+
+def test_cut_metrics_drops_the_end_of_a_training_between_lines(run):
+    run.metrics.write_text("".join(_lines(10, 20, 25)))
+    # Its time counts, its line is to be part of the next one.
+    assert run.cut_metrics(25) == 2.5
     assert run.metrics.read_text() == "".join(_lines(10, 20))
 
 

@@ -1,6 +1,8 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -106,6 +108,7 @@ def test_metrics(gan_run):
             "real_accuracy",
             "mismatched_accuracy",
             "generated_accuracy",
+            "diversity",
         }
         assert np.isfinite(list(line.values())).all()
 
@@ -159,6 +162,71 @@ def test_precision(data, text_run, tmp_path):
     assert {weight.dtype for weight in gan.generator.weights} == {"float32"}
     assert gan.generate("a rose").shape == (1, 32, 32, 3)
     assert _train("--out", out, "--resume", "--steps", 3) == 0
+
+
+_TWO_DEVICES = """
+import sys
+
+import tensorflow as tf
+
+from keras_t2i.cli.main import main
+
+# `--strategy mirrored` takes all GPUs; these stand for them.
+devices = ["CPU:0", "CPU:1"]
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0],
+    [tf.config.LogicalDeviceConfiguration() for _ in devices],
+)
+mirrored = tf.distribute.MirroredStrategy
+tf.distribute.MirroredStrategy = lambda: mirrored(devices)
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def _train_on_two_devices(*options):
+    return subprocess.run(
+        [sys.executable, "-c", _TWO_DEVICES, "train", *map(str, options)],
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_mirrored_takes_the_steps_of_one_device(data, text_run, tmp_path):
+    # Without interpolated texts, whose pairs are made on each device.
+    argv = ["--data", data, "--text-encoder", text_run, "--preset", "gan_cls"]
+    argv += ["--width", 4, "--batch-size", 8]
+    result = _train_on_two_devices(
+        *argv, "--strategy", "mirrored", "--steps", 3, "--out", tmp_path / "two"
+    )
+    assert result.returncode == 0, result.stderr
+    assert _train(*argv, "--steps", 3, "--out", tmp_path / "one") == 0
+    one, two = (load_gan(tmp_path / name) for name in ("one", "two"))
+    for weight, expected in zip(two.get_weights(), one.get_weights()):
+        np.testing.assert_allclose(weight, expected, atol=1e-5)
+    (line,), (expected,) = (_lines(tmp_path / name) for name in ("two", "one"))
+    for name in set(line) - {"seconds"}:
+        assert line[name] == pytest.approx(expected[name], abs=1e-4)
+    # It goes on where it was, on as many devices.
+    result = _train_on_two_devices(
+        *["--out", tmp_path / "two", "--resume", "--steps", 5]
+    )
+    assert result.returncode == 0, result.stderr
+    assert _train("--out", tmp_path / "one", "--resume", "--steps", 5) == 0
+    one, two = (load_gan(tmp_path / name) for name in ("one", "two"))
+    for weight, expected in zip(two.get_weights(), one.get_weights()):
+        np.testing.assert_allclose(weight, expected, atol=1e-4)
+
+
+def test_a_batch_that_devices_can_not_share(data, text_run, tmp_path):
+    result = _train_on_two_devices(
+        *["--data", data, "--text-encoder", text_run],
+        *["--out", tmp_path / "run", "--width", 4, "--batch-size", 7],
+        *["--steps", 3, "--strategy", "mirrored"],
+    )
+    assert result.returncode == 2
+    line = result.stderr.splitlines()[-1]
+    assert "a multiple of the number of devices, 2. Received: 7" in line
+    assert not (tmp_path / "run").exists()
 
 
 def test_preset_gan_trains_on_one_class(one_class, text_copy, tmp_path):

@@ -97,6 +97,14 @@ def test_rows_without_height_and_width():
         atol=1e-5,
     )
     np.testing.assert_allclose(fused.moving_mean, plain.moving_mean, rtol=1e-5)
+    expected = 0.9 + 0.1 * inputs.var(axis=0) * COUNT / (COUNT - 1)
+    np.testing.assert_allclose(fused.moving_variance, expected, rtol=1e-5)
+
+
+def test_one_row_has_the_variance_of_itself():
+    layer = FusedBatchNormalization(**OPTIONS)
+    layer(np.ones((1, 2), "float32"), training=True)
+    np.testing.assert_allclose(layer.moving_variance, [0.9, 0.9], rtol=1e-6)
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
@@ -132,6 +140,11 @@ def test_replicas_share_the_statistics(two_replicas):
     outputs = np.concatenate(two_replicas.experimental_local_results(outputs))
     np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(fused.moving_mean, plain.moving_mean, rtol=1e-5)
+    # Of the sample of both replicas.
+    variance = inputs.var(axis=(0, 1, 2)) * 2 * COUNT / (2 * COUNT - 1)
+    np.testing.assert_allclose(
+        fused.moving_variance, 0.9 + 0.1 * variance, rtol=1e-5
+    )
 
 
 def test_config_round_trip():

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_t2i import StagedMatching
 from keras_t2i.datasets import from_arrays
 from tests.tiny_models import VARIANTS
 from tests.tiny_models import embeddings_batch
@@ -63,18 +64,32 @@ def test_validation_is_the_same_every_time(trained):
     assert gan.evaluate(stream, verbose=0, return_dict=True) == first
 
 
-def test_two_replicas_take_the_steps_of_one_device(two_replicas):
+def _adam():
+    return keras.optimizers.Adam(2e-4, beta_1=0.5)
+
+
+def _sgd():
+    return keras.optimizers.SGD(0.1)
+
+
+@pytest.mark.parametrize("optimizer", [_sgd, _adam])
+def test_two_replicas_take_the_steps_of_one_device(two_replicas, optimizer):
     # Without interpolated texts, whose pairs are made on each replica.
     stream = tf.data.Dataset.from_tensors(embeddings_batch(8)).repeat(3)
 
     def train():
-        gan = tiny_gan(**VARIANTS["gan_cls"])
-        gan.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1))
+        gan = tiny_gan(
+            **VARIANTS["gan_cls"],
+            matching_schedule=StagedMatching(start_step=0, rise_steps=2),
+        )
+        gan.compile(optimizer(), optimizer())
         gan.set_weights(weights)
         history = gan.fit(stream, verbose=0).history
         return gan, history
 
-    weights = tiny_gan(**VARIANTS["gan_cls"]).get_weights()
+    weights = tiny_gan(
+        matching_schedule=StagedMatching(start_step=0)
+    ).get_weights()
     gan, history = train()
     with two_replicas.scope():
         mirrored, mirrored_history = train()
@@ -85,8 +100,58 @@ def test_two_replicas_take_the_steps_of_one_device(two_replicas):
     for weight, value, start in zip(
         gan.weights, mirrored.get_weights(), weights
     ):
-        # The variance of a sample on one device, of the batch on several.
-        if "moving_variance" not in weight.path:
-            np.testing.assert_allclose(weight, value, atol=1e-5)
-            moved = max(moved, np.abs(weight - start).max())
-    assert moved > 0.01
+        np.testing.assert_allclose(weight, value, atol=1e-5)
+        moved = max(moved, np.abs(weight - start).max())
+    assert moved > 1e-3
+
+
+def test_several_steps_at_once_need_one_device(two_replicas):
+    with two_replicas.scope():
+        gan = tiny_gan()
+    with pytest.raises(
+        ValueError, match="`steps_per_execution` must be 1.*Received: 2 on 2 d"
+    ):
+        gan.compile(steps_per_execution=2)
+    gan.compile()
+
+
+def _trained_with(**options):
+    keras.utils.set_random_seed(0)
+    gan = tiny_gan()
+    gan.compile(_sgd(), _sgd(), **options)
+    stream = tf.data.Dataset.from_tensors(embeddings_batch(4)).repeat(4)
+    history = gan.fit(stream, verbose=0).history
+    return gan.get_weights(), history
+
+
+@pytest.mark.parametrize(
+    "options", [{"steps_per_execution": 2}, {"run_eagerly": True}]
+)
+def test_each_way_to_execute_takes_the_same_steps(options):
+    weights, history = _trained_with(jit_compile=False)
+    other_weights, other_history = _trained_with(**options)
+    for name, values in history.items():
+        assert other_history[name] == pytest.approx(values, abs=1e-5)
+    for weight, other in zip(weights, other_weights):
+        np.testing.assert_allclose(weight, other, atol=1e-5)
+
+
+def test_compiled_by_xla():
+    # It makes other numbers from the same seeds, and so other pictures; what
+    # is scored without them is the same in the first step.
+    batch = embeddings_batch(4)
+    weights = tiny_gan().get_weights()
+    logs = []
+    for jit_compile in (False, True, True):
+        gan = tiny_gan()
+        gan.set_weights(weights)
+        gan.compile(_sgd(), _sgd(), jit_compile=jit_compile)
+        logs.append(gan.train_on_batch(batch, return_dict=True))
+    plain, compiled, again = logs
+    assert compiled == again
+    for name in ("real_accuracy", "mismatched_accuracy"):
+        assert float(compiled[name]) == float(plain[name])
+    for name in ("discriminator_loss", "generator_loss"):
+        assert float(compiled[name]) == pytest.approx(float(plain[name]), 0.1)
+    # The kernels have moved; the text encoder, which comes last, has not.
+    assert not np.array_equal(gan.get_weights()[0], weights[0])

@@ -24,6 +24,7 @@ OPTIONS = {
     "mismatch_weight": 0.25,
     "interpolation_weight": 0.75,
     "interpolation_beta": 0.125,
+    "image_noise": 0.375,
     "ema_decay": 0.5,
     "seed": 11,
 }

@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from keras_t2i.models.noise import noise_from_seeds
+from keras_t2i.models.text_to_image_gan import _relative_diversity
 from tests.tiny_models import NOISE_DIM
 from tests.tiny_models import VARIANTS
 from tests.tiny_models import char_ids_batch
@@ -187,10 +188,24 @@ def test_metrics(variant):
         "generator_loss",
         "real_accuracy",
         "generated_accuracy",
+        "diversity",
     }
     if gan.matching_aware:
         names.add("mismatched_accuracy")
     assert {metric.name for metric in gan.metrics} == names
+
+
+def test_diversity_compares_with_real_images():
+    # Generated: 0 and 0.5, a variance of 1/16; real: 0 and 1, of 1/4.
+    pictures = tf.constant([0.0, 0.5])[:, None, None, None] * tf.ones(
+        (2, 2, 2, 3)
+    )
+    images = tf.constant([0.0, 1.0])[:, None, None, None] * tf.ones(
+        (2, 2, 2, 3)
+    )
+    assert float(_relative_diversity(pictures, images)) == pytest.approx(0.5)
+    # Of equal images nothing can be said.
+    assert float(_relative_diversity(pictures, tf.ones((2, 2, 2, 3)))) == 0.0
 
 
 def test_only_character_ids_train_the_text_encoder():

@@ -1,0 +1,131 @@
+"""Trains GANs that differ in one setting, for the same number of minutes.
+
+    python benchmarks/compare_settings.py --data data/blooms \\
+        --text-encoder runs/text --out runs/settings --minutes 20 gan gan_cls
+
+Each is a run folder of its own under --out; `blooms_gan.py` measures them. What
+is there already is gone on with, so an interrupted comparison is started again
+by the same command.
+"""
+
+import argparse
+import copy
+import pathlib
+import sys
+
+import keras_t2i
+from keras_t2i.callbacks import CollapseWarning
+from keras_t2i.callbacks import ImageGrid
+from keras_t2i.cli.model_files import load_text_encoder
+from keras_t2i.cli.run_folder import RunFolder
+from keras_t2i.cli.samples import sample_captions
+from keras_t2i.cli.training import fit_run
+from keras_t2i.cli.training import num_images
+from keras_t2i.cli.training import set_up
+from keras_t2i.cli.training import training_split
+from keras_t2i.datasets.make_dataset import make_dataset
+from keras_t2i.datasets.manifest import read_manifest
+from keras_t2i.models.presets import networks_of_preset
+from keras_t2i.presets import preset
+
+# What differs from the preset, and the precision.
+_BY_STEPS = {"start_step": 1000, "rise_steps": 1000}
+_BY_ACCURACY = {"accuracy_threshold": 0.8, "rise_steps": 1000}
+SETTINGS = {
+    "gan": ("gan", {}, "float32"),
+    "gan_cls": ("gan_cls", {}, "float32"),
+    "gan_int": ("gan_int", {}, "float32"),
+    "gan_int_cls": ("gan_int_cls", {}, "float32"),
+    "fusion_4": (
+        "gan_int_cls",
+        {"discriminator": {"fusion_size": 4}},
+        "float32",
+    ),
+    "bfloat16": ("gan_int_cls", {}, "mixed_bfloat16"),
+    "no_image_noise": ("gan_int_cls", {"gan": {"image_noise": 0.0}}, "float32"),
+    "staged_by_steps": (
+        "gan_int_cls",
+        {"gan": {"matching_schedule": _BY_STEPS}},
+        "float32",
+    ),
+    "staged_by_accuracy": (
+        "gan_int_cls",
+        {"gan": {"matching_schedule": _BY_ACCURACY}},
+        "float32",
+    ),
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0],
+        epilog=f"settings: {', '.join(SETTINGS)}",
+    )
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--text-encoder", required=True)
+    parser.add_argument("--embeddings", required=True, help="made by `embed`")
+    parser.add_argument("--out", required=True)
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--minutes", type=float)
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("settings", nargs="+", choices=SETTINGS)
+    arguments = parser.parse_args()
+    for name in arguments.settings:
+        print(name, file=sys.stderr)
+        _train(name, arguments)
+
+
+def _train(name, arguments):
+    base, changes, precision = SETTINGS[name]
+    run = RunFolder(pathlib.Path(arguments.out) / name)
+    set_up({"seed": arguments.seed, "precision": precision})
+    manifest = read_manifest(arguments.data)
+    split = training_split(manifest)
+    run.write_config("compare_settings", vars(arguments))
+    gan = run.load_checkpoint() if run.last_step() else None
+    if gan is None:
+        model = copy.deepcopy(preset("gan", base)["model"])
+        for part, values in changes.items():
+            model[part].update(values)
+        encoder = load_text_encoder(arguments.text_encoder)
+        encoder.trainable = False
+        (generator, discriminator, encoder), options = networks_of_preset(
+            model, manifest.image_size, arguments.width, encoder
+        )
+        gan = keras_t2i.TextToImageGAN(
+            generator, discriminator, encoder, seed=arguments.seed, **options
+        )
+        gan.compile()
+
+    def make_stream(step):
+        return make_dataset(
+            arguments.data,
+            split,
+            text_embeddings=arguments.embeddings,
+            seed=arguments.seed,
+            start_step=step,
+            mismatched=gan.matching_aware,
+        )
+
+    captions, _ = sample_captions(arguments.data, manifest)
+    fit_run(
+        run,
+        gan,
+        make_stream,
+        {
+            "epochs": None,
+            "steps": arguments.steps,
+            "minutes": arguments.minutes,
+        },
+        num_images(manifest, split),
+        callbacks=lambda first_step: [
+            ImageGrid(run.samples, captions, first_step=first_step),
+            CollapseWarning(first_step=first_step),
+        ],
+    )
+    run.publish_model()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+"""Where a train step's time goes: each of its parts, measured alone.
+
+    python benchmarks/step_parts.py --precision mixed_bfloat16
+
+The parts are those of `TextToImageGAN.train_step`, with the floating-point
+operations counted that their convolutions and matrix products take, beside the
+rate that the machine reaches in one large matrix product.
+"""
+
+import argparse
+import statistics
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+from train_step import macs
+from train_step import matrix_product_rate
+from train_step import operations_of
+
+import keras_t2i  # noqa: I001  First: it silences TensorFlow.
+
+TEXT_DIM = 1024
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--preset", default="gan_int_cls")
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--precision", default="float32")
+    arguments = parser.parse_args()
+    keras.mixed_precision.set_dtype_policy(arguments.precision)
+    encoder = keras_t2i.CharCNNRNN((8, 8, 8), embedding_dim=TEXT_DIM)
+    encoder.trainable = False
+    gan = keras_t2i.TextToImageGAN.from_preset(
+        arguments.preset, width=arguments.width, text_encoder=encoder
+    )
+    gan.compile()
+    rate = matrix_product_rate(arguments.precision)
+    print(
+        f"{arguments.preset}, width {arguments.width}, batch "
+        f"{arguments.batch_size}, {arguments.precision}; matrix products run "
+        f"at {rate / 1e9:.0f} GFLOP/s\n"
+    )
+    print("| part | ms | GFLOP | share of the rate |\n|---|---|---|---|")
+    for name, run, operations in _parts(gan, arguments.batch_size):
+        seconds = _median_seconds(run)
+        work = ["", ""]
+        if operations:
+            share = operations / seconds / rate
+            work = [f"{operations / 1e9:.0f}", f"{share:.0%}"]
+        print(
+            f"| {name} | {1000 * seconds:.1f} | {work[0]} | {work[1]} |",
+            flush=True,
+        )
+
+
+def _parts(gan, batch_size):
+    """Yields names, functions, and their operations, 0 where not counted."""
+    rng = np.random.default_rng(0)
+    drawn = batch_size + (batch_size // 2 if gan.interpolates_texts else 0)
+    images = rng.uniform(-1, 1, (drawn, 64, 64, 3)).astype("float32")
+    images = tf.constant(images)
+    text = tf.constant(rng.normal(size=(drawn, TEXT_DIM)).astype("float32"))
+    noise = tf.constant(rng.normal(size=(drawn, 100)).astype("float32"))
+    generator, discriminator = gan.generator, gan.discriminator
+    generating = 2 * drawn * macs(generator)
+    judging = 2 * (macs(discriminator.trunk) + macs(discriminator.head))
+
+    def draw():
+        return generator(
+            {"noise": noise, "text_embeddings": text}, training=True
+        )
+
+    def judge(rows):
+        return discriminator(
+            {"images": images[:rows], "text_embeddings": text[:rows]},
+            training=True,
+        )
+
+    def update_generator():
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(draw())
+        return tape.gradient(loss, generator.trainable_variables)
+
+    def update_discriminator():
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(judge(batch_size))
+        return tape.gradient(loss, discriminator.trainable_variables)
+
+    def judge_pictures():
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(images)
+            loss = tf.reduce_mean(judge(drawn))
+        return tape.gradient(loss, images)
+
+    def adam(optimizer, network):
+        variables = network.trainable_variables
+        optimizer.apply([tf.zeros_like(v) for v in variables], variables)
+        return optimizer.iterations
+
+    def average():
+        gan._update_ema_generator()
+        return gan.generator_optimizer.iterations
+
+    batch = {
+        "images": images[:batch_size],
+        "text_embeddings": text[:batch_size],
+        "mismatched_text_embeddings": text[:batch_size],
+    }
+    yield f"draw {drawn} pictures", draw, generating
+    yield "the same and its gradients", update_generator, 3 * generating
+    yield (
+        f"judge {batch_size} pairs, and the weights' gradients",
+        update_discriminator,
+        3 * batch_size * judging,
+    )
+    yield (
+        f"judge {drawn} pictures, and their gradients",
+        judge_pictures,
+        2 * drawn * judging,
+    )
+    yield (
+        "Adam, both networks",
+        lambda: [
+            adam(gan.generator_optimizer, generator),
+            adam(gan.discriminator_optimizer, discriminator),
+        ],
+        0,
+    )
+    yield "moving average", average, 0
+    if gan.image_noise:
+        yield (
+            "noise on the images",
+            lambda: [
+                gan._image_noise(images[:batch_size], 1),
+                gan._image_noise(images, 2),
+            ],
+            0,
+        )
+    yield (
+        "whole step",
+        lambda: gan.train_step(batch),
+        operations_of(gan, batch_size),
+    )
+
+
+def _median_seconds(function, rounds=7):
+    function = tf.function(function)
+    times = []
+    for _ in range(rounds + 2):
+        start = time.perf_counter()
+        # Not all of it: the copy would count.
+        tf.reshape(tf.nest.flatten(function())[0], [-1])[0].numpy()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times[2:])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""Tells when the two networks of a GAN have stopped learning."""
+
+import warnings
+
+from keras_t2i.callbacks.step_callback import StepCallback
+
+# Of accuracies: this far from 0 or 1 is as good as there.
+_MARGIN = 0.005
+# Of the diversity: below that, pictures of different captions look alike.
+_LEAST_DIVERSITY = 0.2
+
+
+class CollapseWarning(StepCallback):
+    """Warns once for each way in which a GAN fails without an error.
+
+    There are three: the generated pictures are all alike, the discriminator
+    tells all pictures apart, so that the generator learns nothing from it, and
+    the discriminator takes all generated pictures for real. Each must have
+    lasted for some time, since all of them pass by at the start of a training.
+
+    Args:
+        patience: int. Steps in a row. Defaults to `500`.
+        first_step: int. Steps trained before `fit`. Defaults to `0`.
+    """
+
+    def __init__(self, patience=500, first_step=0):
+        super().__init__(first_step)
+        self.patience = patience
+        self._since = {}
+        self._warned = set()
+
+    def on_step_end(self, step, logs):
+        for sign, shows in _signs(logs).items():
+            since = self._since.setdefault(sign, step)
+            if not shows:
+                del self._since[sign]
+            elif step - since >= self.patience and sign not in self._warned:
+                self._warned.add(sign)
+                warnings.warn(
+                    f"For {step - since} steps, until step {step}, {sign}. See "
+                    "docs/troubleshooting.md for what it means and what to "
+                    "change.",
+                    stacklevel=2,
+                )
+
+
+def _signs(logs):
+    """Returns what may be wrong, and whether it is."""
+    real = logs["real_accuracy"]
+    generated = logs["generated_accuracy"]
+    diversity = logs["diversity"]
+    return {
+        f"the generated pictures have been nearly alike (diversity below "
+        f"{_LEAST_DIVERSITY} of that of real ones)": (
+            diversity < _LEAST_DIVERSITY
+        ),
+        "the discriminator has told all real and generated pictures apart "
+        "(both accuracies at 1)": min(real, generated) > 1.0 - _MARGIN,
+        "the discriminator has taken all generated pictures for real ones "
+        "(generated_accuracy at 0)": generated < _MARGIN,
+    }

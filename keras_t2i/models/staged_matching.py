@@ -1,0 +1,160 @@
+"""When the discriminator begins to learn whether texts match."""
+
+import numbers
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("keras_t2i")
+class StagedMatching(keras.layers.Layer):
+    """Lets a GAN learn plausible pictures first, then matching ones.
+
+    The weight of the mismatched pairs stays at zero until the training has
+    reached `start_step`, or until the discriminator's accuracy on generated
+    pairs has been below `accuracy_threshold` for `patience` steps: the
+    pictures are plausible then. From there it rises evenly to its full value.
+    Whichever comes first starts the rise, and nothing stops it again: the step
+    at which the accuracy did is saved with the model.
+
+    Args:
+        start_step: int. Steps trained before the weight rises. Defaults to
+            `None`: the accuracy alone decides.
+        accuracy_threshold: float in (0, 1). Defaults to `None`: the steps
+            alone decide.
+        patience: int. Steps in a row for which the accuracy, smoothed, must
+            be below the threshold. Defaults to `100`.
+        rise_steps: int. Steps from zero to the full weight. Defaults to
+            `1000`.
+        smoothing: float in [0, 1). Decay of the moving average of the
+            accuracy, which begins at 1. Defaults to `0.98`.
+
+    Example:
+
+    >>> schedule = keras_t2i.StagedMatching(start_step=100, rise_steps=50)
+    >>> [float(schedule.factor(step)) for step in (0, 100, 125, 150, 900)]
+    [0.0, 0.0, 0.5, 1.0, 1.0]
+    """
+
+    def __init__(
+        self,
+        start_step=None,
+        accuracy_threshold=None,
+        patience=100,
+        rise_steps=1000,
+        smoothing=0.98,
+        **kwargs,
+    ):
+        # Its few numbers are exact whatever the precision of the networks.
+        super().__init__(**{**kwargs, "dtype": "float32", "trainable": False})
+        if start_step is None and accuracy_threshold is None:
+            raise ValueError(
+                "`StagedMatching` needs a `start_step`, an "
+                "`accuracy_threshold` or both. Received: neither"
+            )
+        if start_step is not None:
+            _check_whole("start_step", start_step, at_least=0)
+        _check_whole("patience", patience, at_least=1)
+        _check_whole("rise_steps", rise_steps, at_least=1)
+        if accuracy_threshold is not None and not 0 < accuracy_threshold < 1:
+            raise ValueError(
+                "`accuracy_threshold` must be between 0 and 1. Received: "
+                f"{accuracy_threshold!r}"
+            )
+        if not 0 <= smoothing < 1:
+            raise ValueError(
+                f"`smoothing` must be in [0, 1). Received: {smoothing!r}"
+            )
+        self.start_step = start_step
+        self.accuracy_threshold = accuracy_threshold
+        self.patience = patience
+        self.rise_steps = rise_steps
+        self.smoothing = smoothing
+        # All replicas compute the same values: any one of them will do.
+        shared = {"trainable": False, "aggregation": "only_first_replica"}
+        # Exact until step 16,777,216.
+        self.started_at = self.add_weight(
+            name="started_at", initializer=_constant(-1), **shared
+        )
+        self.smoothed_accuracy = self.add_weight(
+            name="smoothed_accuracy", initializer=_constant(1), **shared
+        )
+        self.steps_below = self.add_weight(
+            name="steps_below", initializer=_constant(0), **shared
+        )
+        self.built = True
+
+    def factor(self, step):
+        """Returns the factor of the weight in the step to come.
+
+        Args:
+            step: int scalar. Steps trained before it.
+
+        Returns:
+            float32 scalar in [0, 1].
+        """
+        step = ops.cast(step, "float32")
+        factor = 0.0
+        if self.start_step is not None:
+            factor = self._risen(step - self.start_step)
+        if self.accuracy_threshold is not None:
+            risen = self._risen(step - self.started_at)
+            factor = ops.maximum(
+                factor, ops.where(self.started_at < 0.0, 0.0, risen)
+            )
+        return factor
+
+    def _risen(self, steps):
+        return ops.clip(steps / self.rise_steps, 0.0, 1.0)
+
+    def update(self, step, generated_accuracy):
+        """Takes in how a step went.
+
+        Args:
+            step: int scalar. Steps trained, this one included.
+            generated_accuracy: float scalar in [0, 1]. Share of the generated
+                pairs of all replicas that the discriminator refused.
+        """
+        if self.accuracy_threshold is None:
+            return
+        smoothed = (
+            self.smoothing * self.smoothed_accuracy
+            + (1.0 - self.smoothing) * generated_accuracy
+        )
+        steps_below = ops.where(
+            smoothed < self.accuracy_threshold, self.steps_below + 1.0, 0.0
+        )
+        begins = ops.logical_and(
+            steps_below >= self.patience, self.started_at < 0.0
+        )
+        self.started_at.assign(
+            ops.where(begins, ops.cast(step, "float32"), self.started_at)
+        )
+        self.smoothed_accuracy.assign(smoothed)
+        self.steps_below.assign(steps_below)
+
+    def get_config(self):
+        names = (
+            "start_step",
+            "accuracy_threshold",
+            "patience",
+            "rise_steps",
+            "smoothing",
+        )
+        return {
+            "name": self.name,
+            **{name: getattr(self, name) for name in names},
+        }
+
+
+def _constant(value):
+    return keras.initializers.Constant(value)
+
+
+def _check_whole(name, value, at_least):
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not whole or value < at_least:
+        raise ValueError(
+            f"`{name}` must be a whole number of at least {at_least}. "
+            f"Received: {value!r}"
+        )

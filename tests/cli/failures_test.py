@@ -1,0 +1,120 @@
+"""Trainings that go wrong: one line, and nothing lost."""
+
+import json
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+
+from keras_t2i.callbacks.checkpoints import checkpoint_steps
+from keras_t2i.cli.main import main
+from keras_t2i.cli.model_files import load_text_encoder
+from tests.cli.conftest import GAN_OPTIONS
+from tests.cli.conftest import contents
+
+
+def _command(data, text_run, run, *options):
+    argv = ["train", "--data", data, "--text-encoder", text_run, "--out", run]
+    return [str(part) for part in [*argv, *GAN_OPTIONS, *options]]
+
+
+def _start(argv, **options):
+    return subprocess.Popen(
+        [sys.executable, "-m", "keras_t2i.cli.main", *argv],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def test_nan_ends_the_training_at_once(data, text_run, tmp_path, capsys):
+    encoder = load_text_encoder(text_run)
+    kernel = encoder.get_layer("embedding").kernel
+    kernel.assign(np.full(kernel.shape, np.nan))
+    encoder.save(tmp_path / "spoiled.keras")
+    run = tmp_path / "run"
+    argv = _command(data, tmp_path / "spoiled.keras", run, "--steps", 40)
+    assert main(argv) == 1
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert "must be finite. Received: nan after step 1, where" in line
+    assert "There is no checkpoint yet" in line
+    # What has diverged is neither recorded nor saved.
+    assert not (run / "metrics.jsonl").exists()
+    assert checkpoint_steps(run / "checkpoints") == []
+
+
+def test_a_second_training_in_the_folder_is_refused(
+    data, text_run, tmp_path, error_of
+):
+    run = tmp_path / "run"
+    process = _start(_command(data, text_run, run, "--minutes", 10))
+    try:
+        deadline = time.monotonic() + 120
+        while not (run / "metrics.jsonl").exists():
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        line = error_of("train", "--out", run, "--resume")
+        assert "no other process trains" in line and str(run) in line
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=120)
+    # The first one has not noticed.
+    assert process.returncode == 130
+    assert len(checkpoint_steps(run / "checkpoints")) == 1
+
+
+def test_a_full_disk(data, text_run, gan_run, tmp_path):
+    """The file system refuses what is larger than the grids and the config."""
+
+    def limit():
+        size = 200_000
+        resource.setrlimit(
+            resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY)
+        )
+        # Writing fails, as on a full disk, and does not kill the process.
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    run = tmp_path / "run"
+    argv = _command(data, text_run, run, "--steps", 40)
+    process = _start(argv, preexec_fn=limit)
+    out, error = process.communicate(timeout=240)
+    assert process.returncode == 2
+    assert out == ""
+    line = error.splitlines()[-1]
+    assert line.startswith("keras-t2i: The training was stopped: ")
+    assert "File too large" in line and "by --resume" in line
+    assert "Traceback" not in error
+    assert list((run / "checkpoints").iterdir()) == []
+    # Once there is space, it goes on to what it would have been.
+    assert main(["train", "--out", str(run), "--resume"]) == 0
+    for weight, expected in zip(
+        keras.saving.load_model(run / "model.keras").get_weights(),
+        keras.saving.load_model(gan_run / "model.keras").get_weights(),
+    ):
+        np.testing.assert_array_equal(weight, expected)
+
+
+@pytest.mark.parametrize("name", ["checkpoints", "metrics.jsonl"])
+def test_what_can_not_be_written(data, text_run, tmp_path, error_of, name):
+    # The owner of this process may write to read-only folders as well, if it
+    # is root; to a folder in place of a file, or the reverse, nobody can.
+    run = tmp_path / "run"
+    assert main(_command(data, text_run, run, "--steps", 10)) == 0
+    before = contents(run / "checkpoints")
+    if name == "checkpoints":
+        (run / name).rename(run / "kept")
+        (run / name).write_text("")
+    else:
+        (run / name).unlink()
+        (run / name).mkdir()
+    line = error_of("train", "--out", run, "--resume", "--steps", 20)
+    assert name in line
+    kept = run / ("kept" if name == "checkpoints" else "checkpoints")
+    assert contents(kept) == before
+    assert json.loads((run / "config.json").read_text())["command"] == "train"

@@ -1,0 +1,78 @@
+"""A training killed again and again ends as one that nobody touched."""
+
+import random
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from keras_t2i.callbacks.checkpoints import checkpoint_steps
+from tests.cli.conftest import GAN_OPTIONS
+from tests.cli.run_states import assert_same_state
+from tests.cli.run_states import lines_of
+
+_KILLS = 20
+_STEPS = 2000
+
+# Checkpoints every ten steps, where they are a minute apart otherwise, and a
+# schedule that has to be latched, saved and gone on with.
+_TRAIN = """
+import functools
+import sys
+
+from keras_t2i.callbacks import Checkpoints
+from keras_t2i.cli import training
+from keras_t2i.cli.main import main
+from keras_t2i.presets import preset
+
+training.Checkpoints = functools.partial(Checkpoints, every_seconds=0)
+preset("gan", "gan_int_cls")["model"]["gan"]["matching_schedule"] = {
+    "accuracy_threshold": 0.99, "patience": 20, "rise_steps": 1000
+}
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def _start(*argv):
+    return subprocess.Popen(
+        [sys.executable, "-c", _TRAIN, *(str(part) for part in argv)],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.large
+def test_random_kills_leave_no_trace(data, text_run, tmp_path):
+    options = ["train", "--data", data, "--text-encoder", text_run]
+    options += [*GAN_OPTIONS, "--steps", _STEPS, "--out"]
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    process = _start(*options, whole)
+    process.communicate(timeout=600)
+    assert process.returncode == 0
+
+    generator = random.Random(0)
+    kills, argv = 0, [*options, run]
+    while kills < _KILLS:
+        process = _start(*argv)
+        # From the first line of progress on, the training is on its way.
+        while not process.stderr.readline().startswith("Training: "):
+            assert process.poll() is None
+        try:
+            process.communicate(timeout=generator.uniform(0.0, 2.0))
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+        assert process.returncode == -signal.SIGKILL, "raise _STEPS"
+        kills += 1
+        argv = ["train", "--out", run, "--resume"]
+    # Some of the kills were so early that there was nothing to go on from.
+    assert max(checkpoint_steps(run / "checkpoints")) > 100
+    process = _start("train", "--out", run, "--resume")
+    process.communicate(timeout=600)
+    assert process.returncode == 0
+
+    assert_same_state(run / "model.keras", whole / "model.keras")
+    assert lines_of(run) == lines_of(whole)
+    assert lines_of(run)[0]["mismatch_weight"] == 0
+    assert lines_of(run)[-1]["mismatch_weight"] > 0

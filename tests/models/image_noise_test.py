@@ -1,0 +1,100 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_t2i.models.noise import noise_of_step
+from tests.tiny_models import embeddings_batch
+from tests.tiny_models import tiny_gan
+
+SHAPE = (4, 32, 32, 3)
+
+
+def _batch(num_rows=4):
+    batch = embeddings_batch(num_rows)
+    return {name: tf.constant(value) for name, value in batch.items()}
+
+
+def _noise(seed, step=0):
+    values = noise_of_step(seed, tf.constant(step), 4, 32 * 32 * 3)
+    return np.reshape(values, SHAPE)
+
+
+def test_its_deviation_is_that_asked_for():
+    gan = tiny_gan(image_noise=0.25)
+    gan.compile()
+    noise = np.array(gan._image_noise(tf.zeros((64, 32, 32, 3)), 1))
+    assert noise.mean() == pytest.approx(0.0, abs=0.003)
+    assert noise.std() == pytest.approx(0.25, abs=0.003)
+
+
+def test_streams_and_steps_differ():
+    gan = tiny_gan(image_noise=0.5, seed=7)
+    gan.compile()
+    images = tf.zeros(SHAPE)
+    first, second = gan._image_noise(images, 1), gan._image_noise(images, 2)
+    np.testing.assert_allclose(first, 0.5 * _noise(8), rtol=1e-6)
+    np.testing.assert_allclose(second, 0.5 * _noise(9), rtol=1e-6)
+    gan.generator_optimizer.iterations.assign(1)
+    later = gan._image_noise(images, 1)
+    np.testing.assert_allclose(later, 0.5 * _noise(8, step=1), rtol=1e-6)
+
+
+def test_the_discriminator_is_trained_on_noisy_images():
+    """A step with noise is one without it on images that have it already."""
+    noisy, plain = (
+        tiny_gan(interpolate=False, image_noise=level, seed=3)
+        for level in (0.1, 0.0)
+    )
+    plain.set_weights(noisy.get_weights())
+    for gan in (noisy, plain):
+        gan.compile(keras.optimizers.SGD(0.0), keras.optimizers.SGD(0.0))
+    batch = _batch()
+    logs = {
+        name: float(value) for name, value in noisy.train_step(batch).items()
+    }
+    pictures = plain.generator(
+        {
+            "noise": noise_of_step(3, tf.constant(0), 4, plain.noise_dim),
+            "text_embeddings": batch["text_embeddings"],
+        },
+        training=True,
+    )
+
+    def score(images, text):
+        return plain.discriminator(
+            {"images": images, "text_embeddings": text}, training=True
+        )
+
+    text, wrong = batch["text_embeddings"], batch["mismatched_text_embeddings"]
+    images = batch["images"] + 0.1 * _noise(4)
+    generated = score(pictures + 0.1 * _noise(5), text)
+    softplus = tf.nn.softplus
+    loss = tf.reduce_mean(softplus(-score(images, text)))
+    loss += 0.5 * tf.reduce_mean(softplus(score(images, wrong)))
+    loss += 0.5 * tf.reduce_mean(softplus(generated))
+    assert logs["discriminator_loss"] == pytest.approx(float(loss), abs=1e-5)
+    assert logs["generator_loss"] == pytest.approx(
+        float(tf.reduce_mean(softplus(-generated))), abs=1e-5
+    )
+
+
+def test_pictures_outside_training_have_none():
+    gan = tiny_gan(image_noise=0.5)
+    plain = tiny_gan()
+    plain.set_weights(gan.get_weights())
+    captions = ["a red flower", "a rose"]
+    np.testing.assert_array_equal(
+        gan.generate(captions), plain.generate(captions)
+    )
+    for model in (gan, plain):
+        model.compile()
+    batch = _batch()
+    assert {k: float(v) for k, v in gan.test_step(batch).items()} == {
+        k: float(v) for k, v in plain.test_step(batch).items()
+    }
+
+
+def test_it_can_not_be_negative():
+    with pytest.raises(ValueError, match="`image_noise`.*Received: -0.1"):
+        tiny_gan(image_noise=-0.1)
