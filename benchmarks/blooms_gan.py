@@ -14,6 +14,7 @@ import numpy as np
 import PIL.Image
 
 from keras_t2i.cli.model_files import load_gan
+from keras_t2i.cli.run_folder import RunFolder
 from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.metrics import bloom_attribute_accuracy
 from keras_t2i.metrics import diversity
@@ -91,12 +92,22 @@ def measured(run, captions, real, real_diversity):
     drawn = np.mean(
         [diversity(images) for images in np.split(repeated, NUM_REPEATED)]
     )
+    # A run that was killed has recorded more than its last checkpoint knows.
+    step = RunFolder(run).last_step()
     lines = (run / "metrics.jsonl").read_text("utf-8").splitlines()
-    last = json.loads(lines[-1])
+    seconds = [
+        line["seconds"]
+        for line in map(json.loads, lines)
+        if line["step"] <= step
+    ]
     return {
-        "steps": last["step"],
-        "minutes": last["seconds"] / 60,
+        "steps": step,
+        "minutes": seconds[-1] / 60,
         **{name: accuracy[name] / real[name] for name in ATTRIBUTES},
         "diversity": float(drawn),
         "diversity_of_real": float(drawn / real_diversity),
     }
+
+
+if __name__ == "__main__":
+    main()
