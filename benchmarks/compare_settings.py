@@ -1,7 +1,8 @@
 """Trains GANs that differ in one setting, for the same number of minutes.
 
     python benchmarks/compare_settings.py --data data/blooms \\
-        --text-encoder runs/text --out runs/settings --minutes 20 gan gan_cls
+        --text-encoder runs/text --embeddings runs/text/embeddings \\
+        --out runs/settings --minutes 20 gan gan_cls
 
 Each is a run folder of its own under --out; `blooms_gan.py` measures them. What
 is there already is gone on with, so an interrupted comparison is started again
