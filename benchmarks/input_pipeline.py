@@ -11,9 +11,11 @@ import argparse
 import statistics
 import time
 
+import keras_t2i  # First: it silences TensorFlow.
+
+# isort: split
 import tensorflow as tf
 
-import keras_t2i  # noqa: I001  First: it silences TensorFlow.
 from keras_t2i.datasets.make_dataset import make_dataset
 
 
