@@ -11,24 +11,23 @@ import argparse
 import statistics
 import time
 
+import keras_t2i  # First: it silences TensorFlow.
+
+# isort: split
 import keras
 import numpy as np
 import tensorflow as tf
+from train_step import add_step_options
 from train_step import macs
 from train_step import matrix_product_rate
 from train_step import operations_of
-
-import keras_t2i  # noqa: I001  First: it silences TensorFlow.
 
 TEXT_DIM = 1024
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--preset", default="gan_int_cls")
-    parser.add_argument("--width", type=int, default=64)
-    parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--precision", default="float32")
+    add_step_options(parser)
     arguments = parser.parse_args()
     keras.mixed_precision.set_dtype_policy(arguments.precision)
     encoder = keras_t2i.CharCNNRNN((8, 8, 8), embedding_dim=TEXT_DIM)

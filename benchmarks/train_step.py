@@ -93,6 +93,14 @@ def _serve(connection, run, facts):
         connection.send((time.perf_counter() - start) / steps)
 
 
+def add_step_options(parser):
+    """Adds the options that say which step is measured."""
+    parser.add_argument("--preset", default="gan_int_cls")
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--precision", default="float32")
+
+
 def macs(network):
     """Multiplications and additions of one image, through all layers."""
     import keras
@@ -144,10 +152,7 @@ def matrix_product_rate(precision):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--preset", default="gan_int_cls")
-    parser.add_argument("--width", type=int, default=64)
-    parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--precision", default="float32")
+    add_step_options(parser)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=5)
     arguments = parser.parse_args()
