@@ -47,11 +47,11 @@ ALLOWED = {
         "text.char_cnn_rnn",
     },
 }
-# Of `datasets.captions` and `datasets.image_range`, `models` takes these two
+# Of `datasets.captions` and `datasets.image_range`, `models` takes these
 # functions and nothing that reads or writes.
 ALLOWED_NAMES = {
     ("models", "datasets.captions"): {"is_empty_caption"},
-    ("models", "datasets.image_range"): {"to_uint8"},
+    ("models", "datasets.image_range"): {"to_model_range", "to_uint8"},
 }
 # tf.data and TFRecord, a tape, a strategy, strings. Everything else is Keras.
 IMPORTS_TENSORFLOW = {

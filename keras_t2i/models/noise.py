@@ -49,3 +49,37 @@ def noise_of_step(seed, step, num_rows, noise_dim):
     )
     first = tf.cast(replica.replica_id_in_sync_group, tf.int32) * num_rows
     return noise[first : first + num_rows]
+
+
+def between_noises(noise_from, noise_to, weight):
+    """Interpolates spherically between rows of noise.
+
+    On the straight line between two of them lies noise that is shorter than
+    the generator has ever seen.
+
+    Args:
+        noise_from: float32 tensor of shape `(batch, noise_dim)`.
+        noise_to: float32 tensor of the same shape.
+        weight: float32 tensor of shape `(batch,)`. 0 is `noise_from`, 1 is
+            `noise_to`.
+
+    Returns:
+        float32 tensor of shape `(batch, noise_dim)`. Of two equal rows, that
+        row, exactly.
+    """
+    weight = weight[:, None]
+    cosine = tf.reduce_sum(
+        tf.math.l2_normalize(noise_from, axis=1)
+        * tf.math.l2_normalize(noise_to, axis=1),
+        axis=1,
+        keepdims=True,
+    )
+    angle = tf.acos(tf.clip_by_value(cosine, -1.0, 1.0))
+    sine = tf.sin(angle)
+    spherical = (
+        tf.math.divide_no_nan(tf.sin((1.0 - weight) * angle), sine) * noise_from
+        + tf.math.divide_no_nan(tf.sin(weight * angle), sine) * noise_to
+    )
+    # Rows in one line, such as equal ones, have no arc between them.
+    straight = noise_from + weight * (noise_to - noise_from)
+    return tf.where(sine < 1e-3, straight, spherical)

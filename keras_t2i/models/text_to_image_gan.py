@@ -8,18 +8,17 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from keras_t2i.datasets.image_range import to_uint8
 from keras_t2i.losses.gan_cls import discriminator_loss
 from keras_t2i.losses.gan_cls import generator_loss
 from keras_t2i.models.captions_and_seeds import checked_captions
 from keras_t2i.models.captions_and_seeds import checked_seeds
+from keras_t2i.models.drawing import draw
 from keras_t2i.models.noise import noise_from_seeds
 from keras_t2i.models.noise import noise_of_step
 from keras_t2i.models.presets import PRESETS
 from keras_t2i.models.presets import networks_of_preset
 from keras_t2i.presets import preset
 from keras_t2i.stream_trained_model import StreamTrainedModel
-from keras_t2i.text.tokenizer import tokenize
 
 _METRICS = (
     "discriminator_loss",
@@ -399,10 +398,7 @@ class TextToImageGAN(StreamTrainedModel):
         jit_compile=False,
     )
     def _draw(self, captions, seeds):
-        text_embeddings = self.text_encoder(tokenize(captions), training=False)
-        noise = noise_from_seeds(seeds, self.noise_dim)
-        pictures = self({"text_embeddings": text_embeddings, "noise": noise})
-        return to_uint8(pictures)
+        return draw(self, captions, seeds)
 
     @property
     def metrics(self):

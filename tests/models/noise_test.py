@@ -1,6 +1,7 @@
 import numpy as np
 import tensorflow as tf
 
+from keras_t2i.models.noise import between_noises
 from keras_t2i.models.noise import noise_from_seeds
 from keras_t2i.models.noise import noise_of_step
 
@@ -63,3 +64,35 @@ def test_replicas_take_their_rows_of_the_global_batch(two_replicas):
     np.testing.assert_array_equal(first, expected[:4])
     np.testing.assert_array_equal(second, expected[4:])
     assert len(np.unique(expected, axis=0)) == 8
+
+
+def _two_noises():
+    return noise_from_seeds([3, 4], 50)[:1], noise_from_seeds([5, 6], 50)[:1]
+
+
+def test_the_ends_of_an_arc_are_the_noises_themselves():
+    first, second = _two_noises()
+    for weight, end in ((0.0, first), (1.0, second)):
+        between = between_noises(first, second, tf.constant([weight]))
+        np.testing.assert_array_equal(between, end)
+
+
+def test_the_middle_of_a_right_angle_lies_on_the_circle():
+    first, second = tf.constant([[2.0, 0.0]]), tf.constant([[0.0, 2.0]])
+    between = between_noises(first, second, tf.constant([0.5]))
+    np.testing.assert_allclose(between, [[2**0.5, 2**0.5]], rtol=1e-6)
+    between = between_noises(first, second, tf.constant([1 / 3]))
+    np.testing.assert_allclose(between, [[3**0.5, 1.0]], rtol=1e-6)
+
+
+def test_between_equal_noises_lies_that_noise():
+    first, _ = _two_noises()
+    for weight in (0.0, 0.3, 1.0):
+        between = between_noises(first, first, tf.constant([weight]))
+        np.testing.assert_array_equal(between, first)
+
+
+def test_between_opposite_noises_is_a_straight_line():
+    noise = tf.constant([[1.0, 2.0]])
+    between = between_noises(noise, -noise, tf.constant([0.25]))
+    np.testing.assert_allclose(between, 0.5 * noise, rtol=1e-6)
