@@ -50,7 +50,11 @@ def test_reed2016_has_the_released_layers():
         "fusion_size": 4,
         "as_released": True,
     }
-    assert model["gan"] == {"matching_aware": True, "interpolate": True}
+    assert model["gan"] == {
+        "matching_aware": True,
+        "interpolate": True,
+        "scores_jointly": False,
+    }
 
 
 def test_the_full_text_encoder_is_the_published_one():

@@ -165,6 +165,11 @@ def train(run, options, dry_run=False):
                 options, manifest.image_size, training, steps_per_epoch
             )
     embeddings = None
+    # What needs extracted embeddings.
+    text_options = {
+        name: training[name]
+        for name in ("captions_per_image", "mismatch_candidates")
+    }
 
     def make_stream(step):
         return make_dataset(
@@ -172,9 +177,7 @@ def train(run, options, dry_run=False):
             split,
             options["batch_size"],
             text_embeddings=embeddings,
-            captions_per_image=(
-                1 if embeddings is None else training["captions_per_image"]
-            ),
+            **({} if embeddings is None else text_options),
             seed=options["seed"],
             start_step=step,
             mismatched=gan.matching_aware,

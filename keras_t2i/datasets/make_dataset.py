@@ -30,6 +30,7 @@ def make_dataset(
     seed: int = 0,
     start_step: int | None = None,
     mismatched: bool = True,
+    mismatch_candidates: int = 1,
 ) -> tf.data.Dataset:
     """Makes batches for a GAN from a prepared data set.
 
@@ -57,6 +58,10 @@ def make_dataset(
             step. Defaults to `None`: one epoch, in a new order each time.
         mismatched: bool. Whether the batches hold a mismatching text, which
             needs at least two classes. Defaults to `True`.
+        mismatch_candidates: int. Of this many mismatching texts drawn for an
+            image, the one is taken whose image's texts are the most like its
+            own, by the cosine of their mean embeddings. Defaults to `1`, which
+            is uniform; more need `text_embeddings`.
 
     Returns:
         `tf.data.Dataset` of dicts: `images`, float32 in [-1, 1] of shape
@@ -84,6 +89,7 @@ def make_dataset(
             embeddings=embeddings,
             captions_per_image=captions_per_image,
             mismatched=mismatched,
+            mismatch_candidates=mismatch_candidates,
             augment=split in _TRAINING_SPLITS,
         ),
         image_size,
@@ -206,19 +212,28 @@ class _BatchReader:
         mismatched: bool,
         embeddings: ExtractedEmbeddings | None = None,
         captions_per_image: int = 1,
+        mismatch_candidates: int = 1,
     ):
         _check_at_least("captions_per_image", captions_per_image, 1)
+        _check_at_least("mismatch_candidates", mismatch_candidates, 1)
         if embeddings is None and captions_per_image != 1:
             raise ValueError(
                 "`captions_per_image` must be 1 without `text_embeddings`: "
                 "texts have a mean only as embeddings. Received: "
                 f"{captions_per_image}"
             )
+        if embeddings is None and mismatch_candidates != 1:
+            raise ValueError(
+                "`mismatch_candidates` must be 1 without `text_embeddings`, by "
+                f"which they are compared. Received: {mismatch_candidates}"
+            )
         self.examples = examples
         self.order = order
         self.embeddings = embeddings
         self.mismatched_texts = (
-            MismatchedTexts(examples) if mismatched else None
+            MismatchedTexts(examples, embeddings, mismatch_candidates)
+            if mismatched
+            else None
         )
         self._augment = augment
         self._captions_per_image = captions_per_image

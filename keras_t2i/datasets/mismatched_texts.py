@@ -3,6 +3,7 @@
 import numpy as np
 
 from keras_t2i.datasets.examples import Examples
+from keras_t2i.datasets.examples import ExtractedEmbeddings
 
 # Without classes, another image may bear the very same caption.
 _MAX_DRAWS = 100
@@ -12,10 +13,15 @@ class MismatchedTexts:
     """Draws images whose texts do not match given images.
 
     With classes, uniformly among the images of all other classes; without
-    them, among all other images that share no caption.
+    them, among all other images that share no caption. Of several candidates
+    drawn so, the one whose texts are most like the image's own is taken: what
+    differs in one thing only teaches what few random pairs do.
 
     Args:
         examples: `Examples`.
+        embeddings: `ExtractedEmbeddings` of the examples. Needed for more than
+            one candidate. Defaults to `None`.
+        num_candidates: int, at least 1. Defaults to `1`.
 
     Raises:
         ValueError: there is only one class, or only one image.
@@ -24,8 +30,15 @@ class MismatchedTexts:
         - [Reed et al., 2016](https://arxiv.org/abs/1605.05396), Algorithm 1.
     """
 
-    def __init__(self, examples: Examples):
+    def __init__(
+        self,
+        examples: Examples,
+        embeddings: ExtractedEmbeddings | None = None,
+        num_candidates: int = 1,
+    ):
         self._examples = examples
+        self._embeddings = embeddings
+        self._num_candidates = num_candidates
         self._class_ids = examples.class_ids
         if self._class_ids is None:
             if len(examples) < 2:
@@ -50,6 +63,23 @@ class MismatchedTexts:
 
     def draw(self, index: int, generator: np.random.Generator) -> int:
         """Returns the index of an image whose texts do not match `index`."""
+        if self._num_candidates == 1:
+            return self._draw_one(index, generator)
+        candidates = [
+            self._draw_one(index, generator)
+            for _ in range(self._num_candidates)
+        ]
+        # Of all texts of an image: a single one may leave out what differs.
+        own = self._mean_direction(index)
+        return max(
+            candidates, key=lambda other: own @ self._mean_direction(other)
+        )
+
+    def _mean_direction(self, index):
+        mean = self._embeddings.read(index).mean(axis=0)
+        return mean / max(np.linalg.norm(mean), np.finfo(np.float32).tiny)
+
+    def _draw_one(self, index, generator):
         if self._class_ids is None:
             return self._draw_without_classes(index, generator)
         start, count = self._span_of_class[self._class_ids[index]]

@@ -65,6 +65,11 @@ class TextToImageGAN(StreamTrainedModel):
             the generator can not draw yet. Defaults to `0.0`.
         interpolation_beta: float in [0, 1]. Share of the first text in an
             interpolated one. Defaults to `0.5`.
+        scores_jointly: bool. Whether all pairs of an update pass the
+            discriminator's head in one batch, so that its batch norm treats
+            them alike. In a pass of its own, the statistics of the mismatched
+            pairs give them away as a whole, whether or not the discriminator
+            has learned which rows match. Defaults to `True`.
         ema_decay: float in [0, 1]. Decay of the moving average of the
             generator's weights that draws all pictures outside training; it
             rises to this value during the first steps. Defaults to `0.999`.
@@ -108,6 +113,7 @@ class TextToImageGAN(StreamTrainedModel):
         interpolation_weight=1.0,
         interpolation_beta=0.5,
         image_noise=0.0,
+        scores_jointly=True,
         ema_decay=0.999,
         seed=0,
         **kwargs,
@@ -143,6 +149,7 @@ class TextToImageGAN(StreamTrainedModel):
         self.interpolation_weight = interpolation_weight
         self.interpolation_beta = interpolation_beta
         self.image_noise = image_noise
+        self.scores_jointly = scores_jointly
         self.ema_decay = ema_decay
         self.seed = seed
 
@@ -290,13 +297,14 @@ class TextToImageGAN(StreamTrainedModel):
             # s_r, s_w, s_f: score real, mismatched and generated pairs. The
             # text joins in the head, so the real images pass the trunk once.
             picture_noise = self._image_noise(pictures, 2)
-            logits = self._discriminator_logits(
+            pairs = self._pairs(
                 images + self._image_noise(images, 1),
                 (pictures + picture_noise)[:num_rows],
                 text,
                 mismatched_text,
                 True,
             )
+            logits = self._logits(pairs, True)
             loss = discriminator_loss(
                 loss_fn=self.loss_fn,
                 mismatch_weight=self._scheduled_mismatch_weight(),
@@ -319,7 +327,7 @@ class TextToImageGAN(StreamTrainedModel):
         with tf.GradientTape(watch_accessed_variables=False) as picture_tape:
             picture_tape.watch(pictures)
             loss = self._generator_loss(
-                pictures + picture_noise, generator_text, num_rows, True
+                pictures + picture_noise, generator_text, num_rows, pairs, True
             )
             scaled_loss = self.generator_optimizer.scale_loss(loss)
         self._trackers["generator_loss"].update_state(_unscaled(loss))
@@ -346,9 +354,10 @@ class TextToImageGAN(StreamTrainedModel):
             mismatched_text = self._text_embeddings(batch, "mismatched_")
         generator_text = self._generator_text(text)
         pictures = self({"text_embeddings": generator_text})
-        logits = self._discriminator_logits(
+        pairs = self._pairs(
             images, pictures[:num_rows], text, mismatched_text, False
         )
+        logits = self._logits(pairs, False)
         loss = discriminator_loss(
             loss_fn=self.loss_fn,
             mismatch_weight=self._scheduled_mismatch_weight(),
@@ -358,7 +367,9 @@ class TextToImageGAN(StreamTrainedModel):
         self._trackers["diversity"].update_state(
             _relative_diversity(pictures[:num_rows], images)
         )
-        loss = self._generator_loss(pictures, generator_text, num_rows, False)
+        loss = self._generator_loss(
+            pictures, generator_text, num_rows, pairs, False
+        )
         self._trackers["generator_loss"].update_state(_unscaled(loss))
         return self.get_metrics_result()
 
@@ -412,6 +423,7 @@ class TextToImageGAN(StreamTrainedModel):
             "interpolation_weight",
             "interpolation_beta",
             "image_noise",
+            "scores_jointly",
             "ema_decay",
             "seed",
         )
@@ -498,24 +510,36 @@ class TextToImageGAN(StreamTrainedModel):
         )
         return self.image_noise * ops.reshape(noise, (-1, *images.shape[1:]))
 
-    def _discriminator_logits(
-        self, images, pictures, text, mismatched_text, training
-    ):
-        trunk, head = self.discriminator.trunk, self.discriminator.head
+    def _pairs(self, images, pictures, text, mismatched_text, training):
+        """The pairs of an update: features of images, and texts."""
+        features = self.discriminator.trunk(images, training=training)
+        pairs = {"real": (features, text)}
+        if mismatched_text is not None:
+            pairs["mismatched"] = (features, mismatched_text)
+        features = self.discriminator.trunk(pictures, training=training)
+        pairs["generated"] = (features, text)
+        return pairs
+
+    def _logits(self, pairs, training):
+        """Scores pairs; returns `<name>_logits` for each name in `pairs`."""
 
         def score(features, text_embeddings):
-            return head(
+            return self.discriminator.head(
                 {"features": features, "text_embeddings": text_embeddings},
                 training=training,
             )
 
-        features = trunk(images, training=training)
-        logits = {"real_logits": score(features, text)}
-        if mismatched_text is not None:
-            logits["mismatched_logits"] = score(features, mismatched_text)
-        features = trunk(pictures, training=training)
-        logits["generated_logits"] = score(features, text)
-        return logits
+        if not self.scores_jointly:
+            return {
+                f"{name}_logits": score(*pair) for name, pair in pairs.items()
+            }
+        logits = score(
+            *(ops.concatenate(rows) for rows in zip(*pairs.values()))
+        )
+        # tf.split, as Keras' own takes no sizes that a graph finds out.
+        sizes = [ops.shape(text)[0] for _, text in pairs.values()]
+        logits = tf.split(logits, sizes)
+        return {f"{name}_logits": rows for name, rows in zip(pairs, logits)}
 
     def _scheduled_mismatch_weight(self):
         if self.matching_schedule is None:
@@ -537,11 +561,17 @@ class TextToImageGAN(StreamTrainedModel):
         steps = self.generator_optimizer.iterations + 1
         self.matching_schedule.update(steps, accuracy)
 
-    def _generator_loss(self, pictures, generator_text, num_rows, training):
-        logits = self.discriminator(
-            {"images": pictures, "text_embeddings": generator_text},
-            training=training,
-        )
+    def _generator_loss(
+        self, pictures, generator_text, num_rows, pairs, training
+    ):
+        features = self.discriminator.trunk(pictures, training=training)
+        # Scored among the real pairs of the discriminator's update, whose
+        # features are those from before it: batch norm must not see generated
+        # pictures alone here, where it has just seen them among others.
+        pairs = {**pairs, "generated": (features, generator_text)}
+        if not self.scores_jointly:
+            pairs = {"generated": pairs["generated"]}
+        logits = self._logits(pairs, training)["generated_logits"]
         return generator_loss(
             logits[:num_rows],
             self.loss_fn,

@@ -1,6 +1,7 @@
 import io
 import itertools
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -413,6 +414,52 @@ def test_mean_needs_embeddings(data):
         make_dataset(data, captions_per_image=4)
 
 
+# === Mismatching texts that are nearly right ===
+
+
+def test_the_nearest_candidate_gives_the_mismatching_text(data, tmp_path):
+    keras.utils.set_random_seed(0)
+    embeddings = tmp_path / "embeddings"
+    # As initialized: moved weights would point all texts into one direction.
+    extract_embeddings(tiny_text_encoder(), data, embeddings)
+    dataset = make_dataset(
+        data,
+        batch_size=12,
+        text_embeddings=embeddings,
+        captions_per_image=3,
+        start_step=0,
+        mismatch_candidates=200,
+    )
+    extracted = ExtractedEmbeddings(embeddings, PreparedExamples(data, "train"))
+    means = np.stack(
+        [extracted.read(number).mean(axis=0) for number in range(_NUM_TRAIN)]
+    )
+    directions = means / np.linalg.norm(means, axis=1, keepdims=True)
+    classes = np.array([_class(number) for number in range(_NUM_TRAIN)])
+    (batch,) = _take(dataset, 1)
+    for own, other in zip(
+        batch["text_embeddings"], batch["mismatched_text_embeddings"]
+    ):
+        number, place = (
+            int(np.abs(means - row).max(axis=1).argmin())
+            for row in (own, other)
+        )
+        likeness = directions @ directions[number]
+        likeness[classes == classes[number]] = -2.0
+        first, second = np.sort(likeness)[:-3:-1]
+        assert first - second > 1e-5
+        assert place == likeness.argmax()
+
+
+def test_candidates_need_embeddings(data):
+    with pytest.raises(
+        ValueError,
+        match="`mismatch_candidates` must be 1 without `text_embeddings`.*"
+        "Received: 8",
+    ):
+        make_dataset(data, mismatch_candidates=8)
+
+
 # === Errors ===
 
 
@@ -427,6 +474,7 @@ def test_mean_needs_embeddings(data):
         {"seed": 0.5},
         {"start_step": -1},
         {"captions_per_image": 0},
+        {"mismatch_candidates": 0},
         {"image_size": 0},
         {"image_size": -8},
         {"split": "tst"},

@@ -97,3 +97,54 @@ def test_one_image_without_class():
         ValueError, match="at least two images. Received: 1 .*--preset gan"
     ):
         MismatchedTexts(_examples([["a"]]))
+
+
+class _Embeddings:
+    """What `ExtractedEmbeddings` reads, from an array in memory."""
+
+    def __init__(self, rows):
+        self._rows = np.asarray(rows, np.float32)
+
+    def read(self, index):
+        return self._rows[index]
+
+
+# Two captions an image; the mean of image 0 points to the right.
+_DIRECTIONS = _Embeddings(
+    [
+        [[2.0, 1.0], [2.0, -1.0]],
+        [[1.0, 0.0], [1.0, 0.0]],  # Of the same class as image 0.
+        [[9.0, 9.0], [9.0, -1.0]],
+        [[2.0, 0.1], [-9.0, 0.0]],  # One caption close, the mean far.
+        [[0.0, 1.0], [0.0, 1.0]],
+        [[-1.0, 0.0], [-1.0, 0.0]],
+    ]
+)
+_TWO_OF_A_CLASS = [0, 0, 1, 2, 3, 4]
+
+
+def test_the_nearest_of_many_candidates_is_drawn():
+    examples = _examples([["a"]] * 6, _TWO_OF_A_CLASS)
+    texts = MismatchedTexts(examples, _DIRECTIONS, num_candidates=100)
+    assert set(_draws(texts, 0, 50)) == {2}
+    assert set(_draws(texts, 5, 50)) == {3}
+
+
+def test_of_two_candidates_the_nearer_one_is_drawn():
+    examples = _examples([["a"]] * 6, _TWO_OF_A_CLASS)
+    texts = MismatchedTexts(examples, _DIRECTIONS, num_candidates=2)
+    draws = _draws(texts, 0, 16_000)
+    # From near to far: 2, 4, 3, 5. Of two draws with replacement, the k-th
+    # nearest of four is the nearer one in (9 - 2k) of 16 cases.
+    shares = [draws.count(index) / 16_000 for index in (2, 4, 3, 5)]
+    # Four standard errors of a share of 7/16.
+    np.testing.assert_allclose(
+        shares, np.array([7, 5, 3, 1]) / 16, atol=4 * 0.004
+    )
+
+
+def test_an_embedding_of_zeros_is_like_no_other():
+    embeddings = _Embeddings([[[0.0, 0.0]], [[1.0, 0.0]], [[0.0, 1.0]]])
+    examples = _examples([["a"], ["b"], ["c"]])
+    texts = MismatchedTexts(examples, embeddings, num_candidates=3)
+    assert set(_draws(texts, 0, 100)) == {1, 2}

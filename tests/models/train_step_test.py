@@ -9,6 +9,7 @@ from tests.tiny_models import NOISE_DIM
 from tests.tiny_models import VARIANTS
 from tests.tiny_models import char_ids_batch
 from tests.tiny_models import embeddings_batch
+from tests.tiny_models import random_images
 from tests.tiny_models import tiny_gan
 
 NUM_ROWS = 6
@@ -61,10 +62,23 @@ def _plain_step(gan, batch):
             {"noise": noise, "text_embeddings": text}, training=True
         )
 
-    def score(images, text):
-        return gan.discriminator(
-            {"images": images, "text_embeddings": text}, training=True
-        )
+    def features_of(images):
+        return gan.discriminator.trunk(images, training=True)
+
+    def score(*pairs):
+        """Scores pairs of features and texts, in one pass if need be."""
+        if gan.scores_jointly:
+            features, texts = (tf.concat(rows, 0) for rows in zip(*pairs))
+            logits = gan.discriminator.head(
+                {"features": features, "text_embeddings": texts}, training=True
+            )
+            return tf.split(logits, [len(text) for _, text in pairs])
+        return [
+            gan.discriminator.head(
+                {"features": features, "text_embeddings": text}, training=True
+            )
+            for features, text in pairs
+        ]
 
     with tf.GradientTape() as tape:
         text = embed("")
@@ -76,21 +90,27 @@ def _plain_step(gan, batch):
             between = beta * first + (1 - beta) * second
             drawn_text = tf.concat([drawn_text, between], axis=0)
         pictures = draw(drawn_text)[:NUM_ROWS]
-        discriminator_loss = _mean_softplus(-score(images, text))
-        weight = 0.0
+        real_pairs = [(features_of(images), text)]
         if gan.matching_aware:
-            weight = gan.mismatch_weight
-            wrong = score(images, embed("mismatched_"))
-            discriminator_loss += weight * _mean_softplus(wrong)
-        generated = _mean_softplus(score(pictures, text))
-        discriminator_loss += (1 - weight) * generated
+            real_pairs.append((features_of(images), embed("mismatched_")))
+        real, *wrong, generated = score(
+            *real_pairs, (features_of(pictures), text)
+        )
+        weight = gan.mismatch_weight if gan.matching_aware else 0.0
+        discriminator_loss = _mean_softplus(-real)
+        discriminator_loss += (1 - weight) * _mean_softplus(generated)
+        if gan.matching_aware:
+            discriminator_loss += weight * _mean_softplus(*wrong)
     variables = gan.discriminator.trainable_variables
     if "char_ids" in batch:
         variables = variables + gan.text_encoder.trainable_variables
     _descend(tape, discriminator_loss, variables)
 
     with tf.GradientTape() as tape:
-        logits = score(draw(drawn_text), drawn_text)
+        pairs = [(features_of(draw(drawn_text)), drawn_text)]
+        if gan.scores_jointly:
+            pairs = real_pairs + pairs
+        logits = score(*pairs)[-1]
         generator_loss = _mean_softplus(-logits[:NUM_ROWS])
         if gan.interpolates_texts:
             interpolated = _mean_softplus(-logits[NUM_ROWS:])
@@ -137,16 +157,35 @@ def _options(gan):
         "mismatch_weight",
         "interpolation_weight",
         "interpolation_beta",
+        "scores_jointly",
         "seed",
     )
     options = {name: getattr(gan, name) for name in names}
     return {**options, "interpolate": gan.interpolates_texts}
 
 
+@pytest.mark.parametrize("scores_jointly", (False, True))
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_a_step_is_that_of_separate_passes(variant):
-    gan = _sgd_gan(**VARIANTS[variant])
+def test_a_step_is_that_of_separate_passes(variant, scores_jointly):
+    gan = _sgd_gan(**VARIANTS[variant], scores_jointly=scores_jointly)
     _assert_same_step(gan, _tensors(embeddings_batch(NUM_ROWS)))
+
+
+@pytest.mark.parametrize("scores_jointly", (False, True))
+def test_real_pairs_share_statistics_with_mismatched_ones(scores_jointly):
+    gan = _sgd_gan(scores_jointly=scores_jointly)
+    images = tf.constant(random_images(NUM_ROWS))
+    text = tf.constant(embeddings_batch(NUM_ROWS)["text_embeddings"])
+
+    def real_logits(mismatched_text):
+        pairs = gan._pairs(images, -images, text, mismatched_text, True)
+        return gan._logits(pairs, True)["real_logits"]
+
+    change = real_logits(text) - real_logits(10.0 * text)
+    if scores_jointly:
+        assert np.abs(change).max() > 1e-3
+    else:
+        np.testing.assert_array_equal(change, 0.0)
 
 
 def test_weights_and_beta_are_used():
