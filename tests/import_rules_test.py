@@ -65,6 +65,7 @@ IMPORTS_TENSORFLOW = {
     "models.batch_normalization",
     "models.captions_and_seeds",
     "models.noise",
+    "models.picture_drawing",
     "models.text_to_image_gan",
     "quiet_import",
     "text.embeddings",

@@ -52,6 +52,18 @@ def tiny_gan(**options):
     )
 
 
+def vivid_gan():
+    """An untrained GAN whose pictures still depend on noise and text."""
+    keras.utils.set_random_seed(0)
+    gan = tiny_gan()
+    kernel = gan.text_encoder.get_layer("embedding").kernel
+    kernel.assign(500 * kernel)
+    for size in (4, 8, 16, 32):
+        kernel = gan.ema_generator.get_layer(f"convolution_{size}").kernel
+        kernel.assign(20 * kernel)
+    return gan
+
+
 def tiny_joint_embedding():
     return JointEmbedding(
         tiny_text_encoder(),

@@ -4,17 +4,14 @@ import copy
 import math
 
 import keras
-import numpy as np
 import tensorflow as tf
 from keras import ops
 
 from keras_t2i.losses.gan_cls import discriminator_loss
 from keras_t2i.losses.gan_cls import generator_loss
-from keras_t2i.models.captions_and_seeds import checked_captions
-from keras_t2i.models.captions_and_seeds import checked_seeds
-from keras_t2i.models.drawing import draw
 from keras_t2i.models.noise import noise_from_seeds
 from keras_t2i.models.noise import noise_of_step
+from keras_t2i.models.picture_drawing import PictureDrawing
 from keras_t2i.models.presets import PRESETS
 from keras_t2i.models.presets import networks_of_preset
 from keras_t2i.presets import preset
@@ -31,7 +28,7 @@ _METRICS = (
 
 
 @keras.saving.register_keras_serializable("keras_t2i")
-class TextToImageGAN(StreamTrainedModel):
+class TextToImageGAN(PictureDrawing, StreamTrainedModel):
     """Learns to draw pictures from sentences.
 
     Four variants by two switches: GAN, GAN-CLS (`matching_aware`), GAN-INT
@@ -136,7 +133,7 @@ class TextToImageGAN(StreamTrainedModel):
         self.discriminator = discriminator
         self.text_encoder = text_encoder
         self.matching_aware = matching_aware
-        # Not of the argument's name: `interpolate` is to be a method.
+        # Not of the argument's name: `interpolate` is a method.
         self.interpolates_texts = interpolate
         self.mismatch_weight = mismatch_weight
         self.matching_schedule = matching_schedule
@@ -361,44 +358,6 @@ class TextToImageGAN(StreamTrainedModel):
         loss = self._generator_loss(pictures, generator_text, num_rows, False)
         self._trackers["generator_loss"].update_state(_unscaled(loss))
         return self.get_metrics_result()
-
-    def generate(self, captions, seed=0, batch_size=64):
-        """Draws one picture for each caption.
-
-        Args:
-            captions: string, or list, NumPy array or tensor of strings.
-            seed: int, which gives picture `i` the seed `seed + i`, or one int
-                a caption. The same caption and seed give the same picture.
-                Defaults to `0`.
-            batch_size: int. Pictures drawn at a time. Defaults to `64`.
-
-        Returns:
-            uint8 array of shape `(num_captions, image_size, image_size, 3)`.
-
-        Raises:
-            ValueError: a caption is empty, or the seeds do not fit.
-        """
-        captions = checked_captions(captions)
-        seeds = checked_seeds(seed, len(captions))
-        pictures = []
-        for start in range(0, len(captions), batch_size):
-            rows = slice(start, start + batch_size)
-            pictures.append(
-                self._draw(
-                    tf.constant(captions[rows]), tf.constant(seeds[rows])
-                ).numpy()
-            )
-        return np.concatenate(pictures)
-
-    @tf.function(
-        input_signature=(
-            tf.TensorSpec([None], tf.string),
-            tf.TensorSpec([None], tf.int64),
-        ),
-        jit_compile=False,
-    )
-    def _draw(self, captions, seeds):
-        return draw(self, captions, seeds)
 
     @property
     def metrics(self):
