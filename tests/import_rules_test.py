@@ -66,6 +66,7 @@ IMPORTS_TENSORFLOW = {
     "models.captions_and_seeds",
     "models.noise",
     "models.picture_drawing",
+    "models.style_inversion",
     "models.text_to_image_gan",
     "quiet_import",
     "text.embeddings",

@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_t2i.losses.gan_cls import discriminator_loss
 from keras_t2i.losses.gan_cls import generator_loss
+from keras_t2i.models.batch_texts import embeddings_of_batch
 from keras_t2i.models.noise import noise_from_seeds
 from keras_t2i.models.noise import noise_of_step
 from keras_t2i.models.picture_drawing import PictureDrawing
@@ -246,7 +247,7 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
         self.compile(**config)
 
     def call(self, inputs, training=False):
-        text_embeddings = self._text_embeddings(inputs, "")
+        text_embeddings = embeddings_of_batch(self.text_encoder, inputs)
         noise = inputs.get("noise")
         if noise is None:
             seeds = ops.arange(ops.shape(text_embeddings)[0])
@@ -264,10 +265,12 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
 
         with tf.GradientTape() as discriminator_tape:
             # h and h-hat: encode the matching and the mismatching text.
-            text = self._text_embeddings(batch, "")
+            text = embeddings_of_batch(self.text_encoder, batch)
             mismatched_text = None
             if self.matching_aware:
-                mismatched_text = self._text_embeddings(batch, "mismatched_")
+                mismatched_text = embeddings_of_batch(
+                    self.text_encoder, batch, "mismatched_"
+                )
             generator_text = self._generator_text(text)
 
             # z: draw the noise. x-hat: draw the pictures, once for both
@@ -337,10 +340,12 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
         batch = keras.utils.unpack_x_y_sample_weight(data)[0]
         images = batch["images"]
         num_rows = ops.shape(images)[0]
-        text = self._text_embeddings(batch, "")
+        text = embeddings_of_batch(self.text_encoder, batch)
         mismatched_text = None
         if self.matching_aware:
-            mismatched_text = self._text_embeddings(batch, "mismatched_")
+            mismatched_text = embeddings_of_batch(
+                self.text_encoder, batch, "mismatched_"
+            )
         generator_text = self._generator_text(text)
         pictures = self({"text_embeddings": generator_text})
         logits = self._discriminator_logits(
@@ -408,17 +413,6 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
         ):
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
         return optimizer
-
-    def _text_embeddings(self, batch, prefix):
-        if prefix + "text_embeddings" in batch:
-            return batch[prefix + "text_embeddings"]
-        if prefix + "char_ids" in batch:
-            return self.text_encoder(batch[prefix + "char_ids"], training=False)
-        raise ValueError(
-            f"A batch must hold `{prefix}text_embeddings` or "
-            f"`{prefix}char_ids`, as those of `make_dataset` do. Received: "
-            f"{sorted(batch)}"
-        )
 
     def _trained_by_discriminator_loss(self, batch):
         # Only the discriminator's loss reaches a text encoder that is trained
