@@ -41,8 +41,10 @@ class StyleInversion(StreamTrainedModel):
         text_encoder: `keras.Model` from `char_ids` to embeddings, that of the
             GAN.
         style_encoder: `StyleEncoder`, to be trained.
-        image_noise: float. Standard deviation of the normal noise added to the
-            pictures, in units of their range of [-1, 1]. Defaults to `0.0`.
+        image_noise: float. Standard deviation of the noise added to the
+            pictures, in units of their range of [-1, 1], over all pictures.
+            Each has a level of its own, so that some are as clean as those of
+            later use. Defaults to `0.0`.
         color_jitter: float. Standard deviation of the random factor, around 1,
             and of the random shift of each picture's red, green and blue.
             Defaults to `0.0`.
@@ -253,8 +255,10 @@ class StyleInversion(StreamTrainedModel):
             pictures = (1.0 + jitter[:, 0]) * pictures + jitter[:, 1]
             pictures = ops.clip(pictures, -1.0, 1.0)
         if self.image_noise:
-            noise = self._step_noise(2, num_rows, math.prod(shape))
-            pictures += self.image_noise * ops.reshape(noise, (-1, *shape))
+            noise = self._step_noise(2, num_rows, 1 + math.prod(shape))
+            # The first column is the level of each picture.
+            noise = self.image_noise * noise[:, :1] * noise[:, 1:]
+            pictures += ops.reshape(noise, (-1, *shape))
         return pictures
 
     def _step_noise(self, stream, num_rows, dim):

@@ -163,11 +163,15 @@ def test_without_augmentation_pictures_stay():
 
 def test_image_noise_by_hand():
     inversion = _sgd_inversion(image_noise=0.25, seed=7)
-    pictures = tf.fill((5, 32, 32, 3), 0.5)
-    noise = np.reshape(_noise(9, 0, 32 * 32 * 3, num_rows=5), (5, 32, 32, 3))
+    pictures = tf.fill((500, 8, 8, 3), 0.5)
+    drawn = np.array(_noise(9, 0, 1 + 8 * 8 * 3, num_rows=500))
+    noise = np.reshape(drawn[:, :1] * drawn[:, 1:], (500, 8, 8, 3))
     noisy = np.array(inversion._augmented(pictures))
-    np.testing.assert_allclose(noisy, 0.5 + 0.25 * noise, rtol=1e-5)
+    np.testing.assert_allclose(noisy, 0.5 + 0.25 * noise, atol=1e-6)
     assert np.std(noisy) == pytest.approx(0.25, rel=0.05)
+    # Some are all but clean, others more than twice as noisy as the mean.
+    levels = noisy.std(axis=(1, 2, 3))
+    assert levels.min() < 0.01 and levels.max() > 0.5
 
 
 def test_color_jitter_by_hand():
