@@ -18,6 +18,8 @@ from keras_t2i import torch_files  # noqa: E402
 from keras_t2i.models.discriminator import Discriminator  # noqa: E402
 from keras_t2i.models.generator import Generator  # noqa: E402
 from keras_t2i.models.staged_matching import StagedMatching  # noqa: E402
+from keras_t2i.models.style_encoder import StyleEncoder  # noqa: E402
+from keras_t2i.models.style_inversion import StyleInversion  # noqa: E402
 from keras_t2i.models.text_to_image_gan import TextToImageGAN  # noqa: E402
 from keras_t2i.text.char_cnn_rnn import CharCNNRNN  # noqa: E402
 from keras_t2i.text.joint_embedding import JointEmbedding  # noqa: E402
@@ -29,6 +31,8 @@ __all__ = [
     "Generator",
     "JointEmbedding",
     "StagedMatching",
+    "StyleEncoder",
+    "StyleInversion",
     "TextToImageGAN",
     "__version__",
     "callbacks",

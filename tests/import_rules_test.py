@@ -65,6 +65,8 @@ IMPORTS_TENSORFLOW = {
     "models.batch_normalization",
     "models.captions_and_seeds",
     "models.noise",
+    "models.picture_drawing",
+    "models.style_inversion",
     "models.text_to_image_gan",
     "quiet_import",
     "text.embeddings",

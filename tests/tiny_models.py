@@ -6,6 +6,7 @@ import numpy as np
 from keras_t2i import CharCNNRNN
 from keras_t2i import Discriminator
 from keras_t2i import Generator
+from keras_t2i import StyleEncoder
 from keras_t2i import TextToImageGAN
 from keras_t2i.text.image_encoder import image_encoder
 from keras_t2i.text.joint_embedding import JointEmbedding
@@ -50,6 +51,22 @@ def tiny_gan(**options):
     return TextToImageGAN(
         tiny_generator(), tiny_discriminator(), tiny_text_encoder(), **options
     )
+
+
+def tiny_style_encoder(**options):
+    return StyleEncoder(IMAGE_SIZE, width=2, noise_dim=NOISE_DIM, **options)
+
+
+def vivid_gan():
+    """An untrained GAN whose pictures still depend on noise and text."""
+    keras.utils.set_random_seed(0)
+    gan = tiny_gan()
+    kernel = gan.text_encoder.get_layer("embedding").kernel
+    kernel.assign(500 * kernel)
+    for size in (4, 8, 16, 32):
+        kernel = gan.ema_generator.get_layer(f"convolution_{size}").kernel
+        kernel.assign(20 * kernel)
+    return gan
 
 
 def tiny_joint_embedding():

@@ -6,8 +6,8 @@ import numpy as np
 
 from keras_t2i.cli.model_files import load_text_encoder
 from keras_t2i.cli.options import caption
+from keras_t2i.cli.options import check_captions
 from keras_t2i.cli.progress import show_progress
-from keras_t2i.datasets.captions import is_empty_caption
 from keras_t2i.files import replace_when_whole
 from keras_t2i.text.embeddings import embed_texts
 from keras_t2i.text.embeddings import extract_embeddings
@@ -62,11 +62,7 @@ def _run(arguments):
             extract_embeddings(encoder, arguments.data, arguments.out, progress)
         print(f"embeddings: {arguments.out}")
         return
-    for text in arguments.captions:
-        if is_empty_caption(text):
-            raise ValueError(
-                f"A caption must hold some text. Received: {text!r}"
-            )
+    check_captions(arguments.captions)
     out = pathlib.Path(arguments.out)
     if out.suffix != ".npy":
         raise ValueError(

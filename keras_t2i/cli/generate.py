@@ -9,8 +9,8 @@ import PIL.Image
 from keras_t2i.cli.model_files import load_gan
 from keras_t2i.cli.options import add_seed
 from keras_t2i.cli.options import caption
+from keras_t2i.cli.options import check_captions
 from keras_t2i.cli.options import whole_number
-from keras_t2i.datasets.captions import is_empty_caption
 from keras_t2i.files import replace_when_whole
 from keras_t2i.plots.image_grid import image_grid
 
@@ -55,11 +55,7 @@ def add_parser(subparsers):
 
 
 def _run(arguments):
-    for text in arguments.captions:
-        if is_empty_caption(text):
-            raise ValueError(
-                f"A caption must hold some text. Received: {text!r}"
-            )
+    check_captions(arguments.captions)
     out = pathlib.Path(arguments.out)
     gan = load_gan(arguments.model)
     first = arguments.seed or 0

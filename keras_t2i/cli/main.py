@@ -8,13 +8,26 @@ from collections.abc import Sequence
 from keras_t2i.cli import demo
 from keras_t2i.cli import embed
 from keras_t2i.cli import generate
+from keras_t2i.cli import interpolate
 from keras_t2i.cli import prepare
 from keras_t2i.cli import train
+from keras_t2i.cli import train_style
 from keras_t2i.cli import train_text
+from keras_t2i.cli import transfer
 from keras_t2i.version import __version__
 
 # Each module has `add_parser(subparsers)`, which sets `run` on its parser.
-_COMMANDS = (demo, prepare, train_text, embed, train, generate)
+_COMMANDS = (
+    demo,
+    prepare,
+    train_text,
+    embed,
+    train,
+    generate,
+    train_style,
+    interpolate,
+    transfer,
+)
 
 
 class _Parser(argparse.ArgumentParser):

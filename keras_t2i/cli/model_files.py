@@ -6,6 +6,8 @@ import keras
 
 from keras_t2i.callbacks.checkpoints import checkpoint_path
 from keras_t2i.cli.run_folder import RunFolder
+from keras_t2i.models.style_encoder import StyleEncoder
+from keras_t2i.models.style_inversion import StyleInversion
 from keras_t2i.models.text_to_image_gan import TextToImageGAN
 from keras_t2i.text.char_cnn_rnn import CharCNNRNN
 from keras_t2i.text.joint_embedding import JointEmbedding
@@ -72,6 +74,19 @@ def load_text_encoder(path, option="--text-encoder"):
     if not isinstance(model, CharCNNRNN):
         raise ValueError(
             f"{option} must name a model with a text encoder. Received: "
+            f"{str(path)!r}, a {type(model).__name__}."
+        )
+    return model
+
+
+def load_style_encoder(path, option="--style-encoder"):
+    """Returns the `StyleEncoder` of a run folder or file."""
+    model = _load(path, option)
+    if isinstance(model, StyleInversion):
+        model = model.style_encoder
+    if not isinstance(model, StyleEncoder):
+        raise ValueError(
+            f"{option} must name a run of train-style or its model. Received: "
             f"{str(path)!r}, a {type(model).__name__}."
         )
     return model

@@ -3,6 +3,8 @@
 import argparse
 import os
 
+from keras_t2i.datasets.captions import is_empty_caption
+
 
 def whole_number(at_least):
     """Returns an argparse type: a whole number of at least `at_least`."""
@@ -25,6 +27,15 @@ def whole_number(at_least):
 def caption(text):
     """An argparse type: text, with U+FFFD for bytes that are not UTF-8."""
     return os.fsencode(text).decode("utf-8", "replace")
+
+
+def check_captions(captions):
+    """Raises `ValueError` where a caption says nothing."""
+    for text in captions:
+        if is_empty_caption(text):
+            raise ValueError(
+                f"A caption must hold some text. Received: {text!r}"
+            )
 
 
 def positive_number(text):
@@ -50,16 +61,23 @@ def add_seed(parser, what):
     )
 
 
-def add_duration(parser):
-    """Adds `--epochs`, `--steps` and `--minutes`, of which one may be given."""
+def add_duration(parser, default_minutes=None):
+    """Adds `--steps`, `--minutes` and, unless that has a default, `--epochs`.
+
+    One of them may be given.
+    """
     group = parser.add_mutually_exclusive_group()
-    group.add_argument(
-        "--epochs",
-        type=whole_number(at_least=1),
-        metavar="N",
-        help="how often to go through the data, in total (default: as the "
-        "preset says)",
-    )
+    minutes = "how long to train, in total, the time before --resume included"
+    if default_minutes is None:
+        group.add_argument(
+            "--epochs",
+            type=whole_number(at_least=1),
+            metavar="N",
+            help="how often to go through the data, in total (default: as the "
+            "preset says)",
+        )
+    else:
+        minutes += f" (default: {default_minutes:g})"
     group.add_argument(
         "--steps",
         type=whole_number(at_least=1),
@@ -70,5 +88,5 @@ def add_duration(parser):
         "--minutes",
         type=positive_number,
         metavar="M",
-        help="how long to train, in total, the time before --resume included",
+        help=minutes,
     )

@@ -55,7 +55,7 @@ def fit_run(run, model, make_stream, options, num_images, callbacks):
     """
     first_step = run.last_step()
     stream = make_stream(first_step)
-    batch_size = stream.element_spec["images"].shape[0]
+    batch_size = next(iter(stream.element_spec.values())).shape[0]
     steps_per_epoch = max(1, num_images // batch_size)
     first_seconds = run.cut_metrics(first_step)
     steps = total_steps(options, steps_per_epoch)

@@ -1,6 +1,9 @@
 """The procedural `blooms` as raw data to prepare."""
 
+import re
+
 from keras_t2i.datasets.blooms import CLASS_NAMES
+from keras_t2i.datasets.blooms import Bloom
 from keras_t2i.datasets.blooms import bloom_at
 from keras_t2i.datasets.images import encode_png
 from keras_t2i.datasets.records import CaptionedImage
@@ -61,3 +64,37 @@ class BloomsSource:
             captions=tuple(bloom.captions),
             class_id=bloom.class_id,
         )
+
+
+def bloom_of_record(record: CaptionedImage, seed: int = 0) -> Bloom:
+    """Returns the bloom that a prepared record was made of, with its truth.
+
+    Args:
+        record: `CaptionedImage` that `BloomsSource` has made.
+        seed: int. That of the `BloomsSource`. Defaults to `0`.
+
+    Returns:
+        `Bloom`, whose image has 64 pixels a side, whatever the record's has.
+
+    Raises:
+        ValueError: the record was not made so.
+
+    Example:
+
+    >>> from keras_t2i.datasets.blooms_source import BloomsSource
+    >>> from keras_t2i.datasets.blooms_source import bloom_of_record
+    >>> blooms = BloomsSource(num_images=10)
+    >>> record = blooms.read(blooms.splits()["val"][0], image_size=64)
+    >>> bloom_of_record(record).style.background
+    'soil'
+    """
+    match = re.fullmatch(r"(train|val|test)-(\d{6,9})", record.id)
+    if match is not None:
+        bloom = bloom_at(match[1], int(match[2]), seed=seed)
+        if bloom.captions == record.captions:
+            return bloom
+    raise ValueError(
+        f"`record` must be a bloom, prepared with the seed {seed}. Received: "
+        f"{record.id!r} with the caption {record.captions[0]!r}. Name the seed "
+        "that the data set was prepared with."
+    )

@@ -76,7 +76,7 @@ class CubBirds:
         self, source_dir: str | os.PathLike, crop_to_bounding_box: bool = False
     ):
         self.unusable = []
-        self._cub_dir = _find_cub_dir(pathlib.Path(source_dir))
+        self._cub_dir = find_cub_dir(pathlib.Path(source_dir))
         # Of an absolute path, since "." has no parent.
         beside = pathlib.Path(os.path.abspath(self._cub_dir)).parent
         self._caption_dir = _find_caption_dir(self._cub_dir, beside)
@@ -215,7 +215,12 @@ class CubBirds:
         self.unusable.append(UnusableFileError(str(file), reason))
 
 
-def _find_cub_dir(source_dir):
+def find_cub_dir(source_dir: pathlib.Path) -> pathlib.Path:
+    """Returns the folder `CUB_200_2011` that a folder is or holds.
+
+    Raises:
+        ValueError: it neither is nor holds one.
+    """
     if not source_dir.is_dir():
         raise ValueError(
             "Expected the folder of the CUB-200-2011 birds. Received: "

@@ -94,6 +94,27 @@ def read_image(
     raise UnusableFileError(str(path), reason)
 
 
+def read_square(path: str | os.PathLike, side: int) -> np.ndarray:
+    """Reads an image file as a square for a model.
+
+    The image becomes plain upright RGB, as in `read_image`; its shorter side is
+    resized, antialiased, and its center cut out.
+
+    Args:
+        path: path of a JPEG, PNG, GIF, BMP, TIFF, WebP or PPM file.
+        side: int. Pixels of the square's side.
+
+    Returns:
+        uint8 array of shape `(side, side, 3)`.
+
+    Raises:
+        UnusableFileError: the file can not be used, as in `read_image`.
+    """
+    with Image.open(io.BytesIO(read_image(path, side))) as image:
+        left, top = ((length - side) // 2 for length in image.size)
+        return np.asarray(image.crop((left, top, left + side, top + side)))
+
+
 def encode_png(pixels: np.ndarray) -> bytes:
     """Encodes pixels, and nothing else, as PNG.
 
@@ -111,6 +132,40 @@ def encode_png(pixels: np.ndarray) -> bytes:
     """
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, format="PNG")
+    return file.getvalue()
+
+
+def encode_gif(frames: np.ndarray, seconds_per_frame: float = 0.125) -> bytes:
+    """Encodes frames as an animated GIF that starts over and over again.
+
+    A GIF has 256 colors a frame: each pixel gets the closest of them.
+
+    Args:
+        frames: uint8 array of shape `(num_frames, height, width, 3)`.
+        seconds_per_frame: float. Defaults to `0.125`.
+
+    Returns:
+        bytes. A GIF file.
+
+    Example:
+
+    >>> from keras_t2i.datasets.images import encode_gif
+    >>> encode_gif(np.zeros((2, 8, 8, 3), "uint8"))[:6]
+    b'GIF89a'
+    """
+    images = [
+        Image.fromarray(frame).quantize(dither=Image.Dither.NONE)
+        for frame in frames
+    ]
+    file = io.BytesIO()
+    images[0].save(
+        file,
+        format="GIF",
+        save_all=True,
+        append_images=images[1:],
+        duration=round(1000 * seconds_per_frame),
+        loop=0,
+    )
     return file.getvalue()
 
 

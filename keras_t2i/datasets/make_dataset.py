@@ -200,6 +200,57 @@ def make_pairs_dataset(
     return _make_stream(reader, image_size, start_step)
 
 
+def make_captions_dataset(
+    path: str | os.PathLike,
+    split: str = "train",
+    batch_size: int = 64,
+    *,
+    seed: int = 0,
+    start_step: int | None = None,
+) -> tf.data.Dataset:
+    """Makes batches of captions alone, to train a style encoder.
+
+    Each row holds a random caption of another image, each image once an epoch.
+
+    Args:
+        path: path. Folder that `keras-t2i prepare` wrote.
+        split: string, as in `make_dataset`. Defaults to `"train"`.
+        batch_size: int. A data set smaller than a batch repeats. Defaults to
+            `64`.
+        seed: int, at least 0. Defaults to `0`.
+        start_step: int or `None`, as in `make_dataset`.
+
+    Returns:
+        `tf.data.Dataset` of dicts: `char_ids`, int32 of shape
+        `(batch_size, 201)`.
+
+    Raises:
+        ValueError: the data set is damaged, or an argument is out of range.
+    """
+    _check_at_least("batch_size", batch_size, 1)
+    _check_at_least("seed", seed, 0)
+    examples = PreparedExamples(path, split)
+    order = ShuffledEpochs(len(examples), batch_size, seed)
+
+    def read(step):
+        generator = np.random.default_rng([seed, int(step), 1])
+        rows = [examples.read(index) for index in order.indices(int(step))]
+        captions = [row.captions for row in rows]
+        return np.array(
+            [
+                texts[generator.integers(len(texts))].encode()
+                for texts in captions
+            ],
+            object,
+        )
+
+    def decode(step):
+        texts = tf.numpy_function(read, [step], tf.string, stateful=False)
+        return {"char_ids": tokenize(tf.ensure_shape(texts, (batch_size,)))}
+
+    return _steps(order, start_step).map(decode).prefetch(2)
+
+
 class _BatchReader:
     """Reads the rows of one step: encoded images, crops and texts."""
 
@@ -307,14 +358,17 @@ def _make_stream(reader, image_size, start_step):
                 batch[prefix + "text_embeddings"] = text
         return batch
 
-    if start_step is None:
-        steps = _one_epoch_at_a_time(reader.order.steps_per_epoch)
-    else:
-        _check_at_least("start_step", start_step, 0)
-        steps = tf.data.Dataset.range(start_step, np.iinfo(np.int64).max)
+    steps = _steps(reader.order, start_step)
     dataset = steps.map(read).map(decode, num_parallel_calls=2)
     # Two batches ahead are enough, and bound the memory.
     return dataset.prefetch(2)
+
+
+def _steps(order, start_step):
+    if start_step is None:
+        return _one_epoch_at_a_time(order.steps_per_epoch)
+    _check_at_least("start_step", start_step, 0)
+    return tf.data.Dataset.range(start_step, np.iinfo(np.int64).max)
 
 
 def _one_epoch_at_a_time(steps_per_epoch):

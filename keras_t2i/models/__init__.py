@@ -1,8 +1,19 @@
-"""Generator, discriminator and the GAN made of them."""
+"""Generator, discriminator, the GAN made of them, and its inversion."""
 
 from keras_t2i.models.discriminator import Discriminator
 from keras_t2i.models.generator import Generator
+from keras_t2i.models.noise_recovery import NoiseRecovery
 from keras_t2i.models.staged_matching import StagedMatching
+from keras_t2i.models.style_encoder import StyleEncoder
+from keras_t2i.models.style_inversion import StyleInversion
 from keras_t2i.models.text_to_image_gan import TextToImageGAN
 
-__all__ = ["Discriminator", "Generator", "StagedMatching", "TextToImageGAN"]
+__all__ = [
+    "Discriminator",
+    "Generator",
+    "NoiseRecovery",
+    "StagedMatching",
+    "StyleEncoder",
+    "StyleInversion",
+    "TextToImageGAN",
+]

@@ -46,12 +46,13 @@ def checked_captions(captions):
     return np.array(encoded, object)
 
 
-def checked_seeds(seed, num_captions):
+def checked_seeds(seed, num_captions, name="seed"):
     """Returns one int64 seed a caption.
 
     Args:
         seed: int, the first of consecutive seeds, or one int a caption.
         num_captions: int.
+        name: string. The argument, for the errors. Defaults to `"seed"`.
 
     Raises:
         ValueError: the seeds are no such ints, or too few or many.
@@ -67,12 +68,12 @@ def checked_seeds(seed, num_captions):
         seeds = seeds + np.arange(num_captions).astype(object)
     if not whole or not all(-(2**63) <= value < 2**63 for value in seeds.flat):
         raise ValueError(
-            "`seed` must be whole numbers of 64 bits. Received: "
+            f"`{name}` must be whole numbers of 64 bits. Received: "
             f"{seed!r} for {num_captions} captions"
         )
     if seeds.shape != (num_captions,):
         raise ValueError(
-            "`seed` must be one int, or one int for each of the "
+            f"`{name}` must be one int, or one int for each of the "
             f"{num_captions} captions. Received: {seed!r}"
         )
     return seeds.astype(np.int64)

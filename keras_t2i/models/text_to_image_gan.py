@@ -4,17 +4,15 @@ import copy
 import math
 
 import keras
-import numpy as np
 import tensorflow as tf
 from keras import ops
 
 from keras_t2i.losses.gan_cls import discriminator_loss
 from keras_t2i.losses.gan_cls import generator_loss
-from keras_t2i.models.captions_and_seeds import checked_captions
-from keras_t2i.models.captions_and_seeds import checked_seeds
-from keras_t2i.models.drawing import draw
+from keras_t2i.models.batch_texts import embeddings_of_batch
 from keras_t2i.models.noise import noise_from_seeds
 from keras_t2i.models.noise import noise_of_step
+from keras_t2i.models.picture_drawing import PictureDrawing
 from keras_t2i.models.presets import PRESETS
 from keras_t2i.models.presets import networks_of_preset
 from keras_t2i.presets import preset
@@ -31,7 +29,7 @@ _METRICS = (
 
 
 @keras.saving.register_keras_serializable("keras_t2i")
-class TextToImageGAN(StreamTrainedModel):
+class TextToImageGAN(PictureDrawing, StreamTrainedModel):
     """Learns to draw pictures from sentences.
 
     Four variants by two switches: GAN, GAN-CLS (`matching_aware`), GAN-INT
@@ -142,7 +140,7 @@ class TextToImageGAN(StreamTrainedModel):
         self.discriminator = discriminator
         self.text_encoder = text_encoder
         self.matching_aware = matching_aware
-        # Not of the argument's name: `interpolate` is to be a method.
+        # Not of the argument's name: `interpolate` is a method.
         self.interpolates_texts = interpolate
         self.mismatch_weight = mismatch_weight
         self.matching_schedule = matching_schedule
@@ -256,7 +254,7 @@ class TextToImageGAN(StreamTrainedModel):
         self.compile(**config)
 
     def call(self, inputs, training=False):
-        text_embeddings = self._text_embeddings(inputs, "")
+        text_embeddings = embeddings_of_batch(self.text_encoder, inputs)
         noise = inputs.get("noise")
         if noise is None:
             seeds = ops.arange(ops.shape(text_embeddings)[0])
@@ -274,10 +272,12 @@ class TextToImageGAN(StreamTrainedModel):
 
         with tf.GradientTape() as discriminator_tape:
             # h and h-hat: encode the matching and the mismatching text.
-            text = self._text_embeddings(batch, "")
+            text = embeddings_of_batch(self.text_encoder, batch)
             mismatched_text = None
             if self.matching_aware:
-                mismatched_text = self._text_embeddings(batch, "mismatched_")
+                mismatched_text = embeddings_of_batch(
+                    self.text_encoder, batch, "mismatched_"
+                )
             generator_text = self._generator_text(text)
 
             # z: draw the noise. x-hat: draw the pictures, once for both
@@ -348,10 +348,12 @@ class TextToImageGAN(StreamTrainedModel):
         batch = keras.utils.unpack_x_y_sample_weight(data)[0]
         images = batch["images"]
         num_rows = ops.shape(images)[0]
-        text = self._text_embeddings(batch, "")
+        text = embeddings_of_batch(self.text_encoder, batch)
         mismatched_text = None
         if self.matching_aware:
-            mismatched_text = self._text_embeddings(batch, "mismatched_")
+            mismatched_text = embeddings_of_batch(
+                self.text_encoder, batch, "mismatched_"
+            )
         generator_text = self._generator_text(text)
         pictures = self({"text_embeddings": generator_text})
         pairs = self._pairs(
@@ -372,44 +374,6 @@ class TextToImageGAN(StreamTrainedModel):
         )
         self._trackers["generator_loss"].update_state(_unscaled(loss))
         return self.get_metrics_result()
-
-    def generate(self, captions, seed=0, batch_size=64):
-        """Draws one picture for each caption.
-
-        Args:
-            captions: string, or list, NumPy array or tensor of strings.
-            seed: int, which gives picture `i` the seed `seed + i`, or one int
-                a caption. The same caption and seed give the same picture.
-                Defaults to `0`.
-            batch_size: int. Pictures drawn at a time. Defaults to `64`.
-
-        Returns:
-            uint8 array of shape `(num_captions, image_size, image_size, 3)`.
-
-        Raises:
-            ValueError: a caption is empty, or the seeds do not fit.
-        """
-        captions = checked_captions(captions)
-        seeds = checked_seeds(seed, len(captions))
-        pictures = []
-        for start in range(0, len(captions), batch_size):
-            rows = slice(start, start + batch_size)
-            pictures.append(
-                self._draw(
-                    tf.constant(captions[rows]), tf.constant(seeds[rows])
-                ).numpy()
-            )
-        return np.concatenate(pictures)
-
-    @tf.function(
-        input_signature=(
-            tf.TensorSpec([None], tf.string),
-            tf.TensorSpec([None], tf.int64),
-        ),
-        jit_compile=False,
-    )
-    def _draw(self, captions, seeds):
-        return draw(self, captions, seeds)
 
     @property
     def metrics(self):
@@ -461,17 +425,6 @@ class TextToImageGAN(StreamTrainedModel):
         ):
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
         return optimizer
-
-    def _text_embeddings(self, batch, prefix):
-        if prefix + "text_embeddings" in batch:
-            return batch[prefix + "text_embeddings"]
-        if prefix + "char_ids" in batch:
-            return self.text_encoder(batch[prefix + "char_ids"], training=False)
-        raise ValueError(
-            f"A batch must hold `{prefix}text_embeddings` or "
-            f"`{prefix}char_ids`, as those of `make_dataset` do. Received: "
-            f"{sorted(batch)}"
-        )
 
     def _trained_by_discriminator_loss(self, batch):
         # Only the discriminator's loss reaches a text encoder that is trained

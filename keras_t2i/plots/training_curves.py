@@ -2,19 +2,22 @@
 
 from matplotlib.figure import Figure
 
+_KINDS = ("loss", "accuracy", "r_squared", "diversity")
+
 
 def training_curves(lines):
-    """Draws the losses and the accuracies of a run.
+    """Draws what a run has recorded, an axes for each kind of metric.
 
     Args:
         lines: list of dicts, as the lines of a run's `metrics.jsonl`: `step`
-            and metrics whose names end in `loss` or `accuracy`.
+            and metrics whose names end in `loss`, `accuracy`, `r_squared` or
+            `diversity`.
 
     Returns:
-        `matplotlib.figure.Figure` of two axes.
+        `matplotlib.figure.Figure` of an axes for each kind that there is.
 
     Raises:
-        ValueError: there is no line.
+        ValueError: there is no line, or no metric in it.
 
     Example:
 
@@ -28,14 +31,26 @@ def training_curves(lines):
     """
     if not lines:
         raise ValueError("`lines` must hold at least one. Received: none")
-    figure = Figure(figsize=(9, 3.5), dpi=128, layout="constrained")
+    names = {
+        kind: [name for name in lines[0] if name.endswith(kind)]
+        for kind in _KINDS
+    }
+    names = {kind: found for kind, found in names.items() if found}
+    if not names:
+        raise ValueError(
+            f"`lines` must hold metrics whose names end in one of {_KINDS}. "
+            f"Received: {sorted(lines[0])}"
+        )
+    figure = Figure(
+        figsize=(4.5 * len(names), 3.5), dpi=128, layout="constrained"
+    )
     steps = [line["step"] for line in lines]
-    for axes, kind in zip(figure.subplots(1, 2), ("loss", "accuracy")):
-        for name in lines[0]:
-            if name.endswith(kind):
-                label = name.removesuffix(kind).strip("_").replace("_", " ")
-                values = [line[name] for line in lines]
-                axes.plot(steps, values, linewidth=1, label=label or kind)
+    (row,) = figure.subplots(1, len(names), squeeze=False)
+    for axes, (kind, found) in zip(row, names.items()):
+        for name in found:
+            label = name.removesuffix(kind).strip("_").replace("_", " ")
+            values = [line[name] for line in lines]
+            axes.plot(steps, values, linewidth=1, label=label or kind)
         axes.set_xlabel("step")
         axes.set_ylabel(kind)
         axes.grid(alpha=0.3)

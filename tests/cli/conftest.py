@@ -46,6 +46,17 @@ def gan_run(data, text_run, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def style_run(data, gan_run, tmp_path_factory):
+    """Twenty steps of `train-style`. Tests that write to it take a copy."""
+    folder = tmp_path_factory.mktemp("style") / "run"
+    _run(
+        *["train-style", "--model", gan_run, "--data", data],
+        *["--out", folder, "--steps", 20],
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
 def end_to_end_run(data, text_run, tmp_path_factory):
     """Four steps of `train --end-to-end`."""
     folder = tmp_path_factory.mktemp("end_to_end") / "run"

@@ -37,6 +37,27 @@ _OPTIONS = {
         "--dry-run",
     ],
     "generate": ["--model RUN_OR_FILE", "--out PATH", "--num N", "--seed S"],
+    "train-style": [
+        "--model RUN_OR_FILE",
+        "--data DIR",
+        "--out RUN",
+        "--steps N",
+        "--minutes M",
+        "--resume",
+    ],
+    "interpolate": [
+        "--model RUN_OR_FILE",
+        "--out FILE",
+        "--steps N",
+        "--seed S",
+        "--seed-to T",
+    ],
+    "transfer": [
+        "--style FILE",
+        "--model RUN_OR_FILE",
+        "--style-encoder RUN_OR_FILE",
+        "--out FILE.png",
+    ],
 }
 
 

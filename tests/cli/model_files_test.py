@@ -5,12 +5,16 @@ import pytest
 
 from keras_t2i import CharCNNRNN
 from keras_t2i import JointEmbedding
+from keras_t2i import StyleEncoder
+from keras_t2i import StyleInversion
 from keras_t2i import TextToImageGAN
 from keras_t2i.cli.model_files import load_gan
+from keras_t2i.cli.model_files import load_style_encoder
 from keras_t2i.cli.model_files import load_text_encoder
 from keras_t2i.cli.model_files import model_file
 from tests.tiny_models import tiny_gan
 from tests.tiny_models import tiny_joint_embedding
+from tests.tiny_models import tiny_style_encoder
 from tests.tiny_models import tiny_text_encoder
 
 
@@ -21,6 +25,11 @@ def files(tmp_path_factory):
     tiny_gan().save(folder / "gan.keras")
     tiny_joint_embedding().save(folder / "joint.keras")
     tiny_text_encoder().save(folder / "encoder.keras")
+    tiny_style_encoder().save(folder / "style.keras")
+    gan = tiny_gan()
+    StyleInversion(
+        gan.ema_generator, gan.text_encoder, tiny_style_encoder()
+    ).save(folder / "inversion.keras")
     return folder
 
 
@@ -182,3 +191,15 @@ def test_a_copy_of_a_run_is_a_run(files, tmp_path):
     (tmp_path / "run").mkdir()
     shutil.copy(files / "gan.keras", tmp_path / "run" / "model.keras")
     assert isinstance(load_gan(tmp_path / "run"), TextToImageGAN)
+
+
+@pytest.mark.parametrize("name", ["style.keras", "inversion.keras"])
+def test_load_style_encoder(files, name):
+    assert isinstance(load_style_encoder(files / name), StyleEncoder)
+
+
+def test_other_models_have_no_style_encoder(files):
+    with pytest.raises(
+        ValueError, match="--style-encoder.*gan.keras', a TextToImageGAN"
+    ):
+        load_style_encoder(files / "gan.keras")

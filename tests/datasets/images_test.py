@@ -7,8 +7,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from keras_t2i.datasets.images import encode_gif
 from keras_t2i.datasets.images import encode_png
 from keras_t2i.datasets.images import read_image
+from keras_t2i.datasets.images import read_square
 from keras_t2i.datasets.images import stored_side
 from keras_t2i.datasets.source import UnusableFileError
 
@@ -257,3 +259,64 @@ def test_postscript_is_not_run(tmp_path):
     path.write_bytes(file.getvalue())
     with pytest.raises(UnusableFileError, match="is not an image"):
         read_image(path, 8)
+
+
+# === Squares ===
+
+
+@pytest.mark.parametrize(("width", "height"), [(40, 20), (20, 40), (20, 20)])
+def test_a_square_is_the_center_of_the_resized_image(tmp_path, width, height):
+    pixels = np.random.default_rng(0).integers(
+        0, 256, (height, width, 3), dtype="uint8"
+    )
+    path = _save(tmp_path / "a.png", Image.fromarray(pixels))
+    left, top = (width - 20) // 2, (height - 20) // 2
+    center = pixels[top : top + 20, left : left + 20]
+    np.testing.assert_array_equal(read_square(path, 20), center)
+    # Antialiased: a fine pattern becomes its mean, not some of its pixels.
+    pixels[:] = 0
+    pixels[::2] = 200
+    path = _save(tmp_path / "stripes.png", Image.fromarray(pixels))
+    small = read_square(path, 5)
+    assert small.shape == (5, 5, 3)
+    assert np.abs(small[1:-1].astype(int) - 100).max() < 15
+
+
+def test_a_square_of_a_gray_image_and_of_a_jpeg_that_is_ready(tmp_path):
+    path = _save(tmp_path / "a.png", Image.new("L", (30, 50), 77))
+    np.testing.assert_array_equal(read_square(path, 16), 77)
+    square = read_square(_jpeg(tmp_path / "a.jpg", size=(20, 16)), 16)
+    assert square.shape == (16, 16, 3) and square.dtype == np.uint8
+    assert np.abs(square.astype(int) - (200, 30, 40)).max() <= 8
+
+
+def test_a_small_image_becomes_a_larger_square(tmp_path):
+    path = _save(tmp_path / "a.png", Image.new("RGB", (3, 2), (9, 8, 7)))
+    np.testing.assert_array_equal(
+        read_square(path, 32), np.broadcast_to((9, 8, 7), (32, 32, 3))
+    )
+
+
+def test_no_square(tmp_path):
+    (tmp_path / "a.png").write_text("no image")
+    with pytest.raises(UnusableFileError, match="a.png: is not an image"):
+        read_square(tmp_path / "a.png", 16)
+
+
+# === GIF ===
+
+
+def test_gif_holds_the_frames():
+    frames = np.zeros((4, 9, 7, 3), "uint8")
+    frames[:, :4] = (250, 0, 0)
+    for number, frame in enumerate(frames):
+        frame[:, number] = (0, 200, 60)
+    with Image.open(io.BytesIO(encode_gif(frames, 0.25))) as gif:
+        assert (gif.format, gif.size, gif.n_frames) == ("GIF", (7, 9), 4)
+        # Forever.
+        assert gif.info["loop"] == 0
+        for number, frame in enumerate(frames):
+            gif.seek(number)
+            assert gif.info["duration"] == 250
+            shown = np.asarray(gif.convert("RGB"), int)
+            assert np.abs(shown - frame).max() <= 2

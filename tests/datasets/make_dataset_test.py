@@ -8,6 +8,7 @@ from PIL import Image
 
 from keras_t2i.datasets.examples import ExtractedEmbeddings
 from keras_t2i.datasets.examples import PreparedExamples
+from keras_t2i.datasets.make_dataset import make_captions_dataset
 from keras_t2i.datasets.make_dataset import make_dataset
 from keras_t2i.datasets.make_dataset import make_pairs_dataset
 from keras_t2i.datasets.records import CaptionedImage
@@ -234,7 +235,7 @@ def test_seed(data):
 
 
 def test_each_epoch_holds_each_image_once(data):
-    batches = _take(make_dataset(data, batch_size=4, start_step=0), 30)
+    batches = _take(make_dataset(data, batch_size=4, start_step=0), 60)
     epochs = [
         tuple(
             number for batch in batches[i : i + 3] for number in _numbers(batch)
@@ -572,3 +573,51 @@ def test_bad_arguments_of_pairs(data, arguments):
         ValueError, match=f"`{name}` must .*Received: {value!r}"
     ):
         make_pairs_dataset(data, **arguments)
+
+
+# === Captions alone ===
+
+
+def test_captions_alone(data):
+    batches = _take(make_captions_dataset(data, batch_size=4, start_step=0), 60)
+    for batch in batches:
+        assert {n: (v.dtype.name, v.shape) for n, v in batch.items()} == {
+            "char_ids": ("int32", (4, 201))
+        }
+    # Three steps an epoch, with a caption of each image in them.
+    for first in range(0, 60, 3):
+        numbers = [
+            number
+            for batch in batches[first : first + 3]
+            for number in _numbers(batch)
+        ]
+        assert sorted(numbers) == list(range(_NUM_TRAIN))
+    # Each image with each of its captions, by and by.
+    fields = {f for batch in batches for f in _fields(batch["char_ids"])}
+    assert len(fields) == 3 * _NUM_TRAIN
+
+
+def test_captions_start_at_any_step(data):
+    batches = _take(make_captions_dataset(data, batch_size=5, start_step=0), 7)
+    later = make_captions_dataset(data, batch_size=5, start_step=4)
+    _assert_equal(_take(later, 3), batches[4:])
+    other = make_captions_dataset(data, batch_size=5, seed=1, start_step=0)
+    assert _numbers(_take(other, 1)[0]) != _numbers(batches[0])
+
+
+def test_captions_of_one_epoch(data):
+    dataset = make_captions_dataset(data, "trainval", batch_size=5)
+    assert len(list(dataset)) == int(dataset.cardinality()) == 3
+    assert dataset.element_spec["char_ids"].shape == (5, 201)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"batch_size": 0}, {"seed": -1}, {"start_step": -1}, {"split": "tst"}],
+)
+def test_bad_arguments_of_captions(data, arguments):
+    ((name, value),) = arguments.items()
+    with pytest.raises(
+        ValueError, match=f"`{name}` must .*Received: {value!r}"
+    ):
+        make_captions_dataset(data, **arguments)

@@ -21,3 +21,19 @@ def test_curves_hold_the_values_of_the_lines():
 def test_no_lines():
     with pytest.raises(ValueError, match="Received: none"):
         training_curves([])
+
+
+def test_only_what_there_is_is_drawn():
+    lines = [
+        {"step": 10, "seconds": 3.0, "loss": 0.75, "r_squared": 0.25},
+        {"step": 20, "seconds": 6.0, "loss": 0.5, "r_squared": 0.5},
+    ]
+    figure = training_curves(lines)
+    assert [axes.get_ylabel() for axes in figure.axes] == ["loss", "r_squared"]
+    (line,) = figure.axes[1].get_lines()
+    np.testing.assert_array_equal(line.get_xydata(), [[10, 0.25], [20, 0.5]])
+
+
+def test_no_metrics():
+    with pytest.raises(ValueError, match=r"Received: \['seconds', 'step'\]"):
+        training_curves([{"step": 10, "seconds": 3.0}])

@@ -1,0 +1,248 @@
+"""Whether style and content have come apart in GANs trained on blooms.
+
+python benchmarks/style_blooms.py --data data/blooms runs/style
+
+Each run is one of `train-style`; its GAN is the one it was trained on. Measured
+on pictures and captions of unseen kinds of flowers, with the truth about their
+style, and with the reader of blooms on what is drawn. Prints one JSON a run and
+writes it to measured.json in the run's folder; --roc writes the ROC curves of
+the background as a figure.
+"""
+
+import argparse
+import io
+import json
+import pathlib
+
+import numpy as np
+import PIL.Image
+
+import keras_t2i
+from keras_t2i.cli.model_files import load_gan
+from keras_t2i.cli.run_folder import RunFolder
+from keras_t2i.datasets.blooms import content_of_caption
+from keras_t2i.datasets.blooms import read_bloom
+from keras_t2i.datasets.blooms_source import bloom_of_record
+from keras_t2i.datasets.examples import PreparedExamples
+from keras_t2i.datasets.image_range import to_model_range
+from keras_t2i.metrics import background_colors
+from keras_t2i.metrics import style_clusters
+from keras_t2i.metrics import style_verification
+from keras_t2i.plots import roc_curves
+
+NUM_IMAGES = 1000
+NUM_TRANSFERS = 500
+NUM_WAYS = 200
+NUM_CLUSTERS = {"place": 16, "size": 4, "background_color": 100}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", required=True, help="prepared blooms")
+    parser.add_argument("--data-seed", type=int, default=0)
+    parser.add_argument("--roc", metavar="FILE.png")
+    parser.add_argument("runs", nargs="+", help="run folders of `train-style`")
+    arguments = parser.parse_args()
+    unseen = Unseen(arguments.data, arguments.data_seed)
+    curves = {}
+    for run in map(pathlib.Path, arguments.runs):
+        row, found = measured(run, unseen)
+        curves[run.name] = found["S(x)"]
+        # Of one text encoder, the same for all runs.
+        curves["text"] = found["text"]
+        text = json.dumps(row, indent=2)
+        print(f"{run}: {text}", flush=True)
+        (run / "measured.json").write_text(text + "\n", "utf-8")
+    if arguments.roc:
+        roc_curves(curves).savefig(arguments.roc)
+
+
+class Unseen:
+    """Real pictures of unseen kinds, a caption of each, and their styles."""
+
+    def __init__(self, data, seed):
+        examples = PreparedExamples(data, "test")
+        generator = np.random.default_rng(0)
+        chosen = generator.permutation(len(examples))[:NUM_IMAGES]
+        rows = [examples.read(index) for index in chosen]
+        self.images = np.stack(
+            [np.asarray(PIL.Image.open(io.BytesIO(r.image))) for r in rows]
+        )
+        # All name the color that is to be followed.
+        self.captions = [
+            str(
+                generator.choice(
+                    [c for c in row.captions if "petal_color" in asked(c)]
+                )
+            )
+            for row in rows
+        ]
+        self.styles = [bloom_of_record(row, seed).style for row in rows]
+        self.backgrounds = np.array([style.background for style in self.styles])
+
+
+def asked(caption):
+    return content_of_caption(caption)
+
+
+def measured(run, unseen):
+    """Returns what one run reached, and the ROC curves of the background."""
+    folder = RunFolder(run)
+    inversion = folder.load_checkpoint()
+    gan = load_gan(json.loads(folder.config.read_text())["options"]["model"])
+    lines = folder.metrics.read_text("utf-8").splitlines()
+    noise = inversion.noise_r_squared(unseen.captions)
+    aucs, curves = verification(inversion, gan, unseen)
+    return {
+        "steps": folder.last_step(),
+        "minutes": json.loads(lines[-1])["seconds"] / 60,
+        "r_squared": noise.r_squared,
+        "r_squared_least": float(noise.r_squared_per_dimension.min()),
+        "r_squared_most": float(noise.r_squared_per_dimension.max()),
+        "ignored_dimensions": len(noise.ignored_dimensions),
+        "auc": aucs,
+        "transfer": transfers(inversion.style_encoder, gan, unseen),
+        "round_trip": round_trips(inversion.style_encoder, gan, unseen),
+        "interpolated_text": text_ways(gan, unseen.captions),
+        "interpolated_noise": noise_ways(gan, unseen.captions),
+    }, curves
+
+
+def verification(inversion, gan, unseen):
+    """Areas under the curves of each aspect of style, as known."""
+    place = [(style.center_x, style.center_y) for style in unseen.styles]
+    size = [[style.radius] for style in unseen.styles]
+    descriptors = {
+        "place": place,
+        "size": size,
+        "background_color": background_colors(unseen.images),
+    }
+    num_images = len(unseen.images)
+    clusters = {"background": unseen.backgrounds}
+    for name, values in descriptors.items():
+        count = min(NUM_CLUSTERS[name], num_images // 4)
+        clusters[name] = style_clusters(values, count)
+    features = {
+        "S(x)": inversion.predict(to_model_range(unseen.images), verbose=0),
+        "text": keras_t2i.text.embed_texts(gan.text_encoder, unseen.captions),
+    }
+    aucs = {}
+    for name, labels in clusters.items():
+        curves = style_verification(features, labels)
+        aucs[name] = {key: curve.auc for key, curve in curves.items()}
+    return aucs, style_verification(features, clusters["background"])
+
+
+def transfers(style_encoder, gan, unseen):
+    """Shares of transfers that keep the style and follow the caption.
+
+    From real pictures; and from drawn ones, which the style encoder knows.
+    """
+    count = min(NUM_TRANSFERS, len(unseen.images))
+    # Each picture with the caption of another one.
+    captions = (unseen.captions[1:] + unseen.captions[:1])[:count]
+    drawn = gan.generate(unseen.captions[:count])
+    shares = {"num_transfers": count}
+    for name, images, backgrounds in (
+        ("real", unseen.images[:count], unseen.backgrounds[:count]),
+        ("drawn", drawn, [read_bloom(image).background for image in drawn]),
+    ):
+        readings = [
+            read_bloom(
+                gan.transfer_style(image[None], text, style_encoder)[0, 0]
+            )
+            for image, text in zip(images, captions)
+        ]
+        shares[f"background_kept_of_{name}"] = share(
+            reading.background == background
+            for reading, background in zip(readings, backgrounds)
+        )
+        shares[f"petal_color_followed_of_{name}"] = share(
+            shows_color(reading, text)
+            for reading, text in zip(readings, captions)
+        )
+    return shares
+
+
+def round_trips(style_encoder, gan, unseen):
+    """Root mean square pixel errors, in gray levels, of G(S(x), text).
+
+    Beside them, what a picture of the same text and any noise has.
+    """
+    count = min(NUM_TRANSFERS, len(unseen.images))
+    captions = unseen.captions[:count]
+    any_noise = gan.generate(captions, seed=10_000)
+    errors = {}
+    for name, images in (
+        ("real", unseen.images[:count]),
+        ("drawn", gan.generate(captions)),
+    ):
+        again = np.stack(
+            [
+                gan.transfer_style(image[None], text, style_encoder)[0, 0]
+                for image, text in zip(images, captions)
+            ]
+        )
+        errors[name] = pixel_error(again, images)
+        errors[f"{name}_any_noise"] = pixel_error(any_noise, images)
+    return errors
+
+
+def text_ways(gan, captions):
+    """Whether the petals go from one color to another on one background."""
+    pairs = [
+        (a, b)
+        for a, b in zip(captions, captions[1:])
+        if asked(a)["petal_color"] != asked(b)["petal_color"]
+    ][:NUM_WAYS]
+    texts_from, texts_to = map(list, zip(*pairs))
+    readings = read_ways(gan.interpolate(texts_from, texts_to))
+    return {
+        "num_ways": len(pairs),
+        "color_at_the_start": share(
+            shows_color(way[0], text) for way, text in zip(readings, texts_from)
+        ),
+        "color_at_the_end": share(
+            shows_color(way[-1], text) for way, text in zip(readings, texts_to)
+        ),
+        "background_kept": share(
+            len({reading.background for reading in way}) == 1
+            for way in readings
+        ),
+    }
+
+
+def noise_ways(gan, captions):
+    """Whether the background changes, and the petals keep their color."""
+    captions = captions[:NUM_WAYS]
+    readings = read_ways(gan.interpolate_noise(captions, 0, 10_000))
+    return {
+        "num_ways": len(captions),
+        "background_changed": share(
+            way[0].background != way[-1].background for way in readings
+        ),
+        "color_kept": share(
+            all(shows_color(reading, text) for reading in way)
+            for way, text in zip(readings, captions)
+        ),
+    }
+
+
+def read_ways(ways):
+    return [[read_bloom(picture) for picture in way] for way in ways]
+
+
+def shows_color(reading, caption):
+    return reading.content.petal_color == asked(caption)["petal_color"]
+
+
+def share(values):
+    return float(np.mean(list(values)))
+
+
+def pixel_error(pictures, images):
+    return float(np.sqrt(np.mean((pictures - images.astype(np.float64)) ** 2)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,173 @@
+import json
+import re
+import shutil
+
+import keras
+import numpy as np
+import pytest
+
+from keras_t2i import StyleInversion
+from keras_t2i.cli import train_style
+from keras_t2i.cli.main import main
+from keras_t2i.cli.model_files import load_gan
+from keras_t2i.datasets.manifest import read_manifest
+from tests.cli.conftest import contents
+from tests.cli.run_states import assert_same_state
+from tests.cli.run_states import lines_of
+
+
+def _main(*argv):
+    return main([str(argument) for argument in argv])
+
+
+def test_run_folder(style_run, data, gan_run):
+    assert sorted(contents(style_run)) == [
+        "checkpoints/step-00000020.keras",
+        "config.json",
+        "metrics.jsonl",
+        "model.keras",
+        "r_squared.json",
+    ]
+    config = json.loads((style_run / "config.json").read_text())
+    assert config["command"] == "train-style"
+    assert config["options"] == {
+        "model": str(gan_run),
+        "data": str(data),
+        "epochs": None,
+        "steps": 20,
+        "minutes": None,
+    }
+
+
+def test_metrics(style_run):
+    first, second = lines_of(style_run)
+    assert set(first) == {"step", "epoch", "loss", "r_squared"}
+    # 54 images are less than a batch of 64: an epoch a step.
+    assert (first["step"], first["epoch"]) == (10, 10)
+    assert second["loss"] == pytest.approx(1 - second["r_squared"], abs=1e-5)
+    assert second["loss"] < first["loss"]
+
+
+def test_what_is_inverted_is_what_generate_draws_with(style_run, gan_run):
+    inversion = keras.saving.load_model(style_run / "model.keras")
+    gan = load_gan(gan_run)
+    assert isinstance(inversion, StyleInversion)
+    for weight, expected in zip(
+        inversion.generator.get_weights(), gan.ema_generator.get_weights()
+    ):
+        np.testing.assert_array_equal(weight, expected)
+    # The trained weights themselves are others.
+    kernel = gan.generator.get_layer("convolution_8").kernel
+    assert not np.array_equal(
+        inversion.generator.get_layer("convolution_8").kernel, kernel
+    )
+    for weight, expected in zip(
+        inversion.text_encoder.get_weights(), gan.text_encoder.get_weights()
+    ):
+        np.testing.assert_array_equal(weight, expected)
+
+
+def test_r_squared_is_that_of_unseen_captions(style_run, data):
+    measured = json.loads((style_run / "r_squared.json").read_text())
+    # One of each image of the test split.
+    assert measured["num_captions"] == 6
+    assert len(measured["r_squared_per_dimension"]) == 100
+    assert len(measured["effect_per_dimension"]) == 100
+    captions = train_style._unseen_captions(data, read_manifest(data))
+    inversion = keras.saving.load_model(style_run / "model.keras")
+    again = inversion.noise_r_squared(captions)
+    assert measured["r_squared"] == pytest.approx(again.r_squared, abs=1e-6)
+    assert measured["r_squared"] == pytest.approx(
+        np.mean(measured["r_squared_per_dimension"]), abs=1e-6
+    )
+
+
+def test_output(style_run, data, gan_run, tmp_path, capsys):
+    out = tmp_path / "deep" / "run"
+    argv = ["train-style", "--model", gan_run, "--data", data, "--out", out]
+    assert _main(*argv, "--minutes", "0.001") == 0
+    captured = capsys.readouterr()
+    lines = captured.out.splitlines()
+    assert lines[0] == f"style encoder: {out}/model.keras"
+    assert re.fullmatch(
+        r"R\^2 of the noise, on unseen captions: -?[\d.]+ \(-?[\d.]+ to "
+        rf"-?[\d.]+ in the 100 dimensions, all in {out}/r_squared.json\)",
+        lines[1],
+    )
+    assert captured.err.splitlines()[-1].startswith("Training: ")
+    options = json.loads((out / "config.json").read_text())["options"]
+    assert options["minutes"] == 0.001
+
+
+def test_ignored_noise_is_told(data, gan_run, tmp_path, capsys):
+    gan = load_gan(gan_run)
+    kernel = gan.ema_generator.get_layer("convolution_4").kernel
+    values = np.array(kernel)
+    values[..., :7] = 0.0
+    kernel.assign(values)
+    gan.save(tmp_path / "gan.keras")
+    out = tmp_path / "run"
+    argv = ["--model", tmp_path / "gan.keras", "--data", data, "--out", out]
+    assert _main("train-style", *argv, "--steps", 1) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    told = re.fullmatch(r"the GAN ignores (\d+) of its 100 noise.*", last)
+    measured = json.loads((out / "r_squared.json").read_text())
+    assert measured["ignored_dimensions"][:7] == list(range(7))
+    assert int(told[1]) == len(measured["ignored_dimensions"])
+
+
+@pytest.mark.parametrize("stop", [3, 10])
+def test_it_goes_on(style_run, data, gan_run, tmp_path, stop):
+    run = tmp_path / "run"
+    argv = ["train-style", "--model", gan_run, "--data", data, "--out", run]
+    assert _main(*argv, "--steps", stop) == 0
+    argv = ["train-style", "--out", run, "--resume", "--steps", 20]
+    assert _main(*argv) == 0
+    assert_same_state(run / "model.keras", style_run / "model.keras")
+    assert lines_of(run) == lines_of(style_run)
+    name = "r_squared.json"
+    assert (run / name).read_text() == (style_run / name).read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "train-style needs --model.*Received: no --model"),
+        (["--model", "GAN"], "Received: no --data"),
+        (["--model", "GAN", "--data", "nowhere"], "`keras-t2i prepare`"),
+        (["--model", "nowhere", "--data", "DATA"], "--model must name"),
+        (["--model", "TEXT", "--data", "DATA"], "a JointEmbedding"),
+        (["--resume"], "--resume goes on.*run', which holds no run"),
+    ],
+)
+def test_bad_input(
+    data, text_run, gan_run, tmp_path, error_of, options, message
+):
+    out = tmp_path / "run"
+    names = {"DATA": data, "GAN": gan_run, "TEXT": text_run}
+    options = [names.get(option, option) for option in options]
+    assert re.search(message, error_of("train-style", *options, "--out", out))
+    assert not out.exists()
+
+
+def test_another_model_can_not_be_gone_on_with(style_run, tmp_path, error_of):
+    run = shutil.copytree(style_run, tmp_path / "run")
+    line = error_of(
+        *["train-style", "--out", run, "--resume", "--model", "other"]
+    )
+    assert "Received: --model other, started with" in line
+
+
+def test_out_that_holds_a_run(style_run, data, gan_run, error_of):
+    before = contents(style_run)
+    argv = ["--model", gan_run, "--data", data, "--out", style_run]
+    assert "which holds a run" in error_of("train-style", *argv)
+    assert contents(style_run) == before
+
+
+def test_steps_or_minutes(data, gan_run, tmp_path, capsys):
+    argv = ["train-style", "--model", gan_run, "--data", data]
+    with pytest.raises(SystemExit) as error:
+        _main(*argv, "--out", tmp_path, "--steps", 5, "--minutes", 1)
+    assert error.value.code == 2
+    assert "not allowed with" in capsys.readouterr().err
