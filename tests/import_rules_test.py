@@ -14,7 +14,10 @@ _ROOT = pathlib.Path(keras_t2i.__file__).parent
 ALLOWED = {
     "callbacks": {"files", "plots.image_grid"},
     "datasets": {"files", "text.tokenizer", "version"},
-    "export": set(),
+    "export": {
+        "files",
+        "models.drawing",
+    },
     "losses": set(),
     "metrics": {"datasets.blooms"},
     "models": {
@@ -53,7 +56,8 @@ ALLOWED_NAMES = {
     ("models", "datasets.captions"): {"is_empty_caption"},
     ("models", "datasets.image_range"): {"to_model_range", "to_uint8"},
 }
-# tf.data and TFRecord, a tape, a strategy, strings. Everything else is Keras.
+# tf.data and TFRecord, a tape, a strategy, strings, a SavedModel. Everything
+# else is Keras.
 IMPORTS_TENSORFLOW = {
     "cli.run_folder",
     "cli.train",
@@ -62,6 +66,11 @@ IMPORTS_TENSORFLOW = {
     "datasets.records",
     "datasets.shard_reader",
     "datasets.shard_writer",
+    "export.readme",
+    "export.saved_model",
+    "export.signatures",
+    "export.style_pictures",
+    "export.warm_up",
     "models.batch_normalization",
     "models.captions_and_seeds",
     "models.noise",

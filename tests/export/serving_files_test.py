@@ -1,0 +1,31 @@
+import pytest
+from google.protobuf import text_format
+
+from keras_t2i.export.serving_files import batching_parameters
+from keras_t2i.export.serving_files import models_config
+
+
+def test_models_config_is_what_the_server_parses():
+    model_server_config_pb2 = pytest.importorskip(
+        "tensorflow_serving.config.model_server_config_pb2",
+        reason="tensorflow-serving-api is not installed",
+    )
+    base_paths = {"a": "/models/a", "b": 'C:\\x "y"/é\n'}
+    parsed = text_format.Parse(
+        models_config(base_paths), model_server_config_pb2.ModelServerConfig()
+    )
+    configs = parsed.model_config_list.config
+    assert {c.name: c.base_path for c in configs} == base_paths
+    assert {c.model_platform for c in configs} == {"tensorflow"}
+
+
+def test_batching_parameters():
+    lines = batching_parameters().splitlines()
+    sizes = [
+        int(line.split()[1])
+        for line in lines
+        if line.startswith("allowed_batch_sizes:")
+    ]
+    # The server wants them rising, the last one being the largest batch.
+    assert sizes == sorted(sizes) == [1, 2, 4, 8, 16, 32, 64]
+    assert "max_batch_size { value: 64 }" in lines
