@@ -15,7 +15,9 @@ ALLOWED = {
     "callbacks": {"files", "plots.image_grid"},
     "datasets": {"files", "text.tokenizer", "version"},
     "export": {
+        "datasets.images",
         "files",
+        "models.captions_and_seeds",
         "models.drawing",
     },
     "losses": set(),
@@ -50,9 +52,10 @@ ALLOWED = {
         "text.char_cnn_rnn",
     },
 }
-# Of `datasets.captions` and `datasets.image_range`, `models` takes these
-# functions and nothing that reads or writes.
+# Of these modules, `export` and `models` take these functions and nothing that
+# reads or writes.
 ALLOWED_NAMES = {
+    ("export", "datasets.images"): {"encode_png"},
     ("models", "datasets.captions"): {"is_empty_caption"},
     ("models", "datasets.image_range"): {"to_model_range", "to_uint8"},
 }
@@ -66,8 +69,10 @@ IMPORTS_TENSORFLOW = {
     "datasets.records",
     "datasets.shard_reader",
     "datasets.shard_writer",
+    "export.grpc_transport",
     "export.readme",
     "export.saved_model",
+    "export.saved_model_transport",
     "export.signatures",
     "export.style_pictures",
     "export.warm_up",

@@ -1,5 +1,7 @@
 """SavedModels for TensorFlow Serving: exporting, serving and asking them."""
 
+from keras_t2i.export.client import Client
 from keras_t2i.export.saved_model import export_saved_model
+from keras_t2i.export.server_error import ServerError
 
-__all__ = ["export_saved_model"]
+__all__ = ["Client", "ServerError", "export_saved_model"]

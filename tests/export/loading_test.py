@@ -7,6 +7,7 @@ no Keras. What is not run here: its REST API, batching and version manager.
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2
 
 from keras_t2i.export.warm_up import write_warm_up_requests
 from tests.export.loaders import ask_by_c_api
@@ -186,10 +187,6 @@ def _encoded(pixels):
 
 def _warm_up_requests(path):
     """What the file holds, by TensorFlow Serving's own messages."""
-    prediction_log_pb2 = pytest.importorskip(
-        "tensorflow_serving.apis.prediction_log_pb2",
-        reason="tensorflow-serving-api is not installed",
-    )
     records = tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
     return [
         prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
@@ -224,10 +221,6 @@ def test_warm_up_requests_are_answered(saved_model, tmp_path):
 
 
 def test_warm_up_records_are_as_the_generated_classes_write_them(gan, tmp_path):
-    prediction_log_pb2 = pytest.importorskip(
-        "tensorflow_serving.apis.prediction_log_pb2",
-        reason="tensorflow-serving-api is not installed",
-    )
     function = tf.function(
         lambda text, number: {"text": text},
         input_signature=[

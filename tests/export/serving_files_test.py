@@ -1,15 +1,11 @@
-import pytest
 from google.protobuf import text_format
+from tensorflow_serving.config import model_server_config_pb2
 
 from keras_t2i.export.serving_files import batching_parameters
 from keras_t2i.export.serving_files import models_config
 
 
 def test_models_config_is_what_the_server_parses():
-    model_server_config_pb2 = pytest.importorskip(
-        "tensorflow_serving.config.model_server_config_pb2",
-        reason="tensorflow-serving-api is not installed",
-    )
     base_paths = {"a": "/models/a", "b": 'C:\\x "y"/é\n'}
     parsed = text_format.Parse(
         models_config(base_paths), model_server_config_pb2.ModelServerConfig()
