@@ -7,14 +7,26 @@ from collections.abc import Sequence
 
 from keras_t2i.cli import demo
 from keras_t2i.cli import embed
+from keras_t2i.cli import export
 from keras_t2i.cli import generate
 from keras_t2i.cli import prepare
+from keras_t2i.cli import serve
 from keras_t2i.cli import train
 from keras_t2i.cli import train_text
+from keras_t2i.export.server_error import ServerError
 from keras_t2i.version import __version__
 
 # Each module has `add_parser(subparsers)`, which sets `run` on its parser.
-_COMMANDS = (demo, prepare, train_text, embed, train, generate)
+_COMMANDS = (
+    demo,
+    prepare,
+    train_text,
+    embed,
+    train,
+    generate,
+    export,
+    serve,
+)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -49,17 +61,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
             arguments.run(arguments)
-    except FloatingPointError as error:
-        print(f"keras-t2i: {error}", file=sys.stderr)
+    except (FloatingPointError, ServerError) as error:
+        _show_error(error)
         return 1
     except (ValueError, OSError) as error:
-        message = " ".join(str(error).split())
-        print(f"keras-t2i: {message}", file=sys.stderr)
+        _show_error(error)
         return 2
     except KeyboardInterrupt:
         print("keras-t2i: interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+def _show_error(error):
+    message = " ".join(str(error).split())
+    print(f"keras-t2i: {message}", file=sys.stderr)
 
 
 def _show_warning(message, *where, **more):

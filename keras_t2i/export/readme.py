@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from keras_t2i.export.server_programs import IMAGE
+
 _TEMPLATE = """\
 # {name}
 
@@ -69,6 +71,8 @@ By gRPC, without this library (`pip install tensorflow-serving-api`):
 ```python
 import grpc
 import tensorflow as tf
+
+from keras_t2i.export.server_programs import IMAGE
 from tensorflow_serving.apis import predict_pb2
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
@@ -96,7 +100,6 @@ sys.exit(saved_model_cli.main())" run --dir {version} --tag_set serve \\
 ```
 """
 _FLOOR = "2.20"
-_IMAGE = "tensorflow/serving:2.20.0"
 _TEXT = "a red flower with a yellow center"
 
 
@@ -115,7 +118,7 @@ def readme(name, version, max_batch_size, signatures):
     """
     return _TEMPLATE.format(
         floor=_FLOOR,
-        image=_IMAGE,
+        image=IMAGE,
         max_batch_size=max_batch_size,
         name=name,
         signatures=_table(signatures),

@@ -36,7 +36,14 @@ _OPTIONS = {
         "--resume",
         "--dry-run",
     ],
-    "generate": ["--model RUN_OR_FILE", "--out PATH", "--num N", "--seed S"],
+    "export": [
+        "--model RUN_OR_FILE",
+        "--style-encoder RUN_OR_FILE",
+        "--out DIR/NAME",
+        "--version N",
+    ],
+    "serve": ["--models DIR", "--port N", "--print"],
+    "generate": ["--model MODEL", "--out PATH", "--num N", "--seed S"],
 }
 
 
