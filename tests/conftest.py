@@ -1,5 +1,4 @@
 import json
-import socket
 import sys
 
 import keras
@@ -7,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tests.export import stand_in_program
+from tests.programs import a_free_port
 from tests.programs import script
 
 
@@ -88,12 +88,4 @@ def empty_path(tmp_path, monkeypatch):
 
 @pytest.fixture
 def free_port():
-    """A port that is free, as the one below it is."""
-    while True:
-        with socket.create_server(("127.0.0.1", 0)) as first:
-            port = first.getsockname()[1]
-            try:
-                with socket.create_server(("127.0.0.1", port - 1)):
-                    return port
-            except OSError:
-                continue
+    return a_free_port()

@@ -1,6 +1,7 @@
 """Programs and processes of tests."""
 
 import os
+import socket
 
 
 def script(path, text):
@@ -18,3 +19,15 @@ def runs(pid):
     except ProcessLookupError:
         return False
     return True
+
+
+def a_free_port():
+    """A port that is free, as the one below it is."""
+    while True:
+        with socket.create_server(("127.0.0.1", 0)) as first:
+            port = first.getsockname()[1]
+            try:
+                with socket.create_server(("127.0.0.1", port - 1)):
+                    return port
+            except OSError:
+                continue
