@@ -1,3 +1,5 @@
+import pathlib
+
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
@@ -25,3 +27,16 @@ def test_batching_parameters():
     # The server wants them rising, the last one being the largest batch.
     assert sizes == sorted(sizes) == [1, 2, 4, 8, 16, 32, 64]
     assert "max_batch_size { value: 64 }" in lines
+
+
+def test_the_configuration_in_the_documentation_is_what_the_server_parses():
+    docs = pathlib.Path(__file__).parents[2] / "docs" / "serving.md"
+    start = "```\nmodel_config_list {"
+    text = docs.read_text("utf-8").partition(start)[2].partition("```")[0]
+    parsed = text_format.Parse(
+        "model_config_list {" + text,
+        model_server_config_pb2.ModelServerConfig(),
+    )
+    (config,) = parsed.model_config_list.config
+    versions = config.model_version_policy.specific.versions
+    assert set(config.version_labels.values()) == set(versions) == {1, 2}
