@@ -1,6 +1,5 @@
 """Asks TensorFlow Serving by gRPC."""
 
-import grpc
 import numpy as np
 import tensorflow as tf
 
@@ -26,6 +25,7 @@ class GrpcTransport:
 
     def __init__(self, address: ModelAddress, timeout: float):
         try:
+            import grpc
             from tensorflow_serving.apis import predict_pb2
             from tensorflow_serving.apis import prediction_service_pb2_grpc
         except ImportError:
@@ -34,6 +34,7 @@ class GrpcTransport:
                 'environment without it. Run `pip install "keras-t2i[serving]"`'
                 ", or use the address of the REST API, http://..."
             ) from None
+        self._grpc = grpc
         self._address = address
         self._timeout = timeout
         self._new_request = predict_pb2.PredictRequest
@@ -66,8 +67,8 @@ class GrpcTransport:
     def _send(self, request):
         try:
             return self._stub.Predict(request, timeout=self._timeout)
-        except grpc.RpcError as error:
-            if error.code() == grpc.StatusCode.UNAVAILABLE:
+        except self._grpc.RpcError as error:
+            if error.code() == self._grpc.StatusCode.UNAVAILABLE:
                 raise Unavailable(error.details()) from None
             raise ServerError(
                 f"{self._address.url} has answered {error.code().name}: "

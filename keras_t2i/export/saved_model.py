@@ -129,7 +129,10 @@ def _check_style_encoder(style_encoder, gan):
     if style_encoder is None:
         return
     expected = (None, gan.image_size, gan.image_size, 3), (None, gan.noise_dim)
-    shapes = style_encoder.input_shape, style_encoder.output_shape
+    shapes = tuple(
+        getattr(style_encoder, name, None)
+        for name in ("input_shape", "output_shape")
+    )
     if shapes != expected:
         raise ValueError(
             "`style_encoder` must lead from images of shape "

@@ -1,5 +1,6 @@
 import os
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,6 +8,7 @@ from PIL import Image
 
 from keras_t2i.cli.main import main
 from keras_t2i.cli.model_files import load_gan
+from keras_t2i.export import Client
 from tests.export.stand_in_servers import rest_stand_in
 
 
@@ -61,6 +63,26 @@ def test_several_pictures_from_a_saved_model(exported, gan_run, tmp_path):
     for file in files:
         expected = _read(tmp_path / "a" / file)
         np.testing.assert_array_equal(_read(tmp_path / "b" / file), expected)
+
+
+def test_with_a_style_encoder(gan_run, tmp_path):
+    images = keras.Input((32, 32, 3))
+    noise = keras.layers.Dense(100)(keras.layers.Flatten()(images))
+    keras.Model(images, noise).save(tmp_path / "style.keras")
+    argv = ["export", "--model", gan_run, "--out", tmp_path / "flowers"]
+    argv += ["--style-encoder", tmp_path / "style.keras"]
+    assert main([str(argument) for argument in argv]) == 0
+    client = Client(tmp_path / "flowers")
+    style = np.zeros((50, 40, 3), "uint8")
+    pictures = client.transfer_style([style], ["a rose", "an iris"])
+    assert pictures.shape == (1, 2, 32, 32, 3)
+
+
+def test_a_style_encoder_that_is_none(gan_run, tmp_path, error_of):
+    argv = ["export", "--model", gan_run, "--out", tmp_path / "flowers"]
+    line = error_of(*argv, "--style-encoder", gan_run)
+    assert "must" in line and "style" in line
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_version_that_is_there(exported, gan_run, error_of):

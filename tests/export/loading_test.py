@@ -15,6 +15,7 @@ from tests.export.loaders import ask_by_session
 from tests.export.tiny_served import SEEDS
 from tests.export.tiny_served import TEXTS
 from tests.export.tiny_served import answer_values
+from tests.export.tiny_served import claiming_png
 from tests.export.tiny_served import decode
 from tests.export.tiny_served import expected_answer
 from tests.export.tiny_served import inputs_of_signatures
@@ -124,7 +125,8 @@ def test_rows_do_not_depend_on_their_batch(saved_model, tmp_path):
 def test_a_bad_row_does_not_touch_its_neighbors(saved_model, tmp_path):
     good = inputs_of_signatures()
     bad_texts = strings(b"x" * 1_000_000, b"\xff\xfe" * 9, b"a\0b\0", b"")
-    bad_files = strings(b"no image", b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
+    huge = claiming_png(20_000, 20_000)
+    bad_files = strings(b"no image", b"", b"\xff\xd8\xff", huge)
     extreme = np.array([np.nan, np.inf, -np.inf, 1e38], "float32")
     asked = []
     for signature, inputs in good.items():

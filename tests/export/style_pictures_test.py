@@ -1,6 +1,5 @@
 import io
 import struct
-import zlib
 
 import numpy as np
 import pytest
@@ -9,6 +8,7 @@ from PIL import Image
 
 from keras_t2i.export.style_pictures import MAX_PIXELS
 from keras_t2i.export.style_pictures import decode_style_pictures
+from tests.export.tiny_served import claiming_png
 from tests.export.tiny_served import encode
 
 _SIZE = 16
@@ -32,23 +32,6 @@ def _smooth(width, height):
 def _as_pillow_does(image, box):
     small = image.crop(box).resize((_SIZE, _SIZE), Image.Resampling.LANCZOS)
     return np.asarray(small.convert("RGB")).astype(int)
-
-
-def _png(width, height, pixels=b""):
-    """A PNG of RGB pixels that claims to be this large."""
-
-    def chunk(kind, content):
-        checked = kind + content
-        checksum = struct.pack(">I", zlib.crc32(checked))
-        return struct.pack(">I", len(content)) + checked + checksum
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(pixels))
-        + chunk(b"IEND", b"")
-    )
 
 
 def test_a_picture_of_the_size_stays_as_it_is():
@@ -78,7 +61,7 @@ def test_shrinking_is_antialiased():
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "1", "I;16"])
-def test_kinds_of_png(mode):
+def test_kinds_ofclaiming_png(mode):
     image = _smooth(_SIZE, _SIZE)
     if mode == "I;16":
         gray = np.asarray(image.convert("L")).astype("uint16") * 257
@@ -142,12 +125,12 @@ def _bad_files():
         "damaged PNG": bytes(damaged),
         "GIF": encode(image, "GIF"),
         "BMP": encode(image, "BMP"),
-        "no pixels": _png(0, 0),
-        "no height": _png(5, 0),
-        "negative": _png(2**32 - 1, 2**32 - 1),
-        "20,000 x 20,000 PNG": _png(20_000, 20_000, bytes(60_001) * 20),
-        "very thin": _png(MAX_PIXELS + 1, 1),
-        "one pixel too many": _png(8192, 8193),
+        "no pixels": claiming_png(0, 0),
+        "no height": claiming_png(5, 0),
+        "negative": claiming_png(2**32 - 1, 2**32 - 1),
+        "20,000 x 20,000 PNG": claiming_png(20_000, 20_000, bytes(60_001) * 20),
+        "very thin": claiming_png(MAX_PIXELS + 1, 1),
+        "one pixel too many": claiming_png(8192, 8193),
     }
 
 

@@ -1,6 +1,8 @@
 """Small networks to serve, requests to them, and what they must answer."""
 
 import io
+import struct
+import zlib
 
 import keras
 import numpy as np
@@ -58,6 +60,23 @@ def encode(image, file_format="PNG", **options):
 def decode(files):
     """PNG files of one size as an array."""
     return np.stack([np.asarray(PIL.Image.open(io.BytesIO(f))) for f in files])
+
+
+def claiming_png(width, height, pixels=b""):
+    """A PNG of RGB pixels that claims to be this large."""
+
+    def chunk(kind, content):
+        checked = kind + content
+        checksum = struct.pack(">I", zlib.crc32(checked))
+        return struct.pack(">I", len(content)) + checked + checksum
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(pixels))
+        + chunk(b"IEND", b"")
+    )
 
 
 def style_pictures(num_rows):
