@@ -35,38 +35,29 @@ def make_signatures(gan, style_encoder=None):
     )
 
     def serving_default(text, seed):
-        _check_rows(text, seed)
-        return _png(draw(gan, text, seed))
+        return _png(draw(gan, *_checked(text, seed)))
 
     def pixels(text, seed):
-        _check_rows(text, seed)
-        return {"image": draw(gan, text, seed)}
+        return {"image": draw(gan, *_checked(text, seed))}
 
     def embed(text):
-        _check_rows(text)
-        return {"embedding": embed_text(gan, text)}
+        return {"embedding": embed_text(gan, *_checked(text))}
 
     def from_embedding(embedding, seed):
-        _check_rows(embedding, seed)
-        return _png(draw_from_embeddings(gan, embedding, seed))
+        rows = _checked(embedding, seed)
+        return _png(draw_from_embeddings(gan, *rows))
 
     def interpolate(
         text_from, text_to, text_weight, seed_from, seed_to, noise_weight
     ):
-        rows = (
-            text_from,
-            text_to,
-            text_weight,
-            seed_from,
-            seed_to,
-            noise_weight,
+        rows = _checked(
+            text_from, text_to, text_weight, seed_from, seed_to, noise_weight
         )
-        _check_rows(*rows)
         return _png(draw_between(gan, *rows))
 
     def transfer_style(text, style_image_bytes):
-        _check_rows(text, style_image_bytes)
-        pictures = decode_style_pictures(style_image_bytes, gan.image_size)
+        text, files = _checked(text, style_image_bytes)
+        pictures = decode_style_pictures(files, gan.image_size)
         return _png(draw_in_style(gan, style_encoder, text, pictures))
 
     signatures = {
@@ -88,17 +79,24 @@ def make_signatures(gan, style_encoder=None):
     }
 
 
-def _check_rows(*inputs):
+def _checked(*inputs):
     """Makes a request fail that is no batch; a server never merges it."""
     num_rows = [tf.shape(rows)[0] for rows in inputs]
-    tf.debugging.assert_positive(
-        num_rows[0], "A request must have at least one row."
-    )
+    checks = [
+        tf.debugging.assert_positive(
+            num_rows[0], "A request must have at least one row."
+        )
+    ]
     # A single row would silently be combined with all rows of another input.
-    for other in num_rows[1:]:
+    checks += [
         tf.debugging.assert_equal(
             other, num_rows[0], "All inputs must have as many rows."
         )
+        for other in num_rows[1:]
+    ]
+    # Nothing is computed, and so fails in its own words, before them.
+    with tf.control_dependencies(checks):
+        return [tf.identity(rows) for rows in inputs]
 
 
 def _png(pictures):
