@@ -10,6 +10,7 @@ check_keras_backend()
 
 from keras_t2i import callbacks  # noqa: E402
 from keras_t2i import datasets  # noqa: E402
+from keras_t2i import export  # noqa: E402
 from keras_t2i import losses  # noqa: E402
 from keras_t2i import metrics  # noqa: E402
 from keras_t2i import plots  # noqa: E402
@@ -37,6 +38,7 @@ __all__ = [
     "__version__",
     "callbacks",
     "datasets",
+    "export",
     "losses",
     "metrics",
     "plots",

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import shutil
 from collections.abc import Iterator
 
 
@@ -40,6 +41,46 @@ def replace_when_whole(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         # A full disk shows in `write`, which does not know the file's name.
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+@contextlib.contextmanager
+def new_folder_when_whole(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """Gives a temporary folder that becomes `path` when the block succeeds.
+
+    An error or Ctrl-C inside the block removes it.
+
+    Args:
+        path: path of the folder to make. Its parent must be there.
+
+    Returns:
+        Context manager of a `pathlib.Path` beside it, an empty folder.
+
+    Raises:
+        OSError: the folder can not be written, or `path` is there already.
+
+    Example:
+
+    >>> import pathlib, tempfile
+    >>> from keras_t2i.files import new_folder_when_whole
+    >>> parent = pathlib.Path(tempfile.mkdtemp())
+    >>> with new_folder_when_whole(parent / "1") as temporary:
+    ...     _ = (temporary / "greeting.txt").write_text("hello")
+    >>> [path.name for path in parent.iterdir()]
+    ['1']
+    """
+    path = pathlib.Path(path)
+    # Of this process: two may make the same folder at the same time.
+    temporary = path.with_name(f".tmp-{path.name}-{os.getpid()}")
+    temporary.mkdir()
+    try:
+        yield temporary
+        # Unlike `replace`, it fails where a folder that is not empty is there.
+        os.rename(temporary, path)
+    except BaseException as error:
+        shutil.rmtree(temporary, ignore_errors=True)
         if isinstance(error, OSError) and error.filename is None:
             error.filename = str(path)
         raise

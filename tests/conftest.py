@@ -1,6 +1,13 @@
+import json
+import sys
+
 import keras
 import pytest
 import tensorflow as tf
+
+from tests.export import stand_in_program
+from tests.programs import a_free_port
+from tests.programs import script
 
 
 def pytest_addoption(parser):
@@ -39,3 +46,46 @@ def repeatable_and_float32():
 def two_replicas():
     """The session's one strategy: two in a process can block each other."""
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
+@pytest.fixture
+def model_folders(tmp_path):
+    """Two models by their folders alone, and things that are no models."""
+    folder = tmp_path / "models"
+    for name in ("flowers/3", "flowers/12", "birds/1", "birds/.tmp-2-5"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "saved_model.pb").touch()
+    (folder / "notes").mkdir()
+    (folder / "README.md").touch()
+    return folder
+
+
+@pytest.fixture
+def stand_in(tmp_path, monkeypatch):
+    """A program that stands for tensorflow_model_server."""
+    path = script(
+        tmp_path / "bin" / "tensorflow_model_server",
+        f'exec {sys.executable} {stand_in_program.__file__} "$@"',
+    )
+    monkeypatch.setenv("TF_SERVING_BINARY", str(path))
+    monkeypatch.setenv("STAND_IN_NOTE", str(tmp_path / "note.json"))
+    return path
+
+
+@pytest.fixture
+def stand_in_note(tmp_path):
+    """A function that returns what the stand-in was started with."""
+    return lambda: json.loads((tmp_path / "note.json").read_text("utf-8"))
+
+
+@pytest.fixture
+def empty_path(tmp_path, monkeypatch):
+    """The one folder of the PATH, with no program in it."""
+    monkeypatch.delenv("TF_SERVING_BINARY", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path / "path"))
+    return tmp_path / "path"
+
+
+@pytest.fixture
+def free_port():
+    return a_free_port()

@@ -3,6 +3,7 @@ import os
 
 import pytest
 
+from keras_t2i.files import new_folder_when_whole
 from keras_t2i.files import replace_when_whole
 
 
@@ -68,3 +69,43 @@ def test_the_ending_stays(tmp_path):
     with replace_when_whole(tmp_path / "a.keras") as temporary:
         assert temporary.suffix == ".keras"
         temporary.write_text("new")
+
+
+# === Folders ===
+
+
+def test_the_folder_appears_when_the_block_ends(tmp_path):
+    with new_folder_when_whole(tmp_path / "7") as temporary:
+        (temporary / "a.txt").write_text("new")
+        # A server that looks for numbers must not see it.
+        assert not temporary.name.isdigit()
+        assert not (tmp_path / "7").exists()
+    assert (tmp_path / "7" / "a.txt").read_text() == "new"
+    assert os.listdir(tmp_path) == ["7"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_an_error_leaves_no_folder(tmp_path, error):
+    with pytest.raises(error):
+        with new_folder_when_whole(tmp_path / "7") as temporary:
+            (temporary / "a.txt").write_text("half")
+            raise error
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_that_is_there_stays(tmp_path):
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7" / "a.txt").write_text("old")
+    with pytest.raises(OSError):
+        with new_folder_when_whole(tmp_path / "7") as temporary:
+            (temporary / "a.txt").write_text("new")
+    assert (tmp_path / "7" / "a.txt").read_text() == "old"
+    assert os.listdir(tmp_path) == ["7"]
+
+
+def test_permissions_of_a_folder_are_those_of_any_new_one(tmp_path):
+    with new_folder_when_whole(tmp_path / "7"):
+        pass
+    (tmp_path / "8").mkdir()
+    modes = [(tmp_path / name).stat().st_mode for name in ("7", "8")]
+    assert modes[0] == modes[1]

@@ -14,7 +14,13 @@ _ROOT = pathlib.Path(keras_t2i.__file__).parent
 ALLOWED = {
     "callbacks": {"files", "plots.image_grid"},
     "datasets": {"files", "text.tokenizer", "version"},
-    "export": set(),
+    "export": {
+        "datasets.images",
+        "files",
+        "models.captions_and_seeds",
+        "models.drawing",
+        "models.style_encoder",
+    },
     "losses": set(),
     "metrics": {"datasets.blooms"},
     "models": {
@@ -47,13 +53,15 @@ ALLOWED = {
         "text.char_cnn_rnn",
     },
 }
-# Of `datasets.captions` and `datasets.image_range`, `models` takes these
-# functions and nothing that reads or writes.
+# Of these modules, `export` and `models` take these functions and nothing that
+# reads or writes.
 ALLOWED_NAMES = {
+    ("export", "datasets.images"): {"encode_png"},
     ("models", "datasets.captions"): {"is_empty_caption"},
     ("models", "datasets.image_range"): {"to_model_range", "to_uint8"},
 }
-# tf.data and TFRecord, a tape, a strategy, strings. Everything else is Keras.
+# tf.data and TFRecord, a tape, a strategy, strings, a SavedModel. Everything
+# else is Keras.
 IMPORTS_TENSORFLOW = {
     "cli.run_folder",
     "cli.train",
@@ -62,6 +70,13 @@ IMPORTS_TENSORFLOW = {
     "datasets.records",
     "datasets.shard_reader",
     "datasets.shard_writer",
+    "export.grpc_transport",
+    "export.readme",
+    "export.saved_model",
+    "export.saved_model_transport",
+    "export.signatures",
+    "export.style_pictures",
+    "export.warm_up",
     "models.batch_normalization",
     "models.captions_and_seeds",
     "models.noise",

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import PIL.Image
 
-from keras_t2i.cli.model_files import load_gan
+from keras_t2i.cli.model_files import load_drawing_model
 from keras_t2i.cli.options import add_seed
 from keras_t2i.cli.options import caption
 from keras_t2i.cli.options import check_captions
@@ -33,8 +33,10 @@ def add_parser(subparsers):
     parser.add_argument(
         "--model",
         required=True,
-        metavar="RUN_OR_FILE",
-        help="run folder of `train`, or a .keras file",
+        metavar="MODEL",
+        help="run folder of `train`, a .keras file, the folder of an exported "
+        "model, or the address of a served one, "
+        "http://HOST:8501/v1/models/NAME (or grpc://HOST:8500/...)",
     )
     parser.add_argument(
         "--out",
@@ -57,11 +59,11 @@ def add_parser(subparsers):
 def _run(arguments):
     check_captions(arguments.captions)
     out = pathlib.Path(arguments.out)
-    gan = load_gan(arguments.model)
+    model = load_drawing_model(arguments.model)
     first = arguments.seed or 0
     seeds = [first + number for number in range(arguments.num)]
     captions = np.repeat(arguments.captions, arguments.num)
-    pictures = gan.generate(
+    pictures = model.generate(
         captions.tolist(), seed=seeds * len(arguments.captions)
     )
     if out.suffix.lower() == ".png":

@@ -7,13 +7,16 @@ from collections.abc import Sequence
 
 from keras_t2i.cli import demo
 from keras_t2i.cli import embed
+from keras_t2i.cli import export
 from keras_t2i.cli import generate
 from keras_t2i.cli import interpolate
 from keras_t2i.cli import prepare
+from keras_t2i.cli import serve
 from keras_t2i.cli import train
 from keras_t2i.cli import train_style
 from keras_t2i.cli import train_text
 from keras_t2i.cli import transfer
+from keras_t2i.export.server_error import ServerError
 from keras_t2i.version import __version__
 
 # Each module has `add_parser(subparsers)`, which sets `run` on its parser.
@@ -27,6 +30,8 @@ _COMMANDS = (
     train_style,
     interpolate,
     transfer,
+    export,
+    serve,
 )
 
 
@@ -62,17 +67,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
             arguments.run(arguments)
-    except FloatingPointError as error:
-        print(f"keras-t2i: {error}", file=sys.stderr)
+    except (FloatingPointError, ServerError) as error:
+        _show_error(error)
         return 1
     except (ValueError, OSError) as error:
-        message = " ".join(str(error).split())
-        print(f"keras-t2i: {message}", file=sys.stderr)
+        _show_error(error)
         return 2
     except KeyboardInterrupt:
         print("keras-t2i: interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+def _show_error(error):
+    message = " ".join(str(error).split())
+    print(f"keras-t2i: {message}", file=sys.stderr)
 
 
 def _show_warning(message, *where, **more):

@@ -6,6 +6,8 @@ import keras
 
 from keras_t2i.callbacks.checkpoints import checkpoint_path
 from keras_t2i.cli.run_folder import RunFolder
+from keras_t2i.export.client import Client
+from keras_t2i.export.model_folder import versions as saved_versions
 from keras_t2i.models.style_encoder import StyleEncoder
 from keras_t2i.models.style_inversion import StyleInversion
 from keras_t2i.models.text_to_image_gan import TextToImageGAN
@@ -53,6 +55,20 @@ def load_gan(path, option="--model"):
             f"a {type(model).__name__}."
         )
     return model
+
+
+def load_drawing_model(path, option="--model"):
+    """Returns what draws pictures by `generate(captions, seed)`.
+
+    Args:
+        path: run folder, file, folder of an exported model, or address of a
+            served one.
+        option: string. The option it was given by, for errors.
+    """
+    is_saved_model = (pathlib.Path(path) / "saved_model.pb").is_file()
+    if "://" in path or is_saved_model or saved_versions(path):
+        return Client(path)
+    return load_gan(path, option)
 
 
 def load_text_encoder(path, option="--text-encoder"):

@@ -8,6 +8,7 @@ from keras_t2i.models.captions_and_seeds import checked_seeds
 from keras_t2i.models.drawing import draw
 from keras_t2i.models.drawing import draw_between
 from keras_t2i.models.drawing import draw_in_style
+from keras_t2i.models.style_encoder import check_style_encoder
 
 _BATCH_SIZE = 64
 
@@ -145,7 +146,7 @@ class PictureDrawing:
         """
         captions = checked_captions(captions)
         style_images = self._checked_style_images(style_images)
-        self._check_style_encoder(style_encoder)
+        check_style_encoder(style_encoder, self)
         num_styles, num_captions = len(style_images), len(captions)
         pictures = _in_batches(
             lambda texts, images: self._draw_in_style(
@@ -203,19 +204,6 @@ class PictureDrawing:
                 f"{images.dtype} of shape {images.shape}"
             )
         return images
-
-    def _check_style_encoder(self, style_encoder):
-        expected = (self.image_size, self.image_size, 3), (self.noise_dim,)
-        received = (
-            tuple(style_encoder.input_shape[1:]),
-            tuple(style_encoder.output_shape[1:]),
-        )
-        if received != expected:
-            raise ValueError(
-                "`style_encoder` must lead from images of shape "
-                f"{expected[0]} to noise of shape {expected[1]}, as this GAN "
-                f"has them. Received: from {received[0]} to {received[1]}"
-            )
 
 
 def _in_batches(function, batch_size, *arrays):

@@ -10,6 +10,26 @@ from keras_t2i.models.blocks import linear
 from keras_t2i.models.image_sizes import check_image_size
 
 
+def check_style_encoder(style_encoder, gan):
+    """Raises `ValueError` for what can not lead from images to noise of a GAN.
+
+    Args:
+        style_encoder: `StyleEncoder`, or another `keras.Model`.
+        gan: `TextToImageGAN`.
+    """
+    expected = (None, gan.image_size, gan.image_size, 3), (None, gan.noise_dim)
+    received = tuple(
+        getattr(style_encoder, name, None)
+        for name in ("input_shape", "output_shape")
+    )
+    if received != expected:
+        raise ValueError(
+            "`style_encoder` must lead from images of shape "
+            f"{expected[0]} to noise of shape {expected[1]}, as this GAN has "
+            f"them. Received: from {received[0]} to {received[1]}"
+        )
+
+
 @keras.saving.register_keras_serializable("keras_t2i")
 class StyleEncoder(ConfiguredModel):
     """Finds the noise from which a generator would draw an image.

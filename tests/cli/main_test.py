@@ -36,7 +36,6 @@ _OPTIONS = {
         "--resume",
         "--dry-run",
     ],
-    "generate": ["--model RUN_OR_FILE", "--out PATH", "--num N", "--seed S"],
     "train-style": [
         "--model RUN_OR_FILE",
         "--data DIR",
@@ -58,6 +57,14 @@ _OPTIONS = {
         "--style-encoder RUN_OR_FILE",
         "--out FILE.png",
     ],
+    "export": [
+        "--model RUN_OR_FILE",
+        "--style-encoder RUN_OR_FILE",
+        "--out DIR/NAME",
+        "--version N",
+    ],
+    "serve": ["--models DIR", "--port N", "--print"],
+    "generate": ["--model MODEL", "--out PATH", "--num N", "--seed S"],
 }
 
 

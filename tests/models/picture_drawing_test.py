@@ -224,6 +224,6 @@ def test_other_style_encoders_are_refused(gan, size, dim):
     images = keras.Input((size, size, 3))
     x = keras.layers.GlobalAveragePooling2D()(images)
     encoder = keras.Model(images, keras.layers.Dense(dim)(x))
-    received = rf"from \({size}, {size}, 3\) to \({dim},\)"
+    received = rf"from \(None, {size}, {size}, 3\) to \(None, {dim}\)"
     with pytest.raises(ValueError, match=f"Received: {received}"):
         gan.transfer_style(_style_images(1), "a rose", encoder)

@@ -1,0 +1,18 @@
+"""1 of 3: a trained run -> saved_models/flowers.
+
+    python examples/serve_flowers/export_model.py runs/demo/gan
+
+`keras-t2i demo` makes such a run in ten minutes.
+"""
+
+import pathlib
+import sys
+
+import keras
+
+import keras_t2i
+
+run = pathlib.Path(sys.argv[1])
+gan = keras.saving.load_model(run / "model.keras", compile=False)
+path = keras_t2i.export.export_saved_model(gan, "saved_models/flowers")
+print(f"exported: {path}")

@@ -1,0 +1,127 @@
+"""Exports a GAN as a SavedModel that TensorFlow Serving answers from."""
+
+import os
+import pathlib
+import re
+
+import tensorflow as tf
+
+from keras_t2i.export.model_folder import next_version
+from keras_t2i.export.model_folder import version_folder
+from keras_t2i.export.readme import readme
+from keras_t2i.export.serving_files import BATCHING_PARAMETERS_FILE
+from keras_t2i.export.serving_files import MAX_BATCH_SIZE
+from keras_t2i.export.serving_files import MODELS_CONFIG_FILE
+from keras_t2i.export.serving_files import batching_parameters
+from keras_t2i.export.serving_files import models_config
+from keras_t2i.export.signatures import make_signatures
+from keras_t2i.export.warm_up import write_warm_up_requests
+from keras_t2i.files import new_folder_when_whole
+from keras_t2i.files import replace_when_whole
+from keras_t2i.models.style_encoder import check_style_encoder
+
+# It is a part of URLs.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def export_saved_model(gan, path, version=None, style_encoder=None):
+    """Writes a SavedModel that takes texts and returns PNG pictures.
+
+    The text encoder and the moving average of the generator go into it, with
+    everything between a string and a picture. `docs/serving.md` lists its
+    signatures. Beside the version's folder come what TensorFlow Serving is
+    configured by and a README with requests to copy.
+
+    Args:
+        gan: `TextToImageGAN`.
+        path: path of the model's folder, such as `saved_models/flowers`. Its
+            last part, of letters, digits, `.`, `_` and `-`, is the name that
+            the model is served by.
+        version: int, at least 1. Servers answer from the highest one.
+            Defaults to `None`: the one after the highest that is there.
+        style_encoder: `keras.Model` from float32 images in [-1, 1], `(batch,
+            image_size, image_size, 3)`, to noise, `(batch, noise_dim)`.
+            Defaults to `None`: there is no signature `transfer_style`.
+
+    Returns:
+        `pathlib.Path`. The folder of the version, which is there only once it
+        is whole.
+
+    Raises:
+        ValueError: the version is there already, the name can not be served,
+            or the style encoder does not fit.
+
+    Example:
+
+    >>> gan = keras_t2i.TextToImageGAN.from_preset(
+    ...     "gan_int_cls",
+    ...     image_size=32,
+    ...     width=4,
+    ...     text_encoder=keras_t2i.CharCNNRNN((8, 8, 8), embedding_dim=16),
+    ... )
+    >>> folder = tempfile.mkdtemp()
+    >>> path = keras_t2i.export.export_saved_model(gan, folder + "/flowers")
+    >>> served = tf.saved_model.load(path).signatures["serving_default"]
+    >>> seed = tf.constant([7], tf.int64)
+    >>> answer = served(text=tf.constant(["a rose"]), seed=seed)
+    >>> picture = tf.io.decode_png(answer["image_bytes"][0])
+    >>> bool(np.all(picture == gan.generate("a rose", seed=7)[0]))
+    True
+    """
+    path = pathlib.Path(os.path.abspath(path))
+    if not _NAME.fullmatch(path.name):
+        raise ValueError(
+            "The last part of `path` is the name that the model is served by; "
+            "it must begin with a letter or digit and consist of letters, "
+            f"digits, '.', '_' and '-'. Received: {path.name!r}"
+        )
+    if style_encoder is not None:
+        check_style_encoder(style_encoder, gan)
+    if version is None:
+        version = next_version(path)
+    folder = version_folder(path, version)
+    if folder.exists():
+        raise ValueError(
+            f"`version` must not be there yet. Received: {version}, and "
+            f"{str(folder)!r} is there. Leave `version` out to take the next."
+        )
+    path.mkdir(parents=True, exist_ok=True)
+    signatures = make_signatures(gan, style_encoder)
+    with new_folder_when_whole(folder) as temporary:
+        tf.saved_model.save(
+            _Weights(gan, style_encoder), str(temporary), signatures=signatures
+        )
+        extra = temporary / "assets.extra"
+        extra.mkdir()
+        write_warm_up_requests(
+            extra / "tf_serving_warmup_requests",
+            path.name,
+            signatures,
+            (1, MAX_BATCH_SIZE),
+        )
+    for file, text in {
+        MODELS_CONFIG_FILE: models_config({path.name: f"/models/{path.name}"}),
+        BATCHING_PARAMETERS_FILE: batching_parameters(),
+        "README.md": readme(path.name, folder.name, MAX_BATCH_SIZE, signatures),
+    }.items():
+        with replace_when_whole(path / file) as temporary:
+            temporary.write_text(text, "utf-8")
+    return folder
+
+
+class _Weights(tf.Module):
+    """All that is saved: the served networks' weights.
+
+    The variables themselves and not the networks: with a Keras model in it, a
+    SavedModel holds each weight twice or can not be read by the loader that
+    TensorFlow Serving uses, depending on the way it is saved.
+    """
+
+    def __init__(self, gan, style_encoder):
+        super().__init__()
+        networks = [gan.text_encoder, gan.ema_generator]
+        if style_encoder is not None:
+            networks.append(style_encoder)
+        self.weights = [
+            weight.value for network in networks for weight in network.weights
+        ]

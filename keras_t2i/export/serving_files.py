@@ -1,0 +1,77 @@
+"""What TensorFlow Serving is configured by."""
+
+# The most rows that a request may have, and that a server batches together.
+MAX_BATCH_SIZE = 64
+MODELS_CONFIG_FILE = "models.config"
+BATCHING_PARAMETERS_FILE = "batching_parameters.txt"
+
+
+def models_config(base_paths: dict[str, str]) -> str:
+    """Returns the text of a `models.config`.
+
+    Args:
+        base_paths: dict of model names to the folders of their versions, as
+            the server sees them.
+
+    Returns:
+        string. A `ModelServerConfig` as text.
+
+    Example:
+
+    >>> from keras_t2i.export.serving_files import models_config
+    >>> print(models_config({"flowers": "/models/flowers"}), end="")
+    model_config_list {
+      config {
+        name: "flowers"
+        base_path: "/models/flowers"
+        model_platform: "tensorflow"
+      }
+    }
+    """
+    configs = "".join(
+        "  config {\n"
+        f"    name: {_quoted(name)}\n"
+        f"    base_path: {_quoted(path)}\n"
+        '    model_platform: "tensorflow"\n'
+        "  }\n"
+        for name, path in base_paths.items()
+    )
+    return f"model_config_list {{\n{configs}}}\n"
+
+
+def batching_parameters() -> str:
+    """Returns the text of a `batching_parameters.txt`.
+
+    Requests that arrive within 2 ms are answered together, padded to one of
+    few batch sizes.
+
+    Returns:
+        string. A `BatchingParameters` as text.
+    """
+    sizes = []
+    size = 1
+    while size <= MAX_BATCH_SIZE:
+        sizes.append(f"allowed_batch_sizes: {size}\n")
+        size *= 2
+    return (
+        f"max_batch_size {{ value: {MAX_BATCH_SIZE} }}\n"
+        "batch_timeout_micros { value: 2000 }\n"
+        "# Requests beyond these are refused with UNAVAILABLE, for which the\n"
+        "# client waits and asks again.\n"
+        "max_enqueued_batches { value: 100 }\n"
+        "# Batches computed at the same time; TensorFlow spreads each of them\n"
+        "# over all cores.\n"
+        "num_batch_threads { value: 2 }\n" + "".join(sizes)
+    )
+
+
+def _quoted(text):
+    # Bytes as octal escapes, which text-format protobuf reads back as UTF-8.
+    special = b'"\\'
+    escaped = "".join(
+        chr(byte)
+        if 32 <= byte < 127 and byte not in special
+        else f"\\{byte:03o}"
+        for byte in text.encode("utf-8", "surrogateescape")
+    )
+    return f'"{escaped}"'

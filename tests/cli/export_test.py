@@ -1,0 +1,120 @@
+import os
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from keras_t2i import StyleEncoder
+from keras_t2i.cli.main import main
+from keras_t2i.cli.model_files import load_gan
+from keras_t2i.export import Client
+from tests.export.stand_in_servers import rest_stand_in
+
+
+@pytest.fixture(scope="module")
+def exported(gan_run, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("saved_models") / "flowers"
+    assert main(["export", "--model", str(gan_run), "--out", str(folder)]) == 0
+    return folder
+
+
+def _generate(model, out, *captions, seed=0):
+    argv = ["generate", *captions, "--model", str(model), "--out", str(out)]
+    return main([*argv, "--seed", str(seed)])
+
+
+def _read(path):
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def test_export(exported, gan_run, capsys):
+    assert sorted(os.listdir(exported)) == [
+        *["1", "README.md", "batching_parameters.txt", "models.config"]
+    ]
+    capsys.readouterr()
+    argv = ["export", "--model", gan_run, "--out", exported, "--version", 5]
+    assert main([str(argument) for argument in argv]) == 0
+    assert capsys.readouterr().out == f"SavedModel: {exported / '5'}\n"
+    signatures = tf.saved_model.load(str(exported / "5")).signatures
+    assert "transfer_style" not in signatures
+
+
+def test_one_picture_from_python_command_line_and_saved_model(
+    exported, gan_run, tmp_path
+):
+    expected = load_gan(gan_run).generate("a red flower", seed=7)[0]
+    with rest_stand_in(exported / "1") as (address, _):
+        for model in (gan_run, exported, exported / "1", address):
+            out = tmp_path / "a.png"
+            assert _generate(model, out, "a red flower", seed=7) == 0
+            np.testing.assert_array_equal(_read(out), expected)
+            out.unlink()
+
+
+def test_several_pictures_from_a_saved_model(exported, gan_run, tmp_path):
+    captions = ["a red flower", "five blue petals"]
+    for model, folder in ((gan_run, "a"), (exported, "b")):
+        assert _generate(model, tmp_path / folder, *captions, seed=3) == 0
+    files = sorted(os.listdir(tmp_path / "a"))
+    assert len(files) == 2
+    assert sorted(os.listdir(tmp_path / "b")) == files
+    for file in files:
+        expected = _read(tmp_path / "a" / file)
+        np.testing.assert_array_equal(_read(tmp_path / "b" / file), expected)
+
+
+def test_with_a_style_encoder(gan_run, tmp_path):
+    style_encoder = StyleEncoder(32, width=2, noise_dim=100)
+    style_encoder.save(tmp_path / "style.keras")
+    argv = ["export", "--model", gan_run, "--out", tmp_path / "flowers"]
+    argv += ["--style-encoder", tmp_path / "style.keras"]
+    assert main([str(argument) for argument in argv]) == 0
+    client = Client(tmp_path / "flowers")
+    style = np.zeros((50, 40, 3), "uint8")
+    pictures = client.transfer_style([style], ["a rose", "an iris"])
+    assert pictures.shape == (1, 2, 32, 32, 3)
+
+
+def test_a_style_encoder_that_is_none(gan_run, tmp_path, error_of):
+    argv = ["export", "--model", gan_run, "--out", tmp_path / "flowers"]
+    line = error_of(*argv, "--style-encoder", gan_run)
+    assert "must" in line and "style" in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_version_that_is_there(exported, gan_run, error_of):
+    line = error_of(
+        *["export", "--model", gan_run, "--out", exported, "--version", 1]
+    )
+    assert "must not be there yet. Received: 1" in line
+
+
+def test_no_model(tmp_path, error_of):
+    line = error_of(
+        *["export", "--model", tmp_path / "none", "--out", tmp_path / "a"]
+    )
+    assert "--model must name a run folder or a .keras file" in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_that_can_not_be_served(gan_run, tmp_path, error_of):
+    line = error_of("export", "--model", gan_run, "--out", tmp_path / "a b")
+    assert "Received: 'a b'" in line
+
+
+def test_an_address_of_another_form(tmp_path, error_of):
+    line = error_of(
+        *["generate", "a rose", "--model", "http://localhost:8501"],
+        *["--out", tmp_path / "a.png"],
+    )
+    assert "/v1/models/NAME" in line
+
+
+def test_a_server_that_fails(exported, tmp_path, capsys):
+    with rest_stand_in(exported / "1", failures=[500]) as (address, _):
+        assert _generate(address, tmp_path / "a.png", "a rose") == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"keras-t2i: {address}:predict has answered 500: failure 500"
+    assert list(tmp_path.iterdir()) == []

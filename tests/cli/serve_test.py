@@ -1,0 +1,91 @@
+"""`keras-t2i serve` around a stand-in for TensorFlow Serving's program."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from keras_t2i.cli.main import main
+from tests.programs import runs
+
+
+def _serve(models, port, *options):
+    return ["serve", "--models", str(models), "--port", str(port), *options]
+
+
+def test_print_shows_and_runs_nothing(model_folders, stand_in, capsys):
+    assert main(_serve(model_folders, 9001, "--print")) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    lines = captured.out.splitlines()
+    assert lines[0] == f"# {model_folders}/models.config"
+    assert f'    base_path: "{model_folders}/flowers"' in lines
+    assert f"# {model_folders}/batching_parameters.txt" in lines
+    assert lines[-1].startswith(f"{stand_in} --port=9000 --rest_api_port=9001 ")
+    assert not (model_folders / "models.config").exists()
+
+
+def test_print_without_any_server(model_folders, empty_path, capsys):
+    assert main(_serve(model_folders, 9001, "--print")) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("docker run ")
+
+
+def test_without_any_server(model_folders, empty_path, capsys):
+    assert main(_serve(model_folders, 9001)) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "no tensorflow_model_server on the PATH" in line
+    assert "Install Docker" in line
+
+
+@pytest.mark.parametrize("port", ["1", "x", "70000"])
+def test_ports_that_can_not_be(model_folders, port, capsys):
+    try:
+        assert main(_serve(model_folders, port)) == 2
+    except SystemExit as error:
+        assert error.code == 2
+    assert f"{port}" in capsys.readouterr().err
+
+
+def test_no_models(tmp_path, error_of):
+    line = error_of(*_serve(tmp_path / "none", 9001))
+    assert "must hold folders that `keras-t2i export` has written" in line
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+)
+def test_with_a_stand_in_program_a_signal_ends_both(
+    model_folders,
+    stand_in,
+    stand_in_note,
+    free_port,
+    sent,
+    status,
+):
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "keras_t2i.cli.main",
+            *_serve(model_folders, free_port),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ,
+    )
+    lines = [process.stdout.readline() for _ in range(2)]
+    address = f"http://127.0.0.1:{free_port}/v1/models"
+    assert lines == [
+        f"serving: {address}/birds\n",
+        f"serving: {address}/flowers\n",
+    ]
+    process.send_signal(sent)
+    out, error = process.communicate(timeout=60)
+    assert process.returncode == status
+    assert out == ""
+    assert "Traceback" not in error
+    assert "warning: tensorflow_model_server listens on all" in error
+    assert not runs(stand_in_note()["pid"])

@@ -1,0 +1,317 @@
+"""The client, on a folder and on stand-ins, which are no TensorFlow Serving."""
+
+import socket
+import sys
+import threading
+import time
+
+import grpc
+import numpy as np
+import pytest
+
+from keras_t2i.export import Client
+from keras_t2i.export import ServerError
+from keras_t2i.export import export_saved_model
+from tests.export.stand_in_servers import grpc_stand_in
+from tests.export.stand_in_servers import rest_stand_in
+from tests.export.tiny_served import decode
+from tests.export.tiny_served import encode
+from tests.export.tiny_served import expected_answer
+from tests.export.tiny_served import strings
+from tests.export.tiny_served import style_pictures
+
+CAPTIONS = ["a red flower", "Straße 花", "a \udcff rose"]
+STAND_INS = {"http": rest_stand_in, "grpc": grpc_stand_in}
+
+
+@pytest.fixture(scope="module", params=["folder", "version", *STAND_INS])
+def client(request, model_folder, saved_model):
+    if request.param == "folder":
+        yield Client(model_folder)
+    elif request.param == "version":
+        yield Client(str(saved_model))
+    else:
+        with STAND_INS[request.param](saved_model) as (address, _):
+            yield Client(address)
+
+
+def test_generate(client, gan):
+    expected = gan.generate(CAPTIONS, seed=[0, -1, 2**63 - 1])
+    found = client.generate(CAPTIONS, seed=[0, -1, 2**63 - 1])
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(
+        client.generate(CAPTIONS[0]), gan.generate(CAPTIONS[0])
+    )
+
+
+def test_generate_many(client, gan):
+    captions = ["a rose", "a tulip", "an iris"] * 50
+    # In the batches of `gan.generate`, so that they are bit-equal.
+    np.testing.assert_array_equal(
+        client.generate(captions, seed=5), gan.generate(captions, seed=5)
+    )
+
+
+def test_png_files(client, gan):
+    files = client.generate(CAPTIONS, seed=3, as_png=True)
+    assert files.shape == (3,)
+    assert {file[1:4] for file in files} == {b"PNG"}
+    np.testing.assert_array_equal(decode(files), gan.generate(CAPTIONS, seed=3))
+
+
+def test_interpolate(client, gan):
+    found = client.interpolate(CAPTIONS[:2], ["a rose", "an iris"], 5, seed=4)
+    assert found.shape == (2, 5, 32, 32, 3)
+    for column, captions in ((0, CAPTIONS[:2]), (-1, ["a rose", "an iris"])):
+        expected = gan.generate(captions, seed=4).astype(int)
+        # Of another batch size.
+        assert np.abs(found[:, column] - expected).max() <= 1
+    middle = found[:, 2].astype(int)
+    assert np.abs(middle - found[:, 0]).max() > 5
+    assert np.abs(middle - found[:, -1]).max() > 5
+    files = client.interpolate("a rose", "an iris", 2, as_png=True)
+    assert files.shape == (1, 2)
+
+
+def test_transfer_style(client, gan, style_encoder):
+    pictures = style_pictures(2)
+    found = client.transfer_style([pictures[0], encode(pictures[1])], CAPTIONS)
+    assert found.shape == (2, 3, 32, 32, 3)
+    texts = [c.encode("utf-8", "surrogatepass") for c in CAPTIONS]
+    inputs = {
+        "text": strings(*texts * 2),
+        "style_image_bytes": strings(
+            *(encode(picture) for picture in np.repeat(pictures, 3, axis=0))
+        ),
+    }
+    expected = expected_answer(gan, style_encoder, "transfer_style", inputs)
+    np.testing.assert_array_equal(found, expected.reshape(found.shape))
+
+
+def test_embed_text(client, gan, style_encoder):
+    found = client.embed_text(CAPTIONS)
+    assert found.dtype == np.float32
+    texts = [c.encode("utf-8", "surrogatepass") for c in CAPTIONS]
+    expected = expected_answer(
+        gan, style_encoder, "embed_text", {"text": strings(*texts)}
+    )
+    np.testing.assert_array_equal(found, expected)
+
+
+# === What is refused before it is sent ===
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda c: c.generate([]), "at least one. Received: none"),
+        (lambda c: c.generate(["a", " "]), "must hold some text.*' '"),
+        (lambda c: c.generate("a", seed=2**63), "64 bits. Received: 92233"),
+        (lambda c: c.embed_text(""), "must hold some text"),
+        (lambda c: c.interpolate(["a"], ["a", "b"]), "Received: 1 and 2"),
+        (lambda c: c.interpolate("a", "b", 1), "at least 2.*Received: 1"),
+        (lambda c: c.transfer_style([], "a"), "at least one. Received: none"),
+        (
+            lambda c: c.transfer_style([b"no picture"], "a"),
+            "JPEG or PNG.*Received: b'no picture'",
+        ),
+        (lambda c: c.transfer_style(["a.png"], "a"), "Received: 'a.png'"),
+        (
+            lambda c: c.transfer_style([np.zeros((4, 4, 3))], "a"),
+            r"uint8 of shape.*float64 of shape \(4, 4, 3\)",
+        ),
+        (
+            lambda c: c.transfer_style(
+                [encode(style_pictures(1)[0])[:99]], "a"
+            ),
+            "can not be read",
+        ),
+    ],
+)
+def test_bad_requests_are_not_sent(saved_model, ask, message):
+    with rest_stand_in(saved_model) as (address, model):
+        with pytest.raises(ValueError, match=message):
+            ask(Client(address))
+        assert model.asked == []
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *["http://localhost:8501", "http://localhost:8501/v1/models/"],
+        *["http://localhost/v1/models/a:predict", "ftp://a/v1/models/b"],
+        *["http://a/v1/models/b/versions/x", "http://a/v1/models/b?c=d"],
+    ],
+)
+def test_other_addresses(address):
+    with pytest.raises(ValueError, match="/v1/models/NAME.*Received: '") as e:
+        Client(address)
+    assert repr(address) in str(e.value)
+
+
+@pytest.mark.parametrize("timeout", [0, -1.0, float("nan")])
+def test_other_timeouts(timeout):
+    with pytest.raises(ValueError, match=f"above 0. Received: {timeout}"):
+        Client("http://a/v1/models/b", timeout=timeout)
+
+
+def test_a_folder_without_a_model(tmp_path):
+    with pytest.raises(ValueError, match="holds no SavedModel") as error:
+        Client(tmp_path)
+    assert repr(str(tmp_path)) in str(error.value)
+
+
+def test_a_damaged_model(tmp_path):
+    (tmp_path / "flowers" / "1").mkdir(parents=True)
+    (tmp_path / "flowers" / "1" / "saved_model.pb").write_bytes(b"damaged")
+    with pytest.raises(ValueError, match="can not be loaded"):
+        Client(tmp_path / "flowers")
+
+
+def test_the_newest_version_of_a_folder(tmp_path, saved_model):
+    for name in ("2", "10", "9", ".tmp-11-1", "12"):
+        (tmp_path / name).mkdir()
+    # Version 12 is empty, as one that is being copied.
+    for name in ("2", "9", ".tmp-11-1"):
+        (tmp_path / name / "saved_model.pb").write_bytes(b"damaged")
+    for file in saved_model.rglob("*"):
+        copy = tmp_path / "10" / file.relative_to(saved_model)
+        if file.is_file():
+            copy.parent.mkdir(exist_ok=True)
+            copy.write_bytes(file.read_bytes())
+    assert Client(tmp_path).generate("a rose").shape == (1, 32, 32, 3)
+
+
+# === Versions and labels ===
+
+
+def test_a_version_and_a_label_by_rest(saved_model):
+    with rest_stand_in(saved_model) as (address, model):
+        for suffix in ("", "/versions/3", "/labels/canary"):
+            Client(address + suffix).embed_text("a rose")
+        paths = [path for path, *_ in model.asked]
+    assert paths == [
+        "/v1/models/flowers:predict",
+        "/v1/models/flowers/versions/3:predict",
+        "/v1/models/flowers/labels/canary:predict",
+    ]
+
+
+def test_a_version_and_a_label_by_grpc(saved_model):
+    with grpc_stand_in(saved_model) as (address, model):
+        for suffix in ("", "/versions/3", "/labels/canary"):
+            Client(address + suffix).embed_text("a rose")
+        specs = [spec for spec, *_ in model.asked]
+    assert [spec.WhichOneof("version_choice") for spec in specs] == [
+        *[None, "version", "version_label"]
+    ]
+    assert specs[1].version.value == 3
+    assert specs[2].version_label == "canary"
+
+
+# === Servers that do not answer ===
+
+_UNAVAILABLE = {"http": 503, "grpc": grpc.StatusCode.UNAVAILABLE}
+_OTHERS = [
+    ("http", 400),
+    ("http", 404),
+    ("http", 429),
+    ("http", 500),
+    ("http", 502),
+    ("http", 504),
+    ("grpc", grpc.StatusCode.INVALID_ARGUMENT),
+    ("grpc", grpc.StatusCode.INTERNAL),
+    ("grpc", grpc.StatusCode.RESOURCE_EXHAUSTED),
+]
+
+
+@pytest.mark.parametrize("kind", STAND_INS)
+def test_unavailable_is_asked_again_later(saved_model, gan, kind):
+    failures = [_UNAVAILABLE[kind]] * 2
+    with STAND_INS[kind](saved_model, failures) as (address, model):
+        start = time.monotonic()
+        found = Client(address).generate("a rose")
+        assert time.monotonic() - start >= 0.2 + 0.4
+        assert len(model.asked) == 3
+    np.testing.assert_array_equal(found, gan.generate("a rose"))
+
+
+@pytest.mark.parametrize("kind", STAND_INS)
+def test_unavailable_for_good(saved_model, kind):
+    failures = [_UNAVAILABLE[kind]] * 9
+    with STAND_INS[kind](saved_model, failures) as (address, model):
+        with pytest.raises(ServerError, match="in five tries.*failure"):
+            Client(address).generate("a rose")
+        assert len(model.asked) == 5
+
+
+@pytest.mark.parametrize(("kind", "failure"), _OTHERS)
+def test_other_failures_are_not_asked_again(saved_model, kind, failure):
+    with STAND_INS[kind](saved_model, [failure]) as (address, model):
+        name = failure if kind == "http" else failure.name
+        with pytest.raises(ServerError, match=f"answered {name}: failure"):
+            Client(address).generate("a rose")
+        assert len(model.asked) == 1
+
+
+@pytest.mark.parametrize("kind", STAND_INS)
+def test_a_model_that_is_not_served(saved_model, kind):
+    with STAND_INS[kind](saved_model) as (address, _):
+        with pytest.raises(ServerError, match="Servable not found") as error:
+            Client(address.replace("flowers", "bees")).generate("a rose")
+        assert "/v1/models/bees" in str(error.value)
+
+
+@pytest.mark.parametrize("kind", STAND_INS)
+def test_time_out(saved_model, kind):
+    with STAND_INS[kind](saved_model, delay=2.0) as (address, _):
+        start = time.monotonic()
+        with pytest.raises(ServerError, match="0.3 s|DEADLINE_EXCEEDED"):
+            Client(address, timeout=0.3).generate("a rose")
+        assert time.monotonic() - start < 1.5
+
+
+@pytest.mark.parametrize("kind", STAND_INS)
+def test_nobody_there(kind):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        address = f"{kind}://127.0.0.1:{port}/v1/models/flowers"
+        with pytest.raises(ServerError, match="must be the address of") as e:
+            Client(address).generate("a rose")
+    assert address in str(e.value)
+
+
+@pytest.mark.parametrize("answer", [b"<html>", b"[]", b'{"a": 1}', b""])
+def test_an_answer_of_another_server(answer):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve():
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65536)
+                head = b"HTTP/1.0 200 OK\r\n\r\n" if answer else b""
+                connection.sendall(head + answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        port = server.getsockname()[1]
+        with pytest.raises(ServerError, match="that TensorFlow Serving serves"):
+            Client(f"http://127.0.0.1:{port}/v1/models/a").embed_text("a rose")
+        thread.join()
+
+
+def test_a_model_without_the_signature(gan, tmp_path):
+    folder = tmp_path / "flowers"
+    export_saved_model(gan, folder)
+    with pytest.raises(
+        ValueError, match="'transfer_style'. Received: one with"
+    ):
+        Client(folder).transfer_style(style_pictures(1), "a rose")
+
+
+def test_grpc_without_its_package(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow_serving.apis", None)
+    with pytest.raises(ValueError, match=r"pip install .keras-t2i\[serving\]"):
+        Client("grpc://127.0.0.1:1/v1/models/a")

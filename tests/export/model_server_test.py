@@ -1,0 +1,208 @@
+"""What surrounds TensorFlow Serving, with a stand-in for the program itself."""
+
+import pathlib
+import re
+import socket
+import time
+
+import pytest
+
+from keras_t2i.export import ModelServer
+from keras_t2i.export import ServerError
+from keras_t2i.export.server_programs import DockerProgram
+from keras_t2i.export.server_programs import LocalProgram
+from keras_t2i.export.server_programs import find_program
+from keras_t2i.export.serving_files import batching_parameters
+from tests.programs import runs
+from tests.programs import script
+
+LISTENS_EVERYWHERE = "ignore:tensorflow_model_server listens on all addresses"
+
+
+# === Which program ===
+
+
+def test_the_named_program_comes_first(empty_path, monkeypatch):
+    script(empty_path / "tensorflow_model_server", "")
+    script(empty_path / "mine", "")
+    monkeypatch.setenv("TF_SERVING_BINARY", str(empty_path / "mine"))
+    assert find_program().path == str(empty_path / "mine")
+
+
+def test_then_the_one_on_the_path(empty_path):
+    script(empty_path / "docker", "")
+    script(empty_path / "tensorflow_model_server", "")
+    assert find_program().path == str(empty_path / "tensorflow_model_server")
+
+
+def test_then_docker_where_it_runs(empty_path):
+    script(empty_path / "docker", '[ "$1" = info ]')
+    assert isinstance(find_program(), DockerProgram)
+
+
+def test_docker_without_its_daemon_is_no_program(empty_path):
+    script(empty_path / "docker", "exit 1")
+    assert find_program() is None
+
+
+def test_nothing_there(empty_path, model_folders):
+    assert find_program() is None
+    server = ModelServer(model_folders)
+    assert server.command[0] == "docker"
+    with pytest.raises(
+        ServerError, match="Install Docker.*apt repository"
+    ) as e:
+        server.__enter__()
+    assert "$TF_SERVING_BINARY" in str(e.value)
+    assert not (model_folders / "models.config").exists()
+
+
+def test_a_named_program_that_is_not_there(empty_path, monkeypatch):
+    monkeypatch.setenv("TF_SERVING_BINARY", "/no/such/program")
+    with pytest.raises(ValueError, match="Received: '/no/such/program'"):
+        find_program()
+
+
+# === Its command and files ===
+
+
+def test_the_command_of_a_local_program(model_folders, stand_in):
+    server = ModelServer(model_folders, port=9001)
+    assert server.command == [
+        str(stand_in),
+        "--port=9000",
+        "--rest_api_port=9001",
+        f"--model_config_file={model_folders}/models.config",
+        "--enable_batching",
+        f"--batching_parameters_file={model_folders}/batching_parameters.txt",
+    ]
+    config = server.files[model_folders / "models.config"]
+    assert re.findall(r'name: "(.*)"', config) == ["birds", "flowers"]
+    assert f'base_path: "{model_folders}/flowers"' in config
+    batching = server.files[model_folders / "batching_parameters.txt"]
+    assert batching == batching_parameters()
+    assert server.addresses == {
+        "birds": "http://127.0.0.1:9001/v1/models/birds",
+        "flowers": "http://127.0.0.1:9001/v1/models/flowers",
+    }
+
+
+def test_the_command_of_docker_is_bound_to_this_machine(
+    model_folders, empty_path
+):
+    script(empty_path / "docker", "")
+    server = ModelServer(model_folders, port=9001)
+    command = " ".join(server.command)
+    assert command.startswith("docker run --rm --name keras-t2i-")
+    published = re.findall(r"--publish (\S+)", command)
+    assert published == ["127.0.0.1:9000:8500", "127.0.0.1:9001:8501"]
+    assert (
+        f"type=bind,source={model_folders},target=/models,readonly" in command
+    )
+    assert re.search(r" tensorflow/serving:\d+\.\d+\.\d+ --model", command)
+    assert "--model_config_file=/models/models.config" in command
+    config = server.files[model_folders / "models.config"]
+    assert 'base_path: "/models/flowers"' in config
+
+
+@pytest.mark.parametrize("kind", ["missing", "empty", "file", "one model"])
+def test_no_models(model_folders, tmp_path, kind):
+    path = tmp_path / "elsewhere"
+    hint = "which holds none"
+    if kind == "empty":
+        path.mkdir()
+    elif kind == "file":
+        path.touch()
+    elif kind == "one model":
+        path, hint = (
+            model_folders / "flowers",
+            f"which is one; name '{model_folders}'",
+        )
+    with pytest.raises(ValueError, match="`keras-t2i export` has") as error:
+        ModelServer(path)
+    assert f"Received: {str(path)!r}, {hint}" in str(error.value)
+
+
+# === Starting, waiting, stopping: with the stand-in ===
+
+
+@pytest.mark.filterwarnings(LISTENS_EVERYWHERE)
+def test_with_a_stand_in_program_it_waits_and_stops(
+    model_folders, stand_in, stand_in_note, free_port
+):
+    start = time.monotonic()
+    with ModelServer(model_folders, free_port) as server:
+        # The stand-in's models are not available before.
+        assert time.monotonic() - start > 0.5
+        assert stand_in_note()["argv"] == server.command[1:]
+        assert runs(stand_in_note()["pid"])
+        for path, text in server.files.items():
+            assert pathlib.Path(path).read_text("utf-8") == text
+    assert not runs(stand_in_note()["pid"])
+    # The port is free again.
+    with ModelServer(model_folders, free_port):
+        pass
+
+
+@pytest.mark.filterwarnings(LISTENS_EVERYWHERE)
+def test_with_a_stand_in_program_an_error_stops_it(
+    model_folders, stand_in, stand_in_note, free_port
+):
+    with pytest.raises(KeyboardInterrupt):
+        with ModelServer(model_folders, free_port):
+            raise KeyboardInterrupt
+    assert not runs(stand_in_note()["pid"])
+
+
+def test_a_program_that_listens_everywhere_is_warned_of(
+    model_folders, stand_in, free_port
+):
+    with pytest.warns(
+        UserWarning, match=f"ports {free_port - 1} and {free_port}; keep"
+    ):
+        with ModelServer(model_folders, free_port):
+            pass
+
+
+@pytest.mark.filterwarnings(LISTENS_EVERYWHERE)
+def test_a_stand_in_program_that_ends_at_once(
+    model_folders, stand_in, free_port, monkeypatch
+):
+    monkeypatch.setenv("STAND_IN_BEHAVIOR", "ends at once")
+    with pytest.raises(ServerError, match="ended with status 3"):
+        ModelServer(model_folders, free_port).__enter__()
+
+
+@pytest.mark.filterwarnings(LISTENS_EVERYWHERE)
+def test_a_stand_in_program_that_can_not_load_a_model(
+    model_folders, stand_in, stand_in_note, free_port, monkeypatch
+):
+    monkeypatch.setenv("STAND_IN_BEHAVIOR", "can not load")
+    with pytest.raises(ServerError, match="can not load version 1 of .*birds'"):
+        ModelServer(model_folders, free_port).__enter__()
+    assert not runs(stand_in_note()["pid"])
+
+
+@pytest.mark.filterwarnings(LISTENS_EVERYWHERE)
+def test_a_stand_in_program_that_ends_later(
+    model_folders, stand_in, free_port, monkeypatch
+):
+    monkeypatch.setenv("STAND_IN_BEHAVIOR", "ends later")
+    with ModelServer(model_folders, free_port) as server:
+        with pytest.raises(ServerError, match="ended with status 4"):
+            server.wait()
+
+
+@pytest.mark.parametrize("below", [0, 1])
+def test_a_port_that_is_taken(model_folders, stand_in, free_port, below):
+    with socket.create_server(("127.0.0.1", free_port - below)):
+        with pytest.raises(ValueError, match="must be free. Received: ") as e:
+            ModelServer(model_folders, free_port).__enter__()
+    assert f"Received: {free_port - below} (" in str(e.value)
+
+
+def test_both_programs_have_the_same_methods():
+    def methods(kind):
+        return {name for name in dir(kind) if not name.startswith("_")}
+
+    assert methods(LocalProgram) == methods(DockerProgram)

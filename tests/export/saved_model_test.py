@@ -1,0 +1,169 @@
+import os
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_t2i.export import export_saved_model
+from keras_t2i.export.serving_files import batching_parameters
+from tests.export.tiny_served import decode
+from tests.export.tiny_served import tiny_served_gan
+from tests.tiny_models import tiny_gan
+
+
+def _signatures(path):
+    return tf.saved_model.load(str(path)).signatures
+
+
+def _generate(path, caption, seed):
+    answer = _signatures(path)["serving_default"](
+        text=tf.constant([caption]), seed=tf.constant([seed], tf.int64)
+    )
+    return decode(answer["image_bytes"].numpy())
+
+
+def _files(folder):
+    return sorted(
+        str(path.relative_to(folder))
+        for path in folder.rglob("*")
+        if path.is_file()
+    )
+
+
+def test_layout(model_folder):
+    assert _files(model_folder) == [
+        "1/assets.extra/tf_serving_warmup_requests",
+        "1/fingerprint.pb",
+        "1/saved_model.pb",
+        "1/variables/variables.data-00000-of-00001",
+        "1/variables/variables.index",
+        "README.md",
+        "batching_parameters.txt",
+        "models.config",
+    ]
+    assert '/models/flowers"' in (model_folder / "models.config").read_text()
+    batching = (model_folder / "batching_parameters.txt").read_text()
+    assert batching == batching_parameters()
+
+
+@pytest.fixture(scope="module")
+def without_style(gan, tmp_path_factory):
+    """A folder with a version 7 to begin with, and the export after it."""
+    folder = tmp_path_factory.mktemp("deep") / "saved_models" / "flowers"
+    (folder / "7").mkdir(parents=True)
+    (folder / "7" / "saved_model.pb").write_text("precious")
+    # A relative path with a slash at its end, from another folder.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder.parent)
+        return export_saved_model(gan, "./flowers/")
+
+
+def test_the_next_version(without_style):
+    folder = without_style.parent
+    assert without_style == folder / "8"
+    assert without_style.is_absolute()
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *["7", "8", "README.md", "batching_parameters.txt", "models.config"]
+    ]
+
+
+def test_a_version_that_is_there(without_style, gan):
+    folder = without_style.parent
+    with pytest.raises(
+        ValueError, match="`version` must not be there yet. Received: 7, and "
+    ):
+        export_saved_model(gan, folder, version=7)
+    assert (folder / "7" / "saved_model.pb").read_text() == "precious"
+
+
+def test_without_a_style_encoder(without_style):
+    assert set(_signatures(without_style)) == {
+        *["serving_default", "pixels", "embed_text"],
+        *["from_embedding", "interpolate"],
+    }
+    readme = without_style.parent / "README.md"
+    assert "transfer_style" not in readme.read_text("utf-8")
+
+
+@pytest.mark.parametrize("version", [0, -1, 2**63, 1.0, "1", True])
+def test_versions_that_can_not_be(tmp_path, gan, version):
+    with pytest.raises(ValueError, match=f"at least 1.*Received: {version!r}"):
+        export_saved_model(gan, tmp_path / "flowers", version=version)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["my flowers", "a:b", "é", "-x", ".hidden"])
+def test_names_that_can_not_be_served(tmp_path, gan, name):
+    with pytest.raises(ValueError, match=f"served by.*Received: '{name}'"):
+        export_saved_model(gan, tmp_path / name)
+    assert os.listdir(tmp_path) == []
+
+
+class _Failure(Exception):
+    pass
+
+
+def test_a_failed_export_leaves_nothing(tmp_path):
+    gan = tiny_gan()
+    gan.text_encoder.get_layer("embedding").call = _raise
+    with pytest.raises(_Failure):
+        export_saved_model(gan, tmp_path / "flowers")
+    assert list((tmp_path / "flowers").iterdir()) == []
+
+
+def _raise(*_, **__):
+    raise _Failure
+
+
+def test_the_moving_average_is_exported(tmp_path):
+    gan = tiny_served_gan()
+    kernel = gan.generator.get_layer("convolution_32").kernel
+    kernel.assign(kernel + 100.0)
+    expected = gan.generate("a rose", seed=3)
+    path = export_saved_model(gan, tmp_path / "flowers")
+    # The export is a copy: it does not change with the GAN.
+    kernel = gan.ema_generator.get_layer("convolution_32").kernel
+    kernel.assign(-kernel)
+    np.testing.assert_array_equal(_generate(path, "a rose", 3), expected)
+    assert not np.array_equal(gan.generate("a rose", seed=3), expected)
+
+
+def test_outputs_are_float32_in_any_precision(tmp_path):
+    keras.mixed_precision.set_dtype_policy("mixed_bfloat16")
+    gan = tiny_served_gan()
+    path = export_saved_model(gan, tmp_path / "flowers")
+    np.testing.assert_array_equal(
+        _generate(path, "a rose", 3), gan.generate("a rose", seed=3)
+    )
+    embed = _signatures(path)["embed_text"]
+    answer = embed(text=tf.constant(["a rose"]))
+    assert answer["embedding"].dtype == tf.float32
+    variables = tf.train.list_variables(str(path / "variables" / "variables"))
+    dtypes = {
+        tf.train.load_variable(str(path / "variables" / "variables"), n).dtype
+        for n, _ in variables
+        if not n.startswith("_CHECKPOINTABLE")
+    }
+    assert dtypes == {np.dtype("float32")}
+
+
+def test_a_style_encoder_that_does_not_fit(tmp_path, gan):
+    images = keras.Input((32, 32, 3))
+    noise = keras.layers.Dense(9)(keras.layers.Flatten()(images))
+    with pytest.raises(
+        ValueError, match=r"noise of shape \(None, 8\).*Received: .*\(None, 9\)"
+    ):
+        export_saved_model(
+            gan, tmp_path / "a", style_encoder=keras.Model(images, noise)
+        )
+    assert os.listdir(tmp_path) == []
+
+
+def test_the_readme_says_what_is_there(model_folder):
+    text = (model_folder / "README.md").read_text("utf-8")
+    for signature in _signatures(model_folder / "1"):
+        assert f"| `{signature}` |" in text
+    assert "`image` uint8 (32, 32, 3)" in text
+    assert "http://localhost:8501/v1/models/flowers:predict" in text
+    assert "{" + "name" + "}" not in text

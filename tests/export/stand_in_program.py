@@ -1,0 +1,63 @@
+"""Stands for the program `tensorflow_model_server`, which it is not.
+
+It notes how it was started and says of all models that they become available,
+for the tests of what surrounds the server. It answers no request.
+"""
+
+import http.server
+import json
+import os
+import pathlib
+import re
+import sys
+import threading
+import time
+
+
+def main():
+    flags = dict(
+        argument.removeprefix("--").partition("=")[::2]
+        for argument in sys.argv[1:]
+    )
+    note = pathlib.Path(os.environ["STAND_IN_NOTE"])
+    behavior = os.environ.get("STAND_IN_BEHAVIOR", "")
+    note.write_text(json.dumps({"pid": os.getpid(), "argv": sys.argv[1:]}))
+    if behavior == "ends at once":
+        sys.exit(3)
+    config = pathlib.Path(flags["model_config_file"]).read_text("utf-8")
+    names = re.findall(r'name: "(.*?)"', config)
+    started = time.monotonic()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            match = re.fullmatch(r"/v1/models/(\w+)/versions/(\d+)", self.path)
+            if not match or match[1] not in names:
+                self.send_error(404)
+                return
+            state, message = "LOADING", ""
+            if behavior == "can not load":
+                state, message = "END", "damaged"
+            elif time.monotonic() - started > 0.5:
+                state = "AVAILABLE"
+            status = {
+                "version": match[2],
+                "state": state,
+                "status": {"error_code": "OK", "error_message": message},
+            }
+            body = json.dumps({"model_version_status": [status]}).encode()
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    address = ("127.0.0.1", int(flags["rest_api_port"]))
+    server = http.server.ThreadingHTTPServer(address, Handler)
+    if behavior == "ends later":
+        threading.Timer(1.0, lambda: os._exit(4)).start()
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()
