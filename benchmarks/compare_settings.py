@@ -29,7 +29,8 @@ from keras_t2i.datasets.manifest import read_manifest
 from keras_t2i.models.presets import networks_of_preset
 from keras_t2i.presets import preset
 
-# What differs from the preset, and the precision.
+# The preset, what differs from its `model` and its `training`, and the
+# precision.
 _BY_STEPS = {"start_step": 1000, "rise_steps": 1000}
 _BY_ACCURACY = {"accuracy_threshold": 0.8, "rise_steps": 1000}
 SETTINGS = {
@@ -52,6 +53,21 @@ SETTINGS = {
     "staged_by_accuracy": (
         "gan_int_cls",
         {"gan": {"matching_schedule": _BY_ACCURACY}},
+        "float32",
+    ),
+    "heads_apart": (
+        "gan_int_cls",
+        {"gan": {"scores_jointly": False}},
+        "float32",
+    ),
+    "random_mismatches": (
+        "gan_int_cls",
+        {"training": {"mismatch_candidates": 1}},
+        "float32",
+    ),
+    "one_caption": (
+        "gan_int_cls",
+        {"training": {"captions_per_image": 1}},
         "float32",
     ),
 }
@@ -84,11 +100,12 @@ def _train(name, arguments):
     manifest = read_manifest(arguments.data)
     split = training_split(manifest)
     run.write_config("compare_settings", vars(arguments))
+    changed = copy.deepcopy(preset("gan", base))
+    model, training = changed["model"], changed["training"]
+    for part, values in changes.items():
+        (training if part == "training" else model[part]).update(values)
     gan = run.load_checkpoint() if run.last_step() else None
     if gan is None:
-        model = copy.deepcopy(preset("gan", base)["model"])
-        for part, values in changes.items():
-            model[part].update(values)
         encoder = load_text_encoder(arguments.text_encoder)
         encoder.trainable = False
         (generator, discriminator, encoder), options = networks_of_preset(
@@ -107,6 +124,8 @@ def _train(name, arguments):
             seed=arguments.seed,
             start_step=step,
             mismatched=gan.matching_aware,
+            captions_per_image=training["captions_per_image"],
+            mismatch_candidates=training["mismatch_candidates"],
         )
 
     captions, _ = sample_captions(arguments.data, manifest)

@@ -1,0 +1,109 @@
+"""Which attributes of blooms the discriminators of GANs have learned to match.
+
+    python benchmarks/blooms_discriminator.py --data data/blooms runs/gan
+
+For real pictures of unseen kinds: how often the picture's own text gets a
+higher logit than one that differs in a single attribute. Guessing is 50%. All
+texts are scored in one batch with batch norm's own statistics, as in training;
+the pictures bear the noise of the training.
+"""
+
+import argparse
+import dataclasses
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+from blooms_gan import ATTRIBUTES
+from blooms_gan import decoded
+
+from keras_t2i.cli.model_files import load_gan
+from keras_t2i.datasets import blooms
+from keras_t2i.datasets.blooms.attributes import CENTER_COLORS
+from keras_t2i.datasets.blooms.attributes import PETAL_COLORS
+from keras_t2i.datasets.blooms.attributes import PETAL_COUNTS
+from keras_t2i.datasets.blooms.attributes import PETAL_SHAPES
+from keras_t2i.datasets.examples import PreparedExamples
+from keras_t2i.datasets.image_range import to_model_range
+from keras_t2i.text import embed_texts
+
+NUM_PICTURES = 256
+VALUES = {
+    "petal_color": PETAL_COLORS,
+    "center_color": CENTER_COLORS,
+    "petal_shape": PETAL_SHAPES,
+    "petal_count": PETAL_COUNTS,
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", required=True, help="prepared blooms")
+    parser.add_argument("runs", nargs="+", help="run folders of `train`")
+    arguments = parser.parse_args()
+    generator = np.random.default_rng(0)
+    examples = PreparedExamples(arguments.data, "test")
+    chosen = generator.permutation(len(examples))[:NUM_PICTURES]
+    rows = [examples.read(index) for index in chosen]
+    images = np.stack([decoded(row) for row in rows])
+    contents = [blooms.content_of_class(int(row.class_id)) for row in rows]
+    texts = [
+        [full_caption(content) for content in contents],
+        *(
+            [
+                full_caption(other(content, name, generator))
+                for content in contents
+            ]
+            for name in ATTRIBUTES
+        ),
+    ]
+    print("| run | " + " | ".join(ATTRIBUTES).replace("_", " ") + " |")
+    print("|---" * (len(ATTRIBUTES) + 1) + "|")
+    for run in map(pathlib.Path, arguments.runs):
+        shares = measured(load_gan(run), images, texts)
+        cells = " | ".join(f"{share:.1%}" for share in shares)
+        print(f"| {run.name} | {cells} |", flush=True)
+
+
+def full_caption(content):
+    """Returns a caption that names all four attributes."""
+    captions = blooms.bloom_captions(content, np.random.default_rng(0))
+    return next(
+        caption
+        for caption in captions
+        if len(blooms.content_of_caption(caption)) == len(ATTRIBUTES)
+    )
+
+
+def other(content, name, generator):
+    """Returns the content with another value of one attribute."""
+    values = [
+        value for value in VALUES[name] if value != getattr(content, name)
+    ]
+    value = values[generator.integers(len(values))]
+    return dataclasses.replace(content, **{name: value})
+
+
+def measured(gan, images, texts):
+    """Returns for each attribute how often a picture's own text wins."""
+    images = to_model_range(images)
+    noise = tf.random.stateless_normal(images.shape, [0, 0], alg="philox")
+    features = gan.discriminator.trunk(
+        images + gan.image_noise * noise, training=True
+    )
+    embeddings = [
+        tf.constant(embed_texts(gan.text_encoder, rows)) for rows in texts
+    ]
+    logits = gan.discriminator.head(
+        {
+            "features": tf.concat([features] * len(texts), axis=0),
+            "text_embeddings": tf.concat(embeddings, axis=0),
+        },
+        training=True,
+    )
+    own, *others = np.split(np.array(logits)[:, 0], len(texts))
+    return [np.mean(own > logits) for logits in others]
+
+
+if __name__ == "__main__":
+    main()
