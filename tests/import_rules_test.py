@@ -37,6 +37,7 @@ ALLOWED = {
         "datasets.shard_reader",
         "files",
         "losses.joint_embedding",
+        "presets",
         "stream_trained_model",
         "torch_files.text_encoders",
     },
@@ -69,6 +70,7 @@ IMPORTS_TENSORFLOW = {
     "quiet_import",
     "text.embeddings",
     "text.tokenizer",
+    "text.words",
 }
 IMPORTS_TENSORFLOW_TEXT = {"quiet_import", "text.tokenizer"}
 # These never see a path.

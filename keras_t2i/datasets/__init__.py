@@ -3,6 +3,13 @@
 from keras_t2i.datasets import blooms
 from keras_t2i.datasets.make_dataset import from_arrays
 from keras_t2i.datasets.make_dataset import make_dataset
+from keras_t2i.datasets.make_dataset import make_ordered_dataset
 from keras_t2i.datasets.make_dataset import make_pairs_dataset
 
-__all__ = ["blooms", "from_arrays", "make_dataset", "make_pairs_dataset"]
+__all__ = [
+    "blooms",
+    "from_arrays",
+    "make_dataset",
+    "make_ordered_dataset",
+    "make_pairs_dataset",
+]

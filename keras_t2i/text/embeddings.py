@@ -20,7 +20,7 @@ from keras_t2i.datasets.records import EmbeddedCaptions
 from keras_t2i.datasets.shard_reader import ShardReader
 from keras_t2i.files import replace_when_whole
 from keras_t2i.text.fingerprint import embeddings_fingerprint
-from keras_t2i.text.tokenizer import tokenize
+from keras_t2i.text.tokenizer import tokenize_for
 
 _BATCH_SIZE = 256
 
@@ -52,8 +52,9 @@ def embed_texts(encoder, texts: list[str]) -> np.ndarray:
         raise ValueError("`texts` must hold at least one. Received: none")
     unique, places = np.unique(np.array(encoded, object), return_inverse=True)
     dataset = tf.data.Dataset.from_tensor_slices(unique)
-    dataset = dataset.batch(_BATCH_SIZE).map(tokenize).prefetch(2)
-    embeddings = encoder.predict(dataset, verbose=0)
+    dataset = dataset.batch(_BATCH_SIZE)
+    dataset = dataset.map(lambda texts: tokenize_for(encoder, texts))
+    embeddings = encoder.predict(dataset.prefetch(2), verbose=0)
     return np.asarray(embeddings, np.float32)[places]
 
 
