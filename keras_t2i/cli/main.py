@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from keras_t2i.cli import demo
 from keras_t2i.cli import embed
+from keras_t2i.cli import evaluate_text
 from keras_t2i.cli import generate
 from keras_t2i.cli import prepare
 from keras_t2i.cli import train
@@ -14,7 +15,15 @@ from keras_t2i.cli import train_text
 from keras_t2i.version import __version__
 
 # Each module has `add_parser(subparsers)`, which sets `run` on its parser.
-_COMMANDS = (demo, prepare, train_text, embed, train, generate)
+_COMMANDS = (
+    demo,
+    prepare,
+    train_text,
+    evaluate_text,
+    embed,
+    train,
+    generate,
+)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -23,6 +23,12 @@ _OPTIONS = {
         "--seed S",
         "--resume",
     ],
+    "evaluate-text": [
+        "--data DIR",
+        "--text-encoder RUN_OR_FILE",
+        "--image-features PATH",
+        "--split NAME",
+    ],
     "embed": ["--data DIR", "--text-encoder RUN_OR_FILE", "--out PATH"],
     "train": [
         *_DURATION,
