@@ -31,7 +31,9 @@ ALLOWED = {
     "presets": set(),
     "text": {
         "configured_model",
+        "datasets.arrays_by_id",
         "datasets.embedding_manifest",
+        "datasets.examples",
         "datasets.manifest",
         "datasets.records",
         "datasets.shard_reader",
@@ -39,7 +41,9 @@ ALLOWED = {
         "losses.joint_embedding",
         "presets",
         "stream_trained_model",
+        "torch_files.t7",
         "torch_files.text_encoders",
+        "torch_files.torch_values",
     },
     "torch_files": {
         "models.discriminator",

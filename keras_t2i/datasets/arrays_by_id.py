@@ -90,24 +90,7 @@ class ArraysById:
         Raises:
             ValueError: it is damaged, or no such array.
         """
-        array = self._get(name)
-        where = f"{self._path}, {name!r},"
-        if (
-            array.dtype.kind != "f"
-            or array.ndim not in (1, 2)
-            or not array.size
-        ):
-            raise ValueError(
-                f"{where} must be floating point numbers of shape (dim,) or "
-                f"(num, dim). Received: {array.dtype} of shape {array.shape}."
-            )
-        with np.errstate(over="ignore"):
-            array = array.astype(np.float32)
-        if not np.isfinite(array).all():
-            raise ValueError(
-                f"{where} must be finite. Received: NaN or infinity."
-            )
-        return array
+        return float_array(self._get(name), f"{self._path}, {name!r},")
 
     def _from_folder(self, name):
         return read_npy(self._files[name].read_bytes(), self._files[name])
@@ -147,16 +130,13 @@ class ArraysById:
                 f"{table.shape}. A .npz file needs no fields: "
                 "`numpy.savez(path, **{id: array, ...})`."
             )
-        if table["id"].dtype.kind not in "US":
+        if table["id"].dtype.kind not in "US" or not table["id"].itemsize:
             raise ValueError(
                 f"{self._path} must have strings as `id`. Received: "
                 f"{table['id'].dtype}."
             )
         with self._damages_named():
-            ids = [
-                id.decode("utf-8") if isinstance(id, bytes) else str(id)
-                for id in table["id"]
-            ]
+            ids = _decoded(table["id"])
         rows = dict(zip(ids, table["embeddings"]))
         self._get, self.names = rows.__getitem__, ids
 
@@ -173,6 +153,47 @@ class ArraysById:
                 f"{self._path} must be a .npz or .npy file as NumPy saves it. "
                 f"Received: a damaged one ({error})."
             ) from None
+
+
+def _decoded(column):
+    """Strings of an array as strings of Python."""
+    # From their bytes: NumPy takes code points for granted, and Python then
+    # fails in ways of its own on those that are none.
+    size = column.dtype.itemsize
+    data = np.ascontiguousarray(column).tobytes()
+    encoding = "utf-8"
+    if column.dtype.kind == "U":
+        encoding = "utf-32-be" if column.dtype.str[0] == ">" else "utf-32-le"
+    return [
+        data[start : start + size].decode(encoding).rstrip("\0")
+        for start in range(0, size * len(column), size)
+    ]
+
+
+def float_array(array: np.ndarray, where: str) -> np.ndarray:
+    """Checks the array of one image, and makes it float32.
+
+    Args:
+        array: array of shape `(dim,)` or `(num, dim)`.
+        where: string. What messages call it.
+
+    Returns:
+        float32 array of the same shape.
+
+    Raises:
+        ValueError: it has another shape, or no finite numbers.
+    """
+    right_shape = array.ndim in (1, 2) and array.size
+    if array.dtype.kind != "f" or not right_shape:
+        raise ValueError(
+            f"{where} must be floating point numbers of shape (dim,) or "
+            f"(num, dim). Received: {array.dtype} of shape {array.shape}."
+        )
+    with np.errstate(over="ignore"):
+        array = array.astype(np.float32)
+    if not np.isfinite(array).all():
+        raise ValueError(f"{where} must be finite. Received: NaN or infinity.")
+    return array
 
 
 def match_names(

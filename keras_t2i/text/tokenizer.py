@@ -115,3 +115,17 @@ def tokenize_for(encoder, texts):
     TensorShape([1, 201])
     """
     return getattr(encoder, "tokenize", tokenize)(texts)
+
+
+def cuts_for(encoder, texts):
+    """Tells which texts are longer than a text encoder reads.
+
+    Args:
+        encoder: `keras.Model`, as for `tokenize_for`. One with a method `cuts`
+            says so itself.
+        texts: string tensor of shape `(batch,)`. UTF-8.
+
+    Returns:
+        bool tensor of shape `(batch,)`.
+    """
+    return getattr(encoder, "cuts", has_more_characters)(texts)

@@ -29,7 +29,14 @@ _OPTIONS = {
         "--image-features PATH",
         "--split NAME",
     ],
-    "embed": ["--data DIR", "--text-encoder RUN_OR_FILE", "--out PATH"],
+    "embed": [
+        "--captions FILE",
+        "--data DIR",
+        "--text-encoder RUN_OR_FILE",
+        "--from PATH",
+        "--layout {shards,stackgan}",
+        "--out PATH",
+    ],
     "train": [
         *_DURATION,
         "--data DIR",

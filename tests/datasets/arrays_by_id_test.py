@@ -44,23 +44,32 @@ def test_arrays(path):
         np.testing.assert_array_equal(read, array)
 
 
-@pytest.mark.parametrize("id_type", ["U9", "S9"])
+@pytest.mark.parametrize("id_type", ["<U9", ">U9", "S9"])
 def test_a_table(tmp_path, id_type):
     path = tmp_path / "table.npy"
-    table = _table(ARRAYS)
-    names = [name.encode() for name in ARRAYS] if id_type == "S9" else None
-    table = (
-        table.astype([("id", id_type), ("embeddings", "f4", (3,))])
-        if (names is None)
-        else np.array(
-            list(zip(names, table["embeddings"])),
-            [("id", id_type), ("embeddings", "f4", (3,))],
-        )
-    )
+    table = np.zeros(3, [("id", id_type), ("embeddings", "f4", (3,))])
+    names = list(ARRAYS)
+    table["id"] = [n.encode() for n in names] if id_type == "S9" else names
+    table["embeddings"] = np.arange(9).reshape(3, 3)
     np.save(path, table)
     source = ArraysById(path)
-    assert source.names == list(ARRAYS)
-    np.testing.assert_array_equal(source.read("a/2.x"), [0.5, -1, 2])
+    assert source.names == names
+    np.testing.assert_array_equal(source.read("a/2.x"), [3, 4, 5])
+
+
+def test_ids_that_are_no_text(tmp_path):
+    path = tmp_path / "table.npy"
+    for id_type, letter in (("U4", b"a\0\0\0"), ("S4", b"a")):
+        table = np.array(
+            [("a", [1.0])], [("id", id_type), ("embeddings", "f4", 1)]
+        )
+        np.save(path, table)
+        content = bytearray(path.read_bytes())
+        place = content.rindex(letter)
+        content[place : place + len(letter)] = b"\xff" * len(letter)
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="damaged one .*decode"):
+            ArraysById(path)
 
 
 @pytest.mark.parametrize(
