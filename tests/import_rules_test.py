@@ -13,7 +13,7 @@ _ROOT = pathlib.Path(keras_t2i.__file__).parent
 # see everything.
 ALLOWED = {
     "callbacks": {"files", "plots.image_grid"},
-    "datasets": {"files", "text.tokenizer", "version"},
+    "datasets": {"files", "text.alphabet", "text.tokenizer", "version"},
     "export": set(),
     "losses": set(),
     "metrics": {"datasets.blooms"},
