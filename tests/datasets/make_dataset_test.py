@@ -3,6 +3,7 @@ import itertools
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from keras_t2i.datasets.examples import ExtractedEmbeddings
@@ -474,6 +475,34 @@ def test_other_embeddings(data, tmp_path):
 def test_no_data_set(tmp_path):
     with pytest.raises(ValueError, match="keras-t2i prepare.*which has none"):
         make_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("vocabulary", [None, ("a", "שלום", "xn")])
+def test_captions_of_all_kinds_are_read_as_everywhere(tmp_path, vocabulary):
+    captions = [
+        *(
+            "e\u0301 a",
+            "שלום a",
+            "🌹 👩\u200d🌾",
+            "a\ufffdb",
+            "a\0b",
+            "xN\u0303",
+        ),
+        *("a" * 202, "a " * 202, "ß" * 101),
+    ]
+    images = [example(n, captions=(text,)) for n, text in enumerate(captions)]
+    write_prepared_set(tmp_path, {"train": [images]})
+    encoder = tiny_text_encoder(vocabulary=vocabulary)
+    dataset = make_pairs_dataset(
+        tmp_path, batch_size=len(captions), tokenize=encoder.tokenize
+    )
+    (batch,) = _take(dataset, 1)
+    # In the order of the stream, which class ids tell without classes.
+    expected = encoder.tokenize(tf.constant(captions)).numpy()
+    np.testing.assert_array_equal(
+        batch["char_ids"], expected[batch["class_ids"]]
+    )
+    assert expected.any(axis=1).sum() > 3
 
 
 # === Pairs for the joint embedding ===
