@@ -13,7 +13,7 @@ _ROOT = pathlib.Path(keras_t2i.__file__).parent
 # see everything.
 ALLOWED = {
     "callbacks": {"files", "plots.image_grid"},
-    "datasets": {"files", "text.tokenizer", "version"},
+    "datasets": {"files", "text.alphabet", "text.tokenizer", "version"},
     "export": {
         "datasets.images",
         "files",
@@ -37,14 +37,19 @@ ALLOWED = {
     "presets": set(),
     "text": {
         "configured_model",
+        "datasets.arrays_by_id",
         "datasets.embedding_manifest",
+        "datasets.examples",
         "datasets.manifest",
         "datasets.records",
         "datasets.shard_reader",
         "files",
         "losses.joint_embedding",
+        "presets",
         "stream_trained_model",
+        "torch_files.t7",
         "torch_files.text_encoders",
+        "torch_files.torch_values",
     },
     "torch_files": {
         "models.discriminator",
@@ -86,6 +91,7 @@ IMPORTS_TENSORFLOW = {
     "quiet_import",
     "text.embeddings",
     "text.tokenizer",
+    "text.words",
 }
 IMPORTS_TENSORFLOW_TEXT = {"quiet_import", "text.tokenizer"}
 # These never see a path.

@@ -66,8 +66,50 @@ def test_the_full_text_encoder_is_the_published_one():
     }
 
 
+PUBLISHED = {
+    "char_cnn_rnn_cvpr": ([384, 512, 256], True, "relu"),
+    "char_cnn_rnn_birds": ([384, 512, 512], False, "gated"),
+    "char_cnn_rnn_flowers": ([384, 512, 512], True, "relu"),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_text_encoders(name):
+    values = preset("text_encoder", name)
+    filters, third_pool, recurrence = PUBLISHED[name]
+    assert values["model"] == {
+        "convolution_filters": filters,
+        "third_pool": third_pool,
+        "recurrence": recurrence,
+        "embedding_dim": 1024,
+    }
+    assert values["training"] == {
+        "batch_size": 40,
+        "images_per_class": 1,
+        "epochs": 200,
+        "optimizer": "rmsprop",
+        "learning_rate": 7e-4,
+        "decay_per_epoch": 0.98,
+        "loss": {"structured": {"margin": 1.0}},
+        "uniform_initialization": 0.08,
+        "vocabulary_size": None,
+    }
+
+
+def test_text_encoders_of_reduced_size_have_one_size():
+    models = {
+        name: dict(preset("text_encoder", name)["model"])
+        for name in presets("text_encoder")
+        if "small" in name
+    }
+    assert len(models) == 3
+    assert models["word_cnn_rnn_small"].pop("vocabulary") == []
+    for model in models.values():
+        assert model == models["char_cnn_rnn_small"]
+
+
 def test_an_unknown_preset_lists_the_known_ones():
     with pytest.raises(
-        ValueError, match="char_cnn_rnn, char_cnn_rnn_small. Received: 'lstm'"
+        ValueError, match="char_cnn_rnn, .*word_cnn.*_small. Received: 'lstm'"
     ):
         preset("text_encoder", "lstm")

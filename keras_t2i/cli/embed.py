@@ -1,6 +1,9 @@
 """`keras-t2i embed`: captions -> embeddings."""
 
+import argparse
 import pathlib
+import sys
+import tempfile
 
 import numpy as np
 
@@ -8,9 +11,27 @@ from keras_t2i.cli.model_files import load_text_encoder
 from keras_t2i.cli.options import caption
 from keras_t2i.cli.options import check_captions
 from keras_t2i.cli.progress import show_progress
+from keras_t2i.datasets.captions import is_empty_caption
 from keras_t2i.files import replace_when_whole
+from keras_t2i.text.alphabet import MAX_CHARACTERS
+from keras_t2i.text.embeddings import count_cut
 from keras_t2i.text.embeddings import embed_texts
 from keras_t2i.text.embeddings import extract_embeddings
+from keras_t2i.text.embeddings import import_embeddings
+from keras_t2i.text.stackgan_pickles import check_free
+from keras_t2i.text.stackgan_pickles import write_stackgan_pickles
+
+_DESCRIPTION = """\
+Embeds captions: those given as arguments, those of a text file or of stdin
+(--captions), or all of a prepared data set (--data), once for all trainings on
+it. Or takes over the embeddings that others have computed for a data set
+(--from), in one of these layouts, of which nothing is executed:
+
+  FILE.npz  an array for each image id: numpy.savez(path, **{id: array, ...})
+  FILE.npy  a structured array with the fields id and embeddings
+  DIR       .npy files named by image id; .t7 files of Reed et al. (2016), one
+            an image or one a class; or StackGAN's filenames.pickle and
+            char-CNN-RNN-embeddings.pickle, in it or in its train and test"""
 
 
 def add_parser(subparsers):
@@ -18,15 +39,20 @@ def add_parser(subparsers):
     parser = subparsers.add_parser(
         "embed",
         help="turn captions into embeddings",
-        description="Embeds the captions of a prepared data set (--data), "
-        "once, for all trainings on it; or captions given as arguments.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=_DESCRIPTION,
     )
     parser.add_argument(
-        "captions",
+        "caption",
         nargs="*",
         type=caption,
         metavar="CAPTION",
-        help="text to embed; quote it. Not together with --data",
+        help="text to embed; quote it",
+    )
+    parser.add_argument(
+        "--captions",
+        metavar="FILE",
+        help="text file with a caption a line, to embed; - is stdin",
     )
     parser.add_argument(
         "--data",
@@ -35,42 +61,142 @@ def add_parser(subparsers):
     )
     parser.add_argument(
         "--text-encoder",
-        required=True,
         metavar="RUN_OR_FILE",
-        help="run folder of `train-text` or `train`, or a .keras file",
+        help="run folder of `train-text` or `train`, a .keras file, or a .t7 "
+        "file of an encoder that Reed et al. (2016) published",
+    )
+    parser.add_argument(
+        "--from",
+        dest="source",
+        metavar="PATH",
+        help="embeddings of others for --data, see above, in place of "
+        "--text-encoder",
+    )
+    parser.add_argument(
+        "--layout",
+        choices=("shards", "stackgan"),
+        default="shards",
+        help="with --data, what to write: shards to train on here, or the "
+        "pickles that StackGAN and its like read (default: shards)",
     )
     parser.add_argument(
         "--out",
         required=True,
         metavar="PATH",
-        help="with --data the folder to make, else a .npy file: float32, one "
-        "row a caption",
+        help="with --data the folder to make; else a .npy file, float32, one "
+        "row a caption, or a .npz file with the arrays captions and embeddings",
     )
     parser.set_defaults(run=_run)
 
 
 def _run(arguments):
-    if bool(arguments.captions) == (arguments.data is not None):
+    given = {
+        f"{len(arguments.caption)} captions": arguments.caption,
+        "--captions": arguments.captions,
+        "--data": arguments.data,
+    }
+    given = [name for name, value in given.items() if value]
+    if len(given) != 1:
         raise ValueError(
-            "embed takes either captions or --data DIR. Received: "
-            f"{len(arguments.captions)} captions and "
-            + ("--data." if arguments.data else "no --data.")
+            "embed takes one of captions, --captions FILE and --data DIR. "
+            f"Received: {' and '.join(given) or 'none'}."
+        )
+    if (arguments.text_encoder is None) == (arguments.source is None):
+        raise ValueError(
+            "embed takes one of --text-encoder and --from. Received: "
+            + ("neither." if arguments.source is None else "both.")
         )
     if arguments.data is not None:
-        encoder = load_text_encoder(arguments.text_encoder)
-        with show_progress("Embedding", "images") as progress:
-            extract_embeddings(encoder, arguments.data, arguments.out, progress)
-        print(f"embeddings: {arguments.out}")
+        _embed_data_set(arguments)
         return
-    check_captions(arguments.captions)
-    out = pathlib.Path(arguments.out)
-    if out.suffix != ".npy":
+    if arguments.source is not None or arguments.layout != "shards":
         raise ValueError(
-            f"--out must name a .npy file. Received: {arguments.out!r}"
+            "--from and --layout are for a data set. Received: no --data."
         )
+    _embed_captions(arguments)
+
+
+def _embed_data_set(arguments):
+    if arguments.layout == "shards":
+        _write_shards(arguments, arguments.out)
+    else:
+        out = pathlib.Path(arguments.out)
+        check_free(out)
+        out.mkdir(parents=True, exist_ok=True)
+        # Beside what they become: they may be large.
+        with tempfile.TemporaryDirectory(dir=out, prefix=".tmp-") as shards:
+            _write_shards(arguments, shards)
+            write_stackgan_pickles(arguments.data, shards, out)
+    print(f"embeddings: {arguments.out}")
+
+
+def _write_shards(arguments, out):
+    if arguments.source is not None:
+        with show_progress("Importing", "images") as progress:
+            num_more = import_embeddings(
+                arguments.source, arguments.data, out, progress
+            )
+        if num_more:
+            print(
+                f"not used: embeddings of {num_more} images that the data set "
+                "does not have",
+                file=sys.stderr,
+            )
+        return
     encoder = load_text_encoder(arguments.text_encoder)
+    with show_progress("Embedding", "images") as progress:
+        num_cut = extract_embeddings(encoder, arguments.data, out, progress)
+    _report_cut(encoder, num_cut)
+
+
+def _embed_captions(arguments):
+    out = pathlib.Path(arguments.out)
+    if out.suffix not in (".npy", ".npz"):
+        raise ValueError(
+            f"--out must name a .npy or .npz file. Received: {arguments.out!r}"
+        )
+    captions = arguments.caption or _read_lines(arguments.captions)
+    check_captions(captions)
+    encoder = load_text_encoder(arguments.text_encoder)
+    embeddings = embed_texts(encoder, captions)
+    _report_cut(encoder, count_cut(encoder, captions))
     out.parent.mkdir(parents=True, exist_ok=True)
     with replace_when_whole(out) as temporary:
         with open(temporary, "wb") as file:
-            np.save(file, embed_texts(encoder, arguments.captions))
+            if out.suffix == ".npy":
+                np.save(file, embeddings)
+            else:
+                np.savez(
+                    file, captions=np.array(captions), embeddings=embeddings
+                )
     print(f"embeddings: {out}")
+
+
+def _read_lines(path):
+    """Returns the captions of a file: every line must be one."""
+    if path == "-":
+        content, path = sys.stdin.buffer.read(), "stdin"
+    else:
+        content = pathlib.Path(path).read_bytes()
+    # Not splitlines, which also cuts at characters such as U+2028. Other bytes
+    # than UTF-8 are replaced, as in arguments.
+    text = content.decode("utf-8-sig", "replace").removesuffix("\n")
+    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    for number, line in enumerate(lines, start=1):
+        if is_empty_caption(line):
+            raise ValueError(
+                "--captions must hold a caption in each line, so that row and "
+                f"line are the same. Received: {line!r} in line {number} of "
+                f"{path}."
+            )
+    return lines
+
+
+def _report_cut(encoder, num_cut):
+    if num_cut:
+        unit = "characters" if encoder.vocabulary is None else "words"
+        print(
+            f"cut: {num_cut} captions are longer than the {MAX_CHARACTERS} "
+            f"{unit} that are read",
+            file=sys.stderr,
+        )

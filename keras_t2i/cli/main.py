@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from keras_t2i.cli import demo
 from keras_t2i.cli import embed
+from keras_t2i.cli import evaluate_text
 from keras_t2i.cli import export
 from keras_t2i.cli import generate
 from keras_t2i.cli import interpolate
@@ -24,6 +25,7 @@ _COMMANDS = (
     demo,
     prepare,
     train_text,
+    evaluate_text,
     embed,
     train,
     generate,

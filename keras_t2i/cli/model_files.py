@@ -13,6 +13,7 @@ from keras_t2i.models.style_inversion import StyleInversion
 from keras_t2i.models.text_to_image_gan import TextToImageGAN
 from keras_t2i.text.char_cnn_rnn import CharCNNRNN
 from keras_t2i.text.joint_embedding import JointEmbedding
+from keras_t2i.torch_files.text_encoders import load_reed_text_encoder
 
 
 def model_file(path, option):
@@ -71,11 +72,25 @@ def load_drawing_model(path, option="--model"):
     return load_gan(path, option)
 
 
+def load_joint_embedding(path, option="--text-encoder"):
+    """Returns the text encoder with its image encoder, as `JointEmbedding`."""
+    model = _load(path, option)
+    if not isinstance(model, JointEmbedding):
+        raise ValueError(
+            f"{option} must name a run of train-text, which has an image "
+            f"encoder too. Received: {str(path)!r}, a {type(model).__name__}."
+        )
+    return model
+
+
 def load_text_encoder(path, option="--text-encoder"):
     """Returns the text encoder of a run folder or file.
 
-    The run may be one of `train-text`, which must have ended, or of `train`.
+    The run may be one of `train-text`, which must have ended, or of `train`. A
+    .t7 file is one of the encoders that Reed et al. (2016) published.
     """
+    if pathlib.Path(path).suffix == ".t7":
+        return load_reed_text_encoder(path)
     model = _load(path, option)
     ended = model_file(path, option).parent.name != "checkpoints"
     if isinstance(model, JointEmbedding) and not ended:

@@ -9,6 +9,7 @@ from keras_t2i.datasets.cub_birds import CubBirds
 from keras_t2i.datasets.folder import CaptionedFolder
 from keras_t2i.datasets.oxford_flowers import OxfordFlowers
 from keras_t2i.datasets.prepare import prepare
+from keras_t2i.text.alphabet import MAX_CHARACTERS
 
 _SOURCES = {
     "oxford_flowers": OxfordFlowers,
@@ -118,6 +119,13 @@ def _run(arguments):
     if len(skipped) > _MAX_SKIPPED_SHOWN:
         more = len(skipped) - _MAX_SKIPPED_SHOWN
         print(f"skipped {more} more", file=sys.stderr)
+    if preparation.num_long_captions:
+        print(
+            f"cut: {preparation.num_long_captions} captions are longer than "
+            f"the {MAX_CHARACTERS} characters that text encoders read; they "
+            "are kept whole here",
+            file=sys.stderr,
+        )
     for name, split in preparation.manifest.splits.items():
         print(
             f"{name}: {split.num_images} images, {split.num_captions} captions"

@@ -181,6 +181,7 @@ def train(run, options, dry_run=False):
             seed=options["seed"],
             start_step=step,
             mismatched=gan.matching_aware,
+            tokenize=gan.text_encoder.tokenize,
         )
 
     # Damaged data must leave nothing behind.

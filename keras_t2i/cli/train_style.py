@@ -107,7 +107,12 @@ def _train_style(run, options):
     )
 
     def make_stream(step):
-        return make_captions_dataset(options["data"], split, start_step=step)
+        return make_captions_dataset(
+            options["data"],
+            split,
+            start_step=step,
+            tokenize=inversion.text_encoder.tokenize,
+        )
 
     # Damaged data must leave nothing behind.
     captions = _unseen_captions(options["data"], manifest)

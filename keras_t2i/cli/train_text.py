@@ -1,6 +1,7 @@
 """`keras-t2i train-text`: a prepared data set -> a text encoder."""
 
 import argparse
+import pathlib
 
 import keras
 import numpy as np
@@ -14,29 +15,51 @@ from keras_t2i.cli.training import fit_run
 from keras_t2i.cli.training import num_images
 from keras_t2i.cli.training import set_up
 from keras_t2i.cli.training import training_split
+from keras_t2i.datasets.examples import PreparedExamples
+from keras_t2i.datasets.image_features import ImageFeatures
 from keras_t2i.datasets.make_dataset import make_pairs_dataset
 from keras_t2i.datasets.manifest import read_manifest
 from keras_t2i.files import replace_when_whole
+from keras_t2i.losses.joint_embedding import StructuredJointEmbedding
+from keras_t2i.losses.softmax_joint_embedding import SoftmaxJointEmbedding
 from keras_t2i.presets import preset
 from keras_t2i.presets import presets
+from keras_t2i.text.application_encoder import application_encoder
 from keras_t2i.text.char_cnn_rnn import CharCNNRNN
+from keras_t2i.text.feature_encoder import feature_encoder
 from keras_t2i.text.image_encoder import image_encoder
 from keras_t2i.text.joint_embedding import JointEmbedding
+from keras_t2i.text.words import vocabulary_of
 
 _DEFAULT_PRESET = "char_cnn_rnn"
+_OPTIONS = (
+    "data",
+    "preset",
+    "batch_size",
+    "image_encoder",
+    "image_weights",
+    "freeze_images",
+    *DURATIONS,
+    "seed",
+)
+_SMALL = "small"
+_LOSSES = {
+    "structured": StructuredJointEmbedding,
+    "softmax": SoftmaxJointEmbedding,
+}
 
 
 def add_parser(subparsers):
     """Adds the command to the program's parser."""
     descriptions = "\n".join(
-        f"  {name:20} {value['description']}"
+        f"  {name:26} {value['description']}"
         for name, value in presets("text_encoder").items()
     )
     parser = subparsers.add_parser(
         "train-text",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         help="train a text encoder on a prepared data set",
-        description="Trains a char-CNN-RNN text encoder, and a small image "
+        description="Trains a char-CNN-RNN text encoder, and an image "
         "encoder along with it,\nuntil captions lie close to their images. All "
         f"splits but test are used.\n\npresets:\n{descriptions}",
     )
@@ -57,8 +80,27 @@ def add_parser(subparsers):
         "--batch-size",
         type=whole_number(at_least=2),
         metavar="N",
-        help="images in a step, each of a class of its own, so at most as "
-        "many as there are classes (default: as the preset says)",
+        help="images in a step, as many of each class as the preset says, so "
+        "no more than classes allow (default: as the preset says)",
+    )
+    parser.add_argument(
+        "--image-encoder",
+        metavar="NAME_OR_PATH",
+        help="small, a convolutional network; a network of keras.applications, "
+        "such as MobileNetV2; or features of all images, computed beforehand: "
+        "a .npz file with an array for each image id (default: small)",
+    )
+    parser.add_argument(
+        "--image-weights",
+        metavar="FILE",
+        help="weights of the network of keras.applications, without its "
+        "classifier (default: random ones)",
+    )
+    parser.add_argument(
+        "--freeze-images",
+        action="store_true",
+        default=None,
+        help="leave those weights as they are",
     )
     add_duration(parser)
     add_seed(parser, "seed of the initial weights and of the order of data")
@@ -71,15 +113,7 @@ def add_parser(subparsers):
 
 
 def _run(arguments):
-    options = {
-        "data": arguments.data,
-        "preset": arguments.preset,
-        "batch_size": arguments.batch_size,
-        "epochs": arguments.epochs,
-        "steps": arguments.steps,
-        "minutes": arguments.minutes,
-        "seed": arguments.seed,
-    }
+    options = {name: getattr(arguments, name) for name in _OPTIONS}
     run = RunFolder(arguments.out)
     if arguments.resume:
         options = run.resumed_options("train-text", options)
@@ -102,13 +136,14 @@ def train_text(run, options):
             "--data."
         )
     options = _with_defaults(options)
+    training = preset("text_encoder", options["preset"])["training"]
     manifest = read_manifest(options["data"])
     split = training_split(manifest)
     set_up(options)
     model = (
         run.load_checkpoint()
         if run.last_step()
-        else _new_model(options, manifest.image_size)
+        else _new_model(options, manifest, split)
     )
 
     def make_stream(step):
@@ -116,11 +151,17 @@ def train_text(run, options):
             options["data"],
             split,
             options["batch_size"],
+            images_per_class=training["images_per_class"],
+            image_features=_features(options),
             seed=options["seed"],
             start_step=step,
+            tokenize=model.text_encoder.tokenize,
         )
 
-    make_stream(0)  # Damaged data must leave no run folder behind.
+    stream = make_stream(0)  # Damaged data must leave no run folder behind.
+    if not model.compiled:
+        rows = stream.element_spec["images"].shape[0]
+        _compile(model, training, num_images(manifest, split) // rows)
     run.write_config("train-text", options)
     interrupted = fit_run(
         run,
@@ -131,7 +172,7 @@ def train_text(run, options):
         callbacks=lambda first_step: [],
     )
     # The published model only: a run that goes on does so from a checkpoint.
-    model.standardize(_some_char_ids(make_stream(0)))
+    model.standardize(_some_char_ids(stream))
     with replace_when_whole(run.model) as temporary:
         model.save(temporary)
     if interrupted:
@@ -146,21 +187,109 @@ def _some_char_ids(stream):
 def _with_defaults(options):
     name = options["preset"] or _DEFAULT_PRESET
     training = preset("text_encoder", name)["training"]
-    options = {**options, "preset": name}
+    options = {**dict.fromkeys(_OPTIONS), **options, "preset": name}
     if all(options[name] is None for name in DURATIONS):
         options["epochs"] = training["epochs"]
     if options["batch_size"] is None:
         options["batch_size"] = training["batch_size"]
+    options["image_encoder"] = options["image_encoder"] or _SMALL
+    options["freeze_images"] = bool(options["freeze_images"])
     options["seed"] = options["seed"] or 0
+    if options["image_weights"] or options["freeze_images"]:
+        if options["image_encoder"] == _SMALL or _features(options):
+            raise ValueError(
+                "--image-weights and --freeze-images are for an "
+                "--image-encoder of keras.applications. Received: "
+                f"--image-encoder {options['image_encoder']}."
+            )
     return options
 
 
-def _new_model(options, image_size):
+def _features(options):
+    """Returns the path of the features, `None` without."""
+    name = options["image_encoder"]
+    # A network's name has neither folder nor suffix, and is no folder.
+    is_path = pathlib.Path(name).suffix or pathlib.Path(name).exists()
+    return name if is_path else None
+
+
+def _new_model(options, manifest, split):
     chosen = preset("text_encoder", options["preset"])
-    model = JointEmbedding(
-        CharCNNRNN(**chosen["model"]),
-        image_encoder(image_size, chosen["model"]["embedding_dim"]),
+    training = chosen["training"]
+    arguments = {}
+    if training["vocabulary_size"] is not None:
+        arguments["vocabulary"] = _vocabulary(
+            options["data"], split, training["vocabulary_size"]
+        )
+    text_encoder = CharCNNRNN.from_preset(options["preset"], **arguments)
+    if training["uniform_initialization"] is not None:
+        _initialize(
+            text_encoder, training["uniform_initialization"], options["seed"]
+        )
+    return JointEmbedding(
+        text_encoder,
+        _image_encoder(options, manifest, split, text_encoder.embedding_dim),
     )
-    learning_rate = chosen["training"]["learning_rate"]
-    model.compile(keras.optimizers.Adam(learning_rate))
+
+
+def _compile(model, training, steps_per_epoch):
+    learning_rate = training["learning_rate"]
+    if training["decay_per_epoch"] is not None:
+        learning_rate = keras.optimizers.schedules.ExponentialDecay(
+            learning_rate,
+            max(1, steps_per_epoch),
+            decay_rate=training["decay_per_epoch"],
+            staircase=True,
+        )
+    ((loss, loss_options),) = training["loss"].items()
+    model.compile(
+        _OPTIMIZERS[training["optimizer"]](learning_rate),
+        _LOSSES[loss](**loss_options),
+    )
     return model
+
+
+def _rmsprop(learning_rate):
+    # As Torch's, which adds 1e-8 to the root.
+    return keras.optimizers.RMSprop(learning_rate, rho=0.99, epsilon=1e-16)
+
+
+_OPTIMIZERS = {"adam": keras.optimizers.Adam, "rmsprop": _rmsprop}
+
+
+def _vocabulary(data, split, size):
+    examples = PreparedExamples(data, split)
+    captions = (
+        caption
+        for index in range(len(examples))
+        for caption in examples.read(index).captions
+    )
+    return vocabulary_of(captions, size)
+
+
+def _initialize(model, limit, seed):
+    generator = np.random.default_rng(seed)
+    model.set_weights(
+        [
+            generator.uniform(-limit, limit, weight.shape)
+            for weight in model.weights
+        ]
+    )
+
+
+def _image_encoder(options, manifest, split, embedding_dim):
+    name = options["image_encoder"]
+    if name == _SMALL:
+        return image_encoder(manifest.image_size, embedding_dim)
+    features = _features(options)
+    if features is not None:
+        examples = PreparedExamples(options["data"], split)
+        features = ImageFeatures(features, examples.text_ids())
+        return feature_encoder(features.num_features, embedding_dim)
+    return application_encoder(
+        name,
+        manifest.image_size,
+        embedding_dim,
+        weights=options["image_weights"],
+        frozen=options["freeze_images"],
+    )

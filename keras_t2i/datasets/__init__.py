@@ -5,6 +5,7 @@ from keras_t2i.datasets.cub_key_points import cub_key_points
 from keras_t2i.datasets.make_dataset import from_arrays
 from keras_t2i.datasets.make_dataset import make_captions_dataset
 from keras_t2i.datasets.make_dataset import make_dataset
+from keras_t2i.datasets.make_dataset import make_ordered_dataset
 from keras_t2i.datasets.make_dataset import make_pairs_dataset
 
 __all__ = [
@@ -13,5 +14,6 @@ __all__ = [
     "from_arrays",
     "make_captions_dataset",
     "make_dataset",
+    "make_ordered_dataset",
     "make_pairs_dataset",
 ]

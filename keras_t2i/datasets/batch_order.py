@@ -36,19 +36,32 @@ class ShuffledEpochs:
 
 
 class DistinctClasses:
-    """One random image of each of as many random classes as fit the batch.
+    """Random images of each of as many random classes as fit the batch.
 
     Args:
         class_ids: int array of shape `(num_images,)`.
-        batch_size: int. At most the number of classes is used.
+        batch_size: int. At most as many classes as there are, and as many as
+            fit, are used.
         seed: int.
+        images_per_class: int. Different ones, where the class has as many.
+            Defaults to `1`.
     """
 
-    def __init__(self, class_ids: np.ndarray, batch_size: int, seed: int):
+    def __init__(
+        self,
+        class_ids: np.ndarray,
+        batch_size: int,
+        seed: int,
+        images_per_class: int = 1,
+    ):
         order = np.argsort(class_ids, kind="stable")
         starts = np.flatnonzero(np.diff(class_ids[order], prepend=-2))
         self._images_of_class = np.split(order, starts[1:])
-        self.batch_size = min(batch_size, len(self._images_of_class))
+        self._images_per_class = images_per_class
+        self._num_classes = min(
+            batch_size // images_per_class, len(self._images_of_class)
+        )
+        self.batch_size = self._num_classes * images_per_class
         self.seed = seed
         self.steps_per_epoch = max(1, len(class_ids) // self.batch_size)
 
@@ -56,9 +69,37 @@ class DistinctClasses:
         """Returns the images of one step, shape `(batch_size,)`."""
         generator = np.random.default_rng([self.seed, step])
         chosen = generator.permutation(len(self._images_of_class))
-        return np.array(
+        return np.concatenate(
             [
-                generator.choice(self._images_of_class[class_place])
-                for class_place in chosen[: self.batch_size]
+                self._some_images(class_place, generator)
+                for class_place in chosen[: self._num_classes]
             ]
         )
+
+    def _some_images(self, class_place, generator):
+        images = generator.permutation(self._images_of_class[class_place])
+        return np.resize(
+            images[: self._images_per_class], self._images_per_class
+        )
+
+
+class InOrder:
+    """Every image once, in order; the last one fills the last batch.
+
+    Args:
+        num_images: int.
+        batch_size: int.
+    """
+
+    seed = 0
+
+    def __init__(self, num_images: int, batch_size: int):
+        self.num_images = num_images
+        self.batch_size = batch_size
+        self.steps_per_epoch = -(-num_images // batch_size)
+
+    def indices(self, step: int) -> np.ndarray:
+        """Returns the images of one step, shape `(batch_size,)`."""
+        first = step * self.batch_size
+        indices = np.arange(first, first + self.batch_size)
+        return np.minimum(indices, self.num_images - 1)

@@ -66,11 +66,16 @@ class PreparedExamples:
         )
         self.ids = self._shards.columns["id"]
         self.class_ids = None
+        self.class_names = manifest.class_names
         if manifest.class_names:
             self.class_ids = self._shards.columns["class_id"]
 
     def __len__(self) -> int:
         return len(self._shards)
+
+    def text_ids(self) -> list[str]:
+        """Returns the images' ids as strings."""
+        return [id.decode("utf-8") for id in self.ids]
 
     def read(self, index: int) -> CaptionedImage:
         """Returns one image with its captions."""

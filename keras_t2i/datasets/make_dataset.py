@@ -1,17 +1,20 @@
 """Batches for training, as a function of seed and step."""
 
 import os
+from collections.abc import Callable
 from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from keras_t2i.datasets.batch_order import DistinctClasses
+from keras_t2i.datasets.batch_order import InOrder
 from keras_t2i.datasets.batch_order import ShuffledEpochs
 from keras_t2i.datasets.examples import ArrayExamples
 from keras_t2i.datasets.examples import Examples
 from keras_t2i.datasets.examples import ExtractedEmbeddings
 from keras_t2i.datasets.examples import PreparedExamples
+from keras_t2i.datasets.image_features import ImageFeatures
 from keras_t2i.datasets.image_range import to_model_range
 from keras_t2i.datasets.mismatched_texts import MismatchedTexts
 from keras_t2i.text.tokenizer import tokenize
@@ -31,6 +34,7 @@ def make_dataset(
     start_step: int | None = None,
     mismatched: bool = True,
     mismatch_candidates: int = 1,
+    tokenize: Callable[[tf.Tensor], tf.Tensor] = tokenize,
 ) -> tf.data.Dataset:
     """Makes batches for a GAN from a prepared data set.
 
@@ -62,6 +66,9 @@ def make_dataset(
             image, the one is taken whose image's texts are the most like its
             own, by the cosine of their mean embeddings. Defaults to `1`, which
             is uniform; more need `text_embeddings`.
+        tokenize: function of texts to the ids that the text encoder reads,
+            its method `tokenize`. Defaults to `keras_t2i.text.tokenize`, for
+            encoders of characters.
 
     Returns:
         `tf.data.Dataset` of dicts: `images`, float32 in [-1, 1] of shape
@@ -94,6 +101,7 @@ def make_dataset(
         ),
         image_size,
         start_step,
+        tokenize,
     )
 
 
@@ -107,6 +115,7 @@ def from_arrays(
     seed: int = 0,
     start_step: int | None = None,
     mismatched: bool = True,
+    tokenize: Callable[[tf.Tensor], tf.Tensor] = tokenize,
 ) -> tf.data.Dataset:
     """Makes batches for a GAN from arrays in memory.
 
@@ -121,6 +130,7 @@ def from_arrays(
         seed: int, at least 0. Defaults to `0`.
         start_step: int or `None`, as in `make_dataset`.
         mismatched: bool, as in `make_dataset`.
+        tokenize: function, as in `make_dataset`.
 
     Returns:
         `tf.data.Dataset` of the dicts of `make_dataset`, with `char_ids` and
@@ -150,7 +160,7 @@ def from_arrays(
         mismatched=mismatched,
         augment=True,
     )
-    return _make_stream(reader, image_size, start_step)
+    return _make_stream(reader, image_size, start_step, tokenize)
 
 
 def make_pairs_dataset(
@@ -158,28 +168,38 @@ def make_pairs_dataset(
     split: str = "train",
     batch_size: int = 40,
     *,
+    images_per_class: int = 1,
+    image_features: str | os.PathLike | None = None,
     image_size: int | None = None,
     seed: int = 0,
     start_step: int | None = None,
+    tokenize: Callable[[tf.Tensor], tf.Tensor] = tokenize,
 ) -> tf.data.Dataset:
-    """Makes batches of distinct classes, to train a text encoder.
+    """Makes batches of several classes, to train a text encoder.
 
-    Each row holds a random image of a class of its own, and one of that
-    image's captions; without classes each image counts as one.
+    Each row holds a random image and one of its captions; there are as many
+    images of each class. Without classes each image counts as one.
 
     Args:
         path: path. Folder that `keras-t2i prepare` wrote.
         split: string, as in `make_dataset`. Defaults to `"train"`.
-        batch_size: int. No more rows than there are classes are made.
-            Defaults to `40`, as published.
+        batch_size: int. No more rows than `images_per_class` of each class are
+            made. Defaults to `40`, as published.
+        images_per_class: int. Images of a class in a batch. Defaults to `1`,
+            as published.
+        image_features: path of what `ImageFeatures` reads: features of all
+            images, to take in place of the images. Of several views a random
+            one is taken. Defaults to `None`.
         image_size: int or `None`, as in `make_dataset`.
         seed: int, at least 0. Defaults to `0`.
         start_step: int or `None`, as in `make_dataset`.
+        tokenize: function, as in `make_dataset`.
 
     Returns:
         `tf.data.Dataset` of dicts: `images`, float32 in [-1, 1] of shape
-        `(batch, image_size, image_size, 3)`, and `char_ids`, int32 of shape
-        `(batch, 201)`.
+        `(batch, image_size, image_size, 3)`, or their features, `(batch,
+        num_features)`; `char_ids`, int32 of shape `(batch, 201)`; and
+        `class_ids`, int64 of shape `(batch,)`.
 
     Raises:
         ValueError: the data set is damaged, or an argument is out of range.
@@ -187,17 +207,62 @@ def make_pairs_dataset(
     Reference:
         - [Reed et al., 2016](https://arxiv.org/abs/1605.05395), section 3.
     """
-    _check_at_least("batch_size", batch_size, 1)
+    _check_at_least("images_per_class", images_per_class, 1)
+    _check_at_least("batch_size", batch_size, images_per_class)
     _check_at_least("seed", seed, 0)
     examples = PreparedExamples(path, split)
     if examples.class_ids is None:
+        class_ids = np.arange(len(examples))
         order = ShuffledEpochs(len(examples), batch_size, seed)
     else:
-        order = DistinctClasses(examples.class_ids, batch_size, seed)
+        class_ids = examples.class_ids
+        order = DistinctClasses(class_ids, batch_size, seed, images_per_class)
+    features = None
+    if image_features is not None:
+        features = ImageFeatures(image_features, examples.text_ids())
     reader = _BatchReader(
-        examples, order, mismatched=False, augment=split in _TRAINING_SPLITS
+        examples,
+        order,
+        mismatched=False,
+        augment=split in _TRAINING_SPLITS,
+        features=features,
+        class_ids=class_ids,
     )
-    return _make_stream(reader, image_size, start_step)
+    return _make_stream(reader, image_size, start_step, tokenize)
+
+
+def make_ordered_dataset(
+    path: str | os.PathLike,
+    split: str,
+    batch_size: int = 64,
+    *,
+    image_size: int | None = None,
+) -> tf.data.Dataset:
+    """Makes batches of all images of a split, in order, to measure with.
+
+    Args:
+        path: path. Folder that `keras-t2i prepare` wrote.
+        split: string, as in `make_dataset`.
+        batch_size: int. The last image fills the last batch. Defaults to `64`.
+        image_size: int or `None`, as in `make_dataset`.
+
+    Returns:
+        `tf.data.Dataset` of float32 in [-1, 1] of shape `(batch_size,
+        image_size, image_size, 3)`: the images' center crops.
+
+    Raises:
+        ValueError: the data set is damaged, or an argument is out of range.
+    """
+    _check_at_least("batch_size", batch_size, 1)
+    examples = PreparedExamples(path, split)
+    reader = _BatchReader(
+        examples,
+        InOrder(len(examples), batch_size),
+        mismatched=False,
+        augment=False,
+    )
+    stream = _make_stream(reader, image_size, None, tokenize)
+    return stream.map(lambda batch: batch["images"])
 
 
 def make_captions_dataset(
@@ -207,6 +272,7 @@ def make_captions_dataset(
     *,
     seed: int = 0,
     start_step: int | None = None,
+    tokenize: Callable[[tf.Tensor], tf.Tensor] = tokenize,
 ) -> tf.data.Dataset:
     """Makes batches of captions alone, to train a style encoder.
 
@@ -219,6 +285,7 @@ def make_captions_dataset(
             `64`.
         seed: int, at least 0. Defaults to `0`.
         start_step: int or `None`, as in `make_dataset`.
+        tokenize: function, as in `make_dataset`.
 
     Returns:
         `tf.data.Dataset` of dicts: `char_ids`, int32 of shape
@@ -257,13 +324,15 @@ class _BatchReader:
     def __init__(
         self,
         examples: Examples,
-        order: ShuffledEpochs | DistinctClasses,
+        order: ShuffledEpochs | DistinctClasses | InOrder,
         *,
         augment: bool,
         mismatched: bool,
         embeddings: ExtractedEmbeddings | None = None,
         captions_per_image: int = 1,
         mismatch_candidates: int = 1,
+        features: ImageFeatures | None = None,
+        class_ids: np.ndarray | None = None,
     ):
         _check_at_least("captions_per_image", captions_per_image, 1)
         _check_at_least("mismatch_candidates", mismatch_candidates, 1)
@@ -281,6 +350,8 @@ class _BatchReader:
         self.examples = examples
         self.order = order
         self.embeddings = embeddings
+        self.features = features
+        self.class_ids = class_ids
         self.mismatched_texts = (
             MismatchedTexts(examples, embeddings, mismatch_candidates)
             if mismatched
@@ -290,7 +361,7 @@ class _BatchReader:
         self._captions_per_image = captions_per_image
 
     def read(self, step):
-        """Returns images, crops and one or two arrays of texts."""
+        """Returns images, crops, one or two arrays of texts, and classes."""
         # Apart from the order's own generator, which has one number less.
         generator = np.random.default_rng([self.order.seed, int(step), 1])
         images, texts, mismatched_texts = [], [], []
@@ -300,14 +371,20 @@ class _BatchReader:
             crops[:] = generator.random(crops.shape)
         for index in indices:
             example = self.examples.read(index)
-            images.append(example.image)
+            if self.features is None:
+                images.append(example.image)
+            else:
+                images.append(self.features.draw(index, generator))
             texts.append(self._text(index, example, generator))
             if self.mismatched_texts is not None:
                 other = self.mismatched_texts.draw(index, generator)
                 mismatched_texts.append(self._text(other, None, generator))
-        batch = [np.array(images, object), crops, self._stack(texts)]
+        image_type = object if self.features is None else np.float32
+        batch = [np.array(images, image_type), crops, self._stack(texts)]
         if mismatched_texts:
             batch.append(self._stack(mismatched_texts))
+        if self.class_ids is not None:
+            batch.append(self.class_ids[indices])
         return batch
 
     def _text(self, index, example, generator):
@@ -325,30 +402,38 @@ class _BatchReader:
         )
 
 
-def _make_stream(reader, image_size, start_step):
+def _make_stream(reader, image_size, start_step, tokenize):
     if image_size is None:
         image_size = reader.examples.image_size
     _check_at_least("image_size", image_size, 1)
     batch_size = reader.order.batch_size
     in_words = reader.embeddings is None
+    image_type = tf.string if reader.features is None else tf.float32
     text_type = tf.string if in_words else tf.float32
     num_texts = 1 if reader.mismatched_texts is None else 2
-    types = [tf.string, tf.float32] + [text_type] * num_texts
+    types = [image_type, tf.float32] + [text_type] * num_texts
+    if reader.class_ids is not None:
+        types.append(tf.int64)
 
     def read(step):
         return tf.numpy_function(reader.read, [step], types, stateful=False)
 
-    def decode(encoded, crops, *texts):
+    def decode(images, crops, *others):
         batch = {}
-        images = tf.map_fn(
-            lambda row: _crop(*row, reader.examples.image_size, image_size),
-            (tf.ensure_shape(encoded, (batch_size,)), crops),
-            fn_output_signature=tf.TensorSpec(
-                (image_size, image_size, 3), tf.uint8
-            ),
-        )
-        batch["images"] = to_model_range(images)
-        for prefix, text in zip(("", "mismatched_"), texts):
+        if reader.features is not None:
+            shape = (batch_size, reader.features.num_features)
+            batch["images"] = tf.ensure_shape(images, shape)
+        else:
+            images = tf.map_fn(
+                lambda row: _crop(*row, reader.examples.image_size, image_size),
+                (tf.ensure_shape(images, (batch_size,)), crops),
+                fn_output_signature=tf.TensorSpec(
+                    (image_size, image_size, 3), tf.uint8
+                ),
+            )
+            batch["images"] = to_model_range(images)
+        prefixes = ("", "mismatched_")[:num_texts]
+        for prefix, text in zip(prefixes, others):
             if in_words:
                 text = tf.ensure_shape(text, (batch_size,))
                 batch[prefix + "char_ids"] = tokenize(text)
@@ -356,6 +441,8 @@ def _make_stream(reader, image_size, start_step):
                 shape = (batch_size, reader.embeddings.embedding_dim)
                 text = tf.ensure_shape(text, shape)
                 batch[prefix + "text_embeddings"] = text
+        if reader.class_ids is not None:
+            batch["class_ids"] = tf.ensure_shape(others[-1], (batch_size,))
         return batch
 
     steps = _steps(reader.order, start_step)

@@ -36,10 +36,13 @@ class Preparation:
     Args:
         manifest: `Manifest` of the data set.
         skipped: tuple of strings. Files that could not be used, and why.
+        num_long_captions: int. Captions of which text encoders read only the
+            first 201 characters.
     """
 
     manifest: Manifest
     skipped: tuple[str, ...]
+    num_long_captions: int
 
 
 def prepare(
@@ -237,7 +240,12 @@ def _summarize(source, plan, written, image_size):
     manifest = Manifest(
         source.name, image_size, tuple(source.class_names), splits
     )
-    return Preparation(manifest, tuple(skipped))
+    num_long_captions = sum(
+        written[file].num_long_captions
+        for shards in plan.values()
+        for file in shards
+    )
+    return Preparation(manifest, tuple(skipped), num_long_captions)
 
 
 def _empty_split(split, skipped):

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from keras_t2i.datasets.long_captions import is_long_caption
 from keras_t2i.datasets.source import Key
 from keras_t2i.datasets.source import Source
 from keras_t2i.datasets.source import UnusableFileError
@@ -23,6 +24,7 @@ class WrittenShard:
     Args:
         num_records: int. With none, there is no file.
         num_captions: int.
+        num_long_captions: int. Those of which an encoder reads a part only.
         class_ids: list of ints. The classes in it, sorted.
         sha256: string. 64 hexadecimal digits, of the whole file.
         skipped: list of strings. Files that could not be used, and why.
@@ -30,6 +32,7 @@ class WrittenShard:
 
     num_records: int
     num_captions: int
+    num_long_captions: int
     class_ids: list[int]
     sha256: str
     skipped: list[str]
@@ -62,7 +65,7 @@ def write_shard(
         OSError: the shard can not be written.
     """
     path = pathlib.Path(path)
-    skipped, class_ids, num_captions = [], [], 0
+    skipped, class_ids, num_captions, num_long = [], [], 0, 0
     with replace_when_whole(path) as temporary:
         try:
             with tf.io.TFRecordWriter(str(temporary)) as writer:
@@ -78,6 +81,7 @@ def write_shard(
                     writer.write(record.serialize())
                     class_ids.append(record.class_id)
                     num_captions += len(record.captions)
+                    num_long += sum(map(is_long_caption, record.captions))
         except tf.errors.OpError as error:
             raise _os_error(error, path) from None
         sha256 = file_sha256(temporary)
@@ -86,6 +90,7 @@ def write_shard(
     return WrittenShard(
         num_records=len(class_ids),
         num_captions=num_captions,
+        num_long_captions=num_long,
         class_ids=sorted(set(class_ids)),
         sha256=sha256,
         skipped=skipped,

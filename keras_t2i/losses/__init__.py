@@ -3,5 +3,11 @@
 from keras_t2i.losses.gan_cls import discriminator_loss
 from keras_t2i.losses.gan_cls import generator_loss
 from keras_t2i.losses.joint_embedding import StructuredJointEmbedding
+from keras_t2i.losses.softmax_joint_embedding import SoftmaxJointEmbedding
 
-__all__ = ["StructuredJointEmbedding", "discriminator_loss", "generator_loss"]
+__all__ = [
+    "SoftmaxJointEmbedding",
+    "StructuredJointEmbedding",
+    "discriminator_loss",
+    "generator_loss",
+]

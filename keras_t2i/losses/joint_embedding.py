@@ -1,4 +1,4 @@
-"""Losses that bring images and their texts together."""
+"""The published loss that brings images and their texts together."""
 
 import keras
 from keras import ops
@@ -8,24 +8,23 @@ from keras import ops
 class StructuredJointEmbedding(keras.losses.Loss):
     """Symmetric structured hinge loss over the compatibilities of a batch.
 
-    With `s[i, j]` the dot product of image `i` and text `j`, each pair that
-    does not belong together costs `max(0, margin + s[i, j] - s[i, i])`, once
-    for the texts of each image and once for the images of each text; the costs
-    are summed and divided by the number of pairs. Rows must be of distinct
-    classes.
+    With `s[i, j]` the compatibility of image `i` and text `j`, each pair of
+    different classes costs `max(0, margin + s[i, j] - s[i, i])`, once for the
+    texts of each image and once for the images of each text; the costs are
+    summed and divided by the number of all pairs.
 
     Args:
         margin: float. Defaults to `1.0`.
 
-    Call inputs: `y_true`, the image embeddings, and `y_pred`, the text
-    embeddings, of shape `(batch, embedding_dim)`.
+    Call inputs: `y_true`, of shape `(batch, batch)`, 1 where image and text
+    are of one class and 0 elsewhere, and `y_pred`, the compatibilities, of the
+    same shape.
 
     Example:
 
-    >>> images = keras.ops.array([[1.0, 0.0], [0.0, 1.0]])
-    >>> texts = keras.ops.array([[1.0, 0.0], [0.5, 0.5]])
-    >>> loss = keras_t2i.losses.StructuredJointEmbedding()(images, texts)
-    >>> round(float(loss), 4)
+    >>> scores = keras.ops.array([[1.0, 0.5], [0.0, 0.5]])
+    >>> loss = keras_t2i.losses.StructuredJointEmbedding()
+    >>> round(float(loss(keras.ops.eye(2), scores)), 4)
     0.5
 
     Reference:
@@ -37,13 +36,11 @@ class StructuredJointEmbedding(keras.losses.Loss):
         self.margin = margin
 
     def call(self, y_true, y_pred):
-        scores = ops.matmul(y_true, ops.transpose(y_pred))
-        matching = ops.diagonal(scores)
-        of_each_image = ops.relu(self.margin + scores - matching[:, None])
-        of_each_text = ops.relu(self.margin + scores - matching[None, :])
-        costs = of_each_image + of_each_text
-        # A matching pair against itself would add twice the margin.
-        costs = costs * (1.0 - ops.eye(ops.shape(scores)[0], dtype=costs.dtype))
+        matching = ops.diagonal(y_pred)
+        of_each_image = ops.relu(self.margin + y_pred - matching[:, None])
+        of_each_text = ops.relu(self.margin + y_pred - matching[None, :])
+        # The pair itself would add the margin, and texts of the class fit too.
+        costs = (of_each_image + of_each_text) * (1.0 - y_true)
         # A mean of rows, so that Keras shares the loss between replicas.
         return ops.mean(costs, axis=-1)
 

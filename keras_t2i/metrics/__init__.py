@@ -1,17 +1,29 @@
-"""Measures of what a model draws, and of what is found in pictures."""
+"""Measures of what a model draws, and of what embeddings and pictures hold."""
 
 from keras_t2i.metrics.background_colors import background_colors
 from keras_t2i.metrics.bloom_attribute_accuracy import bloom_attribute_accuracy
+from keras_t2i.metrics.caption_recall import caption_recall
+from keras_t2i.metrics.class_means import class_means
 from keras_t2i.metrics.diversity import diversity
+from keras_t2i.metrics.interpolation_premise import interpolation_premise
+from keras_t2i.metrics.linear_probe_accuracy import linear_probe_accuracy
+from keras_t2i.metrics.retrieval_precision import retrieval_precision
 from keras_t2i.metrics.style_clusters import style_clusters
 from keras_t2i.metrics.style_verification import RocCurve
 from keras_t2i.metrics.style_verification import style_verification
+from keras_t2i.metrics.zero_shot_accuracy import zero_shot_accuracy
 
 __all__ = [
     "RocCurve",
     "background_colors",
     "bloom_attribute_accuracy",
+    "caption_recall",
+    "class_means",
     "diversity",
+    "interpolation_premise",
+    "linear_probe_accuracy",
+    "retrieval_precision",
     "style_clusters",
     "style_verification",
+    "zero_shot_accuracy",
 ]

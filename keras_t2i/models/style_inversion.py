@@ -15,7 +15,7 @@ from keras_t2i.models.noise import noise_from_seeds
 from keras_t2i.models.noise import noise_of_step
 from keras_t2i.models.noise_recovery import noise_recovery
 from keras_t2i.stream_trained_model import StreamTrainedModel
-from keras_t2i.text.tokenizer import tokenize
+from keras_t2i.text.tokenizer import tokenize_for
 
 
 @keras.saving.register_keras_serializable("keras_t2i")
@@ -205,7 +205,7 @@ class StyleInversion(StreamTrainedModel):
         embeddings = self.text_encoder.predict(
             tf.data.Dataset.from_tensor_slices(captions)
             .batch(64)
-            .map(tokenize),
+            .map(lambda texts: tokenize_for(self.text_encoder, texts)),
             verbose=0,
         )
         return noise_recovery(

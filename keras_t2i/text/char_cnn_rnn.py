@@ -1,14 +1,20 @@
-"""The character-level text encoder."""
+"""The text encoder, of characters or of words."""
 
 import keras
 from keras import layers
 from keras import ops
 
 from keras_t2i.configured_model import ConfiguredModel
+from keras_t2i.presets import preset
+from keras_t2i.presets import presets
 from keras_t2i.text.alphabet import ALPHABET
 from keras_t2i.text.alphabet import MAX_CHARACTERS
 from keras_t2i.text.recurrence import GatedRecurrence
 from keras_t2i.text.recurrence import ReLURecurrence
+from keras_t2i.text.tokenizer import has_more_characters
+from keras_t2i.text.tokenizer import tokenize
+from keras_t2i.text.words import has_more_words
+from keras_t2i.text.words import tokenize_words
 
 _RECURRENCES = {"relu": ReLURecurrence, "gated": GatedRecurrence}
 
@@ -25,6 +31,41 @@ class OneHotCharacters(layers.Layer):
         return keras.KerasTensor(
             (*inputs.shape, len(ALPHABET)), dtype=self.compute_dtype
         )
+
+
+@keras.saving.register_keras_serializable("keras_t2i")
+class WordVectors(layers.Layer):
+    """One column a word: ids from 1 to trained vectors, 0 to zeros.
+
+    Args:
+        num_words: int.
+        dim: int. Size of the vectors.
+    """
+
+    def __init__(self, num_words, dim, **kwargs):
+        super().__init__(**kwargs)
+        self.num_words = num_words
+        self.dim = dim
+
+    def build(self, input_shape):
+        self.vectors = self.add_weight(
+            shape=(self.num_words, self.dim),
+            # As long as the one-hot columns of characters.
+            initializer=keras.initializers.RandomNormal(stddev=self.dim**-0.5),
+            name="vectors",
+        )
+
+    def call(self, inputs):
+        is_word = ops.cast(inputs > 0, self.compute_dtype)
+        rows = ops.take(self.vectors, ops.maximum(inputs - 1, 0), axis=0)
+        return rows * is_word[..., None]
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_words": self.num_words,
+            "dim": self.dim,
+        }
 
 
 @keras.saving.register_keras_serializable("keras_t2i")
@@ -45,16 +86,18 @@ class CharCNNRNN(ConfiguredModel):
             stride 2), which leaves 8 steps instead of 18. Defaults to `True`.
         recurrence: `"relu"` or `"gated"`. Defaults to `"relu"`.
         embedding_dim: int. Size of the embedding. Defaults to `1024`.
+        vocabulary: tuple of strings. The words to read in place of
+            characters, such as those of `keras_t2i.text.vocabulary_of`. Each
+            has a trained vector as wide as the alphabet; what follows is the
+            same. Defaults to `None`: characters are read.
 
-    Call input: int tensor of shape `(batch, 201)`, the ids of
-    `keras_t2i.text.tokenize`. Output: tensor of shape
-    `(batch, embedding_dim)`.
+    Call input: int tensor of shape `(batch, 201)`, the ids of `tokenize`.
+    Output: tensor of shape `(batch, embedding_dim)`.
 
     Example:
 
     >>> encoder = keras_t2i.CharCNNRNN((8, 8, 8), embedding_dim=16)
-    >>> char_ids = keras_t2i.text.tokenize(tf.constant(["a red flower"]))
-    >>> encoder(char_ids).shape
+    >>> encoder(encoder.tokenize(tf.constant(["a red flower"]))).shape
     TensorShape([1, 16])
 
     Reference:
@@ -62,12 +105,15 @@ class CharCNNRNN(ConfiguredModel):
           Representations of Fine-Grained Visual Descriptions.
     """
 
+    presets = presets("text_encoder")
+
     def __init__(
         self,
         convolution_filters=(384, 512, 512),
         third_pool=True,
         recurrence="relu",
         embedding_dim=1024,
+        vocabulary=None,
         **kwargs,
     ):
         if recurrence not in _RECURRENCES:
@@ -80,13 +126,23 @@ class CharCNNRNN(ConfiguredModel):
                 "`convolution_filters` must hold three numbers of channels. "
                 f"Received: {convolution_filters!r}"
             )
+        if vocabulary is not None:
+            vocabulary = _checked_vocabulary(vocabulary)
         policy = keras.dtype_policies.get(kwargs.pop("dtype", None))
 
         # === Functional Model ===
         char_ids = keras.Input(
             (MAX_CHARACTERS,), dtype="int32", name="char_ids"
         )
-        x = OneHotCharacters(dtype=policy, name="one_hot")(char_ids)
+        if vocabulary is None:
+            x = OneHotCharacters(dtype=policy, name="one_hot")(char_ids)
+        else:
+            x = WordVectors(
+                len(vocabulary),
+                len(ALPHABET),
+                dtype=policy,
+                name="word_vectors",
+            )(char_ids)
         for index, filters in enumerate(convolution_filters, start=1):
             x = layers.Conv1D(
                 filters,
@@ -117,4 +173,71 @@ class CharCNNRNN(ConfiguredModel):
             third_pool=third_pool,
             recurrence=recurrence,
             embedding_dim=embedding_dim,
+            vocabulary=vocabulary,
         )
+
+    @classmethod
+    def from_preset(cls, name, **arguments):
+        """Makes an untrained encoder from a preset.
+
+        Args:
+            name: string. One of `CharCNNRNN.presets`.
+            **arguments: constructor arguments in place of the preset's, such
+                as the `vocabulary` of one that reads words.
+
+        Returns:
+            `CharCNNRNN`.
+
+        Raises:
+            ValueError: there is no such preset.
+
+        Example:
+
+        >>> encoder = keras_t2i.CharCNNRNN.from_preset("char_cnn_rnn_birds")
+        >>> encoder.recurrence, encoder.third_pool
+        ('gated', False)
+        """
+        return cls(**{**preset("text_encoder", name)["model"], **arguments})
+
+    def tokenize(self, texts):
+        """Turns texts into the ids that this encoder reads.
+
+        Args:
+            texts: string tensor of shape `(batch,)`. UTF-8.
+
+        Returns:
+            int32 tensor of shape `(batch, 201)`: one column a character, or a
+            word. Longer texts are cut.
+        """
+        if self.vocabulary is None:
+            return tokenize(texts)
+        return tokenize_words(texts, self.vocabulary)
+
+    def cuts(self, texts):
+        """Tells which texts are longer than `tokenize` reads.
+
+        Args:
+            texts: string tensor of shape `(batch,)`. UTF-8.
+
+        Returns:
+            bool tensor of shape `(batch,)`.
+        """
+        if self.vocabulary is None:
+            return has_more_characters(texts)
+        return has_more_words(texts)
+
+
+def _checked_vocabulary(vocabulary):
+    vocabulary = tuple(vocabulary)
+    if not vocabulary or "" in vocabulary:
+        raise ValueError(
+            "`vocabulary` must hold at least one word, and none that is empty. "
+            f"Received: {vocabulary[:5]!r}. Make it by "
+            "`keras_t2i.text.vocabulary_of`."
+        )
+    if len(set(vocabulary)) < len(vocabulary):
+        raise ValueError(
+            "`vocabulary` must hold each word once. Received: "
+            f"{len(vocabulary)} words, {len(set(vocabulary))} different ones."
+        )
+    return vocabulary

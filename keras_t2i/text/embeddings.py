@@ -1,4 +1,4 @@
-"""Embeddings of all captions of a data set, extracted once."""
+"""Embeddings of all captions of a data set: extracted once, or imported."""
 
 import hashlib
 import os
@@ -8,9 +8,11 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from keras_t2i.datasets.arrays_by_id import match_names
 from keras_t2i.datasets.embedding_manifest import EmbeddingManifest
 from keras_t2i.datasets.embedding_manifest import data_fingerprint
 from keras_t2i.datasets.embedding_manifest import write_embedding_manifest
+from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.datasets.manifest import MANIFEST_FILE
 from keras_t2i.datasets.manifest import Shard
 from keras_t2i.datasets.manifest import Split
@@ -20,7 +22,9 @@ from keras_t2i.datasets.records import EmbeddedCaptions
 from keras_t2i.datasets.shard_reader import ShardReader
 from keras_t2i.files import replace_when_whole
 from keras_t2i.text.fingerprint import embeddings_fingerprint
-from keras_t2i.text.tokenizer import tokenize
+from keras_t2i.text.published_embeddings import open_published_embeddings
+from keras_t2i.text.tokenizer import cuts_for
+from keras_t2i.text.tokenizer import tokenize_for
 
 _BATCH_SIZE = 256
 
@@ -44,17 +48,41 @@ def embed_texts(encoder, texts: list[str]) -> np.ndarray:
     >>> keras_t2i.text.embed_texts(encoder, ["a rose", "a tulip"]).shape
     (2, 16)
     """
-    # Half a surrogate pair, which Python allows, is invalid UTF-8 and replaced
-    # later like any other.
-    encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
-    # Objects: an array of bytes would give each text the longest one's size.
     if not texts:
         raise ValueError("`texts` must hold at least one. Received: none")
-    unique, places = np.unique(np.array(encoded, object), return_inverse=True)
+    # Objects: an array of bytes would give each text the longest one's size.
+    unique, places = np.unique(
+        np.array(_encoded(texts), object), return_inverse=True
+    )
     dataset = tf.data.Dataset.from_tensor_slices(unique)
-    dataset = dataset.batch(_BATCH_SIZE).map(tokenize).prefetch(2)
-    embeddings = encoder.predict(dataset, verbose=0)
+    dataset = dataset.batch(_BATCH_SIZE)
+    dataset = dataset.map(lambda texts: tokenize_for(encoder, texts))
+    embeddings = encoder.predict(dataset.prefetch(2), verbose=0)
     return np.asarray(embeddings, np.float32)[places]
+
+
+def count_cut(encoder, texts: list[str]) -> int:
+    """Counts the texts that are longer than a text encoder reads.
+
+    Args:
+        encoder: `keras.Model`, such as `CharCNNRNN`.
+        texts: list of strings.
+
+    Returns:
+        int.
+
+    Example:
+
+    >>> from keras_t2i.text.embeddings import count_cut
+    >>> encoder = keras_t2i.CharCNNRNN((8, 8, 8), embedding_dim=16)
+    >>> count_cut(encoder, ["a rose", "a " * 101])
+    1
+    """
+    count = 0
+    for start in range(0, len(texts), _BATCH_SIZE):
+        some = _encoded(texts[start : start + _BATCH_SIZE])
+        count += int(np.sum(cuts_for(encoder, tf.constant(some))))
+    return count
 
 
 def extract_embeddings(
@@ -62,7 +90,7 @@ def extract_embeddings(
     data_path: str | os.PathLike,
     out_path: str | os.PathLike,
     progress: Callable[[int, int], None] | None = None,
-) -> None:
+) -> int:
     """Embeds all captions of a prepared data set.
 
     Writes one shard of embeddings for each shard of images, with the same
@@ -77,12 +105,127 @@ def extract_embeddings(
         progress: function of the number of images done and of all images.
             Defaults to `None`.
 
+    Returns:
+        int. How many captions were cut.
+
     Raises:
         ValueError: the data set is damaged, or `out_path` holds embeddings or
             a data set.
     """
-    out_path = pathlib.Path(out_path)
     manifest = read_manifest(data_path)
+    num_cut = 0
+
+    def embed(examples):
+        nonlocal num_cut
+        texts = [text for example in examples for text in example.captions]
+        num_cut += count_cut(encoder, texts)
+        ends = np.cumsum([len(example.captions) for example in examples])
+        return np.split(embed_texts(encoder, texts), ends[:-1])
+
+    splits = _write_shards(manifest, data_path, out_path, embed, progress)
+    # Last: the folder counts as embeddings only when all of it is there.
+    write_embedding_manifest(
+        out_path,
+        EmbeddingManifest(
+            encoder.output_shape[-1],
+            data_fingerprint(manifest),
+            embeddings_fingerprint(manifest, encoder),
+            splits,
+        ),
+    )
+    return num_cut
+
+
+def import_embeddings(
+    path: str | os.PathLike,
+    data_path: str | os.PathLike,
+    out_path: str | os.PathLike,
+    progress: Callable[[int, int], None] | None = None,
+) -> int:
+    """Takes over embeddings that others have computed for a data set.
+
+    Writes what `extract_embeddings` does. Read are, by image id: `.npz` files,
+    `.npy` files, the `.t7` files of Reed et al. (2016), one an image or one a
+    class, and the pickles of StackGAN. Nothing in them is executed. An image
+    may have any number of embeddings, of its captions or one of all of them.
+
+    Args:
+        path: path of the file or folder of embeddings.
+        data_path: path. Folder that `keras-t2i prepare` wrote.
+        out_path: path. Folder to write to; it may be there, but not hold
+            embeddings.
+        progress: function of the number of images done and of all images.
+            Defaults to `None`.
+
+    Returns:
+        int. How many images the file has that the data set has not.
+
+    Raises:
+        ValueError: the embeddings or the data set are damaged, images have no
+            embeddings, or `out_path` holds embeddings or a data set.
+        OSError: a file can not be opened or written.
+    """
+    manifest = read_manifest(data_path)
+    all_examples = [
+        PreparedExamples(data_path, name) for name in manifest.splits
+    ]
+    ids = [id for examples in all_examples for id in examples.text_ids()]
+    source = open_published_embeddings(
+        path, _images_of_class(manifest, all_examples)
+    )
+    name_of = dict(zip(ids, match_names(ids, source.names, path)))
+    digest = hashlib.sha256(data_fingerprint(manifest).encode())
+    embedding_dim = None
+
+    def read(examples):
+        nonlocal embedding_dim
+        for example in examples:
+            rows = np.atleast_2d(source.read(name_of[example.id]))
+            embedding_dim = embedding_dim or rows.shape[1]
+            if rows.shape[1] != embedding_dim:
+                raise ValueError(
+                    f"{path} must hold embeddings of one size. Received: "
+                    f"{embedding_dim} and, of {name_of[example.id]!r}, "
+                    f"{rows.shape[1]}."
+                )
+            digest.update(rows.astype("<f4").tobytes())
+            yield rows
+
+    splits = _write_shards(manifest, data_path, out_path, read, progress)
+    write_embedding_manifest(
+        out_path,
+        EmbeddingManifest(
+            embedding_dim,
+            data_fingerprint(manifest),
+            digest.hexdigest(),
+            splits,
+        ),
+    )
+    return len(source.names) - len(ids)
+
+
+def _encoded(texts):
+    # Half a surrogate pair, which Python allows, is invalid UTF-8 and replaced
+    # later like any other.
+    return [text.encode("utf-8", "surrogatepass") for text in texts]
+
+
+def _images_of_class(manifest, all_examples):
+    images = {}
+    for examples in all_examples:
+        if examples.class_ids is not None:
+            for class_id, id in zip(examples.class_ids, examples.text_ids()):
+                name = manifest.class_names[class_id]
+                images.setdefault(name, []).append(id)
+    return {name: sorted(ids) for name, ids in images.items()}
+
+
+def _write_shards(manifest, data_path, out_path, rows_of, progress):
+    """Writes all shards; returns the splits for the manifest.
+
+    `rows_of` makes one array of embeddings for each example of a shard.
+    """
+    out_path = pathlib.Path(out_path)
     if (out_path / MANIFEST_FILE).exists():
         raise ValueError(
             "`out_path` must not hold a data set or embeddings yet. Received: "
@@ -94,41 +237,30 @@ def extract_embeddings(
     done = 0
     splits = {}
     for name, split in manifest.splits.items():
-        shards = []
+        shards, num_rows = [], 0
         for shard in split.shards:
-            shards.append(_embed_shard(encoder, data_path, shard, out_path))
+            written, count = _write_shard(data_path, shard, out_path, rows_of)
+            shards.append(written)
+            num_rows += count
             done += shard.num_records
             if progress is not None:
                 progress(done, total)
-        splits[name] = Split(
-            split.num_images, split.num_captions, tuple(shards)
-        )
-    # Last: the folder counts as embeddings only when all of it is there.
-    write_embedding_manifest(
-        out_path,
-        EmbeddingManifest(
-            encoder.output_shape[-1],
-            data_fingerprint(manifest),
-            embeddings_fingerprint(manifest, encoder),
-            splits,
-        ),
-    )
+        splits[name] = Split(split.num_images, num_rows, tuple(shards))
+    return splits
 
 
-def _embed_shard(encoder, data_path, shard, out_path):
+def _write_shard(data_path, shard, out_path, rows_of):
     reader = ShardReader(data_path, [shard], {"id": tf.string})
     examples = [
         CaptionedImage.parse(reader.read(i)) for i in range(len(reader))
     ]
-    embeddings = embed_texts(
-        encoder, [text for example in examples for text in example.captions]
-    )
-    ends = np.cumsum([len(example.captions) for example in examples])
+    num_rows = 0
     path = out_path / shard.file
     with replace_when_whole(path) as temporary:
         with tf.io.TFRecordWriter(str(temporary)) as writer:
-            for example, rows in zip(examples, np.split(embeddings, ends[:-1])):
+            for example, rows in zip(examples, rows_of(examples)):
                 writer.write(EmbeddedCaptions(example.id, rows).serialize())
+                num_rows += len(rows)
         with open(temporary, "rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return Shard(shard.file, digest, len(examples))
+    return Shard(shard.file, digest, len(examples)), num_rows

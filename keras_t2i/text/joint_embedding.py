@@ -21,11 +21,15 @@ class JointEmbedding(StreamTrainedModel):
     Args:
         text_encoder: `keras.Model` from `char_ids` to embeddings, such as
             `CharCNNRNN`.
-        image_encoder: `keras.Model` from images in [-1, 1] to embeddings of
-            the same size, such as that of `keras_t2i.text.image_encoder`.
+        image_encoder: `keras.Model` from images in [-1, 1], or from features
+            of them, to embeddings of the same size, such as those of
+            `keras_t2i.text.image_encoder`. Its last layer is a `Dense` one of
+            the name `"embedding"`, as is that of the text encoder.
 
-    Call input: dict of `images`, `(batch, size, size, 3)`, and `char_ids`,
-    `(batch, 201)`. Output: the embeddings of both, in this order.
+    Call input: dict of `images`, `(batch, size, size, 3)` or features of them,
+    and `char_ids`, `(batch, 201)`. In training also `class_ids`, `(batch,)`;
+    without them all rows count as of different classes. Output: the embeddings
+    of images and texts, in this order.
 
     Example:
 
@@ -68,8 +72,10 @@ class JointEmbedding(StreamTrainedModel):
         Args:
             optimizer: string or `keras.optimizers.Optimizer`. Defaults to
                 `"adam"`.
-            loss: `keras.losses.Loss` of image and text embeddings. Defaults to
-                `None`: `StructuredJointEmbedding()`.
+            loss: `keras.losses.Loss` of which images and texts are of one
+                class, and of their compatibilities, such as
+                `SoftmaxJointEmbedding`. Defaults to `None`:
+                `StructuredJointEmbedding()`.
             **kwargs: further arguments of `keras.Model.compile`.
         """
         if loss is None:
@@ -106,11 +112,18 @@ class JointEmbedding(StreamTrainedModel):
     ):
         image_embeddings, text_embeddings = y_pred
         scores = ops.matmul(image_embeddings, ops.transpose(text_embeddings))
-        own = ops.arange(ops.shape(scores)[0])
+        matches = ops.eye(ops.shape(scores)[0], dtype=scores.dtype)
+        if x is not None and "class_ids" in x:
+            class_ids = x["class_ids"]
+            matches = ops.cast(
+                class_ids[:, None] == class_ids[None, :], scores.dtype
+            )
+        # What is of one class is so either way: the matrix is symmetric.
         for accuracy, axis in zip(self._accuracies.values(), (1, 0)):
-            best = ops.cast(ops.argmax(scores, axis=axis), own.dtype)
-            accuracy.update_state(ops.cast(best == own, "float32"))
-        return self.loss(image_embeddings, text_embeddings)
+            best = ops.argmax(scores, axis=axis)
+            right = ops.take_along_axis(matches, best[:, None], axis=1)
+            accuracy.update_state(right)
+        return self.loss(matches, scores)
 
     @property
     def metrics(self):

@@ -74,3 +74,58 @@ def tokenize(texts):
     in_table = code_points < len(CHARACTER_IDS)
     ids = tf.gather(table, tf.where(in_table, code_points, 0))
     return tf.where(in_table, ids, 0)
+
+
+def has_more_characters(texts):
+    """Tells which texts `tokenize` cuts.
+
+    Args:
+        texts: string tensor of shape `(batch,)`. UTF-8.
+
+    Returns:
+        bool tensor of shape `(batch,)`.
+
+    Example:
+
+    >>> from keras_t2i.text.tokenizer import has_more_characters
+    >>> has_more_characters(tf.constant(["a" * 201, "a" * 202])).numpy()
+    array([False,  True])
+    """
+    lengths = tf.strings.length(normalize(texts), unit="UTF8_CHAR")
+    return lengths > MAX_CHARACTERS
+
+
+def tokenize_for(encoder, texts):
+    """Turns texts into the ids that a text encoder reads.
+
+    Args:
+        encoder: `keras.Model` from ids to embeddings. One with a method
+            `tokenize`, such as `CharCNNRNN`, says itself what it reads; any
+            other reads characters.
+        texts: string tensor of shape `(batch,)`. UTF-8.
+
+    Returns:
+        int32 tensor of shape `(batch, 201)`.
+
+    Example:
+
+    >>> from keras_t2i.text.tokenizer import tokenize_for
+    >>> encoder = keras_t2i.CharCNNRNN((8, 8, 8), embedding_dim=16)
+    >>> tokenize_for(encoder, tf.constant(["a rose"])).shape
+    TensorShape([1, 201])
+    """
+    return getattr(encoder, "tokenize", tokenize)(texts)
+
+
+def cuts_for(encoder, texts):
+    """Tells which texts are longer than a text encoder reads.
+
+    Args:
+        encoder: `keras.Model`, as for `tokenize_for`. One with a method `cuts`
+            says so itself.
+        texts: string tensor of shape `(batch,)`. UTF-8.
+
+    Returns:
+        bool tensor of shape `(batch,)`.
+    """
+    return getattr(encoder, "cuts", has_more_characters)(texts)

@@ -1,3 +1,4 @@
+import io
 import re
 import shutil
 
@@ -7,6 +8,8 @@ import pytest
 from keras_t2i.cli.main import main
 from keras_t2i.cli.model_files import load_text_encoder
 from keras_t2i.datasets.embedding_manifest import read_embedding_manifest
+from keras_t2i.datasets.examples import ExtractedEmbeddings
+from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.text.embeddings import embed_texts
 from tests.cli.conftest import contents
 
@@ -48,14 +51,27 @@ def test_captions(text_run, gan_run, tmp_path, capsys, kind):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--out", "a.npy"], "either captions or --data.*0 captions and no"),
+        (["--out", "a.npy"], "one of captions, .* and --data.*Received: none"),
         (
             ["a rose", "--data", "DATA", "--out", "a.npy"],
-            "either captions or --data DIR. Received: 1 captions and --data",
+            "one of captions, .*Received: 1 captions and --data",
+        ),
+        (
+            ["a rose", "--captions", "a.txt", "--out", "a.npy"],
+            "one of captions, .*Received: 1 captions and --captions",
+        ),
+        (["--captions", "none.txt", "--out", "a.npy"], "none.txt"),
+        (
+            ["--data", "DATA", "--from", "a.npz", "--out", "a"],
+            "one of --text-encoder and --from. Received: both",
+        ),
+        (
+            ["a rose", "--layout", "stackgan", "--out", "a.npy"],
+            "are for a data set. Received: no --data",
         ),
         (["a rose", " ", "--out", "a.npy"], "some text. Received: ' '"),
         (["{}", "--out", "a.npy"], "some text. Received: '{}'"),
-        (["a rose", "--out", "a.txt"], "--out must name a .npy.*'a.txt'"),
+        (["a rose", "--out", "a.txt"], "must name a .npy or .npz.*'a.txt'"),
         (["--data", "nowhere", "--out", "a"], "`keras-t2i prepare`.*nowhere"),
     ],
 )
@@ -86,3 +102,98 @@ def test_out_that_is_taken(data, text_run, tmp_path, error_of):
     )
     assert "must not hold a data set or embeddings yet" in line
     assert contents(out) == contents(data)
+
+
+# === Captions of a file ===
+
+
+@pytest.mark.parametrize("source", ["file", "stdin"])
+def test_captions_of_a_file(text_run, tmp_path, monkeypatch, capsys, source):
+    captions = ["a red flower", "ein Blümchen \ufffd", "\u2028 x", "a" * 202]
+    content = "\ufeff" + "\r\n".join(captions) + "\n"
+    content = content.encode().replace("\ufffd".encode(), b"\xff")
+    path = tmp_path / "captions.txt"
+    path.write_bytes(content)
+    if source == "stdin":
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+        path = "-"
+    out = tmp_path / "out" / "a.npz"
+    argv = ["embed", "--captions", str(path), "--text-encoder", str(text_run)]
+    assert main([*argv, "--out", str(out)]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == f"embeddings: {out}\n"
+    assert captured.err == (
+        "cut: 1 captions are longer than the 201 characters that are read\n"
+    )
+    with np.load(out) as arrays:
+        assert arrays["captions"].tolist() == captions
+        expected = embed_texts(load_text_encoder(text_run), captions)
+        np.testing.assert_allclose(
+            arrays["embeddings"], expected, rtol=1e-5, atol=1e-6
+        )
+
+
+def test_lines_that_are_no_captions(text_run, tmp_path, error_of):
+    path = tmp_path / "captions.txt"
+    argv = ["embed", "--captions", path, "--text-encoder", text_run]
+    for content in ("a\n\nb\n", "", "a\n{}"):
+        path.write_text(content)
+        line = error_of(*argv, "--out", tmp_path / "a.npy")
+        number = 1 if not content else 2
+        assert f"in line {number} of {path}" in line
+    assert not (tmp_path / "a.npy").exists()
+
+
+# === Embeddings of others ===
+
+
+def test_import(data, tmp_path, capsys):
+    ids = [
+        id
+        for split in ("train", "val", "test")
+        for id in PreparedExamples(data, split).text_ids()
+    ]
+    source = tmp_path / "clip.npz"
+    arrays = {id: np.full(3, n, "f4") for n, id in enumerate(ids)}
+    np.savez(source, **arrays, more=np.ones(3))
+    out = tmp_path / "deep" / "embeddings"
+    argv = ["embed", "--data", str(data), "--from", str(source)]
+    assert main([*argv, "--out", str(out)]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == f"embeddings: {out}\n"
+    assert captured.err.splitlines()[-1] == (
+        "not used: embeddings of 1 images that the data set does not have"
+    )
+    examples = PreparedExamples(data, "test")
+    rows = ExtractedEmbeddings(out, examples).read(2)
+    np.testing.assert_array_equal(rows, [arrays[examples.text_ids()[2]]])
+
+
+def test_import_without_all_images(data, tmp_path, error_of):
+    source = tmp_path / "clip.npz"
+    np.savez(source, more=np.ones(3))
+    out = tmp_path / "out"
+    line = error_of("embed", "--data", data, "--from", source, "--out", out)
+    assert "without 60 of them: 'train-000000', 'train-000001'" in line
+    assert not out.exists()
+
+
+def test_stackgan_layout(data, text_run, tmp_path, capsys):
+    out = tmp_path / "birds"
+    argv = ["embed", "--data", str(data), "--text-encoder", str(text_run)]
+    argv += ["--out", str(out), "--layout", "stackgan"]
+    assert main(argv) == 0
+    assert sorted(str(path.relative_to(out)) for path in out.rglob("*.*")) == [
+        f"{folder}/{name}.pickle"
+        for folder in ("test", "train")
+        for name in ("char-CNN-RNN-embeddings", "class_info", "filenames")
+    ]
+    # And back again: all of it is there, in the same order.
+    back = tmp_path / "back"
+    argv = ["embed", "--data", str(data), "--from", str(out)]
+    assert main([*argv, "--out", str(back)]) == 0
+    shards = tmp_path / "shards"
+    argv = ["embed", "--data", str(data), "--text-encoder", str(text_run)]
+    assert main([*argv, "--out", str(shards)]) == 0
+    for path in shards.glob("*.tfrecord"):
+        assert path.read_bytes() == (back / path.name).read_bytes()

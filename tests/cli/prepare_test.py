@@ -194,3 +194,18 @@ def test_help_explains_every_option(capsys):
     ):
         _, _, explanation = text.partition(f"  {option}")
         assert len(explanation.split("\n  -")[0].split()) > 3, option
+
+
+def test_long_captions_are_counted(tmp_path, capsys):
+    root = tmp_path / "raw"
+    for number in range(12):
+        write_image(root / f"{number}.png")
+        text = "a" * (250 if number < 3 else 201)
+        write_text(root / f"{number}.txt", f"{text}\n{number}")
+    out = tmp_path / "out"
+    argv = ["prepare", "folder", "--source", str(root), "--out", str(out)]
+    assert main([*argv, "--image-size", "32"]) == 0
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "cut: 3 captions are longer than the 201 characters that text encoders "
+        "read; they are kept whole here"
+    )

@@ -8,6 +8,10 @@ import pytest
 
 from keras_t2i import JointEmbedding
 from keras_t2i.cli.main import main
+from keras_t2i.cli.model_files import load_text_encoder
+from keras_t2i.datasets.examples import PreparedExamples
+from keras_t2i.losses import SoftmaxJointEmbedding
+from keras_t2i.losses import StructuredJointEmbedding
 from keras_t2i.text.embeddings import embed_texts
 from tests.cli.conftest import TEXT_OPTIONS
 from tests.cli.conftest import contents
@@ -30,6 +34,9 @@ def test_run_folder(text_run, data):
         "data": str(data),
         "preset": "char_cnn_rnn_small",
         "batch_size": 8,
+        "image_encoder": "small",
+        "image_weights": None,
+        "freeze_images": False,
         "epochs": None,
         "steps": 10,
         "minutes": None,
@@ -80,6 +87,29 @@ def test_output(data, tmp_path, capsys):
         (["--data", "nowhere"], "`keras-t2i prepare`.*'nowhere'"),
         (["--data", "DATA", "--preset", "bert"], "char_cnn_rnn_small.*'bert'"),
         (["--resume"], "--resume goes on.*run', which holds no run"),
+        (
+            ["--data", "DATA", "--image-encoder", "MobileNetV9"],
+            "MobileNetV2, .*Received: 'MobileNetV9'",
+        ),
+        (
+            ["--data", "DATA", "--image-encoder", "none.npz"],
+            "none.npz",
+        ),
+        (
+            ["--data", "DATA", "--freeze-images"],
+            "are for an --image-encoder of keras.app.*--image-encoder small",
+        ),
+        (
+            ["--data", "DATA", "--image-weights", "w", "--image-encoder", "."],
+            "are for an --image-encoder of keras.app.*--image-encoder .",
+        ),
+        (
+            [
+                *["--data", "DATA", "--image-encoder", "VGG16"],
+                "--freeze-images",
+            ],
+            "must have trained weights. Received: frozen=True",
+        ),
     ],
 )
 def test_bad_input(data, tmp_path, error_of, options, message):
@@ -104,3 +134,62 @@ def test_out_that_holds_a_run(data, text_run, error_of):
     line = error_of("train-text", "--data", data, "--out", text_run)
     assert "which holds a run" in line
     assert contents(text_run) == before
+
+
+def _train(data, out, *options):
+    argv = ["train-text", "--data", data, "--out", out, *options]
+    assert main([str(argument) for argument in argv]) == 0
+    return keras.saving.load_model(out / "checkpoints/step-00000002.keras")
+
+
+def test_the_published_training(data, tmp_path):
+    options = ["--preset", "char_cnn_rnn_cvpr", "--batch-size", 4]
+    model = _train(data, tmp_path / "run", *options, "--steps", 2)
+    optimizer = model.optimizer.get_config()
+    assert optimizer["name"] == "rm_sprop"
+    assert (optimizer["rho"], optimizer["epsilon"]) == (0.99, 1e-16)
+    # 54 images make 13 steps an epoch.
+    assert optimizer["learning_rate"]["config"] == {
+        **optimizer["learning_rate"]["config"],
+        "initial_learning_rate": 7e-4,
+        "decay_steps": 13,
+        "decay_rate": 0.98,
+        "staircase": True,
+    }
+    assert isinstance(model.loss, StructuredJointEmbedding)
+    # Two steps away from uniform in [-0.08, 0.08], biases as well.
+    for weight in model.text_encoder.weights:
+        values = np.abs(np.array(weight))
+        assert values.max() < 0.1
+        assert values.mean() > 0.03, weight.path
+
+
+def test_words(data, tmp_path):
+    out = tmp_path / "run"
+    options = ["--preset", "word_cnn_rnn_small", "--batch-size", 8]
+    model = _train(data, out, *options, "--steps", 2)
+    assert isinstance(model.loss, SoftmaxJointEmbedding)
+    vocabulary = model.text_encoder.vocabulary
+    assert {"petals", "red", "5", "center"} <= set(vocabulary)
+    assert len(vocabulary) < 60
+    # The ids of words, not of characters, reach the encoder.
+    encoder = load_text_encoder(out)
+    first, second = embed_texts(encoder, ["red petals", "petals, Red"])
+    assert not np.allclose(first, second)
+    first, second = embed_texts(encoder, ["red petals", "Red (petals) xyzzy"])
+    np.testing.assert_allclose(first, second, atol=1e-6)
+
+
+def test_features_of_images(data, tmp_path):
+    features = tmp_path / "features.npz"
+    names = PreparedExamples(data, "trainval").text_ids()
+    np.savez(features, **{name: np.ones(5) for name in names})
+    out = tmp_path / "run"
+    options = [*TEXT_OPTIONS, "--image-encoder", features]
+    model = _train(data, out, *options, "--steps", 2)
+    assert model.image_encoder.input_shape == (None, 5)
+    assert main(
+        ["train-text", "--out", str(out), "--resume", "--steps", "4"]
+    ) == (0)
+    model = keras.saving.load_model(out / "model.keras")
+    assert int(model.optimizer.iterations) == 4

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from keras_t2i.datasets.batch_order import DistinctClasses
+from keras_t2i.datasets.batch_order import InOrder
 from keras_t2i.datasets.batch_order import ShuffledEpochs
 
 
@@ -97,3 +98,25 @@ def test_images_outside_of_classes_are_a_class():
     order = DistinctClasses(np.array([-1, 0, -1]), batch_size=2, seed=0)
     for step in range(20):
         assert 1 in order.indices(step)
+
+
+def test_several_images_of_each_class():
+    order = DistinctClasses(_CLASS_IDS, 7, seed=0, images_per_class=2)
+    assert (order.batch_size, order.steps_per_epoch) == (6, 1)
+    for step in range(100):
+        indices = order.indices(step)
+        classes = _CLASS_IDS[indices].reshape(3, 2)
+        assert (classes[:, 0] == classes[:, 1]).all()
+        assert len(set(classes[:, 0])) == 3
+        # Different ones, but for the class that has only one.
+        for row, (first, second) in zip(classes, indices.reshape(3, 2)):
+            assert (first == second) == (row[0] == 7)
+
+
+# === InOrder ===
+
+
+def test_every_image_once_in_order():
+    order = InOrder(num_images=7, batch_size=3)
+    assert order.steps_per_epoch == 3
+    assert _epoch(order, 0) == [0, 1, 2, 3, 4, 5, 6, 6, 6]

@@ -4,12 +4,14 @@ import itertools
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from keras_t2i.datasets.examples import ExtractedEmbeddings
 from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.datasets.make_dataset import make_captions_dataset
 from keras_t2i.datasets.make_dataset import make_dataset
+from keras_t2i.datasets.make_dataset import make_ordered_dataset
 from keras_t2i.datasets.make_dataset import make_pairs_dataset
 from keras_t2i.datasets.records import CaptionedImage
 from keras_t2i.text.embeddings import extract_embeddings
@@ -524,15 +526,46 @@ def test_no_data_set(tmp_path):
         make_dataset(tmp_path)
 
 
+@pytest.mark.parametrize("vocabulary", [None, ("a", "שלום", "xn")])
+def test_captions_of_all_kinds_are_read_as_everywhere(tmp_path, vocabulary):
+    captions = [
+        *(
+            "e\u0301 a",
+            "שלום a",
+            "🌹 👩\u200d🌾",
+            "a\ufffdb",
+            "a\0b",
+            "xN\u0303",
+        ),
+        *("a" * 202, "a " * 202, "ß" * 101),
+    ]
+    images = [example(n, captions=(text,)) for n, text in enumerate(captions)]
+    write_prepared_set(tmp_path, {"train": [images]})
+    encoder = tiny_text_encoder(vocabulary=vocabulary)
+    dataset = make_pairs_dataset(
+        tmp_path, batch_size=len(captions), tokenize=encoder.tokenize
+    )
+    (batch,) = _take(dataset, 1)
+    # In the order of the stream, which class ids tell without classes.
+    expected = encoder.tokenize(tf.constant(captions)).numpy()
+    np.testing.assert_array_equal(
+        batch["char_ids"], expected[batch["class_ids"]]
+    )
+    assert expected.any(axis=1).sum() > 3
+
+
 # === Pairs for the joint embedding ===
 
 
 def test_pairs_are_of_distinct_classes(data):
     dataset = make_pairs_dataset(data, batch_size=3, start_step=0)
-    assert set(dataset.element_spec) == {"images", "char_ids"}
+    assert set(dataset.element_spec) == {"images", "char_ids", "class_ids"}
     for batch in _take(dataset, 40):
         fields = _fields(batch["char_ids"])
         assert len({class_id for _, class_id, _ in fields}) == 3
+        assert [class_id for _, class_id, _ in fields] == list(
+            batch["class_ids"]
+        )
         for image, (number, _, _) in zip(batch["images"], fields):
             assert _placement(_pixels(image), number) is not None
 
@@ -550,6 +583,49 @@ def test_pairs_without_classes(tmp_path):
     texts = [texts_of(batch["char_ids"]) for batch in _take(dataset, 2)]
     assert len(set(sum(texts, []))) == 6
 
+    # Each image counts as a class.
+    for batch in _take(dataset, 2):
+        assert len(set(batch["class_ids"])) == 3
+
+
+def test_pairs_with_several_images_of_a_class(data):
+    dataset = make_pairs_dataset(data, batch_size=6, images_per_class=2)
+    assert len(dataset) == 2
+    for batch in _take(dataset, 2):
+        fields = _fields(batch["char_ids"])
+        assert len({number for number, _, _ in fields}) == 6
+        assert len({class_id for _, class_id, _ in fields}) == 3
+
+
+def test_pairs_with_features(data, tmp_path):
+    # Of two views; each view of each image is its own number.
+    path = tmp_path / "features.npz"
+    numbers = {f"image-{n:03d}": [[n, 0.0], [n, 1.0]] for n in range(15)}
+    np.savez(path, **numbers)
+    dataset = make_pairs_dataset(
+        data, "trainval", 3, image_features=path, start_step=0
+    )
+    assert dataset.element_spec["images"].shape == (3, 2)
+    views = set()
+    for batch in _take(dataset, 20):
+        assert list(batch["images"][:, 0]) == _numbers(batch)
+        views |= set(batch["images"][:, 1])
+    assert views == {0.0, 1.0}
+
+
+def test_pairs_of_words(data):
+    encoder = tiny_text_encoder(vocabulary=("a", "b", "c"))
+    (batch,) = _take(
+        make_pairs_dataset(data, batch_size=3, tokenize=encoder.tokenize), 1
+    )
+    # Number and class are unknown, and one of three letters follows.
+    assert not batch["char_ids"][:, :2].any()
+    assert set(batch["char_ids"][:, 2]) <= {1, 2, 3}
+    dataset = make_dataset(data, batch_size=2, tokenize=encoder.tokenize)
+    (batch,) = _take(dataset, 1)
+    for name in ("char_ids", "mismatched_char_ids"):
+        assert set(batch[name][:, 2]) <= {1, 2, 3}
+
 
 def test_pairs_start_at_any_step(data):
     whole = _take(make_pairs_dataset(data, batch_size=3, start_step=0), 9)
@@ -561,6 +637,7 @@ def test_pairs_start_at_any_step(data):
     "arguments",
     [
         {"batch_size": 0},
+        {"images_per_class": 0},
         {"seed": -1},
         {"start_step": -1},
         {"image_size": 0},
@@ -621,3 +698,17 @@ def test_bad_arguments_of_captions(data, arguments):
         ValueError, match=f"`{name}` must .*Received: {value!r}"
     ):
         make_captions_dataset(data, **arguments)
+
+
+# === All images of a split, in order ===
+
+
+def test_images_in_order_from_their_centers(data):
+    batches = list(make_ordered_dataset(data, "test", batch_size=2))
+    images = np.concatenate(batches)
+    # Five images, of numbers 15 to 19; the last fills the last batch.
+    assert images.shape == (6, 8, 8, 3)
+    np.testing.assert_array_equal(images[5], images[4])
+    for number, image in zip(range(15, 20), images):
+        pixels = noise_image(number)[1:9, 2:10]
+        np.testing.assert_array_equal(_pixels(image), pixels)

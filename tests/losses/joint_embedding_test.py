@@ -5,68 +5,75 @@ import tensorflow as tf
 
 from keras_t2i.losses import StructuredJointEmbedding
 
-# s = images @ texts.T = [[2, 1.5], [0.5, 1]]
-IMAGES = np.array([[1.0, 0.0], [0.0, 1.0]], "float32")
-TEXTS = np.array([[2.0, 0.5], [1.5, 1.0]], "float32")
+SCORES = np.array([[2.0, 1.5], [0.5, 1.0]], "float32")
+OWN = np.eye(2, dtype="float32")
 
 
 def test_value_by_hand():
     # Texts of image 0: 1 + 1.5 - 2 = 0.5; of image 1: 1 + 0.5 - 1 = 0.5.
     # Images of text 0: 1 + 0.5 - 2 < 0, so 0; of text 1: 1 + 1.5 - 1 = 1.5.
     # (0.5 + 0.5 + 0 + 1.5) / 4 = 0.625
-    loss = StructuredJointEmbedding()(IMAGES, TEXTS)
+    loss = StructuredJointEmbedding()(OWN, SCORES)
     assert float(loss) == pytest.approx(0.625)
 
 
 def test_margin_by_hand():
     # Margin 2: 1.5 + 1.5 + 0.5 + 2.5 = 6, over 4 pairs.
-    loss = StructuredJointEmbedding(margin=2.0)(IMAGES, TEXTS)
+    loss = StructuredJointEmbedding(margin=2.0)(OWN, SCORES)
     assert float(loss) == pytest.approx(1.5)
 
 
 def test_all_violating_pairs_count():
     # With equal scores each of the 3 * 2 wrong pairs costs the margin twice:
     # 12 / 9, not 1 / 3 as for the hardest pair of each row alone.
-    zeros = np.zeros((3, 4), "float32")
-    loss = StructuredJointEmbedding()(zeros, zeros)
+    loss = StructuredJointEmbedding()(np.eye(3), np.zeros((3, 3)))
     assert float(loss) == pytest.approx(12 / 9)
 
 
 def test_well_separated_pairs_cost_nothing():
-    images = 10 * np.eye(3, dtype="float32")
-    assert float(StructuredJointEmbedding()(images, images)) == 0.0
+    assert float(StructuredJointEmbedding()(np.eye(3), 10 * np.eye(3))) == 0.0
+
+
+def test_texts_of_the_same_class_cost_nothing():
+    # Images 0 and 1 are of one class: of the violations above, with a third
+    # row of all zeros, only those of and with row 2 are left.
+    matches = np.array([[1, 1, 0], [1, 1, 0], [0, 0, 1]], "float32")
+    scores = np.zeros((3, 3), "float32")
+    scores[:2, :2] = SCORES
+    # Rows 0 and 1 against text 2: 0 and 1 + 0 - 1 = 0, and images 2 alike;
+    # row 2 against texts 0 and 1: 1 + 0 - 0 each, and alike the other way.
+    loss = StructuredJointEmbedding()(matches, scores)
+    assert float(loss) == pytest.approx(4 / 9)
 
 
 def test_against_the_double_sum():
     generator = np.random.default_rng(0)
-    images, texts = generator.normal(size=(2, 5, 4)).astype("float32")
-    scores = images @ texts.T
+    scores = generator.normal(size=(5, 5)).astype("float32")
     total = 0.0
     for i in range(5):
         for j in range(5):
             if i != j:
                 total += max(0.0, 1 + scores[i, j] - scores[i, i])
                 total += max(0.0, 1 + scores[j, i] - scores[i, i])
-    loss = StructuredJointEmbedding()(images, texts)
+    loss = StructuredJointEmbedding()(np.eye(5), scores)
     assert float(loss) == pytest.approx(total / 25, rel=1e-5)
 
 
 def test_gradient_pulls_pairs_together():
-    images, texts = tf.constant(IMAGES), tf.Variable(TEXTS)
+    scores = tf.constant(SCORES)
     with tf.GradientTape() as tape:
-        loss = StructuredJointEmbedding()(images, texts)
-    gradient = tape.gradient(loss, texts)
-    # d loss / d s = [[-1, 2], [1, -2]] / 4 by the active terms above, and
-    # d loss / d texts is its transpose times the images.
-    expected = np.array([[-0.25, 0.25], [0.5, -0.5]], "float32")
-    np.testing.assert_allclose(gradient, expected, atol=1e-6)
+        tape.watch(scores)
+        loss = StructuredJointEmbedding()(OWN, scores)
+    # By the active terms above, each over 4.
+    expected = np.array([[-0.25, 0.5], [0.25, -0.5]], "float32")
+    np.testing.assert_allclose(tape.gradient(loss, scores), expected, atol=1e-6)
 
 
 def test_replicas_share_the_loss(two_replicas):
     # Gradients are summed over replicas, so each must hold its share.
     losses = two_replicas.run(
         lambda: StructuredJointEmbedding()(
-            tf.constant(IMAGES), tf.constant(TEXTS)
+            tf.constant(OWN), tf.constant(SCORES)
         )
     )
     total = two_replicas.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
@@ -81,4 +88,4 @@ def test_config_round_trip():
     assert copy.get_config() == loss.get_config()
     assert copy.margin == 0.5
     assert copy.name == "mine"
-    assert float(copy(IMAGES, TEXTS)) == float(loss(IMAGES, TEXTS))
+    assert float(copy(OWN, SCORES)) == float(loss(OWN, SCORES))

@@ -1,8 +1,10 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_t2i import CharCNNRNN
+from keras_t2i.text import tokenize
 from keras_t2i.text.char_cnn_rnn import OneHotCharacters
 from tests.tiny_models import randomize
 from tests.tiny_models import tiny_text_encoder
@@ -30,13 +32,15 @@ def _pool(x, strides):
 
 def _reference(encoder, char_ids):
     """Steps before the recurrence, and the embeddings, in NumPy."""
-    one_hot = np.zeros((*char_ids.shape, 71), "float32")
-    np.put_along_axis(one_hot, char_ids[..., None], 1, axis=-1)
-    x = one_hot[..., 1:]
 
     def weights(name):
         return [np.array(w) for w in encoder.get_layer(name).weights]
 
+    if encoder.vocabulary is None:
+        columns = np.eye(70, dtype="float32")
+    else:
+        (columns,) = weights("word_vectors")
+    x = np.concatenate([np.zeros((1, 70), "float32"), columns])[char_ids]
     x = _pool(_convolve(x, *weights("convolution_1")), 3)
     x = _pool(_convolve(x, *weights("convolution_2")), 3)
     x = _convolve(x, *weights("convolution_3"))
@@ -70,12 +74,15 @@ def _reference(encoder, char_ids):
     return steps, np.mean(states, axis=0) @ kernel + bias
 
 
+@pytest.mark.parametrize("vocabulary", [None, [f"w{n}" for n in range(70)]])
 @pytest.mark.parametrize(
     ("recurrence", "third_pool", "steps"),
     [("relu", True, 8), ("gated", False, 18)],
 )
-def test_against_numpy(recurrence, third_pool, steps):
-    encoder = tiny_text_encoder(recurrence=recurrence, third_pool=third_pool)
+def test_against_numpy(recurrence, third_pool, steps, vocabulary):
+    encoder = tiny_text_encoder(
+        recurrence=recurrence, third_pool=third_pool, vocabulary=vocabulary
+    )
     randomize(encoder)
     # Keeps the ReLU states from growing: one weight matrix of norm below 1.
     kernel = encoder.get_layer("recurrence").recurrent_kernel
@@ -86,6 +93,26 @@ def test_against_numpy(recurrence, third_pool, steps):
     assert encoder.get_layer("recurrence").output.shape == (None, steps, 8)
     scale = np.abs(expected).max()
     assert np.ptp(expected, axis=0).max() > 1e-3 * scale
+    np.testing.assert_allclose(
+        np.array(encoder(char_ids)) / scale, expected / scale, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("name", ["cvpr", "birds", "flowers"])
+def test_published_presets_against_numpy(name):
+    encoder = CharCNNRNN.from_preset(f"char_cnn_rnn_{name}")
+    # As published encoders start; ReLU states stay small.
+    generator = np.random.default_rng(0)
+    for weight in encoder.weights:
+        weight.assign(generator.uniform(-0.08, 0.08, weight.shape))
+    kernel = encoder.get_layer("recurrence").recurrent_kernel
+    kernel.assign(kernel * 0.5)
+    char_ids = _char_ids(2)
+    steps, expected = _reference(encoder, char_ids)
+    units = 256 if name == "cvpr" else 512
+    assert encoder.get_layer("recurrence").output.shape == (None, steps, units)
+    assert expected.shape == (2, 1024)
+    scale = np.abs(expected).max()
     np.testing.assert_allclose(
         np.array(encoder(char_ids)) / scale, expected / scale, atol=1e-5
     )
@@ -154,6 +181,57 @@ def test_arguments_come_back():
     assert copy.count_params() == encoder.count_params()
 
 
+def test_words_are_all_that_differs():
+    characters = tiny_text_encoder()
+    words = tiny_text_encoder(vocabulary=("a", "rose"))
+    assert words.count_params() == characters.count_params() + 2 * 70
+    shapes = [weight.shape for weight in words.weights]
+    assert shapes[1:] == [weight.shape for weight in characters.weights]
+    texts = tf.constant(["A rose", "a " * 202, "x" * 202])
+    np.testing.assert_array_equal(words.tokenize(texts)[0, :3], [1, 2, 0])
+    assert words.cuts(texts).numpy().tolist() == [False, True, False]
+    assert characters.cuts(texts).numpy().tolist() == [False, True, True]
+    np.testing.assert_array_equal(characters.tokenize(texts), tokenize(texts))
+
+
+def test_saving_and_loading_with_words(tmp_path):
+    encoder = tiny_text_encoder(vocabulary=["a", "rosé"])
+    encoder.save(tmp_path / "encoder.keras")
+    copy = keras.saving.load_model(tmp_path / "encoder.keras")
+    assert copy.vocabulary == ("a", "rosé")
+    texts = tf.constant(["a Rosé", "b"])
+    np.testing.assert_array_equal(
+        copy(copy.tokenize(texts)), encoder(encoder.tokenize(texts))
+    )
+
+
+def test_a_function_with_words_can_be_exported(tmp_path):
+    encoder = tiny_text_encoder(vocabulary=("a", "rose"))
+    texts = tf.constant(["a rose", "rose, a " * 200, "花\0"])
+    expected = encoder(encoder.tokenize(texts))
+    archive = keras.export.ExportArchive()
+    archive.track(encoder)
+    archive.add_endpoint(
+        "embed",
+        lambda texts: encoder(encoder.tokenize(texts)),
+        input_signature=[tf.TensorSpec([None], tf.string)],
+    )
+    archive.write_out(tmp_path / "encoder", verbose=False)
+    loaded = tf.saved_model.load(tmp_path / "encoder")
+    np.testing.assert_allclose(loaded.embed(texts), expected, atol=1e-6)
+
+
+def test_presets_by_name():
+    assert set(CharCNNRNN.presets) >= {"char_cnn_rnn", "char_cnn_rnn_small"}
+    encoder = CharCNNRNN.from_preset("char_cnn_rnn_small", embedding_dim=7)
+    assert encoder.convolution_filters == (96, 128, 128)
+    assert encoder.output_shape == (None, 7)
+    with pytest.raises(ValueError, match="one of .*Received: 'bert'"):
+        CharCNNRNN.from_preset("bert")
+    with pytest.raises(ValueError, match=r"at least one word.*Received: \(\)"):
+        CharCNNRNN.from_preset("word_cnn_rnn_small")
+
+
 def test_saving_and_loading(tmp_path):
     encoder = tiny_text_encoder()
     encoder.save(tmp_path / "encoder.keras")
@@ -178,3 +256,7 @@ def test_errors():
         CharCNNRNN(recurrence="lstm")
     with pytest.raises(ValueError, match=r"three .*Received: \(8, 8\)"):
         CharCNNRNN((8, 8))
+    with pytest.raises(ValueError, match=r"empty. Received: \('a', ''\)"):
+        CharCNNRNN(vocabulary=["a", ""])
+    with pytest.raises(ValueError, match="once. Received: 3 words, 2 diff"):
+        CharCNNRNN(vocabulary=["a", "b", "a"])

@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from keras_t2i import JointEmbedding
+from keras_t2i.losses import SoftmaxJointEmbedding
 from keras_t2i.losses import StructuredJointEmbedding
 from keras_t2i.text import image_encoder
 from keras_t2i.text import tokenize
@@ -51,7 +52,8 @@ def test_reported_loss_is_that_of_the_embeddings(trained):
     results = joint_embedding.evaluate(
         _stream(batch), verbose=0, return_dict=True
     )
-    loss = StructuredJointEmbedding()(*joint_embedding(batch))
+    images, texts = (np.array(part) for part in joint_embedding(batch))
+    loss = StructuredJointEmbedding()(np.eye(len(COLORS)), images @ texts.T)
     assert results["loss"] == pytest.approx(float(loss), abs=1e-6)
 
 
@@ -67,6 +69,23 @@ def test_accuracies_by_hand():
     results = joint_embedding.get_metrics_result()
     assert results["image_to_text_accuracy"] == 0.5
     assert results["text_to_image_accuracy"] == 1.0
+
+
+def test_rows_of_one_class_fit_each_other():
+    joint_embedding = tiny_joint_embedding()
+    joint_embedding.compile(loss=SoftmaxJointEmbedding(temperature=0.5))
+    images = tf.constant([[1.0, 2.0, 0.0], [0.0, 3.0, 0.0], [0.0, 4.0, 0.0]])
+    x = {"class_ids": tf.constant([7, 7, 5])}
+    loss = joint_embedding.compute_loss(x=x, y_pred=(images, tf.eye(3)))
+    matches = np.array([[1, 1, 0], [1, 1, 0], [0, 0, 1]])
+    expected = SoftmaxJointEmbedding(temperature=0.5)(matches, images)
+    assert float(loss) == pytest.approx(float(expected))
+    results = joint_embedding.get_metrics_result()
+    results = {name: float(value) for name, value in results.items()}
+    # Images 0 and 1 like text 1 best, of their class; image 2 does so too,
+    # which is not. Texts 0 and 2 like image 0 best, text 1 image 2.
+    assert results["image_to_text_accuracy"] == pytest.approx(2 / 3)
+    assert results["text_to_image_accuracy"] == pytest.approx(1 / 3)
 
 
 def test_standardize(trained):

@@ -18,6 +18,7 @@ from keras_t2i.datasets.blooms.content import contents
 from keras_t2i.datasets.blooms.drawing import draw_bloom
 from keras_t2i.datasets.blooms.reader import BloomReading
 from keras_t2i.datasets.blooms.reader import read_bloom
+from keras_t2i.datasets.blooms.sentences_between import sentences_between
 from keras_t2i.datasets.blooms.style import Style
 from keras_t2i.datasets.blooms.style import random_style
 
@@ -42,4 +43,5 @@ __all__ = [
     "draw_bloom",
     "random_style",
     "read_bloom",
+    "sentences_between",
 ]

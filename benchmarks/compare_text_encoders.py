@@ -1,0 +1,132 @@
+"""Trains text encoders that differ in one setting, for as many minutes.
+
+    python benchmarks/compare_text_encoders.py --data data/oxford64 \\
+        --out runs/text-settings --minutes 8 hinge softmax
+
+Each is a run folder of its own under --out, trained on the split `train` alone
+and measured on `val`, so that the test classes choose nothing. What is there
+already is gone on with, so an interrupted comparison is started again by the
+same command. Printed is a table of what `evaluate-text` measures.
+"""
+
+import argparse
+import pathlib
+import sys
+
+import keras
+
+import keras_t2i
+from keras_t2i.cli.evaluate_text import evaluate_text
+from keras_t2i.cli.run_folder import RunFolder
+from keras_t2i.cli.training import fit_run
+from keras_t2i.cli.training import num_images
+from keras_t2i.cli.training import set_up
+from keras_t2i.datasets.make_dataset import make_pairs_dataset
+from keras_t2i.datasets.manifest import read_manifest
+from keras_t2i.losses import SoftmaxJointEmbedding
+from keras_t2i.losses import StructuredJointEmbedding
+
+_HINGE, _SOFTMAX = StructuredJointEmbedding, SoftmaxJointEmbedding
+# Preset of the layers, loss, rows and images per class of a batch, learning
+# rate of Adam.
+SETTINGS = {
+    "hinge": ("char_cnn_rnn_small", _HINGE, {}, 64, 1, 1e-3),
+    "hinge_margin_0.2": (
+        "char_cnn_rnn_small",
+        _HINGE,
+        {"margin": 0.2},
+        *(64, 1, 1e-3),
+    ),
+    "hinge_2_images": ("char_cnn_rnn_small", _HINGE, {}, 64, 2, 1e-3),
+    "hinge_40": ("char_cnn_rnn_small", _HINGE, {}, 40, 1, 1e-3),
+    "hinge_3e-4": ("char_cnn_rnn_small", _HINGE, {}, 64, 1, 3e-4),
+    "softmax": ("char_cnn_rnn_small", _SOFTMAX, {}, 64, 1, 1e-3),
+    "softmax_2_images": ("char_cnn_rnn_small", _SOFTMAX, {}, 64, 2, 1e-3),
+    "softmax_4_images": ("char_cnn_rnn_small", _SOFTMAX, {}, 64, 4, 1e-3),
+    "softmax_hot": (
+        "char_cnn_rnn_small",
+        _SOFTMAX,
+        {"temperature": 5.0},
+        *(64, 2, 1e-3),
+    ),
+    "softmax_cold": (
+        "char_cnn_rnn_small",
+        _SOFTMAX,
+        {"temperature": 0.2},
+        *(64, 2, 1e-3),
+    ),
+    "softmax_128": ("char_cnn_rnn_small", _SOFTMAX, {}, 128, 2, 1e-3),
+    "softmax_3e-4": ("char_cnn_rnn_small", _SOFTMAX, {}, 64, 2, 3e-4),
+    "softmax_full": ("char_cnn_rnn_flowers", _SOFTMAX, {}, 64, 2, 5e-4),
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0],
+        epilog=f"settings: {', '.join(SETTINGS)}",
+    )
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--out", required=True)
+    parser.add_argument("--minutes", type=float)
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--split", default="val", help="to measure on")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("settings", nargs="+", choices=SETTINGS)
+    arguments = parser.parse_args()
+    columns = ("zero_shot_accuracy", "precision_at_50", "recall_at_10")
+    print("| setting | steps | " + " | ".join(columns) + " |", flush=True)
+    print("|---|---|" + "---|" * len(columns), flush=True)
+    for name in arguments.settings:
+        print(name, file=sys.stderr)
+        model = _train(name, arguments)
+        results = evaluate_text(model, arguments.data, arguments.split)
+        values = " | ".join(f"{results[column]:.1%}" for column in columns)
+        steps = int(model.optimizer.iterations)
+        print(f"| {name} | {steps:,} | {values} |", flush=True)
+
+
+def _train(name, arguments):
+    layers, loss, options, batch_size, images_per_class, rate = SETTINGS[name]
+    run = RunFolder(pathlib.Path(arguments.out) / name)
+    set_up({"seed": arguments.seed})
+    manifest = read_manifest(arguments.data)
+    run.write_config("compare_text_encoders", vars(arguments))
+    model = run.load_checkpoint() if run.last_step() else None
+    if model is None:
+        encoder = keras_t2i.CharCNNRNN.from_preset(layers)
+        model = keras_t2i.JointEmbedding(
+            encoder,
+            keras_t2i.text.image_encoder(
+                manifest.image_size, encoder.embedding_dim
+            ),
+        )
+        model.compile(keras.optimizers.Adam(rate), loss(**options))
+
+    def make_stream(step):
+        return make_pairs_dataset(
+            arguments.data,
+            "train",
+            batch_size,
+            images_per_class=images_per_class,
+            seed=arguments.seed,
+            start_step=step,
+        )
+
+    fit_run(
+        run,
+        model,
+        make_stream,
+        {
+            "epochs": None,
+            "steps": arguments.steps,
+            "minutes": arguments.minutes,
+        },
+        num_images(manifest, "train"),
+        callbacks=lambda first_step: [],
+    )
+    return model
+
+
+if __name__ == "__main__":
+    main()

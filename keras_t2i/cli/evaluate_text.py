@@ -1,0 +1,178 @@
+"""`keras-t2i evaluate-text`: what a trained text encoder understands."""
+
+import json
+
+import numpy as np
+
+from keras_t2i.cli.model_files import load_joint_embedding
+from keras_t2i.datasets.blooms import content_of_caption
+from keras_t2i.datasets.blooms import sentences_between
+from keras_t2i.datasets.examples import PreparedExamples
+from keras_t2i.datasets.image_features import ImageFeatures
+from keras_t2i.datasets.make_dataset import make_ordered_dataset
+from keras_t2i.datasets.manifest import read_manifest
+from keras_t2i.metrics.caption_recall import caption_recall
+from keras_t2i.metrics.class_means import class_means
+from keras_t2i.metrics.interpolation_premise import interpolation_premise
+from keras_t2i.metrics.linear_probe_accuracy import linear_probe_accuracy
+from keras_t2i.metrics.retrieval_precision import retrieval_precision
+from keras_t2i.metrics.zero_shot_accuracy import zero_shot_accuracy
+from keras_t2i.text.embeddings import embed_texts
+
+_RECALL_AT = (1, 5, 10)
+_PRECISION_AT = 50
+# The probes are fitted on the captions of so many training images.
+_NUM_PROBED = 1000
+_NUM_PAIRS = 1000
+
+
+def add_parser(subparsers):
+    """Adds the command to the program's parser."""
+    parser = subparsers.add_parser(
+        "evaluate-text",
+        help="measure what a trained text encoder understands",
+        description="Prints as JSON, for the images and captions of a split: "
+        "how often an image is closest to the mean caption of its own class "
+        "(zero_shot_accuracy, if the classes were not trained on), which share "
+        "of the 50 images closest to a class is of it (precision_at_50), and "
+        "how often a caption's own image is among the first it finds "
+        "(recall_at_1 and so on). On blooms also how much of each attribute a "
+        "linear classifier reads from captions, and how near the mean of two "
+        "sentences' embeddings is to the sentence in between.",
+    )
+    parser.add_argument(
+        "--data",
+        metavar="DIR",
+        required=True,
+        help="prepared data set, made by `prepare`",
+    )
+    parser.add_argument(
+        "--text-encoder",
+        metavar="RUN_OR_FILE",
+        required=True,
+        help="run folder of `train-text`, or a .keras file of one",
+    )
+    parser.add_argument(
+        "--image-features",
+        metavar="PATH",
+        help="features of the split's images, of several views the first; for "
+        "an encoder that was trained with features",
+    )
+    parser.add_argument(
+        "--split",
+        default="test",
+        metavar="NAME",
+        help="split to measure on (default: test)",
+    )
+    parser.set_defaults(run=_run)
+
+
+def _run(arguments):
+    model = load_joint_embedding(arguments.text_encoder)
+    results = evaluate_text(
+        model, arguments.data, arguments.split, arguments.image_features
+    )
+    print(json.dumps(results, indent=2))
+
+
+def evaluate_text(model, data, split, image_features=None):
+    """Measures a text encoder together with its image encoder.
+
+    Args:
+        model: `JointEmbedding`.
+        data: path of a prepared data set.
+        split: string.
+        image_features: path of features of the images, for an image encoder
+            that takes them. Defaults to `None`.
+
+    Returns:
+        dict of what is measured, for JSON.
+
+    Raises:
+        ValueError: the data set is damaged or does not fit the model.
+
+    Reference:
+        - [Reed et al., 2016](https://arxiv.org/abs/1605.05395), section 5.
+    """
+    examples = PreparedExamples(data, split)
+    images = _image_embeddings(model, data, split, examples, image_features)
+    texts, image_of_text = _captions(examples, range(len(examples)))
+    captions = embed_texts(model.text_encoder, texts)
+    results = {
+        "split": split,
+        "num_images": len(examples),
+        "num_captions": len(texts),
+    }
+    if examples.class_ids is not None:
+        # As published, the mean over captions, not over images.
+        classes, class_texts = class_means(
+            captions, examples.class_ids[image_of_text]
+        )
+        of_images = (images, examples.class_ids, classes, class_texts)
+        results["num_classes"] = len(classes)
+        results["zero_shot_accuracy"] = float(zero_shot_accuracy(*of_images))
+        results[f"precision_at_{_PRECISION_AT}"] = float(
+            retrieval_precision(*of_images, k=_PRECISION_AT)
+        )
+    recall = caption_recall(images, captions, image_of_text, _RECALL_AT)
+    for k, value in recall.items():
+        results[f"recall_at_{k}"] = float(value)
+    if read_manifest(data).name == "blooms":
+        results.update(_on_blooms(model.text_encoder, data, texts, captions))
+    return results
+
+
+def _image_embeddings(model, data, split, examples, image_features):
+    takes_features = len(model.image_encoder.input_shape) == 2
+    if takes_features != (image_features is not None):
+        raise ValueError(
+            "--image-features is for a text encoder that was trained with "
+            "features of images, and needed for it. Received: one trained with "
+            + ("features." if takes_features else "images.")
+        )
+    if takes_features:
+        features = ImageFeatures(image_features, examples.text_ids())
+        width = model.image_encoder.input_shape[-1]
+        if features.num_features != width:
+            raise ValueError(
+                f"--image-features must hold {width} features of each image, "
+                f"as in training. Received: {features.num_features}."
+            )
+        return model.image_encoder.predict(features.first_views(), verbose=0)
+    image_size = model.image_encoder.input_shape[1]
+    stream = make_ordered_dataset(data, split, image_size=image_size)
+    embeddings = model.image_encoder.predict(stream, verbose=0)
+    return embeddings[: len(examples)]
+
+
+def _captions(examples, indices):
+    """Returns all captions of images, and the image of each."""
+    texts, image_of_text = [], []
+    for index in indices:
+        captions = examples.read(index).captions
+        texts += captions
+        image_of_text += [index] * len(captions)
+    return texts, np.array(image_of_text)
+
+
+def _on_blooms(text_encoder, data, test_texts, test_embeddings):
+    examples = PreparedExamples(data, "train")
+    texts, _ = _captions(examples, range(min(len(examples), _NUM_PROBED)))
+    parts = (
+        (embed_texts(text_encoder, texts), texts),
+        (test_embeddings, test_texts),
+    )
+    probes = {}
+    for name in ("petal_color", "center_color", "petal_count", "petal_shape"):
+        arguments = []
+        for embeddings, captions in parts:
+            values = [content_of_caption(text).get(name) for text in captions]
+            named = [value is not None for value in values]
+            arguments.append(embeddings[named])
+            arguments.append([value for value in values if value is not None])
+        probes[name] = float(linear_probe_accuracy(*arguments))
+    sentences = sentences_between("test", _NUM_PAIRS)
+    premise = interpolation_premise(
+        *(embed_texts(text_encoder, part) for part in sentences)
+    )
+    return {"linear_probe": probes, "interpolation": premise}

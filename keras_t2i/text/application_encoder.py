@@ -1,0 +1,114 @@
+"""A network of `keras.applications` on the image side."""
+
+import os
+import types
+
+import keras
+import numpy as np
+from keras import layers
+
+
+def application_encoder(
+    name, image_size, embedding_dim=1024, weights=None, frozen=False
+):
+    """Makes an image encoder of a network of `keras.applications`.
+
+    The network without its classifier, the mean over its last map, and a linear
+    layer. What the network expects of its inputs is done inside.
+
+    Args:
+        name: string. The network, such as `"MobileNetV2"`.
+        image_size: int. Side of the images; each network has its smallest.
+        embedding_dim: int. Defaults to `1024`.
+        weights: path of a file of the network's weights without classifier, as
+            Keras publishes it. Defaults to `None`: random weights.
+        frozen: bool. Whether only the linear layer is trained. Defaults to
+            `False`.
+
+    Returns:
+        `keras.Model` from images in [-1, 1] of shape
+        `(batch, image_size, image_size, 3)` to `(batch, embedding_dim)`.
+
+    Raises:
+        ValueError: there is no such network, it takes no images of this size,
+            the weights are no such file, or nothing would ever be learned.
+
+    Example:
+
+    >>> encoder = keras_t2i.text.application_encoder(
+    ...     "MobileNetV3Small", 32, embedding_dim=16
+    ... )
+    >>> encoder.output_shape
+    (None, 16)
+    """
+    make, preprocess = _find(name)
+    if weights is not None and not os.path.isfile(weights):
+        raise ValueError(
+            "`weights` must name a file of the network's weights. Received: "
+            f"{str(weights)!r}, which is not there."
+        )
+    if frozen and weights is None:
+        raise ValueError(
+            "A frozen network must have trained weights. Received: frozen="
+            "True without `weights`."
+        )
+    shape = (image_size, image_size, 3)
+    network = make(
+        include_top=False, weights=None, input_shape=shape, pooling="avg"
+    )
+    if weights is not None:
+        try:
+            network.load_weights(weights)
+        # Keras raises errors of many kinds for files that do not fit.
+        except Exception as error:
+            first_line = (str(error).strip() or repr(error)).splitlines()[0]
+            raise ValueError(
+                f"`weights` must be those of {name} without its classifier. "
+                f"Received: {str(weights)!r}, which can not be loaded: "
+                f"{first_line}"
+            ) from error
+    network.trainable = not frozen
+
+    images = keras.Input(shape, name="images")
+    x = layers.Conv2D(3, 1, trainable=False, name="preprocessing")(images)
+    x = network(x)
+    x = layers.Dense(embedding_dim, name="embedding")(x)
+    encoder = keras.Model(images, x, name="application_encoder")
+    encoder.get_layer("preprocessing").set_weights(_affine(preprocess))
+    return encoder
+
+
+def _find(name):
+    """Returns what makes the network, and its preprocessing."""
+    known = {
+        key: value
+        for key, value in vars(keras.applications).items()
+        if callable(value)
+    }
+    if name not in known:
+        raise ValueError(
+            "`name` must be a network of `keras.applications`: "
+            f"{', '.join(sorted(known))}. Received: {name!r}"
+        )
+    for module in vars(keras.applications).values():
+        if isinstance(module, types.ModuleType) and hasattr(module, name):
+            return known[name], module.preprocess_input
+    # Not beside the network: it does all of it inside.
+    return known[name], lambda images: images
+
+
+def _affine(preprocess):
+    """The preprocessing of images in [-1, 1], as weights of a 1x1 convolution.
+
+    Each network's is its own: scales, means, another order of the colors. All
+    are affine, so what they do to black and to each color tells what they are.
+    """
+    colors = np.concatenate([np.zeros((1, 3)), 255.0 * np.eye(3)])
+    # A copy: some work in place.
+    results = np.array(preprocess(colors.reshape(1, 2, 2, 3).copy()))
+    results = results.reshape(4, 3)
+    black = results[0]
+    # Of a color that goes from 0 to 255 while the input goes from -1 to 1.
+    kernel = (results[1:] - black) / 2.0
+    bias = black + kernel.sum(axis=0)
+    return [kernel.reshape(1, 1, 3, 3), bias]

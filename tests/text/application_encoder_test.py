@@ -1,0 +1,92 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_t2i.text import application_encoder
+from tests.tiny_models import random_images
+
+
+def _preprocessed(encoder, images):
+    return np.array(encoder.get_layer("preprocessing")(images))
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """Weights of a small network, as Keras publishes them."""
+    path = tmp_path_factory.mktemp("weights") / "mobilenet.weights.h5"
+    network = keras.applications.MobileNet(
+        include_top=False, weights=None, input_shape=(32, 32, 3)
+    )
+    for weight in network.weights:
+        weight.assign(weight + 0.01)
+    network.save_weights(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [("VGG16", "vgg16"), ("DenseNet121", "densenet"), ("MobileNet", None)],
+)
+def test_inputs_are_what_the_network_expects(name, module):
+    encoder = application_encoder(name, 32, embedding_dim=3)
+    images = random_images(2)
+    module = getattr(keras.applications, module or name.lower())
+    expected = module.preprocess_input((images + 1) * 127.5)
+    np.testing.assert_allclose(
+        _preprocessed(encoder, images), expected, atol=1e-3
+    )
+    assert encoder.output_shape == (None, 3)
+
+
+def test_a_network_that_does_it_inside_gets_bytes():
+    encoder = application_encoder("MobileNetV3Small", 32, embedding_dim=3)
+    np.testing.assert_allclose(
+        _preprocessed(encoder, np.array([[[[-1.0, 0, 1]]]])),
+        [[[[0, 127.5, 255]]]],
+    )
+
+
+def test_frozen_weights(weights, tmp_path):
+    encoder = application_encoder(
+        "MobileNet", 32, embedding_dim=3, weights=weights, frozen=True
+    )
+    network = encoder.layers[2]
+    expected = keras.applications.MobileNet(
+        include_top=False, weights=None, input_shape=(32, 32, 3)
+    )
+    expected.load_weights(weights)
+    for weight, other in zip(network.get_weights(), expected.get_weights()):
+        np.testing.assert_array_equal(weight, other)
+    names = [weight.path for weight in encoder.trainable_variables]
+    assert names == ["embedding/kernel", "embedding/bias"]
+    encoder.save(tmp_path / "encoder.keras")
+    copy = keras.saving.load_model(tmp_path / "encoder.keras")
+    assert len(copy.trainable_variables) == 2
+    images = random_images(2)
+    np.testing.assert_allclose(copy(images), encoder(images), atol=1e-5)
+    # Batch norm is frozen too.
+    np.testing.assert_allclose(
+        encoder(images, training=True), encoder(images), atol=1e-5
+    )
+
+
+def test_all_of_it_is_trained_otherwise(weights):
+    encoder = application_encoder(
+        "MobileNet", 32, embedding_dim=3, weights=weights
+    )
+    assert len(encoder.trainable_variables) > 80
+
+
+def test_what_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="MobileNet, .*Received: 'AlexNet'"):
+        application_encoder("AlexNet", 32)
+    with pytest.raises(ValueError, match="none.h5', which is not there"):
+        application_encoder("MobileNet", 32, weights=tmp_path / "none.h5")
+    with pytest.raises(ValueError, match="Received: frozen=True without"):
+        application_encoder("MobileNet", 32, frozen=True)
+    with pytest.raises(ValueError, match="at least 75x75"):
+        application_encoder("InceptionV3", 32)
+    path = tmp_path / "bad.weights.h5"
+    path.write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="those of MobileNet.*bad.*loaded: "):
+        application_encoder("MobileNet", 32, weights=path)
