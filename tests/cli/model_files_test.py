@@ -12,6 +12,9 @@ from keras_t2i.cli.model_files import model_file
 from tests.tiny_models import tiny_gan
 from tests.tiny_models import tiny_joint_embedding
 from tests.tiny_models import tiny_text_encoder
+from tests.torch_files.t7_writer import t7_bytes
+from tests.torch_files.torch_networks import Builder
+from tests.torch_files.torch_networks import text_encoder
 
 
 @pytest.fixture(scope="module")
@@ -182,3 +185,14 @@ def test_a_copy_of_a_run_is_a_run(files, tmp_path):
     (tmp_path / "run").mkdir()
     shutil.copy(files / "gan.keras", tmp_path / "run" / "model.keras")
     assert isinstance(load_gan(tmp_path / "run"), TextToImageGAN)
+
+
+def test_a_published_text_encoder(tmp_path):
+    path = tmp_path / "encoder.t7"
+    network = text_encoder(Builder())
+    path.write_bytes(t7_bytes(network))
+    encoder = load_text_encoder(path)
+    assert encoder.convolution_filters == (5, 6, 8)
+    path.write_bytes(t7_bytes(1.0))
+    with pytest.raises(ValueError, match="a module of a Torch network .*enc"):
+        load_text_encoder(path)
