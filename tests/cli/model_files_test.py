@@ -16,6 +16,9 @@ from tests.tiny_models import tiny_gan
 from tests.tiny_models import tiny_joint_embedding
 from tests.tiny_models import tiny_style_encoder
 from tests.tiny_models import tiny_text_encoder
+from tests.torch_files.t7_writer import t7_bytes
+from tests.torch_files.torch_networks import Builder
+from tests.torch_files.torch_networks import text_encoder
 
 
 @pytest.fixture(scope="module")
@@ -203,3 +206,14 @@ def test_other_models_have_no_style_encoder(files):
         ValueError, match="--style-encoder.*gan.keras', a TextToImageGAN"
     ):
         load_style_encoder(files / "gan.keras")
+
+
+def test_a_published_text_encoder(tmp_path):
+    path = tmp_path / "encoder.t7"
+    network = text_encoder(Builder())
+    path.write_bytes(t7_bytes(network))
+    encoder = load_text_encoder(path)
+    assert encoder.convolution_filters == (5, 6, 8)
+    path.write_bytes(t7_bytes(1.0))
+    with pytest.raises(ValueError, match="a module of a Torch network .*enc"):
+        load_text_encoder(path)

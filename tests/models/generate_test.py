@@ -1,11 +1,14 @@
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_t2i import TextToImageGAN
 from keras_t2i.datasets.image_range import to_uint8
 from keras_t2i.text import tokenize
 from tests.tiny_models import IMAGE_SIZE
 from tests.tiny_models import NOISE_DIM
+from tests.tiny_models import tiny_text_encoder
 from tests.tiny_models import vivid_gan
 
 CAPTIONS = ["a red flower", "Straße", "a rose", "it has 5 petals.", "x"]
@@ -203,3 +206,20 @@ def test_pictures_come_from_the_averaged_weights(gan):
     negative = gan.generate(CAPTIONS)
     ema.assign(-ema)
     _assert_close(negative, 255 - before.astype(int))
+
+
+def test_an_encoder_of_words_reads_words(gan, tmp_path):
+    encoder = tiny_text_encoder(vocabulary=("red", "blue"))
+    words = TextToImageGAN(gan.generator, gan.discriminator, encoder)
+    words.ema_generator.set_weights(gan.ema_generator.get_weights())
+    kernel = encoder.get_layer("embedding").kernel
+    kernel.assign(500 * kernel)
+    captions = ["Red, blue", "(red) blue", "blue red"]
+    images = words.generate(captions, seed=[0, 0, 0])
+    np.testing.assert_array_equal(images[0], images[1])
+    assert (images[0] != images[2]).any()
+    words.save(tmp_path / "gan.keras")
+    copy = keras.saving.load_model(tmp_path / "gan.keras")
+    np.testing.assert_array_equal(
+        copy.generate(captions, seed=[0, 0, 0]), images
+    )
