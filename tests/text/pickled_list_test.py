@@ -163,7 +163,8 @@ class Trap:
         np.zeros(2, [("a", "f4")]),
         3 + 4j,
     ],
-    ids=str,
+    # Not `str`, which differs between the processes of pytest-xdist.
+    ids=lambda trap: type(trap).__name__,
 )
 def test_everything_else_is_refused(read, protocol, trap):
     with pytest.raises(ValueError, match="a.pickle, byte .*: expected"):
