@@ -1,4 +1,5 @@
 import json
+import signal
 import sys
 
 import keras
@@ -17,6 +18,9 @@ def pytest_addoption(parser):
 
 
 def pytest_configure():
+    # Where pytest was started in the background, Ctrl-C may be ignored, also by
+    # the programs that tests start and interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # A strategy with two replicas needs two devices, and they can be set only
     # before TensorFlow is first used.
     tf.config.set_logical_device_configuration(

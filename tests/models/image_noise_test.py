@@ -43,7 +43,12 @@ def test_streams_and_steps_differ():
 def test_the_discriminator_is_trained_on_noisy_images():
     """A step with noise is one without it on images that have it already."""
     noisy, plain = (
-        tiny_gan(interpolate=False, image_noise=level, seed=3)
+        tiny_gan(
+            interpolate=False,
+            scores_jointly=False,
+            image_noise=level,
+            seed=3,
+        )
         for level in (0.1, 0.0)
     )
     plain.set_weights(noisy.get_weights())
