@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import secrets
 import shutil
 from collections.abc import Iterator
 
@@ -72,8 +73,9 @@ def new_folder_when_whole(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     ['1']
     """
     path = pathlib.Path(path)
-    # Of this process: two may make the same folder at the same time.
-    temporary = path.with_name(f".tmp-{path.name}-{os.getpid()}")
+    # At random: two processes may make the same folder at the same time, and in
+    # a container the next one has the number of one that was killed.
+    temporary = path.with_name(f".tmp-{path.name}-{secrets.token_hex(4)}")
     temporary.mkdir()
     try:
         yield temporary

@@ -21,6 +21,9 @@ def pytest_configure():
     # Where pytest was started in the background, Ctrl-C may be ignored, also by
     # the programs that tests start and interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Likewise the closing of a terminal, which pytest itself is to survive.
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: None)
     # A strategy with two replicas needs two devices, and they can be set only
     # before TensorFlow is first used.
     tf.config.set_logical_device_configuration(

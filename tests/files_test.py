@@ -109,3 +109,24 @@ def test_permissions_of_a_folder_are_those_of_any_new_one(tmp_path):
     (tmp_path / "8").mkdir()
     modes = [(tmp_path / name).stat().st_mode for name in ("7", "8")]
     assert modes[0] == modes[1]
+
+
+def test_what_a_killed_process_left_is_in_nobodys_way(tmp_path):
+    # In a container, the next process has the same number.
+    left = tmp_path / f".tmp-7-{os.getpid()}"
+    left.mkdir()
+    with new_folder_when_whole(tmp_path / "7") as temporary:
+        (temporary / "a.txt").write_text("new")
+    assert sorted(os.listdir(tmp_path)) == [left.name, "7"]
+
+
+def test_of_two_that_make_a_folder_at_the_same_time_the_first_to_end_does(
+    tmp_path,
+):
+    with pytest.raises(OSError):
+        with new_folder_when_whole(tmp_path / "7") as late:
+            (late / "a.txt").write_text("late")
+            with new_folder_when_whole(tmp_path / "7") as early:
+                (early / "a.txt").write_text("early")
+    assert (tmp_path / "7" / "a.txt").read_text() == "early"
+    assert os.listdir(tmp_path) == ["7"]

@@ -9,6 +9,8 @@ from keras_t2i.cli.options import whole_number
 from keras_t2i.export.model_server import ModelServer
 from keras_t2i.export.server_programs import IMAGE
 
+_ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+
 
 def add_parser(subparsers):
     """Adds the command to the program's parser."""
@@ -38,7 +40,8 @@ def add_parser(subparsers):
     parser.add_argument(
         "--print",
         action="store_true",
-        help="show the command and the files that it reads, and run nothing",
+        help="show the command and the files that it reads, and neither write "
+        "nor run anything",
     )
     parser.set_defaults(run=_run)
 
@@ -55,8 +58,19 @@ def _run(arguments):
         print(shlex.join(server.command))
         return
     # The server must end with this process, however that is ended.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    for number in _ENDING_SIGNALS:
+        # `nohup` has one of them ignored, which is to last.
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _exit)
     with server:
         for address in server.addresses.values():
             print(f"serving: {address}", flush=True)
         server.wait()
+
+
+def _exit(number, _):
+    # A terminal that is closed sends more than one, and the next must not
+    # interrupt the end.
+    for following in _ENDING_SIGNALS:
+        signal.signal(following, lambda *_: None)
+    sys.exit(128 + number)

@@ -12,10 +12,15 @@ from keras_t2i.export.grpc_transport import GrpcTransport
 from keras_t2i.export.model_address import ModelAddress
 from keras_t2i.export.rest_transport import RestTransport
 from keras_t2i.export.saved_model_transport import SavedModelTransport
+from keras_t2i.export.server_error import ServerError
 from keras_t2i.export.serving_files import MAX_BATCH_SIZE
+from keras_t2i.export.serving_files import REQUEST_SECONDS
 from keras_t2i.export.style_pictures import MAX_PIXELS
 from keras_t2i.models.captions_and_seeds import checked_captions
 from keras_t2i.models.captions_and_seeds import checked_seeds
+
+# A request ends where it has so many. A server holds several copies of it.
+_MAX_BYTES = 32 * 2**20
 
 
 class Client:
@@ -23,9 +28,9 @@ class Client:
 
     Its methods are those of `TextToImageGAN`, and give the same pictures.
     Captions are checked before anything is sent. Many rows are sent as several
-    requests. Where the server has too much to do (503, UNAVAILABLE), it is
-    asked again, up to five times within 3 seconds; no other error is tried
-    again.
+    requests, each of up to 64 rows that ends where it reaches 32 MB. Where the
+    server has too much to do (503, UNAVAILABLE), it is asked again up to four
+    times, after 0.2, 0.4, 0.8 and 1.6 seconds; no other error is tried again.
 
     Args:
         model: string or path. `"http://HOST:8501/v1/models/NAME"` for the REST
@@ -34,12 +39,12 @@ class Client:
             `/labels/LABEL` at the end. Or the folder of an exported model,
             such as `"saved_models/NAME"`, whose newest version is loaded into
             this process.
-        timeout: float. Seconds that a server may take for one try of a
-            request of 64 rows at most. Defaults to `60.0`.
+        timeout: float. Seconds that a server may take for one try of one
+            request. `ModelServer` lets it take 60. Defaults to `60.0`.
 
     Raises:
-        ValueError: there is no such model folder, or the address has another
-            form.
+        ValueError: there is no such model folder, the address has another
+            form, or there can not be such a timeout.
 
     Example:
 
@@ -56,11 +61,13 @@ class Client:
     (2, 32, 32, 3)
     """
 
-    def __init__(self, model: str | os.PathLike, timeout: float = 60.0):
-        if not timeout > 0:
+    def __init__(
+        self, model: str | os.PathLike, timeout: float = REQUEST_SECONDS
+    ):
+        if not 0 < timeout < float("inf"):
             raise ValueError(
-                "`timeout` must be a number of seconds above 0. Received: "
-                f"{timeout!r}"
+                "`timeout` must be a finite number of seconds, above 0. "
+                f"Received: {timeout!r}"
             )
         if "://" not in str(model):
             self._transport = SavedModelTransport(model)
@@ -193,22 +200,50 @@ class Client:
         return embeddings.astype("float32")
 
     def _ask(self, signature, **inputs):
-        num_rows = len(next(iter(inputs.values())))
         answers = []
-        for start in range(0, num_rows, MAX_BATCH_SIZE):
-            rows = slice(start, start + MAX_BATCH_SIZE)
+        for rows in _requests(inputs):
             request = {name: values[rows] for name, values in inputs.items()}
-            answers.append(self._transport.ask(signature, request))
+            answer = self._transport.ask(signature, request)
+            if np.shape(answer)[:1] != (rows.stop - rows.start,):
+                raise ServerError(
+                    "The model must answer with a row for each of the "
+                    f"request's {rows.stop - rows.start}. Received: an answer "
+                    f"of shape {np.shape(answer)}"
+                )
+            answers.append(answer)
         return np.concatenate(answers)
+
+
+def _requests(inputs):
+    """Yields the rows of one request after another, as slices."""
+    files = [values for values in inputs.values() if values.dtype == object]
+    num_rows = len(next(iter(inputs.values())))
+    start = num_bytes = 0
+    for stop in range(1, num_rows + 1):
+        num_bytes += sum(len(values[stop - 1]) for values in files)
+        is_full = stop - start == MAX_BATCH_SIZE or num_bytes >= _MAX_BYTES
+        if is_full or stop == num_rows:
+            yield slice(start, stop)
+            start, num_bytes = stop, 0
 
 
 def _pictures(files, as_png):
     if as_png:
         return files
-    pictures = [
-        np.asarray(PIL.Image.open(io.BytesIO(file))) for file in files.flat
-    ]
+    pictures = [_decoded(file) for file in files.flat]
     return np.stack(pictures).reshape(*files.shape, *pictures[0].shape)
+
+
+def _decoded(file):
+    try:
+        image = PIL.Image.open(io.BytesIO(file), formats=("PNG",))
+        return np.asarray(image)
+    except Exception as error:
+        # Pillow raises errors of many kinds, and what is no bytes others.
+        raise ServerError(
+            "The model must answer with PNG files, as one that `keras-t2i "
+            f"export` has written does. Received: {reprlib.repr(file)}"
+        ) from error
 
 
 def _image_files(style_images):

@@ -61,6 +61,12 @@ class GrpcTransport:
                 "TensorFlow Serving serves. Received, in five tries: "
                 f"unavailable, {error}"
             ) from None
+        if len(answer.outputs) != 1:
+            raise ServerError(
+                f"{self._address.url} must be the address of a model that "
+                "`keras-t2i export` has written. Received: an answer with the "
+                f"outputs {sorted(answer.outputs)}"
+            )
         (output,) = answer.outputs.values()
         return tf.make_ndarray(output)
 

@@ -1,5 +1,6 @@
 """Runs TensorFlow Serving over a folder of exported models."""
 
+import http.client
 import json
 import os
 import pathlib
@@ -10,6 +11,9 @@ import urllib.error
 import urllib.request
 import warnings
 
+from keras_t2i.export.model_folder import SAVED_MODEL_FILE
+from keras_t2i.export.model_folder import check_name
+from keras_t2i.export.model_folder import newest_entry
 from keras_t2i.export.model_folder import versions
 from keras_t2i.export.server_error import ServerError
 from keras_t2i.export.server_programs import BINARY_VARIABLE
@@ -18,11 +22,13 @@ from keras_t2i.export.server_programs import DockerProgram
 from keras_t2i.export.server_programs import find_program
 from keras_t2i.export.serving_files import BATCHING_PARAMETERS_FILE
 from keras_t2i.export.serving_files import MODELS_CONFIG_FILE
+from keras_t2i.export.serving_files import REST_TIMEOUT_FLAG
 from keras_t2i.export.serving_files import batching_parameters
 from keras_t2i.export.serving_files import models_config
 from keras_t2i.files import replace_when_whole
 
 _HOST = "127.0.0.1"
+_LARGEST_PORT = 65535
 _SECONDS_BETWEEN_LOOKS = 0.2
 _SECONDS_TO_STOP = 10
 # To this machine itself, whatever proxy is set.
@@ -39,13 +45,15 @@ class ModelServer:
     this machine only; `tensorflow_model_server` itself listens on all of the
     machine's addresses and has no option against it, which is warned of.
 
-    Two files are written into the folder of models: `models.config` and
-    `batching_parameters.txt`.
+    Two files are written into the folder of models: `models.config`, unless it
+    already says what it must, and `batching_parameters.txt`, unless there is
+    one, which may be changed.
 
     Args:
         models: path of a folder of models, each as `export_saved_model` writes
             it.
-        port: int. Of the REST API; gRPC has the one below. Defaults to `8501`.
+        port: int, from 2 to 65535. Of the REST API; gRPC has the one below.
+            Defaults to `8501`.
 
     Attributes:
         addresses: dict of model names to their addresses, for
@@ -54,12 +62,18 @@ class ModelServer:
         files: dict of the paths of the files that it reads to their texts.
 
     Raises:
-        ValueError: there are no models in the folder.
+        ValueError: there are no models in the folder, one can not be served,
+            or there can not be such a port.
     """
 
     def __init__(self, models: str | os.PathLike, port: int = 8501):
+        if not isinstance(port, int) or not 2 <= port <= _LARGEST_PORT:
+            raise ValueError(
+                "`port` must be a whole number from 2, for gRPC has the port "
+                f"below, to {_LARGEST_PORT}. Received: {port!r}"
+            )
         self._models = pathlib.Path(os.path.abspath(models))
-        self._newest = _newest_versions(self._models)
+        names = _model_names(self._models)
         self._port = port
         self._program = find_program()
         self._process = None
@@ -67,19 +81,22 @@ class ModelServer:
         program = self._program or DockerProgram()
         folder = program.seen_folder(self._models)
         self.addresses = {
-            name: f"http://{_HOST}:{port}/v1/models/{name}"
-            for name in self._newest
+            name: f"http://{_HOST}:{port}/v1/models/{name}" for name in names
         }
+        config = models_config({name: f"{folder}/{name}" for name in names})
+        batching_file = self._models / BATCHING_PARAMETERS_FILE
+        batching = _text(batching_file)
+        if batching is None:
+            batching = batching_parameters()
         self.files = {
-            self._models / MODELS_CONFIG_FILE: models_config(
-                {name: f"{folder}/{name}" for name in self._newest}
-            ),
-            self._models / BATCHING_PARAMETERS_FILE: batching_parameters(),
+            self._models / MODELS_CONFIG_FILE: config,
+            batching_file: batching,
         }
         flags = [
             f"--model_config_file={folder}/{MODELS_CONFIG_FILE}",
             "--enable_batching",
             f"--batching_parameters_file={folder}/{BATCHING_PARAMETERS_FILE}",
+            REST_TIMEOUT_FLAG,
         ]
         self.command = program.command(self._models, flags, port - 1, port)
 
@@ -102,15 +119,17 @@ class ModelServer:
                 stacklevel=2,
             )
         for path, text in self.files.items():
-            with replace_when_whole(path) as temporary:
-                temporary.write_text(text, "utf-8")
+            # The folder may be one that must not be written to.
+            if _text(path) != text:
+                with replace_when_whole(path) as temporary:
+                    temporary.write_text(text, "utf-8")
         # Its messages are for stderr, as progress is.
         self._process = subprocess.Popen(
             self.command, stdin=subprocess.DEVNULL, stdout=2
         )
         try:
-            for name, version in self._newest.items():
-                self._wait_until_available(name, version)
+            for name in self.addresses:
+                self._wait_until_available(name)
         except BaseException:
             self._stop()
             raise
@@ -130,47 +149,58 @@ class ModelServer:
             "Its own messages say why."
         )
 
-    def _wait_until_available(self, name, version):
+    def _wait_until_available(self, name):
         while self._process.poll() is None:
-            state, message = self._state(name, version)
-            if state == "AVAILABLE":
+            # Of any version: another one may be exported while this waits.
+            statuses = self._statuses(name)
+            if any(status["state"] == "AVAILABLE" for status in statuses):
                 return
-            if state == "END":
-                raise ServerError(
-                    f"TensorFlow Serving can not load version {version} of "
-                    f"{str(self._models / name)!r}: {message}"
-                )
+            for status in statuses:
+                result = status["status"]
+                # A version that was replaced has ended as well, without error.
+                if status["state"] == "END" and result["error_code"] != "OK":
+                    raise ServerError(
+                        "TensorFlow Serving can not load version "
+                        f"{status['version']} of {str(self._models / name)!r}: "
+                        f"{result['error_message']}"
+                    )
             time.sleep(_SECONDS_BETWEEN_LOOKS)
         self.wait()
 
-    def _state(self, name, version):
-        url = f"{self.addresses[name]}/versions/{version}"
+    def _statuses(self, name):
         try:
-            with _OPENER.open(url, timeout=10) as response:
-                (status,) = json.load(response)["model_version_status"]
-        except (OSError, ValueError):
-            return "", ""  # It does not listen yet.
-        return status["state"], status["status"].get("error_message", "")
+            with _OPENER.open(self.addresses[name], timeout=10) as response:
+                return json.load(response)["model_version_status"]
+        except (OSError, http.client.HTTPException, ValueError):
+            return []  # It does not listen yet.
 
     def _stop(self):
-        if self._process.poll() is not None:
-            return
         self._program.stop(self._process)
         try:
             self._process.wait(_SECONDS_TO_STOP)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+            # `docker run` may have started the container only now.
+            self._program.stop(self._process)
 
 
-def _newest_versions(models):
-    newest = {}
-    if models.is_dir():
-        for folder in sorted(models.iterdir()):
-            found = versions(folder)
-            if found:
-                newest[folder.name] = found[-1]
-    if not newest:
+def _model_names(models):
+    names = []
+    for folder in sorted(models.iterdir()) if models.is_dir() else []:
+        newest = newest_entry(folder)
+        if newest is None:
+            continue
+        check_name(folder.name)
+        if not (newest / SAVED_MODEL_FILE).is_file():
+            raise ValueError(
+                "The highest version of a model, which is the one that is "
+                f"served, must be a whole SavedModel. Received: {str(newest)!r}"
+                f", which holds no {SAVED_MODEL_FILE}. Wait for it to be "
+                "copied, or remove it."
+            )
+        names.append(folder.name)
+    if not names:
         hint = "which holds none"
         if versions(models):
             hint = f"which is one; name {str(models.parent)!r}"
@@ -178,7 +208,12 @@ def _newest_versions(models):
             "The folder of models must hold folders that `keras-t2i export` "
             f"has written. Received: {str(models)!r}, {hint}."
         )
-    return newest
+    return names
+
+
+def _text(path):
+    """Returns the text of a file; of none, `None`."""
+    return path.read_text("utf-8", "replace") if path.is_file() else None
 
 
 def _check_free(port):

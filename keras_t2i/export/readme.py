@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from keras_t2i.export.server_programs import IMAGE
+from keras_t2i.export.serving_files import REST_TIMEOUT_FLAG
 
 _TEMPLATE = """\
 # {name}
@@ -16,7 +17,7 @@ later.
 {signatures}
 
 Every row of a request gives one row of the answer, which depends on nothing
-else. The same text and seed give the same picture. A request may have
+else. The same text and seed give the same picture. A request may have 1 to
 {max_batch_size} rows. Weights: 0 is `from`, 1 is `to`.
 
 ## Serve
@@ -27,7 +28,8 @@ docker run --rm -p 127.0.0.1:8500:8500 -p 127.0.0.1:8501:8501 \\
     {image} \\
     --model_config_file=/models/{name}/models.config \\
     --enable_batching \\
-    --batching_parameters_file=/models/{name}/batching_parameters.txt
+    --batching_parameters_file=/models/{name}/batching_parameters.txt \\
+    {rest_timeout_flag}
 ```
 
 in this folder, or `keras-t2i serve --models FOLDER` for all models in a folder.
@@ -71,8 +73,6 @@ By gRPC, without this library (`pip install tensorflow-serving-api`):
 ```python
 import grpc
 import tensorflow as tf
-
-from keras_t2i.export.server_programs import IMAGE
 from tensorflow_serving.apis import predict_pb2
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
@@ -121,6 +121,7 @@ def readme(name, version, max_batch_size, signatures):
         image=IMAGE,
         max_batch_size=max_batch_size,
         name=name,
+        rest_timeout_flag=REST_TIMEOUT_FLAG,
         signatures=_table(signatures),
         text=_TEXT,
         version=version,

@@ -2,8 +2,10 @@
 
 import base64
 import http.client
+import ipaddress
 import json
 import urllib.error
+import urllib.parse
 import urllib.request
 
 import numpy as np
@@ -27,6 +29,11 @@ class RestTransport:
     def __init__(self, address: ModelAddress, timeout: float):
         self._url = address.url + ":predict"
         self._timeout = timeout
+        # To this machine itself, whatever proxy is set.
+        proxies = {} if _is_this_machine(address.host) else None
+        self._opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler(proxies)
+        )
 
     def ask(self, signature: str, inputs: dict[str, np.ndarray]) -> np.ndarray:
         """Returns the one output of a signature.
@@ -58,9 +65,7 @@ class RestTransport:
 
     def _send(self, request):
         try:
-            with urllib.request.urlopen(
-                request, timeout=self._timeout
-            ) as response:
+            with self._opener.open(request, timeout=self._timeout) as response:
                 return _from_json(json.load(response)["outputs"])
         except urllib.error.HTTPError as error:
             message = _error_message(error)
@@ -86,10 +91,18 @@ class RestTransport:
             ) from None
 
 
+def _is_this_machine(host):
+    try:
+        name = urllib.parse.urlsplit(f"//{host}").hostname
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return host.partition(":")[0].lower() == "localhost"
+
+
 def _error_message(error):
     try:
         content = error.read().decode("utf-8", "replace")
-    except OSError:
+    except (OSError, http.client.HTTPException):
         return error.reason
     try:
         return json.loads(content)["error"]

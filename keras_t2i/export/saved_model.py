@@ -2,10 +2,10 @@
 
 import os
 import pathlib
-import re
 
 import tensorflow as tf
 
+from keras_t2i.export.model_folder import check_name
 from keras_t2i.export.model_folder import next_version
 from keras_t2i.export.model_folder import version_folder
 from keras_t2i.export.readme import readme
@@ -17,11 +17,7 @@ from keras_t2i.export.serving_files import models_config
 from keras_t2i.export.signatures import make_signatures
 from keras_t2i.export.warm_up import write_warm_up_requests
 from keras_t2i.files import new_folder_when_whole
-from keras_t2i.files import replace_when_whole
 from keras_t2i.models.style_encoder import check_style_encoder
-
-# It is a part of URLs.
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def export_saved_model(gan, path, version=None, style_encoder=None):
@@ -69,12 +65,7 @@ def export_saved_model(gan, path, version=None, style_encoder=None):
     True
     """
     path = pathlib.Path(os.path.abspath(path))
-    if not _NAME.fullmatch(path.name):
-        raise ValueError(
-            "The last part of `path` is the name that the model is served by; "
-            "it must begin with a letter or digit and consist of letters, "
-            f"digits, '.', '_' and '-'. Received: {path.name!r}"
-        )
+    check_name(path.name)
     if style_encoder is not None:
         check_style_encoder(style_encoder, gan)
     if version is None:
@@ -99,13 +90,17 @@ def export_saved_model(gan, path, version=None, style_encoder=None):
             signatures,
             (1, MAX_BATCH_SIZE),
         )
-    for file, text in {
-        MODELS_CONFIG_FILE: models_config({path.name: f"/models/{path.name}"}),
-        BATCHING_PARAMETERS_FILE: batching_parameters(),
-        "README.md": readme(path.name, folder.name, MAX_BATCH_SIZE, signatures),
-    }.items():
-        with replace_when_whole(path / file) as temporary:
-            temporary.write_text(text, "utf-8")
+        config = models_config({path.name: f"/models/{path.name}"})
+        text = readme(path.name, folder.name, MAX_BATCH_SIZE, signatures)
+        for file, content in {
+            MODELS_CONFIG_FILE: config,
+            BATCHING_PARAMETERS_FILE: batching_parameters(),
+            "README.md": text,
+        }.items():
+            # By way of this export's own folder: others may be at work. And
+            # before the version appears, which may be waited for.
+            (temporary / file).write_text(content, "utf-8")
+            os.replace(temporary / file, path / file)
     return folder
 
 

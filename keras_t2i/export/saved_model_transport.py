@@ -6,8 +6,10 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
+from keras_t2i.export.model_folder import SAVED_MODEL_FILE
 from keras_t2i.export.model_folder import version_folder
 from keras_t2i.export.model_folder import versions
+from keras_t2i.export.server_error import ServerError
 
 
 class SavedModelTransport:
@@ -23,7 +25,7 @@ class SavedModelTransport:
 
     def __init__(self, path: str | os.PathLike):
         path = pathlib.Path(path)
-        if not (path / "saved_model.pb").is_file():
+        if not (path / SAVED_MODEL_FILE).is_file():
             found = versions(path)
             if not found:
                 raise ValueError(
@@ -33,6 +35,7 @@ class SavedModelTransport:
                     f"{str(path)!r}, which holds no SavedModel."
                 )
             path = version_folder(path, found[-1])
+        self._path = path
         try:
             self._signatures = tf.saved_model.load(str(path)).signatures
         except Exception as error:
@@ -45,10 +48,18 @@ class SavedModelTransport:
     def ask(self, signature: str, inputs: dict[str, np.ndarray]) -> np.ndarray:
         """Returns the one output of a signature, as `RestTransport` does."""
         if signature not in self._signatures:
-            raise ValueError(
+            raise ServerError(
                 f"The model must have the signature {signature!r}. Received: "
                 f"one with {sorted(self._signatures)}"
             )
         rows = {name: tf.constant(values) for name, values in inputs.items()}
-        (output,) = self._signatures[signature](**rows).values()
+        try:
+            (output,) = self._signatures[signature](**rows).values()
+        except Exception as error:
+            # Of many kinds again, where another program has written the model
+            # or, for example, memory has run out.
+            raise ServerError(
+                f"{str(self._path)!r}, which must be a model that `keras-t2i "
+                f"export` has written, has failed at {signature!r}: {error}"
+            ) from error
         return output.numpy()

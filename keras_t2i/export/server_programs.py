@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import secrets
 import shutil
 import subprocess
 
@@ -41,7 +42,7 @@ class LocalProgram:
         ]
 
     def stop(self, process: subprocess.Popen) -> None:
-        """Ends the process that the command has started."""
+        """Ends the process that the command has started, if it still runs."""
         process.terminate()
 
 
@@ -51,7 +52,7 @@ class DockerProgram:
     listens_everywhere = False
 
     def __init__(self):
-        self._container = f"keras-t2i-{os.getpid()}"
+        self._container = f"keras-t2i-{secrets.token_hex(4)}"
 
     def seen_folder(self, models: pathlib.Path) -> str:
         """Returns the path by which it sees the folder of models."""
@@ -71,7 +72,7 @@ class DockerProgram:
         ]
 
     def stop(self, process: subprocess.Popen) -> None:
-        """Ends the container that the command has started."""
+        """Ends the container that the command has started, if it still runs."""
         # Not by a signal to `docker run`: a shell is the container's first
         # process, and passes none on.
         subprocess.run(["docker", "kill", self._container], capture_output=True)

@@ -2,6 +2,10 @@
 
 # The most rows that a request may have, and that a server batches together.
 MAX_BATCH_SIZE = 64
+# How long a client waits for a request, unless told otherwise, and a server
+# works at one. By itself, a server ends those of the REST API after 30.
+REQUEST_SECONDS = 60.0
+REST_TIMEOUT_FLAG = f"--rest_api_timeout_in_ms={1000 * REQUEST_SECONDS:.0f}"
 MODELS_CONFIG_FILE = "models.config"
 BATCHING_PARAMETERS_FILE = "batching_parameters.txt"
 
@@ -42,18 +46,14 @@ def models_config(base_paths: dict[str, str]) -> str:
 def batching_parameters() -> str:
     """Returns the text of a `batching_parameters.txt`.
 
-    Requests that arrive within 2 ms are answered together, padded to one of
-    few batch sizes.
+    Requests that arrive within 2 ms are answered together.
 
     Returns:
         string. A `BatchingParameters` as text.
     """
-    sizes = []
-    size = 1
-    while size <= MAX_BATCH_SIZE:
-        sizes.append(f"allowed_batch_sizes: {size}\n")
-        size *= 2
     return (
+        "# Without allowed_batch_sizes: to pad a batch, a server repeats the\n"
+        "# first row of a request, and ends where there is none.\n"
         f"max_batch_size {{ value: {MAX_BATCH_SIZE} }}\n"
         "batch_timeout_micros { value: 2000 }\n"
         "# Requests beyond these are refused with UNAVAILABLE, for which the\n"
@@ -61,7 +61,7 @@ def batching_parameters() -> str:
         "max_enqueued_batches { value: 100 }\n"
         "# Batches computed at the same time; TensorFlow spreads each of them\n"
         "# over all cores.\n"
-        "num_batch_threads { value: 2 }\n" + "".join(sizes)
+        "num_batch_threads { value: 2 }\n"
     )
 
 

@@ -80,7 +80,12 @@ def make_signatures(gan, style_encoder=None):
 
 
 def _checked(*inputs):
-    """Makes a request fail that is no batch; a server never merges it."""
+    """Makes a request fail that is no batch.
+
+    Where a server batches, it does so before the graph. It then refuses inputs
+    with different numbers of rows itself, but not a request without rows:
+    that must not be sent, and `Client` does not.
+    """
     num_rows = [tf.shape(rows)[0] for rows in inputs]
     checks = [
         tf.debugging.assert_positive(

@@ -34,10 +34,17 @@ class PictureDrawing:
             uint8 array of shape `(num_captions, image_size, image_size, 3)`.
 
         Raises:
-            ValueError: a caption is empty, or the seeds do not fit.
+            ValueError: a caption is empty, the seeds do not fit, or
+                `batch_size` is no whole number above 0.
         """
         captions = checked_captions(captions)
         seeds = checked_seeds(seed, len(captions))
+        whole = isinstance(batch_size, (int, np.integer))
+        if not whole or isinstance(batch_size, bool) or batch_size < 1:
+            raise ValueError(
+                "`batch_size` must be a whole number of at least 1. Received: "
+                f"{batch_size!r}"
+            )
         return _in_batches(self._draw, batch_size, captions, seeds)
 
     def interpolate(self, captions_from, captions_to, steps=8, seed=0):

@@ -25,6 +25,7 @@ def test_print_shows_and_runs_nothing(model_folders, stand_in, capsys):
     assert f"# {model_folders}/batching_parameters.txt" in lines
     assert lines[-1].startswith(f"{stand_in} --port=9000 --rest_api_port=9001 ")
     assert not (model_folders / "models.config").exists()
+    assert not (model_folders / "batching_parameters.txt").exists()
 
 
 def test_print_without_any_server(model_folders, empty_path, capsys):
@@ -54,23 +55,32 @@ def test_no_models(tmp_path, error_of):
 
 
 @pytest.mark.parametrize(
-    ("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+    ("prefix", "sent", "status"),
+    [
+        ([], [signal.SIGINT], 130),
+        ([], [signal.SIGTERM], 143),
+        ([], [signal.SIGHUP], 129),
+        # The end is not interrupted by what follows.
+        ([], [signal.SIGHUP, signal.SIGHUP, signal.SIGTERM], 129),
+        # What is to survive its terminal does.
+        (["nohup"], [signal.SIGHUP, signal.SIGTERM], 143),
+    ],
 )
 def test_with_a_stand_in_program_a_signal_ends_both(
     model_folders,
     stand_in,
     stand_in_note,
     free_port,
+    prefix,
     sent,
     status,
 ):
     process = subprocess.Popen(
         [
-            sys.executable,
-            "-m",
-            "keras_t2i.cli.main",
+            *[*prefix, sys.executable, "-m", "keras_t2i.cli.main"],
             *_serve(model_folders, free_port),
         ],
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -82,7 +92,8 @@ def test_with_a_stand_in_program_a_signal_ends_both(
         f"serving: {address}/birds\n",
         f"serving: {address}/flowers\n",
     ]
-    process.send_signal(sent)
+    for number in sent:
+        process.send_signal(number)
     out, error = process.communicate(timeout=60)
     assert process.returncode == status
     assert out == ""

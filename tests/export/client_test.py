@@ -1,5 +1,6 @@
 """The client, on a folder and on stand-ins, which are no TensorFlow Serving."""
 
+import contextlib
 import socket
 import sys
 import threading
@@ -8,6 +9,7 @@ import time
 import grpc
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_t2i.export import Client
 from keras_t2i.export import ServerError
@@ -61,12 +63,12 @@ def test_png_files(client, gan):
 
 
 def test_interpolate(client, gan):
-    found = client.interpolate(CAPTIONS[:2], ["a rose", "an iris"], 5, seed=4)
-    assert found.shape == (2, 5, 32, 32, 3)
-    for column, captions in ((0, CAPTIONS[:2]), (-1, ["a rose", "an iris"])):
-        expected = gan.generate(captions, seed=4).astype(int)
-        # Of another batch size.
-        assert np.abs(found[:, column] - expected).max() <= 1
+    captions = CAPTIONS[:2], ["a rose", "an iris"]
+    found = client.interpolate(*captions, 5, seed=4)
+    expected = gan.interpolate(*captions, 5, seed=4)
+    assert found.shape == expected.shape == (2, 5, 32, 32, 3)
+    # Of another batch size.
+    assert np.abs(found.astype(int) - expected).max() <= 1
     middle = found[:, 2].astype(int)
     assert np.abs(middle - found[:, 0]).max() > 5
     assert np.abs(middle - found[:, -1]).max() > 5
@@ -89,6 +91,20 @@ def test_transfer_style(client, gan, style_encoder):
     np.testing.assert_array_equal(found, expected.reshape(found.shape))
 
 
+def test_large_pictures_are_sent_in_several_requests(saved_model):
+    small = encode(style_pictures(1)[0])
+    # What follows the end of a PNG is not looked at.
+    large = small + bytes(17 * 2**20)
+    with rest_stand_in(saved_model) as (address, model):
+        client = Client(address)
+        expected = client.transfer_style([small], CAPTIONS)
+        found = client.transfer_style([large], CAPTIONS)
+        num_rows = [len(inputs["text"]) for *_, inputs in model.asked]
+    assert num_rows == [3, 2, 1]
+    # Of another batch size.
+    assert np.abs(found.astype(int) - expected).max() <= 1
+
+
 def test_embed_text(client, gan, style_encoder):
     found = client.embed_text(CAPTIONS)
     assert found.dtype == np.float32
@@ -109,6 +125,8 @@ def test_embed_text(client, gan, style_encoder):
         (lambda c: c.generate(["a", " "]), "must hold some text.*' '"),
         (lambda c: c.generate("a", seed=2**63), "64 bits. Received: 92233"),
         (lambda c: c.embed_text(""), "must hold some text"),
+        (lambda c: c.embed_text([]), "at least one. Received: none"),
+        (lambda c: c.interpolate([], []), "at least one. Received: none"),
         (lambda c: c.interpolate(["a"], ["a", "b"]), "Received: 1 and 2"),
         (lambda c: c.interpolate("a", "b", 1), "at least 2.*Received: 1"),
         (lambda c: c.transfer_style([], "a"), "at least one. Received: none"),
@@ -150,7 +168,7 @@ def test_other_addresses(address):
     assert repr(address) in str(e.value)
 
 
-@pytest.mark.parametrize("timeout", [0, -1.0, float("nan")])
+@pytest.mark.parametrize("timeout", [0, -1.0, float("nan"), float("inf")])
 def test_other_timeouts(timeout):
     with pytest.raises(ValueError, match=f"above 0. Received: {timeout}"):
         Client("http://a/v1/models/b", timeout=timeout)
@@ -283,30 +301,137 @@ def test_nobody_there(kind):
     assert address in str(e.value)
 
 
-@pytest.mark.parametrize("answer", [b"<html>", b"[]", b'{"a": 1}', b""])
-def test_an_answer_of_another_server(answer):
+@contextlib.contextmanager
+def _raw_server(answer):
+    """Yields an address, which answers once, by these bytes."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve():
             connection, _ = server.accept()
             with connection:
                 connection.recv(65536)
-                head = b"HTTP/1.0 200 OK\r\n\r\n" if answer else b""
-                connection.sendall(head + answer)
+                connection.sendall(answer)
+                connection.shutdown(socket.SHUT_WR)
+                # Closed with something unread, the answer would be lost.
+                while connection.recv(65536):
+                    pass
 
         thread = threading.Thread(target=serve)
         thread.start()
-        port = server.getsockname()[1]
-        with pytest.raises(ServerError, match="that TensorFlow Serving serves"):
-            Client(f"http://127.0.0.1:{port}/v1/models/a").embed_text("a rose")
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/v1/models/a"
         thread.join()
+
+
+@pytest.mark.parametrize("answer", [b"<html>", b"[]", b'{"a": 1}', b""])
+def test_an_answer_of_another_server(answer):
+    head = b"HTTP/1.0 200 OK\r\n\r\n" if answer else b""
+    with _raw_server(head + answer) as address:
+        with pytest.raises(ServerError, match="that TensorFlow Serving serves"):
+            Client(address).embed_text("a rose")
+
+
+def test_an_error_whose_words_are_cut_off():
+    head = b"HTTP/1.0 500 Broken\r\nContent-Length: 99\r\n\r\n"
+    with _raw_server(head + b'{"error": "no') as address:
+        with pytest.raises(ServerError, match="has answered 500: Broken"):
+            Client(address).embed_text("a rose")
+
+
+# === Proxies ===
+
+
+@pytest.fixture
+def set_proxy(monkeypatch):
+    def set_proxy(address):
+        monkeypatch.setenv("http_proxy", address)
+        for name in ("no_proxy", "NO_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+
+    return set_proxy
+
+
+def test_no_proxy_is_asked_for_this_machine(saved_model, set_proxy):
+    set_proxy("http://127.0.0.1:1")
+    with rest_stand_in(saved_model) as (address, model):
+        for host in ("127.0.0.1", "localhost"):
+            Client(address.replace("127.0.0.1", host)).embed_text("a rose")
+        assert len(model.asked) == 2
+
+
+def test_a_proxy_is_asked_for_others(saved_model, set_proxy):
+    with rest_stand_in(saved_model) as (address, _):
+        set_proxy(address.partition("/v1/")[0])
+        client = Client("http://models.invalid:8501/v1/models/flowers")
+        # The stand-in is no proxy: to it, this is another path.
+        with pytest.raises(ServerError, match="answered 404: Servable not"):
+            client.embed_text("a rose")
+
+
+# === Models that no export has written ===
+
+_TEXT = tf.TensorSpec([None], tf.string, "text")
+_SEED = tf.TensorSpec([None], tf.int64, "seed")
+
+
+def _text(text):
+    return {"image_bytes": text}
+
+
+def _text_beside_seed(text, seed):
+    return {"image_bytes": text}
+
+
+def _first_text(text, seed):
+    return {"image_bytes": text[0]}
+
+
+def _two_outputs(text, seed):
+    return {"image_bytes": text, "seed": seed}
+
+
+def _failure(text, seed):
+    return {"image_bytes": tf.io.decode_base64(text)}
+
+
+def _save(path, function, *inputs):
+    served = tf.function(function, input_signature=inputs, autograph=False)
+    tf.saved_model.save(tf.Module(), str(path), signatures=served)
+
+
+@pytest.mark.parametrize(
+    ("function", "inputs", "message"),
+    [
+        (
+            _text,
+            [_TEXT],
+            "1', which must be .* has failed at 'serving_default'",
+        ),
+        (_two_outputs, [_TEXT, _SEED], "has failed at .*too many values"),
+        (_failure, [_TEXT, _SEED], "(?si)has failed at .*base64"),
+        (_first_text, [_TEXT, _SEED], r"request's 1. Received.*shape \(\)"),
+        (_text_beside_seed, [_TEXT, _SEED], "PNG files.*Received: b'a rose'"),
+    ],
+)
+def test_a_folder_of_another_model(tmp_path, function, inputs, message):
+    _save(tmp_path / "1", function, *inputs)
+    client = Client(tmp_path)
+    with pytest.raises(ServerError, match=message):
+        client.generate("a rose")
+
+
+@pytest.mark.parametrize("kind", STAND_INS)
+def test_a_server_of_another_model(tmp_path, kind):
+    _save(tmp_path / "1", _two_outputs, _TEXT, _SEED)
+    with STAND_INS[kind](tmp_path / "1") as (address, _):
+        with pytest.raises(ServerError, match="must be the address of a model"):
+            Client(address).generate("a rose")
 
 
 def test_a_model_without_the_signature(gan, tmp_path):
     folder = tmp_path / "flowers"
     export_saved_model(gan, folder)
     with pytest.raises(
-        ValueError, match="'transfer_style'. Received: one with"
+        ServerError, match="'transfer_style'. Received: one with"
     ):
         Client(folder).transfer_style(style_pictures(1), "a rose")
 

@@ -3,16 +3,19 @@
 import pathlib
 import re
 import socket
+import sys
 import time
 
 import pytest
 
 from keras_t2i.export import ModelServer
 from keras_t2i.export import ServerError
+from keras_t2i.export import model_server
 from keras_t2i.export.server_programs import DockerProgram
 from keras_t2i.export.server_programs import LocalProgram
 from keras_t2i.export.server_programs import find_program
 from keras_t2i.export.serving_files import batching_parameters
+from tests.export import stand_in_program
 from tests.programs import runs
 from tests.programs import script
 
@@ -75,6 +78,7 @@ def test_the_command_of_a_local_program(model_folders, stand_in):
         f"--model_config_file={model_folders}/models.config",
         "--enable_batching",
         f"--batching_parameters_file={model_folders}/batching_parameters.txt",
+        "--rest_api_timeout_in_ms=60000",
     ]
     config = server.files[model_folders / "models.config"]
     assert re.findall(r'name: "(.*)"', config) == ["birds", "flowers"]
@@ -103,6 +107,8 @@ def test_the_command_of_docker_is_bound_to_this_machine(
     assert "--model_config_file=/models/models.config" in command
     config = server.files[model_folders / "models.config"]
     assert 'base_path: "/models/flowers"' in config
+    # A container that an earlier one has left is in nobody's way.
+    assert ModelServer(model_folders, port=9001).command != server.command
 
 
 @pytest.mark.parametrize("kind", ["missing", "empty", "file", "one model"])
@@ -121,6 +127,43 @@ def test_no_models(model_folders, tmp_path, kind):
     with pytest.raises(ValueError, match="`keras-t2i export` has") as error:
         ModelServer(path)
     assert f"Received: {str(path)!r}, {hint}" in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["my flowers", "é", "-x"])
+def test_names_that_can_not_be_served(model_folders, name):
+    (model_folders / name / "1").mkdir(parents=True)
+    (model_folders / name / "1" / "saved_model.pb").touch()
+    with pytest.raises(ValueError, match=f"served by.*Received: '{name}'"):
+        ModelServer(model_folders)
+
+
+@pytest.mark.parametrize("kind", ["folder", "file"])
+def test_a_version_that_is_not_whole(model_folders, stand_in, kind):
+    """The server would try to load it, and no other version."""
+    # A lower one is not looked at.
+    (model_folders / "flowers" / "5").mkdir()
+    assert set(ModelServer(model_folders).addresses) == {"birds", "flowers"}
+    path = model_folders / "flowers" / "13"
+    path.mkdir() if kind == "folder" else path.touch()
+    with pytest.raises(
+        ValueError, match="be a whole SavedModel.*remove it"
+    ) as e:
+        ModelServer(model_folders)
+    assert f"Received: {str(path)!r}, which holds no saved_model.pb" in str(
+        e.value
+    )
+
+
+@pytest.mark.parametrize("port", [0, 1, 65536, 8501.0, "8501", True])
+def test_ports_that_can_not_be(model_folders, port):
+    with pytest.raises(ValueError, match=f"from 2.*Received: {port!r}"):
+        ModelServer(model_folders, port)
+
+
+@pytest.mark.parametrize("port", [2, 65535])
+def test_the_outermost_ports(model_folders, stand_in, port):
+    command = ModelServer(model_folders, port).command
+    assert command[1:3] == [f"--port={port - 1}", f"--rest_api_port={port}"]
 
 
 # === Starting, waiting, stopping: with the stand-in ===
@@ -142,6 +185,30 @@ def test_with_a_stand_in_program_it_waits_and_stops(
     # The port is free again.
     with ModelServer(model_folders, free_port):
         pass
+
+
+@pytest.mark.filterwarnings(LISTENS_EVERYWHERE)
+def test_only_what_is_missing_or_outdated_is_written(
+    model_folders, stand_in, free_port
+):
+    config = model_folders / "models.config"
+    batching = model_folders / "batching_parameters.txt"
+    tuned = "max_batch_size { value: 8 }\n"
+    config.write_text("of other models")
+    batching.write_text(tuned)
+    with ModelServer(model_folders, free_port) as server:
+        assert config.read_text("utf-8") == server.files[config]
+        assert batching.read_text("utf-8") == server.files[batching] == tuned
+
+    def written():
+        stats = [path.stat() for path in (config, batching)]
+        return [(stat.st_ino, stat.st_mtime_ns) for stat in stats]
+
+    # A folder that can only be read would do.
+    before = written()
+    with ModelServer(model_folders, free_port):
+        pass
+    assert written() == before
 
 
 @pytest.mark.filterwarnings(LISTENS_EVERYWHERE)
@@ -174,6 +241,20 @@ def test_a_stand_in_program_that_ends_at_once(
 
 
 @pytest.mark.filterwarnings(LISTENS_EVERYWHERE)
+@pytest.mark.parametrize(
+    "behavior", ["loads another version", "speaks no HTTP at first"]
+)
+def test_a_stand_in_program_that_must_be_waited_for(
+    model_folders, stand_in, stand_in_note, free_port, monkeypatch, behavior
+):
+    monkeypatch.setenv("STAND_IN_BEHAVIOR", behavior)
+    start = time.monotonic()
+    with ModelServer(model_folders, free_port):
+        assert time.monotonic() - start > 0.5
+        assert runs(stand_in_note()["pid"])
+
+
+@pytest.mark.filterwarnings(LISTENS_EVERYWHERE)
 def test_a_stand_in_program_that_can_not_load_a_model(
     model_folders, stand_in, stand_in_note, free_port, monkeypatch
 ):
@@ -191,6 +272,29 @@ def test_a_stand_in_program_that_ends_later(
     with ModelServer(model_folders, free_port) as server:
         with pytest.raises(ServerError, match="ended with status 4"):
             server.wait()
+
+
+def test_no_container_outlives_a_docker_that_does_not_end(
+    model_folders, empty_path, stand_in_note, free_port, tmp_path, monkeypatch
+):
+    """As one that is still getting the image, and has no container to kill."""
+    monkeypatch.setattr(model_server, "_SECONDS_TO_STOP", 0.5)
+    monkeypatch.setenv("STAND_IN_NOTE", str(tmp_path / "note.json"))
+    program = f"{sys.executable} {stand_in_program.__file__}"
+    config = f"--model_config_file={model_folders}/models.config"
+    script(
+        empty_path / "docker",
+        'case "$1" in\n'
+        f'kill) echo "$2" >> {tmp_path}/killed;;\n'
+        f"run) exec {program} --rest_api_port={free_port} {config};;\n"
+        "esac",
+    )
+    with ModelServer(model_folders, free_port) as server:
+        assert runs(stand_in_note()["pid"])
+    name = server.command[server.command.index("--name") + 1]
+    # Again once `docker run` is gone, which may have made one meanwhile.
+    assert (tmp_path / "killed").read_text().splitlines() == [name, name]
+    assert not runs(stand_in_note()["pid"])
 
 
 @pytest.mark.parametrize("below", [0, 1])

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from keras_t2i.export import export_saved_model
 from keras_t2i.export.serving_files import batching_parameters
+from tests.export.stand_in_servers import grpc_stand_in
 from tests.export.tiny_served import decode
 from tests.export.tiny_served import tiny_served_gan
 from tests.tiny_models import tiny_gan
@@ -116,6 +117,35 @@ def _raise(*_, **__):
     raise _Failure
 
 
+def test_what_another_export_is_writing_stays(tmp_path):
+    folder = tmp_path / "flowers"
+    folder.mkdir()
+    (folder / ".tmp-README.md").write_text("half")
+    export_saved_model(tiny_gan(), folder)
+    assert (folder / ".tmp-README.md").read_text() == "half"
+
+
+def test_a_version_that_another_export_has_written_meanwhile(tmp_path):
+    gan = tiny_gan()
+    layer = gan.text_encoder.get_layer("embedding")
+    call = layer.call
+    other = tmp_path / "flowers" / "1"
+
+    def call_later(*args, **kwargs):
+        other.mkdir(exist_ok=True)
+        (other / "saved_model.pb").write_text("precious")
+        return call(*args, **kwargs)
+
+    layer.call = call_later
+    with pytest.raises(OSError):
+        export_saved_model(gan, tmp_path / "flowers")
+    assert (other / "saved_model.pb").read_text() == "precious"
+    # What belongs to a version is there before it is.
+    assert sorted(os.listdir(tmp_path / "flowers")) == [
+        *["1", "README.md", "batching_parameters.txt", "models.config"]
+    ]
+
+
 def test_the_moving_average_is_exported(tmp_path):
     gan = tiny_served_gan()
     kernel = gan.generator.get_layer("convolution_32").kernel
@@ -167,3 +197,24 @@ def test_the_readme_says_what_is_there(model_folder):
     assert "`image` uint8 (32, 32, 3)" in text
     assert "http://localhost:8501/v1/models/flowers:predict" in text
     assert "{" + "name" + "}" not in text
+
+
+def test_the_grpc_request_of_the_readme(
+    model_folder, saved_model, gan, tmp_path, monkeypatch
+):
+    """As a reader would run it who does not have this library."""
+    readme = (model_folder / "README.md").read_text("utf-8")
+    (block,) = [
+        part.partition("```")[0]
+        for part in readme.split("```python\n")[1:]
+        if part.startswith("import grpc")
+    ]
+    assert "keras_t2i" not in block
+    assert "localhost:8500" in block
+    monkeypatch.chdir(tmp_path)
+    with grpc_stand_in(saved_model) as (address, _):
+        host = address.removeprefix("grpc://").partition("/")[0]
+        exec(block.replace("localhost:8500", host), {})
+    picture = decode([(tmp_path / "picture.png").read_bytes()])
+    caption = "a red flower with a yellow center"
+    np.testing.assert_array_equal(picture, gan.generate(caption, seed=7))

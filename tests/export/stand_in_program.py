@@ -30,21 +30,16 @@ def main():
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
-            match = re.fullmatch(r"/v1/models/(\w+)/versions/(\d+)", self.path)
+            has_loaded = time.monotonic() - started > 0.5
+            if behavior == "speaks no HTTP at first" and not has_loaded:
+                self.wfile.write(b"not yet\r\n")
+                return
+            match = re.fullmatch(r"/v1/models/(\w+)", self.path)
             if not match or match[1] not in names:
                 self.send_error(404)
                 return
-            state, message = "LOADING", ""
-            if behavior == "can not load":
-                state, message = "END", "damaged"
-            elif time.monotonic() - started > 0.5:
-                state = "AVAILABLE"
-            status = {
-                "version": match[2],
-                "state": state,
-                "status": {"error_code": "OK", "error_message": message},
-            }
-            body = json.dumps({"model_version_status": [status]}).encode()
+            statuses = _statuses(behavior, has_loaded)
+            body = json.dumps({"model_version_status": statuses}).encode()
             self.send_response(200)
             self.end_headers()
             self.wfile.write(body)
@@ -57,6 +52,24 @@ def main():
     if behavior == "ends later":
         threading.Timer(1.0, lambda: os._exit(4)).start()
     server.serve_forever()
+
+
+def _statuses(behavior, has_loaded):
+    """What the real server would say of the versions of a model."""
+    if behavior == "can not load":
+        return [_status("1", "END", "DATA_LOSS", "damaged")]
+    state = "AVAILABLE" if has_loaded else "LOADING"
+    if behavior == "loads another version":
+        return [_status("1", "END"), _status("2", state)]
+    return [_status("1", state)]
+
+
+def _status(version, state, error_code="OK", error_message=""):
+    return {
+        "version": version,
+        "state": state,
+        "status": {"error_code": error_code, "error_message": error_message},
+    }
 
 
 if __name__ == "__main__":

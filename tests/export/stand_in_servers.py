@@ -35,7 +35,7 @@ class _Model:
         self.asked = []
 
     def answer(self, model, signature, inputs):
-        """Returns a name and values; raises the failure that is due."""
+        """Returns a dict of outputs; raises the failure that is due."""
         self.asked.append((model, signature, inputs))
         time.sleep(self._delay)
         if self.failures:
@@ -46,8 +46,8 @@ class _Model:
             name: tf.constant(values, specs[name].dtype)
             for name, values in inputs.items()
         }
-        ((name, values),) = function(**rows).items()
-        return name, values.numpy()
+        outputs = function(**rows)
+        return {name: values.numpy() for name, values in outputs.items()}
 
 
 class _Failure(Exception):
@@ -83,8 +83,12 @@ def rest_stand_in(saved_model, failures=(), delay=0.0):
                 for name, values in request["inputs"].items()
             }
             signature = request["signature_name"]
-            _, values = model.answer(self.path, signature, inputs)
-            return 200, {"outputs": _to_json(values)}
+            outputs = model.answer(self.path, signature, inputs)
+            answer = {n: _to_json(values) for n, values in outputs.items()}
+            # A single one comes without its name.
+            if len(answer) == 1:
+                (answer,) = answer.values()
+            return 200, {"outputs": answer}
 
         def log_message(self, *_):
             pass
@@ -116,12 +120,13 @@ def grpc_stand_in(saved_model, failures=(), delay=0.0):
             if spec.name != "flowers":
                 context.abort(grpc.StatusCode.NOT_FOUND, "Servable not found")
             try:
-                name, values = model.answer(spec, spec.signature_name, inputs)
+                outputs = model.answer(spec, spec.signature_name, inputs)
             except _Failure as failure:
                 context.abort(failure.args[0], "failure")
             response = predict_pb2.PredictResponse()
-            tensor = tf.make_tensor_proto(values)
-            response.outputs[name].CopyFrom(tensor)
+            for name, values in outputs.items():
+                tensor = tf.make_tensor_proto(values)
+                response.outputs[name].CopyFrom(tensor)
             return response
 
     executor = concurrent.futures.ThreadPoolExecutor(2)

@@ -61,7 +61,7 @@ def test_shrinking_is_antialiased():
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "1", "I;16"])
-def test_kinds_ofclaiming_png(mode):
+def test_kinds_of_png(mode):
     image = _smooth(_SIZE, _SIZE)
     if mode == "I;16":
         gray = np.asarray(image.convert("L")).astype("uint16") * 257

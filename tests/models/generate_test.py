@@ -223,3 +223,11 @@ def test_an_encoder_of_words_reads_words(gan, tmp_path):
     np.testing.assert_array_equal(
         copy.generate(captions, seed=[0, 0, 0]), images
     )
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, 2.5, "4", True])
+def test_batch_sizes_that_can_not_be(gan, batch_size):
+    with pytest.raises(
+        ValueError, match=f"at least 1. Received: {batch_size!r}"
+    ):
+        gan.generate("a rose", batch_size=batch_size)
