@@ -68,8 +68,9 @@ def main():
     )
     parser.add_argument("--data", required=True)
     parser.add_argument("--out", required=True)
-    parser.add_argument("--minutes", type=float)
-    parser.add_argument("--steps", type=int)
+    duration = parser.add_mutually_exclusive_group(required=True)
+    duration.add_argument("--minutes", type=float)
+    duration.add_argument("--steps", type=int)
     parser.add_argument("--split", default="val", help="to measure on")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("settings", nargs="+", choices=SETTINGS)
@@ -113,7 +114,7 @@ def _train(name, arguments):
             start_step=step,
         )
 
-    fit_run(
+    interrupted = fit_run(
         run,
         model,
         make_stream,
@@ -125,6 +126,8 @@ def _train(name, arguments):
         num_images(manifest, "train"),
         callbacks=lambda first_step: [],
     )
+    if interrupted:
+        raise KeyboardInterrupt
     return model
 
 

@@ -21,6 +21,10 @@ from keras_t2i.text.embeddings import import_embeddings
 from keras_t2i.text.stackgan_pickles import check_free
 from keras_t2i.text.stackgan_pickles import write_stackgan_pickles
 
+# An array of strings gives each the size of the longest. So many characters
+# take as much as an embedding of 1,024 numbers.
+_MAX_ARRAY_CHARACTERS = 1024
+
 _DESCRIPTION = """\
 Embeds captions: those given as arguments, those of a text file or of stdin
 (--captions), or all of a prepared data set (--data), once for all trainings on
@@ -84,7 +88,8 @@ def add_parser(subparsers):
         required=True,
         metavar="PATH",
         help="with --data the folder to make; else a .npy file, float32, one "
-        "row a caption, or a .npz file with the arrays captions and embeddings",
+        "row a caption, or a .npz file with the arrays captions (of at most "
+        f"{_MAX_ARRAY_CHARACTERS} characters) and embeddings",
     )
     parser.set_defaults(run=_run)
 
@@ -157,6 +162,8 @@ def _embed_captions(arguments):
         )
     captions = arguments.caption or _read_lines(arguments.captions)
     check_captions(captions)
+    if out.suffix == ".npz":
+        _check_fits_array(captions)
     encoder = load_text_encoder(arguments.text_encoder)
     embeddings = embed_texts(encoder, captions)
     _report_cut(encoder, count_cut(encoder, captions))
@@ -170,6 +177,19 @@ def _embed_captions(arguments):
                     file, captions=np.array(captions), embeddings=embeddings
                 )
     print(f"embeddings: {out}")
+
+
+def _check_fits_array(captions):
+    """Raises `ValueError` where an array of strings can not hold a caption."""
+    for number, text in enumerate(captions, start=1):
+        if len(text) > _MAX_ARRAY_CHARACTERS or text.endswith("\0"):
+            raise ValueError(
+                "A .npz file holds captions of at most "
+                f"{_MAX_ARRAY_CHARACTERS} characters that do not end with NUL. "
+                f"Received: {len(text)} characters, the last {text[-1]!r}, in "
+                f"caption (line) {number}. Name a .npy file as --out: its rows "
+                "are in the order of the captions."
+            )
 
 
 def _read_lines(path):

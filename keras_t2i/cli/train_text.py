@@ -208,7 +208,10 @@ def _with_defaults(options):
 def _features(options):
     """Returns the path of the features, `None` without."""
     name = options["image_encoder"]
-    # A network's name has neither folder nor suffix, and is no folder.
+    # Whatever else is called so: features can be named as ./small.
+    if name == _SMALL or callable(getattr(keras.applications, name, None)):
+        return None
+    # What is neither there nor has a suffix is a misspelt network.
     is_path = pathlib.Path(name).suffix or pathlib.Path(name).exists()
     return name if is_path else None
 

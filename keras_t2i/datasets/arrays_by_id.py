@@ -14,6 +14,9 @@ from keras_t2i.datasets.npy_files import read_npy
 
 # The array of one image. A file of few bytes can unpack to very many.
 _MAX_MEMBER_BYTES = 2**26
+# All arrays of a file, in its own size. Numbers of which few are not zero pack
+# to some hundredths, and what is made to fill memory to a thousandth.
+_MAX_EXPANSION = 100
 _IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff"),
     ".ppm",
@@ -98,6 +101,10 @@ class ArraysById:
     def _open_zip(self):
         with self._damages_named():
             self._zip = zipfile.ZipFile(self._path)
+            unpacked = sum(member.file_size for member in self._zip.infolist())
+            size = self._path.stat().st_size
+            if unpacked > _MAX_EXPANSION * size:
+                raise ValueError(f"{unpacked} bytes in a file of {size}")
         self._get = self._from_zip
         self.names = [
             file.removesuffix(".npy") for file in self._zip.namelist()

@@ -10,7 +10,8 @@ def caption_recall(image_embeddings, caption_embeddings, image_of_caption, ks):
     """Measures how often a caption's own image is among the first it finds.
 
     For each caption all images are ranked by their dot product with it. An
-    image as compatible as the own one counts as before it.
+    image as compatible as the own one counts as before it, and so does one that
+    NaN keeps from being compared.
 
     Args:
         image_embeddings: array of shape `(num_images, embedding_dim)`.
@@ -39,6 +40,7 @@ def caption_recall(image_embeddings, caption_embeddings, image_of_caption, ks):
         rows = slice(start, start + _CAPTIONS_AT_A_TIME)
         scores = caption_embeddings[rows] @ image_embeddings.T
         own = np.take_along_axis(scores, image_of_caption[rows, None], axis=1)
-        ranks.append(np.sum(scores >= own, axis=1))
+        # Not `scores >= own`, by which NaN would come before all others.
+        ranks.append(np.sum(~(scores < own), axis=1))
     ranks = np.concatenate(ranks)
     return {k: np.mean(ranks <= k) for k in ks}

@@ -15,6 +15,7 @@ from keras_t2i.text.tokenizer import has_more_characters
 from keras_t2i.text.tokenizer import tokenize
 from keras_t2i.text.words import has_more_words
 from keras_t2i.text.words import tokenize_words
+from keras_t2i.text.words import words_of_no_text
 
 _RECURRENCES = {"relu": ReLURecurrence, "gated": GatedRecurrence}
 
@@ -228,6 +229,11 @@ class CharCNNRNN(ConfiguredModel):
 
 
 def _checked_vocabulary(vocabulary):
+    if isinstance(vocabulary, str):
+        raise ValueError(
+            "`vocabulary` must be a tuple of words, not one string. Received: "
+            f"{vocabulary[:40]!r}"
+        )
     vocabulary = tuple(vocabulary)
     if not vocabulary or "" in vocabulary:
         raise ValueError(
@@ -239,5 +245,13 @@ def _checked_vocabulary(vocabulary):
         raise ValueError(
             "`vocabulary` must hold each word once. Received: "
             f"{len(vocabulary)} words, {len(set(vocabulary))} different ones."
+        )
+    never_read = words_of_no_text(vocabulary)
+    if never_read:
+        raise ValueError(
+            "`vocabulary` must hold words as texts are split into: of letters "
+            "and digits alone, in lower case and NFKC. Received: "
+            f"{', '.join(map(repr, never_read[:5]))}. Make it by "
+            "`keras_t2i.text.vocabulary_of`."
         )
     return vocabulary

@@ -25,6 +25,7 @@ from keras_t2i.text.fingerprint import embeddings_fingerprint
 from keras_t2i.text.published_embeddings import open_published_embeddings
 from keras_t2i.text.tokenizer import cuts_for
 from keras_t2i.text.tokenizer import tokenize_for
+from keras_t2i.text.tokenizer import utf8
 
 _BATCH_SIZE = 256
 
@@ -52,7 +53,7 @@ def embed_texts(encoder, texts: list[str]) -> np.ndarray:
         raise ValueError("`texts` must hold at least one. Received: none")
     # Objects: an array of bytes would give each text the longest one's size.
     unique, places = np.unique(
-        np.array(_encoded(texts), object), return_inverse=True
+        np.array(utf8(texts), object), return_inverse=True
     )
     dataset = tf.data.Dataset.from_tensor_slices(unique)
     dataset = dataset.batch(_BATCH_SIZE)
@@ -80,7 +81,7 @@ def count_cut(encoder, texts: list[str]) -> int:
     """
     count = 0
     for start in range(0, len(texts), _BATCH_SIZE):
-        some = _encoded(texts[start : start + _BATCH_SIZE])
+        some = utf8(texts[start : start + _BATCH_SIZE])
         count += int(np.sum(cuts_for(encoder, tf.constant(some))))
     return count
 
@@ -202,12 +203,6 @@ def import_embeddings(
         ),
     )
     return len(source.names) - len(ids)
-
-
-def _encoded(texts):
-    # Half a surrogate pair, which Python allows, is invalid UTF-8 and replaced
-    # later like any other.
-    return [text.encode("utf-8", "surrogatepass") for text in texts]
 
 
 def _images_of_class(manifest, all_examples):

@@ -296,7 +296,7 @@ class _Reader:
         call = _CALLS[function.name]
         if call is None:
             raise self._error(f"no call of {function.name}. Received: one")
-        self._stack.append(getattr(self, f"_call_{call}")(*arguments[:4]))
+        self._stack.append(getattr(self, f"_call_{call}")(*arguments[:5]))
 
     def _call_new_array(self, *arguments):
         return _NewArray()
@@ -326,8 +326,20 @@ class _Reader:
         return self._array(dtype, (), data, "C").item()
 
     def _call_array_from_bytes(
-        self, data=None, dtype=None, shape=None, order="C"
+        self, data=None, dtype=None, shape=None, order="C", axes=None
     ):
+        order = _as_text(order)
+        if order == "K":
+            # Written with the axes sorted by their strides.
+            array = self._array(dtype, shape, data, "C")
+            is_order = isinstance(axes, tuple) and all(
+                type(axis) is int for axis in axes
+            )
+            if not is_order or sorted(axes) != list(range(array.ndim)):
+                raise self._error("an order of all axes. Received: another")
+            return array.transpose(axes)
+        if order not in ("C", "F"):
+            raise self._error("the order C, F or K. Received: another")
         return self._array(dtype, shape, data, order)
 
     def _build(self):
@@ -364,7 +376,6 @@ class _Reader:
             raise self._error(
                 f"{size} bytes for an array of shape {shape}. Received: others"
             )
-        order = "F" if _as_text(order) == "F" else "C"
         array = np.frombuffer(data, dtype.dtype)
         return array.reshape(shape, order=order)
 

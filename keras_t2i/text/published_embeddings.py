@@ -105,10 +105,9 @@ class StackGANEmbeddings:
             path = folder / STACKGAN_EMBEDDINGS
             rows = read_pickled_list(path)
             files = read_pickled_list(folder / STACKGAN_FILES)
-            names = [_name_of_file(file, folder) for file in files]
             lengths = {
                 STACKGAN_EMBEDDINGS: len(rows),
-                STACKGAN_FILES: len(names),
+                STACKGAN_FILES: len(files),
             }
             if (folder / STACKGAN_CLASSES).exists():
                 classes = read_pickled_list(folder / STACKGAN_CLASSES)
@@ -129,6 +128,7 @@ class StackGANEmbeddings:
                     f"{path} must hold an array of its own for each image. "
                     "Received: one array several times."
                 )
+            names = _names_of_files(files, folder / STACKGAN_FILES)
             self._rows.update(zip(names, rows))
             count += len(names)
         if len(self._rows) < count or not count:
@@ -245,15 +245,23 @@ class TorchClassEmbeddings:
         return float_array(array[place].T, f"{path}, row {place},")
 
 
-def _name_of_file(file, folder):
-    if isinstance(file, bytes):
-        file = file.decode("utf-8", "replace")
-    if not isinstance(file, str):
+def _names_of_files(files, path):
+    for file in files:
+        if not isinstance(file, (bytes, str)):
+            raise ValueError(
+                f"{path} must hold a list of strings. Received: "
+                f"{type(file).__name__} among them."
+            )
+    # As with arrays: each name would take memory of its own below.
+    if sum(map(len, files)) > path.stat().st_size:
         raise ValueError(
-            f"{folder / STACKGAN_FILES} must hold a list of strings. Received: "
-            f"{type(file).__name__} among them."
+            f"{path} must hold a name of its own for each image. Received: one "
+            "name several times."
         )
-    return file
+    return [
+        file.decode("utf-8", "replace") if isinstance(file, bytes) else file
+        for file in files
+    ]
 
 
 def _class_key(name):

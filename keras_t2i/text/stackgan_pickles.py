@@ -1,5 +1,6 @@
 """Writes extracted embeddings as the pickles that other GANs read."""
 
+import contextlib
 import os
 import pathlib
 import struct
@@ -10,7 +11,7 @@ import numpy as np
 from keras_t2i.datasets.examples import ExtractedEmbeddings
 from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.datasets.manifest import read_manifest
-from keras_t2i.files import replace_when_whole
+from keras_t2i.files import new_folder_when_whole
 from keras_t2i.text.published_embeddings import STACKGAN_CLASSES
 from keras_t2i.text.published_embeddings import STACKGAN_EMBEDDINGS
 from keras_t2i.text.published_embeddings import STACKGAN_FILES
@@ -49,8 +50,9 @@ def write_stackgan_pickles(
         out_path: path of the folder to write to.
 
     Raises:
-        ValueError: the data set or its embeddings are damaged, or `out_path`
-            holds files already.
+        ValueError: the data set or its embeddings are damaged, images differ by
+            the suffixes of their names alone, or `out_path` holds files
+            already. Then nothing is written.
 
     Reference:
         - [Zhang et al., 2017](https://arxiv.org/abs/1612.03242)
@@ -58,33 +60,40 @@ def write_stackgan_pickles(
     out_path = pathlib.Path(out_path)
     check_free(out_path)
     manifest = read_manifest(data_path)
-    for folder, split in _FOLDERS.items():
-        if folder not in manifest.splits:
-            continue
-        folder = out_path / folder
-        examples = PreparedExamples(data_path, split)
-        embeddings = ExtractedEmbeddings(embeddings_path, examples)
-        folder.mkdir(parents=True, exist_ok=True)
-        class_ids = examples.class_ids
-        if class_ids is None:
-            class_ids = np.arange(len(examples))
-        # Flowers are named by their folder too, others by their ids.
-        prefix = "jpg/" if manifest.name == "oxford_flowers" else ""
-        parts = {
-            STACKGAN_EMBEDDINGS: map(
-                _array, _equally_many(embeddings, len(examples))
-            ),
-            STACKGAN_FILES: (
-                _string(prefix + _without_suffix(id))
-                for id in examples.text_ids()
-            ),
-            # From 1, as theirs.
-            STACKGAN_CLASSES: (
-                b"J" + struct.pack("<i", class_id + 1) for class_id in class_ids
-            ),
-        }
-        for name, items in parts.items():
-            _write_list(folder / name, items)
+    all_examples = {
+        folder: PreparedExamples(data_path, split)
+        for folder, split in _FOLDERS.items()
+        if folder in manifest.splits
+    }
+    # Flowers are named by their folder too, others by their ids.
+    prefix = "jpg/" if manifest.name == "oxford_flowers" else ""
+    names = _names(all_examples.values(), prefix, data_path)
+    out_path.mkdir(parents=True, exist_ok=True)
+    # All folders appear when all of them are whole.
+    with contextlib.ExitStack() as stack:
+        for folder, examples in all_examples.items():
+            embeddings = ExtractedEmbeddings(embeddings_path, examples)
+            temporary = stack.enter_context(
+                new_folder_when_whole(out_path / folder)
+            )
+            class_ids = examples.class_ids
+            if class_ids is None:
+                class_ids = np.arange(len(examples))
+            parts = {
+                STACKGAN_EMBEDDINGS: map(
+                    _array, _equally_many(embeddings, len(examples))
+                ),
+                STACKGAN_FILES: (
+                    _string(names[id]) for id in examples.text_ids()
+                ),
+                # From 1, as theirs.
+                STACKGAN_CLASSES: (
+                    b"J" + struct.pack("<i", class_id + 1)
+                    for class_id in class_ids
+                ),
+            }
+            for name, items in parts.items():
+                _write_list(temporary / name, items)
 
 
 def check_free(out_path: str | os.PathLike) -> None:
@@ -98,6 +107,23 @@ def check_free(out_path: str | os.PathLike) -> None:
             )
 
 
+def _names(all_examples, prefix, data_path):
+    """Returns the name of each id, of all splits."""
+    ids = {}
+    for examples in all_examples:
+        for id in examples.text_ids():
+            name = prefix + _without_suffix(id)
+            if name in ids:
+                raise ValueError(
+                    f"{data_path} must hold images whose names differ without "
+                    "their suffixes, as the pickles have them. Received: "
+                    f"{ids[name]!r} and {id!r}. Rename one of them, and "
+                    "prepare the data set again."
+                )
+            ids[name] = id
+    return {id: name for name, id in ids.items()}
+
+
 def _equally_many(embeddings, num_images):
     most = max(len(embeddings.read(index)) for index in range(num_images))
     for index in range(num_images):
@@ -106,12 +132,11 @@ def _equally_many(embeddings, num_images):
 
 
 def _write_list(path: pathlib.Path, items: Iterable[bytes]):
-    with replace_when_whole(path) as temporary:
-        with open(temporary, "wb") as file:
-            file.write(_BEGIN_LIST)
-            for item in items:
-                file.write(item + _APPEND)
-            file.write(_END)
+    with open(path, "wb") as file:
+        file.write(_BEGIN_LIST)
+        for item in items:
+            file.write(item + _APPEND)
+        file.write(_END)
 
 
 def _array(rows):

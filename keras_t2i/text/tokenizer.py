@@ -45,6 +45,25 @@ def normalize(texts):
     return tf_text.case_fold_utf8(texts)
 
 
+def utf8(texts: list[str]) -> list[bytes]:
+    r"""Encodes strings for TensorFlow, which fails at some of them.
+
+    Args:
+        texts: list of strings. Half of a surrogate pair, which Python allows,
+            becomes invalid UTF-8, that `normalize` replaces like any other.
+
+    Returns:
+        List of bytes.
+
+    Example:
+
+    >>> from keras_t2i.text.tokenizer import utf8
+    >>> utf8(["é", "\ud800"])
+    [b'\xc3\xa9', b'\xed\xa0\x80']
+    """
+    return [text.encode("utf-8", "surrogatepass") for text in texts]
+
+
 def tokenize(texts):
     """Turns texts into the character ids that `CharCNNRNN` reads.
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from keras_t2i.text.alphabet import MAX_CHARACTERS
 from keras_t2i.text.tokenizer import normalize
+from keras_t2i.text.tokenizer import utf8
 
 # Letters with their marks, and digits; everything else separates words.
 _BETWEEN_WORDS = r"[^\pL\pM\pN]+"
@@ -35,6 +36,31 @@ def split_words(texts):
     """
     texts = tf.strings.regex_replace(normalize(texts), _BETWEEN_WORDS, " ")
     return tf.strings.split(texts)
+
+
+def words_of_no_text(words: Iterable[str]) -> list[str]:
+    """Lists the words that are not, as they are, words of any text.
+
+    Args:
+        words: iterable of strings, at least one.
+
+    Returns:
+        List of those that `split_words` splits or changes.
+
+    Example:
+
+    >>> from keras_t2i.text.words import words_of_no_text
+    >>> words_of_no_text(["rose", "Rose", "dog rose", "!"])
+    ['Rose', 'dog rose', '!']
+    """
+    words = list(words)
+    encoded = utf8(words)
+    split = split_words(tf.constant(encoded)).to_list()
+    return [
+        word
+        for word, whole, parts in zip(words, encoded, split)
+        if parts != [whole]
+    ]
 
 
 def tokenize_words(texts, vocabulary):
@@ -110,7 +136,8 @@ def vocabulary_of(texts: Iterable[str], size: int) -> tuple[str, ...]:
     counts = collections.Counter()
     texts = iter(texts)
     while some := list(itertools.islice(texts, _TEXTS_AT_A_TIME)):
-        counts.update(split_words(tf.constant(some)).flat_values.numpy())
+        words = split_words(tf.constant(utf8(some))).flat_values
+        counts.update(words.numpy())
     if not counts:
         raise ValueError("`texts` must hold some words. Received: none")
     ranked = sorted(counts, key=lambda word: (-counts[word], word))

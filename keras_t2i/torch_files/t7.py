@@ -66,11 +66,12 @@ def read_t7(path: str | os.PathLike) -> object:
     Returns:
         The value in the file. nil is `None`, a number a float, a string
         `bytes`, and a boolean a bool; a table is a `Table`, a dict whose lists
-        have the keys 1, 2, ...; tensors and storages are NumPy arrays, which
-        share memory where the file shares storages; an object of any other
-        class is a `TorchObject`, and a function a `LuaFunction` without its
-        code. What the file refers to twice is one object, so that tables and
-        objects may hold themselves.
+        have the keys 1, 2, ..., and where a boolean as a key is `(True,)` or
+        `(False,)`; tensors and storages are NumPy arrays, which share memory
+        where the file shares storages; an object of any other class is a
+        `TorchObject`, and a function a `LuaFunction` without its code. What the
+        file refers to twice is one object, so that tables and objects may hold
+        themselves.
 
     Raises:
         ValueError: the file is damaged, is no binary .t7 file, or holds what
@@ -221,10 +222,15 @@ class _Reader:
                 raise self._error(
                     start,
                     "a key that is a string, number, boolean, table or object",
-                    f"{key!r:.40}",
+                    _shown(key),
                 )
+            if isinstance(key, bool):
+                # To Python, True is 1, which may be another key of the table.
+                key = (key,)
             if key in table:
-                raise self._error(start, "different keys", f"{key!r:.40} twice")
+                raise self._error(
+                    start, "different keys", f"{_shown(key)} twice"
+                )
             value = yield
             if value is not None:
                 table[key] = value
@@ -404,3 +410,12 @@ class _Reader:
             f"{received}. The file is damaged or no binary .t7 file: get it "
             "again."
         )
+
+
+def _shown(key):
+    """A key for a message, or the name of its type where that may be long."""
+    if isinstance(key, bytes):
+        return repr(key[:40])
+    # The parts of a table or tensor may be more than memory can hold.
+    is_short = isinstance(key, (float, tuple))
+    return repr(key) if is_short else type(key).__name__

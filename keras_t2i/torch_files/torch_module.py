@@ -9,9 +9,10 @@ from keras_t2i.torch_files.t7 import read_t7
 from keras_t2i.torch_files.torch_values import Table
 from keras_t2i.torch_files.torch_values import TorchObject
 
-# The largest container that was published, a recurrence, has 344. The limit is
-# for modules that hold themselves.
+# The largest container that was published, a recurrence, has 344, and a module
+# is in five others at most. The limits are for modules that hold themselves.
 _MAX_MODULES = 1000
+_MAX_NESTING = 20
 
 
 def read_network(path: str | os.PathLike, *keys: str) -> "TorchModule":
@@ -82,18 +83,26 @@ class TorchModule:
     def leaves(self) -> list["TorchModule"]:
         """All modules inside that are no containers, depth first."""
         leaves = []
-        waiting = [self]
+        waiting = [(self, 0)]
         for _ in range(_MAX_MODULES):
             if not waiting:
                 return leaves
-            module = waiting.pop()
-            if b"modules" in module._fields:
-                waiting.extend(reversed(module.modules()))
-            else:
+            module, depth = waiting.pop()
+            if b"modules" not in module._fields:
                 leaves.append(module)
+                continue
+            if depth == _MAX_NESTING:
+                break
+            waiting.extend(
+                (inner, depth + 1) for inner in reversed(module.modules())
+            )
+            # A module that holds itself often would take gigabytes otherwise.
+            if len(waiting) + len(leaves) > _MAX_MODULES:
+                break
         raise ValueError(
-            f"Expected at most {_MAX_MODULES} modules in {self.where}. "
-            "Received: more, or a module that holds itself."
+            f"Expected at most {_MAX_MODULES} modules in {self.where}, each "
+            f"inside of at most {_MAX_NESTING} others. Received: more, or a "
+            "module that holds itself."
         )
 
     def size(self, name: str, axis: int) -> int:
@@ -107,7 +116,7 @@ class TorchModule:
         return array.shape[axis]
 
     def array(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        """An array of floating point numbers of the given shape.
+        """An array of finite floating point numbers of the given shape.
 
         A matrix of as many rows and numbers is given that shape.
         """
@@ -119,6 +128,12 @@ class TorchModule:
                 f"Expected `{name}` to have the shape {shape} at {self.where}. "
                 f"Received: {array.shape}. The network is none of those that "
                 "Reed et al. (2016) published."
+            )
+        if not np.isfinite(array).all():
+            raise ValueError(
+                f"Expected finite numbers as `{name}` at {self.where}. "
+                "Received: NaN or infinity. The training has diverged, or the "
+                "file is damaged: get another one."
             )
         return array
 

@@ -144,6 +144,32 @@ def test_lines_that_are_no_captions(text_run, tmp_path, error_of):
     assert not (tmp_path / "a.npy").exists()
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("b" * 1025, "1025 characters, the last 'b', in caption (line) 2."),
+        ("b\0", "2 characters, the last '\\x00', in caption (line) 2."),
+    ],
+    ids=["long", "NUL"],
+)
+def test_captions_that_an_array_can_not_hold(
+    text_run, tmp_path, error_of, text, message
+):
+    path = tmp_path / "captions.txt"
+    path.write_text(f"a\n{text}\n{'c' * 1024}\n")
+    argv = ["embed", "--captions", path, "--text-encoder", text_run]
+    assert message in error_of(*argv, "--out", tmp_path / "out" / "a.npz")
+    assert not (tmp_path / "out").exists()
+    argv = [str(argument) for argument in argv]
+    assert main([*argv, "--out", str(tmp_path / "a.npy")]) == 0
+    assert np.load(tmp_path / "a.npy").shape == (3, 256)
+    # As many characters as there may be.
+    path.write_text("c" * 1024)
+    assert main([*argv, "--out", str(tmp_path / "a.npz")]) == 0
+    with np.load(tmp_path / "a.npz") as arrays:
+        assert arrays["captions"].tolist() == ["c" * 1024]
+
+
 # === Embeddings of others ===
 
 

@@ -193,3 +193,16 @@ def test_features_of_images(data, tmp_path):
     ) == (0)
     model = keras.saving.load_model(out / "model.keras")
     assert int(model.optimizer.iterations) == 4
+
+
+def test_names_of_networks_are_no_paths(data, tmp_path, monkeypatch, error_of):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "small").mkdir()
+    (tmp_path / "VGG16").write_text("")
+    model = _train(data, tmp_path / "run", *TEXT_OPTIONS, "--steps", 2)
+    assert model.image_encoder.input_shape == (None, 32, 32, 3)
+    argv = ["train-text", "--data", data, "--out", tmp_path / "other"]
+    line = error_of(*argv, "--image-encoder", "VGG16", "--freeze-images")
+    assert "must have trained weights. Received: frozen=True" in line
+    line = error_of(*argv, "--image-encoder", "./small")
+    assert "small must hold an array for each image" in line

@@ -25,6 +25,19 @@ def test_embeddings_that_are_all_alike_find_nothing():
     assert recall == {10: 0.0}
 
 
+@pytest.mark.parametrize("of", ["images", "captions", "one image"])
+def test_nan_finds_nothing(of):
+    images, captions = np.eye(20), np.eye(20)
+    if of == "captions":
+        captions = np.full((20, 20), np.nan)
+    else:
+        images[slice(None) if of == "images" else 3] = np.nan
+    recall = caption_recall(images, captions, range(20), (1, 10))
+    # Otherwise each caption's own image is first, and the damaged one second.
+    expected = {1: 0.0, 10: 19 / 20} if of == "one image" else {1: 0, 10: 0}
+    assert recall == pytest.approx(expected)
+
+
 def test_more_captions_than_at_a_time():
     generator = np.random.default_rng(0)
     images = generator.normal(size=(30, 4))

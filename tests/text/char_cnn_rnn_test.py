@@ -260,3 +260,7 @@ def test_errors():
         CharCNNRNN(vocabulary=["a", ""])
     with pytest.raises(ValueError, match="once. Received: 3 words, 2 diff"):
         CharCNNRNN(vocabulary=["a", "b", "a"])
+    with pytest.raises(ValueError, match="not one string. Received: 'rose'"):
+        CharCNNRNN(vocabulary="rose")
+    with pytest.raises(ValueError, match="letters .*: 'Rose', 'dog rose'. M"):
+        CharCNNRNN(vocabulary=["a", "Rose", "é", "dog rose"])

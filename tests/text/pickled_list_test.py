@@ -11,6 +11,8 @@ from tests.damaged_files import check_damaged_files
 ARRAYS = [
     np.arange(6, dtype="f4").reshape(2, 3),
     np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+    np.arange(24, dtype="f4").reshape(2, 3, 4).transpose(0, 2, 1),
+    np.arange(24, dtype="f4").reshape(2, 3, 4).transpose(1, 2, 0),
     np.array([1.5, -2.5], ">f8"),
     np.array([[1, 2], [3, 4]], "u1"),
     np.array(0.5),
@@ -195,8 +197,18 @@ def _array(shape=b"K\x02\x85", dtype=_DTYPE, data=b"U\x0800000000"):
     return b"]" + _NEW + b"(K\x01" + shape + dtype + b"\x89" + data + b"tba."
 
 
+def _from_bytes(*order):
+    """What protocol 5 calls, for one row of two numbers."""
+    arguments = b"U\x0800000000" + _DTYPE + b"K\x01K\x02\x86" + b"".join(order)
+    return b"]cnumpy.core.numeric\n_frombuffer\n(" + arguments + b"tRa."
+
+
 def test_the_array_of_the_damages_is_whole(read):
     assert read(_array())[0].shape == (2,)
+    assert read(_from_bytes(b"U\x01C"))[0].shape == (1, 2)
+    assert read(_from_bytes(b"U\x01F"))[0].shape == (1, 2)
+    axes = b"K\x01K\x00\x86"
+    assert read(_from_bytes(b"U\x01K", axes))[0].shape == (2, 1)
 
 
 @pytest.mark.parametrize(
@@ -240,6 +252,13 @@ def test_the_array_of_the_damages_is_whole(read):
         (_array(shape=b"\x8a\x07" + b"\x7f" * 7 + b"\x85"), "type and shape"),
         (_array(shape=b"]"), "an array's type and shape"),
         (_array(data=b"K\x05"), "8 bytes for an array of shape"),
+        (_from_bytes(b"U\x01A"), "the order C, F or K"),
+        (_from_bytes(b"N"), "the order C, F or K"),
+        (_from_bytes(b"U\x01K"), "an order of all axes"),
+        (_from_bytes(b"U\x01K", b"K\x01\x85"), "an order of all axes"),
+        (_from_bytes(b"U\x01K", b"K\x00K\x00\x86"), "an order of all axes"),
+        (_from_bytes(b"U\x01K", b"\x89\x88\x86"), "an order of all axes"),
+        (_from_bytes(b"U\x01K", b"K\x01N\x86"), "an order of all axes"),
         (
             _array(dtype=_DTYPE.replace(b"f4", b"O8")),
             "one of the types .*Received: 'O8'",

@@ -1,5 +1,5 @@
 import pickle
-import re
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -8,6 +8,8 @@ from keras_t2i.datasets.embedding_manifest import read_embedding_manifest
 from keras_t2i.datasets.examples import ExtractedEmbeddings
 from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.text import import_embeddings
+from keras_t2i.text.published_embeddings import open_published_embeddings
+from tests.damaged_files import check_damaged_files
 from tests.damaged_files import damaged
 from tests.datasets.prepared_sets import example
 from tests.datasets.prepared_sets import write_prepared_set
@@ -249,6 +251,23 @@ def test_an_array_that_stands_for_very_many(data, tmp_path):
     _check_refused(folder, data, tmp_path, "an array of its own for each")
 
 
+def test_a_name_that_stands_for_very_many(tmp_path):
+    folder = _write_stackgan(tmp_path / "published")
+    path = folder / "train" / "filenames.pickle"
+    for count, message in (
+        (4, "a name of its own for each image"),
+        (1000, "of as many images. Received: .*: 1000"),
+    ):
+        path.write_bytes(pickle.dumps(count * [b"a" * 100_000], 3))
+        tracemalloc.start()
+        with pytest.raises(ValueError, match=message):
+            open_published_embeddings(folder, {})
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        # A hundred million bytes otherwise.
+        assert peak < 1_000_000
+
+
 def test_one_split_alone(data, tmp_path):
     folder = _write_stackgan(tmp_path / "published")
     _check_refused(folder / "train", data, tmp_path, "without 1 of .*Gull/e'")
@@ -262,18 +281,47 @@ def test_out_that_is_taken(data, tmp_path):
 
 # === Damaged files ===
 
+IMAGES_OF_CLASS = {
+    name: sorted(f"{name}/{id}" for id, c in IDS if c == class_id)
+    for class_id, name in enumerate(CLASSES)
+}
 
-def _files(layout, folder):
-    path = LAYOUTS[layout](folder)
+
+def _contents(path):
     files = sorted(path.rglob("*")) if path.is_dir() else [path]
-    return path, [file for file in files if file.is_file()]
+    return {file: file.read_bytes() for file in files if file.is_file()}
 
 
-def _check_damaged(data, tmp_path, layout, seeds):
-    path, files = _files(layout, tmp_path / "published")
-    contents = {file: file.read_bytes() for file in files}
+def _read_all(path):
+    source = open_published_embeddings(path, IMAGES_OF_CLASS)
+    for name in source.names[:10]:
+        source.read(name)
+
+
+def _check_damaged(tmp_path, layout, seeds):
+    path = LAYOUTS[layout](tmp_path / "published")
+    contents = _contents(path)
+    check_damaged_files(_read_all, path, contents, seeds, max_bytes=2**20)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_damaged_files(tmp_path, layout):
+    _check_damaged(tmp_path, layout, range(100))
+
+
+@pytest.mark.large
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_many_damaged_files(tmp_path, layout):
+    _check_damaged(tmp_path, layout, range(100, 10_100))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_damaged_files_are_not_imported(data, tmp_path, layout):
+    path = LAYOUTS[layout](tmp_path / "published")
+    contents = _contents(path)
+    files = list(contents)
     out = tmp_path / "out"
-    for seed in seeds:
+    for seed in range(10):
         generator = np.random.default_rng(seed)
         file = files[generator.integers(len(files))]
         file.write_bytes(damaged(contents[file], generator))
@@ -281,17 +329,7 @@ def _check_damaged(data, tmp_path, layout, seeds):
             import_embeddings(path, data, out)
         except ValueError as error:
             # Which file or folder to look at.
-            assert re.search(re.escape(str(tmp_path / "published")), str(error))
+            assert str(path) in str(error)
+            assert not (out / "manifest.json").exists()
         (out / "manifest.json").unlink(missing_ok=True)
         file.write_bytes(contents[file])
-
-
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_damaged_files(data, tmp_path, layout):
-    _check_damaged(data, tmp_path, layout, range(10))
-
-
-@pytest.mark.large
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_many_damaged_files(data, tmp_path, layout):
-    _check_damaged(data, tmp_path, layout, range(10, 1000))

@@ -87,3 +87,42 @@ def test_out_that_is_taken(tmp_path):
     with pytest.raises(ValueError, match="no files in train yet. Received"):
         write_stackgan_pickles(data, embeddings, out)
     assert (out / "train" / "filenames.pickle").read_bytes() == before
+
+
+def test_out_that_holds_other_things(tmp_path):
+    out = tmp_path / "out"
+    (out / "train").mkdir(parents=True)
+    (out / "notes.txt").write_text("mine")
+    _written(tmp_path, {"train": [[example(0)]], "test": [[example(1)]]})
+    names = sorted(path.name for path in out.iterdir())
+    assert names == ["notes.txt", "test", "train"]
+    assert _load(out / "train")[1] == ["image-000"]
+
+
+def test_damage_leaves_nothing(tmp_path):
+    data, embeddings, out = tmp_path / "data", tmp_path / "e", tmp_path / "out"
+    write_prepared_set(data, {"train": [[example(0)]], "test": [[example(1)]]})
+    extract_embeddings(tiny_text_encoder(), data, embeddings)
+    (shard,) = embeddings.glob("test-*")
+    shard.write_bytes(shard.read_bytes()[:-5])
+    with pytest.raises(ValueError, match="test-.* must have the SHA-256"):
+        write_stackgan_pickles(data, embeddings, out)
+    assert list(out.rglob("*")) == []
+
+
+@pytest.mark.parametrize(
+    "splits", [{"train": [0, 1]}, {"train": [0], "test": [1]}]
+)
+def test_names_that_differ_by_their_suffix(tmp_path, splits):
+    images = [
+        type(image)(id, image.image, image.captions)
+        for id, image in zip(("a/1.jpg", "a/1.png"), map(example, range(2)))
+    ]
+    splits = {
+        split: [[images[number] for number in numbers]]
+        for split, numbers in splits.items()
+    }
+    message = "data must hold images .*Received: 'a/1.jpg' and 'a/1.png'"
+    with pytest.raises(ValueError, match=message):
+        _written(tmp_path, splits)
+    assert not (tmp_path / "out").exists()

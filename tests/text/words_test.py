@@ -6,6 +6,7 @@ from keras_t2i.text import vocabulary_of
 from keras_t2i.text.words import has_more_words
 from keras_t2i.text.words import split_words
 from keras_t2i.text.words import tokenize_words
+from keras_t2i.text.words import words_of_no_text
 
 VOCABULARY = ("a", "red", "rose", "é", "花", "straße")
 
@@ -82,6 +83,10 @@ def test_vocabulary_is_ranked_by_frequency():
     assert vocabulary_of(["z y", "y z"], 2) == ("y", "z")
 
 
+def test_half_a_surrogate_pair_is_no_part_of_a_word():
+    assert vocabulary_of(["a \ud800 b\ud800"], 5) == ("a", "b")
+
+
 @pytest.mark.parametrize("texts", [[], ["", "..."]])
 def test_no_words_at_all(texts):
     with pytest.raises(ValueError, match="some words. Received: none"):
@@ -91,3 +96,15 @@ def test_no_words_at_all(texts):
 def test_no_size():
     with pytest.raises(ValueError, match="at least 1. Received: 0"):
         vocabulary_of(["a"], 0)
+
+
+def test_words_that_no_text_has():
+    wrong = ["\u00c9", "e\u0301", "\u00df", "a b", "", "a.", "a\0", "\ud800"]
+    assert words_of_no_text(["a", *wrong, "\u00e9", "ss", "5"]) == wrong
+
+
+def test_words_of_texts_are_words():
+    texts = ["ＲＥＤ Straße, ΐ ŉ ǰ ᾳ\u0327 İ", "नि ﬁ Ⅷ 5²", "Ꭰ ꭰ ẞ ſ"]
+    vocabulary = vocabulary_of(texts, 50)
+    assert len(vocabulary) > 10
+    assert words_of_no_text(vocabulary) == []

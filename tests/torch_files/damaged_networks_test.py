@@ -4,6 +4,8 @@ import pytest
 from keras_t2i.torch_files import load_reed_discriminator
 from keras_t2i.torch_files import load_reed_generator
 from keras_t2i.torch_files import load_reed_text_encoder
+from tests.damaged_files import bounded
+from tests.damaged_files import check_damaged_files
 from tests.torch_files.t7_writer import LuaTable
 from tests.torch_files.t7_writer import Object
 from tests.torch_files.t7_writer import Storage
@@ -21,6 +23,8 @@ LOADERS = {
     load_reed_discriminator: discriminator,
     load_reed_text_encoder: text_encoder,
 }
+# What is not refused becomes a Keras model, which takes more than the file.
+MAX_BYTES, MAX_SECONDS = 2**26, 10
 
 
 def _tables(network):
@@ -71,11 +75,12 @@ def _check_damaged_networks(tmp_path, load, seeds):
         keys = [key for key in table if key in looked_at] or list(table)
         _change(table, keys[random.integers(len(keys))], tables, random)
         path.write_bytes(t7_bytes(network))
-        try:
-            load(path)
-        except ValueError as error:
-            assert str(path) in str(error), seed
-            refused += 1
+        with bounded(MAX_BYTES, MAX_SECONDS, seed):
+            try:
+                load(path)
+            except ValueError as error:
+                assert str(path) in str(error), seed
+                refused += 1
     assert refused > len(seeds) / 4
 
 
@@ -87,4 +92,23 @@ def test_damaged_networks(tmp_path, load):
 @pytest.mark.large
 @pytest.mark.parametrize("load", LOADERS)
 def test_many_damaged_networks(tmp_path, load):
-    _check_damaged_networks(tmp_path, load, range(8, 400))
+    _check_damaged_networks(tmp_path, load, range(8, 10_008))
+
+
+def _check_damaged_text_encoders(tmp_path, seeds):
+    path = tmp_path / "encoder.t7"
+    content = t7_bytes(text_encoder(Builder()))
+    check_damaged_files(
+        *(load_reed_text_encoder, path, content, seeds),
+        max_bytes=MAX_BYTES,
+        max_seconds=MAX_SECONDS,
+    )
+
+
+def test_damaged_text_encoders(tmp_path):
+    _check_damaged_text_encoders(tmp_path, range(12))
+
+
+@pytest.mark.large
+def test_many_damaged_text_encoders(tmp_path):
+    _check_damaged_text_encoders(tmp_path, range(12, 10_012))

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -199,6 +201,12 @@ def test_missing_noise_is_refused(written):
         ((4,), "eps", "1e-5", "a number `eps`.*Received: bytes"),
         ((4,), "weight", None, "an array `weight`.*Received: NoneType"),
         ((4,), "running_var", None, "an array `running_std`"),
+        (
+            (4,),
+            "weight",
+            tensor(np.full(16, np.nan, "f4")),
+            "finite numbers as `weight` at .*module 4 .*Received: NaN",
+        ),
         ((3,), "weight", "abc", "an array `weight`.*Received: bytes"),
         ((), "modules", 1, "a container of .*Received: float"),
         ((1,), "modules", lua_list(1, 2), "a module .*module 1.*float"),
@@ -226,6 +234,19 @@ def test_a_network_that_holds_itself_is_refused(written):
     network.fields["modules"][1] = network
     with pytest.raises(ValueError, match="at most 1000 modules .*holds itself"):
         load_reed_generator(written(network))
+
+
+def test_a_network_that_holds_itself_often_takes_little_memory(written):
+    network = Builder().sequential()
+    network.fields["modules"].update(lua_list(*60 * [network]))
+    path = written(network)
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="at most 1000 modules .*holds itself"):
+        load_reed_generator(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # As many modules as are allowed, and their places in the file.
+    assert peak < 3_000_000
 
 
 def test_a_table_is_no_network(written):

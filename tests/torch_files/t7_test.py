@@ -255,6 +255,8 @@ def _storage(reference=2, class_name=b"torch.FloatStorage", count=2, left=2):
 
 
 NUMBER = struct.pack("<id", 1, 1.0)
+TRUE = struct.pack("<ii", 5, 1)
+FALSE = struct.pack("<ii", 5, 0)
 NIL = struct.pack("<i", 0)
 DAMAGES = {
     "empty": (b"", "byte 0: expected bytes for which 0"),
@@ -276,7 +278,7 @@ DAMAGES = {
         struct.pack("<iii", 3, 1, 2**31 - 1) + NUMBER + NUMBER,
         "byte 8: expected pairs for which 24 .*Received: 2147483647",
     ),
-    "nil key": (_table(NIL, NUMBER), "byte 12: .*a key.*Received: None"),
+    "nil key": (_table(NIL, NUMBER), "byte 12: .*a key.*Received: NoneType"),
     "NaN key": (
         _table(struct.pack("<id", 1, math.nan), NUMBER),
         "byte 12: .*a key.*Received: nan",
@@ -284,6 +286,17 @@ DAMAGES = {
     "key twice": (
         _table(NUMBER, NUMBER, NUMBER, NUMBER, count=2),
         "byte 36: expected different keys. Received: 1.0 twice",
+    ),
+    "boolean key twice": (
+        _table(TRUE, NUMBER, TRUE, NUMBER, count=2),
+        r"byte 32: expected different keys. Received: \(True,\) twice",
+    ),
+    "long key twice": (
+        _table(
+            *2 * [struct.pack("<i", 2) + _string(b"a" * 10_000), NUMBER],
+            count=2,
+        ),
+        f"byte 10032: expected different keys. Received: b'{'a' * 40}' twice",
     ),
     "wrong type of reference": (
         _table(NUMBER, struct.pack("<ii", 4, 1)),
@@ -384,8 +397,14 @@ def test_the_tensor_of_the_damages_is_whole(read):
     np.testing.assert_array_equal(read(_tensor()), [1, 1])
 
 
+def test_booleans_as_keys_are_no_numbers(read):
+    two = struct.pack("<id", 1, 2.0)
+    value = read(_table(TRUE, NUMBER, NUMBER, two, FALSE, two, count=3))
+    assert value == {(True,): 1.0, 1.0: 2.0, (False,): 2.0}
+
+
 def test_tensors_as_keys_are_refused(read):
-    with pytest.raises(ValueError, match="a key.*Received: array"):
+    with pytest.raises(ValueError, match="a key.*Received: ndarray"):
         read(LuaTable({tensor(np.ones(1, "f4")): 1}))
 
 
@@ -435,6 +454,45 @@ def test_many_tiny_values_take_bounded_memory(tmp_path):
     path.write_bytes(struct.pack("<iii", 3, 1, num_tables) + tables)
     assert len(read_t7(path)) == num_tables
     assert _peak(path) < 220 * num_tables
+
+
+def _doubled(depth):
+    """Tables 2, 3, ..., each with the next one twice: 2**depth parts."""
+    content = struct.pack("<iii", 3, depth + 2, 0)
+    for number in range(depth + 1, 1, -1):
+        content = b"".join(
+            [
+                struct.pack("<iii", 3, number, 2) + NUMBER + content,
+                struct.pack("<idii", 1, 2.0, 3, number + 1),
+            ]
+        )
+    return content
+
+
+EXPANDED = Tensor(Storage(np.ones(1, "f4")), 9 * (4,), 9 * (0,))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            _table(
+                *(_doubled(20), NUMBER),
+                *(struct.pack("<ii", 3, 2), NUMBER),
+                count=2,
+            ),
+            "Received: Table twice",
+        ),
+        (t7_bytes(LuaTable({EXPANDED: 1})), "Received: ndarray"),
+    ],
+    ids=["table", "expanded tensor"],
+)
+def test_messages_do_not_hold_all_of_a_key(tmp_path, content, message):
+    path = tmp_path / "a.t7"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        read_t7(path)
+    assert _peak(path) < 300_000
 
 
 def test_the_number_of_values_has_a_limit(tmp_path):
