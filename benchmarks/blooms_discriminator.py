@@ -17,7 +17,7 @@ import tensorflow as tf
 from blooms_gan import ATTRIBUTES
 from blooms_gan import decoded
 
-from keras_t2i.cli.model_files import load_gan
+from keras_t2i.cli.run_folder import RunFolder
 from keras_t2i.datasets import blooms
 from keras_t2i.datasets.blooms.attributes import CENTER_COLORS
 from keras_t2i.datasets.blooms.attributes import PETAL_COLORS
@@ -60,7 +60,9 @@ def main():
     print("| run | " + " | ".join(ATTRIBUTES).replace("_", " ") + " |")
     print("|---" * (len(ATTRIBUTES) + 1) + "|")
     for run in map(pathlib.Path, arguments.runs):
-        shares = measured(load_gan(run), images, texts)
+        # With its optimizers, which know how far the noise has fallen.
+        gan = RunFolder(run).load_checkpoint()
+        shares = measured(gan, images, texts)
         cells = " | ".join(f"{share:.1%}" for share in shares)
         print(f"| {run.name} | {cells} |", flush=True)
 
@@ -87,9 +89,9 @@ def other(content, name, generator):
 def measured(gan, images, texts):
     """Returns for each attribute how often a picture's own text wins."""
     images = to_model_range(images)
-    noise = tf.random.stateless_normal(images.shape, [0, 0], alg="philox")
+    # The noise that the discriminator was trained on in the end.
     features = gan.discriminator.trunk(
-        images + gan.image_noise * noise, training=True
+        images + gan._image_noise(images, 1), training=True
     )
     embeddings = [
         tf.constant(embed_texts(gan.text_encoder, rows)) for rows in texts

@@ -26,6 +26,7 @@ from keras_t2i.cli.training import set_up
 from keras_t2i.cli.training import training_split
 from keras_t2i.datasets.make_dataset import make_dataset
 from keras_t2i.datasets.manifest import read_manifest
+from keras_t2i.models.presets import gan_optimizer
 from keras_t2i.models.presets import networks_of_preset
 from keras_t2i.presets import preset
 
@@ -45,6 +46,26 @@ SETTINGS = {
     ),
     "bfloat16": ("gan_int_cls", {}, "mixed_bfloat16"),
     "no_image_noise": ("gan_int_cls", {"gan": {"image_noise": 0.0}}, "float32"),
+    "steady_image_noise": (
+        "gan_int_cls",
+        {"gan": {"image_noise_half_life": None}},
+        "float32",
+    ),
+    "equal_learning_rates": (
+        "gan_int_cls",
+        {
+            "training": {
+                "generator_learning_rate": 2e-4,
+                "discriminator_learning_rate": 2e-4,
+            }
+        },
+        "float32",
+    ),
+    "no_mode_seeking": (
+        "gan_int_cls",
+        {"gan": {"mode_seeking_weight": 0.0}},
+        "float32",
+    ),
     "staged_by_steps": (
         "gan_int_cls",
         {"gan": {"matching_schedule": _BY_STEPS}},
@@ -114,7 +135,13 @@ def _train(name, arguments):
         gan = keras_t2i.TextToImageGAN(
             generator, discriminator, encoder, seed=arguments.seed, **options
         )
-        gan.compile()
+        steps_per_epoch = num_images(manifest, split) // training["batch_size"]
+        gan.compile(
+            *(
+                gan_optimizer(training, network, steps_per_epoch)
+                for network in ("generator", "discriminator")
+            )
+        )
 
     def make_stream(step):
         return make_dataset(

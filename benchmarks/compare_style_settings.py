@@ -15,11 +15,11 @@ import sys
 import keras_t2i
 from keras_t2i.cli.model_files import load_gan
 from keras_t2i.cli.run_folder import RunFolder
+from keras_t2i.cli.train_style import style_batches
 from keras_t2i.cli.training import fit_run
 from keras_t2i.cli.training import num_images
 from keras_t2i.cli.training import set_up
 from keras_t2i.cli.training import training_split
-from keras_t2i.datasets.make_dataset import make_captions_dataset
 from keras_t2i.datasets.manifest import read_manifest
 
 # Width of the style encoder, and what is done to the pictures.
@@ -30,6 +30,8 @@ SETTINGS = {
     "color_jitter": (32, {"color_jitter": 0.1}),
     "both": (32, {"image_noise": 0.2, "color_jitter": 0.1}),
     "width_64": (64, {}),
+    "reconstruction": (32, {"reconstruction_weight": 1.0}),
+    "more_reconstruction": (32, {"reconstruction_weight": 5.0}),
 }
 
 
@@ -72,9 +74,7 @@ def _train(name, arguments):
     fit_run(
         run,
         inversion,
-        lambda step: make_captions_dataset(
-            arguments.data, split, start_step=step
-        ),
+        lambda step: style_batches(inversion, arguments.data, split, step),
         {
             "epochs": None,
             "steps": arguments.steps,

@@ -20,6 +20,7 @@ import tensorflow as tf
 from train_step import add_step_options
 from train_step import macs
 from train_step import matrix_product_rate
+from train_step import num_drawn
 from train_step import operations_of
 
 TEXT_DIM = 1024
@@ -58,7 +59,7 @@ def main():
 def _parts(gan, batch_size):
     """Yields names, functions, and their operations, 0 where not counted."""
     rng = np.random.default_rng(0)
-    drawn = batch_size + (batch_size // 2 if gan.interpolates_texts else 0)
+    drawn = num_drawn(gan, batch_size)
     images = rng.uniform(-1, 1, (drawn, 64, 64, 3)).astype("float32")
     images = tf.constant(images)
     text = tf.constant(rng.normal(size=(drawn, TEXT_DIM)).astype("float32"))

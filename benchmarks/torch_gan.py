@@ -108,9 +108,17 @@ class Discriminator(nn.Module):
 
 
 class Trainer:
-    def __init__(self, generator, discriminator, precision, image_noise):
+    def __init__(
+        self,
+        generator,
+        discriminator,
+        precision,
+        image_noise=0.0,
+        mode_seeking_weight=0.0,
+    ):
         self.generator, self.discriminator = generator, discriminator
         self.image_noise = image_noise
+        self.mode_seeking_weight = mode_seeking_weight
         for module in (*generator.modules(), *discriminator.modules()):
             if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
                 nn.init.normal_(module.weight, 0.0, 0.02)
@@ -134,7 +142,11 @@ class Trainer:
         rows = len(images)
         half = rows // 2
         between = 0.5 * (text[:half] + text[half : 2 * half])
-        all_text = torch.cat([text, between])
+        again = (
+            text[: (rows + 3) // 4] if self.mode_seeking_weight else text[:0]
+        )
+        own = rows + len(again)
+        all_text = torch.cat([text, again, between])
         generator_optimizer, discriminator_optimizer = self.optimizers
 
         with self.autocast:
@@ -157,10 +169,16 @@ class Trainer:
         with self.autocast:
             noise = torch.randn(len(all_text), 100)
             pictures = self.generator(noise, all_text)
-            pictures = self._noisy(pictures)
-            logits = self.discriminator(pictures, all_text).float()
-        loss = F.softplus(-logits[:rows]).mean()
-        loss = loss + F.softplus(-logits[rows:]).mean()
+            noisy = self._noisy(pictures)
+            logits = self.discriminator(noisy, all_text).float()
+        loss = F.softplus(-logits[:own]).mean()
+        loss = loss + F.softplus(-logits[own:]).mean()
+        if self.mode_seeking_weight:
+            drawn, asked = (
+                (values[: len(again)] - values[rows:own]).float().abs().mean()
+                for values in (pictures, noise)
+            )
+            loss = loss + self.mode_seeking_weight / (drawn / asked + 1e-5)
         generator_optimizer.zero_grad()
         loss.backward()
         generator_optimizer.step()

@@ -71,6 +71,7 @@ def _torch(connection, preset, width, batch_size, precision):
         ),
         precision,
         model["gan"].get("image_noise", 0.0),
+        model["gan"].get("mode_seeking_weight", 0.0),
     )
     images, text, mismatched_text = map(torch.from_numpy, _arrays(batch_size))
     # Torch's convolutions are fastest here with channels last, as Keras'.
@@ -122,12 +123,19 @@ def macs(network):
     return total
 
 
+def num_drawn(gan, batch_size):
+    """Pictures that a step draws: for texts, the same again, and in between."""
+    again = (batch_size + 3) // 4 if gan.mode_seeking_weight else 0
+    between = batch_size // 2 if gan.interpolates_texts else 0
+    return batch_size + again + between
+
+
 def operations_of(gan, batch_size):
     """Floating-point operations of one step, as this library takes it."""
     generator = macs(gan.generator)
     trunk = macs(gan.discriminator.trunk)
     head = macs(gan.discriminator.head)
-    drawn = batch_size + (batch_size // 2 if gan.interpolates_texts else 0)
+    drawn = num_drawn(gan, batch_size)
     # A gradient costs one forward pass for the weights, one for the inputs.
     total = 3 * generator * drawn
     total += 3 * (2 * trunk + 3 * head) * batch_size

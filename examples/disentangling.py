@@ -42,6 +42,14 @@ def main():
     )
     small_models.add_options(parser)
     options = parser.parse_args()
+    trained = [options.models, options.style_encoders]
+    if any(trained) and not all(
+        files and len(files) == len(options.variants) for files in trained
+    ):
+        parser.error(
+            "--models and --style-encoders must both name one file for each "
+            f"of the {len(options.variants)} variants"
+        )
     features = {}
     for place, variant in enumerate(options.variants):
         if options.models:

@@ -42,7 +42,11 @@ def trained_gan(options, preset="gan_int_cls"):
         width=options.width,
         text_encoder=text_encoder,
     )
-    gan.compile()
+    # As `keras-t2i train` does.
+    gan.compile(
+        keras.optimizers.Adam(4e-4, beta_1=0.5),
+        keras.optimizers.Adam(1e-4, beta_1=0.5),
+    )
     gan.fit(batches, epochs=options.epochs, verbose=0)
     return gan
 

@@ -1,6 +1,7 @@
 """Models that are trained on streams of batches."""
 
 import keras
+import tensorflow as tf
 
 _METRIC = "metric_"
 
@@ -65,3 +66,23 @@ class StreamTrainedModel(keras.Model):
         if shuffle is None:
             shuffle = isinstance(x, dict)
         return super().fit(x, *args, shuffle=shuffle, **kwargs)
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """Builds nothing: constructors have built all networks.
+
+        Keras would trace a step for it, from a batch that it takes from the
+        stream, and fails to under `MultiWorkerMirroredStrategy`.
+        """
+
+    def get_metrics_result(self):
+        """Returns the metrics, as `keras.Model.get_metrics_result` does."""
+        logs = super().get_metrics_result()
+        if tf.distribute.in_cross_replica_context() or not isinstance(
+            tf.distribute.get_strategy(),
+            tf.distribute.MultiWorkerMirroredStrategy,
+        ):
+            return logs
+        # What a step returns, of which Keras takes the mean along an axis.
+        return {
+            name: keras.ops.reshape(value, (1,)) for name, value in logs.items()
+        }

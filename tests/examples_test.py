@@ -87,6 +87,17 @@ def test_disentangling_is_measured(monkeypatch, tmp_path, capsys):
     assert out.exists()
 
 
+@pytest.mark.parametrize(
+    "options", [["--models", "a", "b"], ["--style-encoders", "s"]]
+)
+def test_disentangling_needs_a_style_encoder_for_each_model(
+    monkeypatch, capsys, options
+):
+    with pytest.raises(SystemExit):
+        _run(monkeypatch, "disentangling", "--variants", "GAN", *options)
+    assert "one file for each of the 1 variants" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", _EXAMPLES)
 def test_with_trained_models(monkeypatch, tmp_path, capsys, files, name):
     gan, style = files

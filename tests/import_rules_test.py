@@ -28,6 +28,7 @@ ALLOWED = {
         "datasets.captions",
         "datasets.image_range",
         "losses.gan_cls",
+        "losses.mode_seeking",
         "presets",
         "stream_trained_model",
         "text.char_cnn_rnn",
@@ -65,11 +66,12 @@ ALLOWED_NAMES = {
     ("models", "datasets.captions"): {"is_empty_caption"},
     ("models", "datasets.image_range"): {"to_model_range", "to_uint8"},
 }
-# tf.data and TFRecord, a tape, a strategy, strings, a SavedModel. Everything
-# else is Keras.
+# tf.data and TFRecord, a tape, a strategy, strings, a SavedModel, and what
+# TensorFlow raises. Everything else is Keras.
 IMPORTS_TENSORFLOW = {
     "cli.run_folder",
     "cli.train",
+    "cli.training",
     "datasets.examples",
     "datasets.make_dataset",
     "datasets.records",
@@ -82,6 +84,7 @@ IMPORTS_TENSORFLOW = {
     "export.signatures",
     "export.style_pictures",
     "export.warm_up",
+    "losses.mode_seeking",
     "models.batch_normalization",
     "models.captions_and_seeds",
     "models.noise",
@@ -89,6 +92,7 @@ IMPORTS_TENSORFLOW = {
     "models.style_inversion",
     "models.text_to_image_gan",
     "quiet_import",
+    "stream_trained_model",
     "text.embeddings",
     "text.tokenizer",
     "text.words",

@@ -14,7 +14,9 @@ def test_all_presets_have_the_same_parts(kind):
         training = values["training"]
         assert training["batch_size"] >= 2
         assert training["epochs"] >= 1
-        assert 0 < training["learning_rate"] < 1
+        networks = ("generator_", "discriminator_") if kind == "gan" else ("",)
+        for network in networks:
+            assert 0 < training[f"{network}learning_rate"] < 1
 
 
 def test_the_four_variants_differ_in_two_switches_alone():
@@ -25,7 +27,9 @@ def test_the_four_variants_differ_in_two_switches_alone():
         assert values == {
             "matching_aware": "cls" in name,
             "interpolate": "int" in name,
+            "mode_seeking_weight": 2.0,
             "image_noise": 0.5,
+            "image_noise_half_life": 6000,
         }
     training = [preset("gan", name)["training"] for name in GAN_PRESETS]
     assert all(values == training[0] for values in training)

@@ -53,6 +53,9 @@ class Checkpoints(StepCallback):
                 f"{str(self.folder)!r}, which holds one of step {newest}. Name "
                 "another folder, or load that checkpoint and go on from it."
             )
+        # What a killed process has left half-written.
+        for path in self.folder.glob(".tmp-step-*.keras"):
+            path.unlink()
         self._saved_at = time.monotonic()
 
     def on_step_end(self, step, logs):

@@ -17,6 +17,7 @@ from keras_t2i.cli import train
 from keras_t2i.cli import train_style
 from keras_t2i.cli import train_text
 from keras_t2i.cli import transfer
+from keras_t2i.cli.training import TrainingError
 from keras_t2i.export.server_error import ServerError
 from keras_t2i.version import __version__
 
@@ -69,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
             arguments.run(arguments)
-    except (FloatingPointError, ServerError) as error:
+    except (FloatingPointError, ServerError, TrainingError) as error:
         _show_error(error)
         return 1
     except (ValueError, OSError) as error:

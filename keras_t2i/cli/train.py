@@ -5,7 +5,6 @@ import contextlib
 import json
 import pathlib
 
-import keras
 import tensorflow as tf
 
 from keras_t2i.callbacks.collapse_warning import CollapseWarning
@@ -27,6 +26,7 @@ from keras_t2i.datasets.embedding_manifest import read_embedding_manifest
 from keras_t2i.datasets.make_dataset import make_dataset
 from keras_t2i.datasets.manifest import MANIFEST_FILE
 from keras_t2i.datasets.manifest import read_manifest
+from keras_t2i.models.presets import gan_optimizer
 from keras_t2i.models.text_to_image_gan import TextToImageGAN
 from keras_t2i.presets import preset
 from keras_t2i.presets import presets
@@ -267,16 +267,11 @@ def _new_gan(options, image_size, training, steps_per_epoch):
         text_encoder=text_encoder,
     )
     gan.seed = options["seed"]
-    learning_rate = training["learning_rate"]
-    if training["epochs_per_halving"] is not None:
-        learning_rate = keras.optimizers.schedules.ExponentialDecay(
-            learning_rate,
-            training["epochs_per_halving"] * steps_per_epoch,
-            decay_rate=0.5,
-            staircase=True,
-        )
     gan.compile(
-        *(keras.optimizers.Adam(learning_rate, beta_1=0.5) for _ in range(2))
+        *(
+            gan_optimizer(training, network, steps_per_epoch)
+            for network in ("generator", "discriminator")
+        )
     )
     return gan
 

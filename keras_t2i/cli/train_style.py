@@ -13,6 +13,7 @@ from keras_t2i.cli.training import set_up
 from keras_t2i.cli.training import training_split
 from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.datasets.make_dataset import make_captions_dataset
+from keras_t2i.datasets.make_dataset import make_dataset
 from keras_t2i.datasets.manifest import read_manifest
 from keras_t2i.files import replace_when_whole
 from keras_t2i.models.style_encoder import StyleEncoder
@@ -107,12 +108,7 @@ def _train_style(run, options):
     )
 
     def make_stream(step):
-        return make_captions_dataset(
-            options["data"],
-            split,
-            start_step=step,
-            tokenize=inversion.text_encoder.tokenize,
-        )
+        return style_batches(inversion, options["data"], split, step)
 
     # Damaged data must leave nothing behind.
     captions = _unseen_captions(options["data"], manifest)
@@ -132,6 +128,23 @@ def _train_style(run, options):
     measured = inversion.noise_r_squared(captions)
     _write_measured(run, captions, measured)
     return measured
+
+
+def style_batches(inversion, data, split, start_step):
+    """Makes the batches that an inversion learns from."""
+    options = {
+        "start_step": start_step,
+        "tokenize": inversion.text_encoder.tokenize,
+    }
+    if not inversion.reconstruction_weight:
+        return make_captions_dataset(data, split, **options)
+    return make_dataset(
+        data,
+        split,
+        image_size=inversion.generator.image_size,
+        mismatched=False,
+        **options,
+    )
 
 
 def _new_inversion(gan):

@@ -6,6 +6,7 @@ import signal
 import sys
 
 import keras
+import tensorflow as tf
 
 from keras_t2i.callbacks.checkpoints import Checkpoints
 from keras_t2i.callbacks.run_recorder import RunRecorder
@@ -13,6 +14,10 @@ from keras_t2i.callbacks.step_callback import StepCallback
 from keras_t2i.callbacks.stop_after import StopAfter
 from keras_t2i.callbacks.stop_on_nan import StopOnNaN
 from keras_t2i.cli.progress import show_progress
+
+
+class TrainingError(Exception):
+    """A training could not go on, though what was asked for may be right."""
 
 
 def training_split(manifest):
@@ -51,7 +56,8 @@ def fit_run(run, model, make_stream, options, num_images, callbacks):
 
     Raises:
         FloatingPointError: the training has diverged.
-        OSError: the run folder can not be written.
+        TrainingError: the run folder can not be written, or TensorFlow has
+            failed, as where memory runs out or the data of a step are bad.
     """
     first_step = run.last_step()
     stream = make_stream(first_step)
@@ -95,12 +101,24 @@ def fit_run(run, model, make_stream, options, num_images, callbacks):
                     Checkpoints(run.checkpoints, first_step=first_step),
                 ],
             )
-    except OSError as error:
-        raise OSError(
-            f"The training was stopped: {error}. When that is put right, go on "
-            f"from step {run.last_step()} by --resume."
+    except (OSError, tf.errors.OpError) as error:
+        raise TrainingError(
+            f"The training was stopped: {_reason(error)}. When that is put "
+            f"right, go on from step {run.last_step()} by --resume."
         ) from error
     return stop.requested
+
+
+def _reason(error):
+    if not isinstance(error, tf.errors.OpError):
+        return str(error)
+    # Its first line says what failed, the others where. An error of our own,
+    # raised while a batch is made, is one of the others.
+    lines = error.message.strip().splitlines() or [type(error).__name__]
+    for line in lines:
+        if line.startswith("ValueError: "):
+            return line.removeprefix("ValueError: ").rstrip(".")
+    return lines[0].rstrip(".")
 
 
 class _Progress(StepCallback):

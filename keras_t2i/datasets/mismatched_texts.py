@@ -5,7 +5,8 @@ import numpy as np
 from keras_t2i.datasets.examples import Examples
 from keras_t2i.datasets.examples import ExtractedEmbeddings
 
-# Without classes, another image may bear the very same caption.
+# Without classes, another image may bear the very same caption. After so many
+# of them, all that do not are looked for.
 _MAX_DRAWS = 100
 
 
@@ -91,14 +92,21 @@ class MismatchedTexts:
 
     def _draw_without_classes(self, index, generator):
         own_captions = set(self._examples.read(index).captions)
+
+        def matches_not(other):
+            return own_captions.isdisjoint(self._examples.read(other).captions)
+
         for _ in range(_MAX_DRAWS):
             other = int(generator.integers(len(self._examples) - 1))
             other += other >= index
-            if own_captions.isdisjoint(self._examples.read(other).captions):
+            if matches_not(other):
                 return other
+        others = list(filter(matches_not, range(len(self._examples))))
+        if others:
+            return int(generator.choice(others))
         raise ValueError(
             "Mismatching texts need images with different captions. Received: "
-            f"{_MAX_DRAWS} images in a row that share a caption with image "
-            f"{index}. Give the images classes, or train without mismatching "
-            "texts: `--preset gan`."
+            f"image {index}, with which all others share a caption. Give the "
+            "images classes, or train without mismatching texts: "
+            "`--preset gan`."
         )

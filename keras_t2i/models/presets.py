@@ -2,6 +2,8 @@
 
 import numbers
 
+import keras
+
 from keras_t2i.models.discriminator import Discriminator
 from keras_t2i.models.generator import Generator
 from keras_t2i.models.staged_matching import StagedMatching
@@ -50,3 +52,25 @@ def networks_of_preset(model, image_size, width, text_encoder):
             **options["matching_schedule"]
         )
     return (*networks, text_encoder), options
+
+
+def gan_optimizer(training, network, steps_per_epoch):
+    """Makes the optimizer of a network.
+
+    Args:
+        training: dict. The `training` of a preset.
+        network: string. `"generator"` or `"discriminator"`.
+        steps_per_epoch: int.
+
+    Returns:
+        `keras.optimizers.Adam`.
+    """
+    learning_rate = training[f"{network}_learning_rate"]
+    if training["epochs_per_halving"] is not None:
+        learning_rate = keras.optimizers.schedules.ExponentialDecay(
+            learning_rate,
+            training["epochs_per_halving"] * steps_per_epoch,
+            decay_rate=0.5,
+            staircase=True,
+        )
+    return keras.optimizers.Adam(learning_rate, beta_1=0.5)

@@ -23,17 +23,21 @@ class StyleInversion(StreamTrainedModel):
     """Trains a style encoder on what a GAN draws, to find the noise in it.
 
     Each step draws noise and, with the texts of the batch, pictures; the style
-    encoder learns to find the noise from them. Batches hold texts only, as
-    those of `keras_t2i.datasets.make_captions_dataset`; what else they hold is
-    left alone. Nothing but the style encoder is trained. Afterwards it is used
-    on its own, in `TextToImageGAN.transfer_style`.
+    encoder learns to find the noise from them. Batches hold texts, as those of
+    `keras_t2i.datasets.make_captions_dataset`; what else they hold is left
+    alone without a `reconstruction_weight`. Nothing but the style encoder is
+    trained. Afterwards it is used on its own, in
+    `TextToImageGAN.transfer_style`.
 
     Real images differ from all that a GAN draws. Noise and changes of color
     on the drawn pictures keep the style encoder from relying on what only they
-    have.
+    have. With a `reconstruction_weight` it learns from real images as well:
+    what the generator draws from their styles and their own texts has to be
+    like them. Batches are then those of `keras_t2i.datasets.make_dataset`.
 
-    Logged are the `loss`, the mean squared error of the noise, and `r_squared`:
-    the share of the noise's variance that is recovered, 1 being all of it.
+    Logged are the `loss`, the mean squared error of the noise; `r_squared`, the
+    share of the noise's variance that is recovered, 1 being all of it; and, if
+    it has a weight, the `reconstruction_error`, that of the images.
 
     Args:
         generator: `Generator` that draws, as `generate` does: that of the
@@ -48,6 +52,9 @@ class StyleInversion(StreamTrainedModel):
         color_jitter: float. Standard deviation of the random factor, around 1,
             and of the random shift of each picture's red, green and blue.
             Defaults to `0.0`.
+        reconstruction_weight: float. Weight of the mean squared error of the
+            reconstructed images, in units of their range of [-1, 1]. Defaults
+            to `0.0`: real images are not needed.
         seed: int. Of all noise in training. Defaults to `0`.
 
     Call input: images in [-1, 1]. Output: noise.
@@ -84,6 +91,7 @@ class StyleInversion(StreamTrainedModel):
         style_encoder,
         image_noise=0.0,
         color_jitter=0.0,
+        reconstruction_weight=0.0,
         seed=0,
         **kwargs,
     ):
@@ -92,6 +100,7 @@ class StyleInversion(StreamTrainedModel):
         for name, value in (
             ("image_noise", image_noise),
             ("color_jitter", color_jitter),
+            ("reconstruction_weight", reconstruction_weight),
         ):
             if value < 0.0:
                 raise ValueError(
@@ -102,12 +111,17 @@ class StyleInversion(StreamTrainedModel):
         self.style_encoder = style_encoder
         self.image_noise = image_noise
         self.color_jitter = color_jitter
+        self.reconstruction_weight = reconstruction_weight
         self.seed = seed
 
         self.loss_fn = keras.losses.MeanSquaredError()
         self._trackers = {
             name: keras.metrics.Mean(name) for name in ("loss", "r_squared")
         }
+        if reconstruction_weight:
+            self._trackers["reconstruction_error"] = keras.metrics.Mean(
+                "reconstruction_error"
+            )
         self.built = True
 
     def compile(self, optimizer=None, **kwargs):
@@ -150,7 +164,10 @@ class StyleInversion(StreamTrainedModel):
         return self.style_encoder(inputs, training=training)
 
     def train_step(self, data):
-        """One step on the loss of section 4.4: |z - S(G(z, h))|^2."""
+        """One step on the loss of section 4.4, |z - S(G(z, h))|^2.
+
+        With a `reconstruction_weight`, on |x - G(S(x), h)|^2 as well.
+        """
         batch = keras.utils.unpack_x_y_sample_weight(data)[0]
         text = embeddings_of_batch(self.text_encoder, batch)
 
@@ -158,19 +175,39 @@ class StyleInversion(StreamTrainedModel):
         noise = self._step_noise(0, ops.shape(text)[0], self.noise_dim)
         pictures = self._augmented(self._draw(noise, text))
 
-        # |z - S(G(z, h))|^2.
         with tf.GradientTape() as tape:
-            found = self.style_encoder(pictures, training=True)
+            if self.reconstruction_weight:
+                images = _real_images(batch)
+                # In one pass: batch norm must treat real and drawn ones alike,
+                # as it will when S is used.
+                both = ops.concatenate([pictures, images])
+                found, styles = tf.split(
+                    self.style_encoder(both, training=True), 2
+                )
+            else:
+                found = self.style_encoder(pictures, training=True)
+            # |z - S(G(z, h))|^2.
             loss = self.loss_fn(noise, found)
+            if self.reconstruction_weight:
+                # |x - G(S(x), h)|^2.
+                reconstructed = self._draw(styles, text)
+                loss += self.reconstruction_weight * self.loss_fn(
+                    images, reconstructed
+                )
             scaled_loss = self.optimizer.scale_loss(loss)
         variables = self.style_encoder.trainable_variables
         self.optimizer.apply(tape.gradient(scaled_loss, variables), variables)
+        if self.reconstruction_weight:
+            self._track_reconstruction(images, reconstructed)
         return self._track_errors(noise, found)
 
     def test_step(self, data):
         batch = keras.utils.unpack_x_y_sample_weight(data)[0]
         text = embeddings_of_batch(self.text_encoder, batch)
         noise = noise_from_seeds(ops.arange(ops.shape(text)[0]), self.noise_dim)
+        if self.reconstruction_weight:
+            images = _real_images(batch)
+            self._track_reconstruction(images, self._draw(self(images), text))
         return self._track_errors(noise, self(self._draw(noise, text)))
 
     def noise_r_squared(self, captions, seed=0):
@@ -230,6 +267,7 @@ class StyleInversion(StreamTrainedModel):
             "style_encoder": serialize(self.style_encoder),
             "image_noise": self.image_noise,
             "color_jitter": self.color_jitter,
+            "reconstruction_weight": self.reconstruction_weight,
             "seed": self.seed,
         }
 
@@ -267,12 +305,26 @@ class StyleInversion(StreamTrainedModel):
             self.seed + stream, self.optimizer.iterations, num_rows, dim
         )
 
+    def _track_reconstruction(self, images, reconstructed):
+        errors = ops.mean(ops.square(images - reconstructed), axis=(1, 2, 3))
+        self._trackers["reconstruction_error"].update_state(errors)
+
     def _track_errors(self, noise, found):
         errors = ops.mean(ops.square(noise - found), axis=1)
         self._trackers["loss"].update_state(errors)
         # The noise has a variance of 1.
         self._trackers["r_squared"].update_state(1.0 - errors)
         return self.get_metrics_result()
+
+
+def _real_images(batch):
+    if "images" not in batch:
+        raise ValueError(
+            "With a `reconstruction_weight`, batches must hold `images`, as "
+            "those of `keras_t2i.datasets.make_dataset`. Received: "
+            f"{', '.join(sorted(batch))}"
+        )
+    return batch["images"]
 
 
 def _check_networks(generator, text_encoder, style_encoder):

@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_t2i.losses.gan_cls import discriminator_loss
 from keras_t2i.losses.gan_cls import generator_loss
+from keras_t2i.losses.mode_seeking import mode_seeking_loss
 from keras_t2i.models.batch_texts import embeddings_of_batch
 from keras_t2i.models.noise import noise_from_seeds
 from keras_t2i.models.noise import noise_of_step
@@ -26,6 +27,9 @@ _METRICS = (
     "generated_accuracy",
     "diversity",
 )
+# Of which a mode seeking loss takes one, to draw its text again.
+_ROWS_PER_REPEATED = 4
+_STREAM_OF_REPEATED = 3
 
 
 @keras.saving.register_keras_serializable("keras_t2i")
@@ -40,7 +44,9 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
 
     Logged are both losses, the discriminator's accuracy on real, mismatched and
     generated pairs, and `diversity`: how far the pictures generated for a batch
-    lie apart, where 1 is as far as its real images.
+    lie apart, where 1 is as far as its real images. With a
+    `mode_seeking_weight`, `mode_seeking_loss` is logged as well, and is not a
+    part of the logged `generator_loss`.
 
     Args:
         generator: `Generator`.
@@ -61,8 +67,17 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
             added to all images which the discriminator sees in training. It
             keeps the discriminator from telling pictures apart by details that
             the generator can not draw yet. Defaults to `0.0`.
+        image_noise_half_life: int. Steps after which that noise has fallen to
+            half its deviation, and again to half of that. As long as there is
+            noise, the discriminator does not see fine faults, and the
+            generator keeps them. Defaults to `None`: it does not fall.
         interpolation_beta: float in [0, 1]. Share of the first text in an
             interpolated one. Defaults to `0.5`.
+        mode_seeking_weight: float. Weight of `keras_t2i.losses.
+            mode_seeking_loss` in the generator's loss, for which a quarter of
+            the texts is drawn a second time from other noise. It keeps the
+            generator from drawing the same picture whatever the noise.
+            Defaults to `0.0`.
         scores_jointly: bool. Whether all pairs of an update pass the
             discriminator's head in one batch, so that its batch norm treats
             them alike. In a pass of its own, the statistics of the mismatched
@@ -110,13 +125,18 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
         matching_schedule=None,
         interpolation_weight=1.0,
         interpolation_beta=0.5,
+        mode_seeking_weight=0.0,
         image_noise=0.0,
+        image_noise_half_life=None,
         scores_jointly=True,
         ema_decay=0.999,
         seed=0,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        # float32: under mixed precision, Keras would round the noise and the
+        # embeddings that `call` takes, and so draw other pictures than the
+        # same GAN does in another process.
+        super().__init__(**{"dtype": "float32", **kwargs})
         _check_networks(generator, discriminator, text_encoder)
         for name, value in (
             ("mismatch_weight", mismatch_weight),
@@ -127,9 +147,18 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
                 raise ValueError(
                     f"`{name}` must be in [0, 1]. Received: {value!r}"
                 )
-        if image_noise < 0.0:
+        for name, value in (
+            ("image_noise", image_noise),
+            ("mode_seeking_weight", mode_seeking_weight),
+        ):
+            if value < 0.0:
+                raise ValueError(
+                    f"`{name}` must be at least 0. Received: {value!r}"
+                )
+        if image_noise_half_life is not None and image_noise_half_life < 1:
             raise ValueError(
-                f"`image_noise` must be at least 0. Received: {image_noise!r}"
+                "`image_noise_half_life` must be at least 1, or None. "
+                f"Received: {image_noise_half_life!r}"
             )
         if matching_schedule is not None and not matching_aware:
             raise ValueError(
@@ -146,7 +175,9 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
         self.matching_schedule = matching_schedule
         self.interpolation_weight = interpolation_weight
         self.interpolation_beta = interpolation_beta
+        self.mode_seeking_weight = mode_seeking_weight
         self.image_noise = image_noise
+        self.image_noise_half_life = image_noise_half_life
         self.scores_jointly = scores_jointly
         self.ema_decay = ema_decay
         self.seed = seed
@@ -157,6 +188,10 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
         self._trackers = {name: keras.metrics.Mean(name) for name in _METRICS}
         if not matching_aware:
             del self._trackers["mismatched_accuracy"]
+        if mode_seeking_weight:
+            self._trackers["mode_seeking_loss"] = keras.metrics.Mean(
+                "mode_seeking_loss"
+            )
         if matching_schedule is not None:
             self._trackers["mismatch_weight"] = keras.metrics.Mean(
                 "mismatch_weight"
@@ -279,16 +314,16 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
                     self.text_encoder, batch, "mismatched_"
                 )
             generator_text = self._generator_text(text)
+            num_once = ops.shape(generator_text)[0]
+            if self.mode_seeking_weight:
+                again = ops.stop_gradient(text[::_ROWS_PER_REPEATED])
+                generator_text = ops.concatenate([generator_text, again])
 
             # z: draw the noise. x-hat: draw the pictures, once for both
             # updates.
             with tf.GradientTape() as generator_tape:
-                noise = noise_of_step(
-                    self.seed,
-                    self.generator_optimizer.iterations,
-                    ops.shape(generator_text)[0],
-                    self.noise_dim,
-                )
+                num_drawn = ops.shape(generator_text)[0]
+                noise = self._step_noise(0, num_drawn, self.noise_dim, num_once)
                 pictures = self.generator(
                     {"noise": noise, "text_embeddings": generator_text},
                     training=True,
@@ -296,7 +331,7 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
 
             # s_r, s_w, s_f: score real, mismatched and generated pairs. The
             # text joins in the head, so the real images pass the trunk once.
-            picture_noise = self._image_noise(pictures, 2)
+            picture_noise = self._image_noise(pictures, 2, num_once)
             pairs = self._pairs(
                 images + self._image_noise(images, 1),
                 (pictures + picture_noise)[:num_rows],
@@ -327,10 +362,27 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
         with tf.GradientTape(watch_accessed_variables=False) as picture_tape:
             picture_tape.watch(pictures)
             loss = self._generator_loss(
-                pictures + picture_noise, generator_text, num_rows, pairs, True
+                pictures + picture_noise,
+                generator_text,
+                num_rows,
+                num_once,
+                pairs,
+                True,
             )
+            self._trackers["generator_loss"].update_state(_unscaled(loss))
+            if self.mode_seeking_weight:
+                repeated = slice(None, num_rows, _ROWS_PER_REPEATED)
+                alike = mode_seeking_loss(
+                    pictures[repeated],
+                    pictures[num_once:],
+                    noise[repeated],
+                    noise[num_once:],
+                )
+                self._trackers["mode_seeking_loss"].update_state(
+                    _unscaled(alike)
+                )
+                loss += self.mode_seeking_weight * alike
             scaled_loss = self.generator_optimizer.scale_loss(loss)
-        self._trackers["generator_loss"].update_state(_unscaled(loss))
 
         # Update the generator.
         picture_gradients = picture_tape.gradient(scaled_loss, pictures)
@@ -355,6 +407,7 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
                 self.text_encoder, batch, "mismatched_"
             )
         generator_text = self._generator_text(text)
+        num_once = ops.shape(generator_text)[0]
         pictures = self({"text_embeddings": generator_text})
         pairs = self._pairs(
             images, pictures[:num_rows], text, mismatched_text, False
@@ -370,7 +423,7 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
             _relative_diversity(pictures[:num_rows], images)
         )
         loss = self._generator_loss(
-            pictures, generator_text, num_rows, pairs, False
+            pictures, generator_text, num_rows, num_once, pairs, False
         )
         self._trackers["generator_loss"].update_state(_unscaled(loss))
         return self.get_metrics_result()
@@ -386,7 +439,9 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
             "mismatch_weight",
             "interpolation_weight",
             "interpolation_beta",
+            "mode_seeking_weight",
             "image_noise",
+            "image_noise_half_life",
             "scores_jointly",
             "ema_decay",
             "seed",
@@ -450,18 +505,42 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
         between = beta * text[:half] + (1.0 - beta) * text[half : 2 * half]
         return ops.concatenate([text, between])
 
-    def _image_noise(self, images, stream):
-        """What is added to the images of a step; each stream has its own."""
+    def _step_noise(self, stream, num_rows, dim, num_once=None):
+        """Normal noise of this step; each stream has its own.
+
+        Rows from `num_once` on are of texts that are drawn again. They have a
+        stream of their own, or the rows before them would be others on
+        several devices, which share out each stream by itself.
+        """
+        # The generator's steps: the discriminator's own change in the step.
+        step = self.generator_optimizer.iterations
+        if num_once is None or not self.mode_seeking_weight:
+            return noise_of_step(self.seed + stream, step, num_rows, dim)
+        once = noise_of_step(self.seed + stream, step, num_once, dim)
+        again = noise_of_step(
+            self.seed + stream + _STREAM_OF_REPEATED,
+            step,
+            num_rows - num_once,
+            dim,
+        )
+        return ops.concatenate([once, again])
+
+    def _image_noise(self, images, stream, num_once=None):
+        """What is added to the images of a step, as `_step_noise`."""
         if not self.image_noise:
             return 0.0
-        noise = noise_of_step(
-            # That of `seed` itself is what pictures are drawn from.
-            self.seed + stream,
-            self.generator_optimizer.iterations,
+        noise = self._step_noise(
+            stream,
             ops.shape(images)[0],
             math.prod(images.shape[1:]),
+            num_once,
         )
-        return self.image_noise * ops.reshape(noise, (-1, *images.shape[1:]))
+        deviation = self.image_noise
+        if self.image_noise_half_life is not None:
+            step = self.generator_optimizer.iterations
+            half_lives = ops.cast(step, "float32") / self.image_noise_half_life
+            deviation *= 0.5**half_lives
+        return deviation * ops.reshape(noise, (-1, *images.shape[1:]))
 
     def _pairs(self, images, pictures, text, mismatched_text, training):
         """The pairs of an update: features of images, and texts."""
@@ -515,7 +594,7 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
         self.matching_schedule.update(steps, accuracy)
 
     def _generator_loss(
-        self, pictures, generator_text, num_rows, pairs, training
+        self, pictures, generator_text, num_rows, num_once, pairs, training
     ):
         features = self.discriminator.trunk(pictures, training=training)
         # Scored among the real pairs of the discriminator's update, whose
@@ -525,10 +604,13 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
         if not self.scores_jointly:
             pairs = {"generated": pairs["generated"]}
         logits = self._logits(pairs, training)["generated_logits"]
+        own = logits[:num_rows]
+        if self.mode_seeking_weight:
+            own = ops.concatenate([own, logits[num_once:]])
         return generator_loss(
-            logits[:num_rows],
+            own,
             self.loss_fn,
-            interpolated_logits=logits[num_rows:]
+            interpolated_logits=logits[num_rows:num_once]
             if self.interpolates_texts
             else None,
             interpolation_weight=self.interpolation_weight,

@@ -83,6 +83,13 @@ def test_a_full_disk_leaves_the_older_checkpoints(tmp_path):
     )
 
 
+def test_what_a_killed_process_left_half_written_is_removed(tmp_path):
+    (tmp_path / ".tmp-step-00000007.keras").write_bytes(b"half")
+    (tmp_path / "mine.txt").write_text("kept")
+    fit(stepping_model(), [Checkpoints(tmp_path)], num_steps=1)
+    assert _names(tmp_path) == ["mine.txt", "step-00000001.keras"]
+
+
 def test_only_whole_checkpoints_are_listed(tmp_path):
     assert checkpoint_steps(tmp_path / "none") == []
     for name in (

@@ -69,11 +69,11 @@ def end_to_end_run(data, text_run, tmp_path_factory):
 
 @pytest.fixture
 def error_of(capsys):
-    """Runs a command that must fail on bad input; returns its one line."""
+    """Runs a command that must fail, on bad input; returns its one line."""
 
-    def run(*argv):
+    def run(*argv, status=2):
         capsys.readouterr()
-        assert main([str(argument) for argument in argv]) == 2
+        assert main([str(argument) for argument in argv]) == status
         captured = capsys.readouterr()
         assert captured.out == ""
         (line,) = captured.err.splitlines()

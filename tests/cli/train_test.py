@@ -109,6 +109,7 @@ def test_metrics(gan_run):
             "mismatched_accuracy",
             "generated_accuracy",
             "diversity",
+            "mode_seeking_loss",
         }
         assert np.isfinite(list(line.values())).all()
 

@@ -75,12 +75,19 @@ def test_a_lone_other_caption_among_many_is_found():
     assert set(_draws(texts, 0, 200)) == {15}
 
 
+def test_few_other_captions_among_very_many_are_found():
+    captions = [["a flower"]] * 3000 + [["a rose"], ["a tulip"]]
+    texts = MismatchedTexts(_examples(captions))
+    # A hundred draws find none in 94 of 100 times.
+    assert set(_draws(texts, 0, 30)) == {3000, 3001}
+
+
 def test_all_images_share_a_caption():
     texts = MismatchedTexts(_examples([["a flower", "red"], ["a flower"]]))
     with pytest.raises(
         ValueError,
-        match="different captions. Received: 100 images in a row that share a "
-        "caption with image 1.*--preset gan",
+        match="different captions. Received: image 1, with which all others "
+        "share a caption.*--preset gan",
     ):
         texts.draw(1, np.random.default_rng(0))
 

@@ -40,6 +40,29 @@ def test_streams_and_steps_differ():
     np.testing.assert_allclose(later, 0.5 * _noise(8, step=1), rtol=1e-6)
 
 
+def test_it_falls_by_half_in_a_half_life():
+    gan = tiny_gan(image_noise=0.5, image_noise_half_life=100, seed=7)
+    gan.compile()
+    for step, deviation in (
+        (0, 0.5),
+        (50, 0.353553),
+        (100, 0.25),
+        (300, 0.0625),
+    ):
+        gan.generator_optimizer.iterations.assign(step)
+        noise = gan._image_noise(tf.zeros(SHAPE), 1)
+        expected = deviation * _noise(8, step=step)
+        np.testing.assert_allclose(noise, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("steps", (0, -5))
+def test_a_half_life_is_at_least_one_step(steps):
+    with pytest.raises(
+        ValueError, match=f"`image_noise_half_life`.*Received: {steps}"
+    ):
+        tiny_gan(image_noise=0.5, image_noise_half_life=steps)
+
+
 def test_the_discriminator_is_trained_on_noisy_images():
     """A step with noise is one without it on images that have it already."""
     noisy, plain = (
@@ -98,8 +121,3 @@ def test_pictures_outside_training_have_none():
     assert {k: float(v) for k, v in gan.test_step(batch).items()} == {
         k: float(v) for k, v in plain.test_step(batch).items()
     }
-
-
-def test_it_can_not_be_negative():
-    with pytest.raises(ValueError, match="`image_noise`.*Received: -0.1"):
-        tiny_gan(image_noise=-0.1)

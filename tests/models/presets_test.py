@@ -3,6 +3,7 @@ import pytest
 
 from keras_t2i import CharCNNRNN
 from keras_t2i import TextToImageGAN
+from keras_t2i.models.presets import gan_optimizer
 from tests.models.layer_tables import discriminator_parameters
 from tests.models.layer_tables import generator_parameters
 from tests.tiny_models import VARIANTS
@@ -90,6 +91,27 @@ def test_a_global_policy_is_taken():
         "gan", image_size=32, width=2, text_encoder=tiny_text_encoder()
     )
     assert gan.discriminator.dtype_policy.name == "mixed_bfloat16"
+
+
+def test_each_network_has_its_learning_rate():
+    training = {
+        "generator_learning_rate": 4e-4,
+        "discriminator_learning_rate": 1e-4,
+        "epochs_per_halving": None,
+    }
+    for network, rate in (("generator", 4e-4), ("discriminator", 1e-4)):
+        optimizer = gan_optimizer(training, network, steps_per_epoch=7)
+        assert float(optimizer.learning_rate) == pytest.approx(rate)
+        assert optimizer.beta_1 == 0.5
+
+
+def test_the_released_learning_rates_are_halved_every_100_epochs():
+    training = TextToImageGAN.presets["reed2016"]["training"]
+    for network in ("generator", "discriminator"):
+        optimizer = gan_optimizer(training, network, steps_per_epoch=7)
+        for step, rate in ((0, 2e-4), (699, 2e-4), (700, 1e-4), (1400, 5e-5)):
+            optimizer.iterations.assign(step)
+            assert float(optimizer.learning_rate) == pytest.approx(rate)
 
 
 def test_errors():

@@ -40,7 +40,13 @@ def saved(tmp_path_factory):
     """A GAN after two steps, and the file that it was saved to then."""
     keras.utils.set_random_seed(0)
     path = tmp_path_factory.mktemp("saved") / "gan.keras"
-    gan = tiny_gan(seed=5, ema_decay=0.9)
+    gan = tiny_gan(
+        seed=5,
+        ema_decay=0.9,
+        mode_seeking_weight=0.01,
+        image_noise=0.5,
+        image_noise_half_life=2,
+    )
     gan.compile(
         keras.optimizers.Adam(1e-3, beta_1=0.5),
         keras.optimizers.Adam(2e-3, beta_1=0.5),

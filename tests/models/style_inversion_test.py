@@ -9,6 +9,7 @@ from tests.tiny_models import EMBEDDING_DIM
 from tests.tiny_models import NOISE_DIM
 from tests.tiny_models import char_ids_batch
 from tests.tiny_models import embeddings_batch
+from tests.tiny_models import random_images
 from tests.tiny_models import tiny_generator
 from tests.tiny_models import tiny_style_encoder
 from tests.tiny_models import tiny_text_encoder
@@ -89,15 +90,63 @@ def test_a_step_by_hand():
         np.testing.assert_allclose(weight, expected, rtol=1e-3, atol=1e-5)
 
 
+def test_a_step_with_reconstruction_by_hand():
+    inversion, reference = (
+        _sgd_inversion(seed=3, reconstruction_weight=0.75) for _ in range(2)
+    )
+    reference.set_weights(inversion.get_weights())
+    text, images = _texts(), tf.constant(random_images(NUM_ROWS))
+    logs = _logs(inversion.train_step({**text, "images": images}))
+    noise = _noise(3, 0)
+    generator, encoder = reference.generator, reference.style_encoder
+    pictures = generator({"noise": noise, **text}, training=False)
+    with tf.GradientTape() as tape:
+        both = encoder(tf.concat([pictures, images], 0), training=True)
+        loss = tf.reduce_mean((noise - both[:NUM_ROWS]) ** 2)
+        again = generator({"noise": both[NUM_ROWS:], **text}, training=False)
+        error = tf.reduce_mean((images - again) ** 2)
+        total = loss + 0.75 * error
+    variables = encoder.trainable_variables
+    for variable, gradient in zip(variables, tape.gradient(total, variables)):
+        variable.assign_sub(LEARNING_RATE * gradient)
+    assert logs["loss"] == pytest.approx(float(loss), rel=1e-4)
+    assert logs["reconstruction_error"] == pytest.approx(float(error), rel=1e-4)
+    for weight, expected in zip(inversion.weights, reference.get_weights()):
+        np.testing.assert_allclose(weight, expected, rtol=1e-3, atol=1e-5)
+
+
+def test_reconstruction_is_evaluated():
+    inversion = _sgd_inversion(reconstruction_weight=0.75)
+    text, images = _texts(), tf.constant(random_images(NUM_ROWS))
+    logs = _logs(inversion.test_step({**text, "images": images}))
+    again = inversion.generator({"noise": inversion(images), **text})
+    assert logs["reconstruction_error"] == pytest.approx(
+        float(tf.reduce_mean((images - again) ** 2)), rel=1e-4
+    )
+
+
+def test_reconstruction_needs_images():
+    inversion = _sgd_inversion(reconstruction_weight=1.0)
+    with pytest.raises(
+        ValueError, match="must hold `images`.*Received: text_embeddings"
+    ):
+        inversion.train_step(_texts())
+
+
 def test_only_the_style_encoder_is_trained():
-    inversion = _sgd_inversion()
+    inversion = _sgd_inversion(reconstruction_weight=1.0)
     batch = char_ids_batch(NUM_ROWS)
     frozen = [
         weights_of(network)
         for network in (inversion.generator, inversion.text_encoder)
     ]
     before = weights_of(inversion.style_encoder)
-    inversion.train_step({"char_ids": tf.constant(batch["char_ids"])})
+    inversion.train_step(
+        {
+            "char_ids": tf.constant(batch["char_ids"]),
+            "images": tf.constant(random_images(NUM_ROWS)),
+        }
+    )
     for network, weights in zip(
         (inversion.generator, inversion.text_encoder), frozen
     ):
@@ -225,6 +274,17 @@ def test_a_loaded_inversion_goes_on_with_the_identical_history(tmp_path):
     assert len(copy.weights) == len(inversion.weights)
     for value, weight in zip(copy.get_weights(), inversion.get_weights()):
         np.testing.assert_array_equal(value, weight)
+
+
+def test_arguments_come_back():
+    options = {
+        "image_noise": 0.25,
+        "color_jitter": 0.125,
+        "reconstruction_weight": 0.5,
+        "seed": 11,
+    }
+    copy = StyleInversion.from_config(_inversion(**options).get_config())
+    assert {name: getattr(copy, name) for name in options} == options
 
 
 def test_an_uncompiled_inversion_comes_back_uncompiled(tmp_path):
@@ -370,7 +430,9 @@ def test_text_encoder_that_does_not_fit():
         StyleInversion(tiny_generator(), encoder, tiny_style_encoder())
 
 
-@pytest.mark.parametrize("name", ["image_noise", "color_jitter"])
+@pytest.mark.parametrize(
+    "name", ["image_noise", "color_jitter", "reconstruction_weight"]
+)
 def test_noise_can_not_be_negative(name):
     with pytest.raises(ValueError, match=f"`{name}`.*Received: -0.1"):
         _inversion(**{name: -0.1})

@@ -24,7 +24,9 @@ OPTIONS = {
     "mismatch_weight": 0.25,
     "interpolation_weight": 0.75,
     "interpolation_beta": 0.125,
+    "mode_seeking_weight": 0.625,
     "image_noise": 0.375,
+    "image_noise_half_life": 250,
     "ema_decay": 0.5,
     "seed": 11,
 }
@@ -229,3 +231,9 @@ def _discriminator_of(image_size, text_embedding_dim):
 def test_shares_outside_of_0_and_1(name, value):
     with pytest.raises(ValueError, match=f"`{name}`.*Received: {value!r}"):
         tiny_gan(**{name: value})
+
+
+@pytest.mark.parametrize("name", ["mode_seeking_weight", "image_noise"])
+def test_negative_weights(name):
+    with pytest.raises(ValueError, match=f"`{name}`.*Received: -0.1"):
+        tiny_gan(**{name: -0.1})

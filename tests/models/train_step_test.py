@@ -13,6 +13,8 @@ from tests.tiny_models import random_images
 from tests.tiny_models import tiny_gan
 
 NUM_ROWS = 6
+# Drawn twice with a mode seeking loss.
+REPEATED = [0, 4]
 LEARNING_RATE = 0.5
 
 
@@ -55,8 +57,17 @@ def _plain_step(gan, batch):
     def draw(text):
         nonlocal noise
         if noise is None:
-            noise = tf.random.stateless_normal(
-                [text.shape[0], NOISE_DIM], [gan.seed, 0], alg="philox"
+            noise = tf.concat(
+                [
+                    tf.random.stateless_normal(
+                        [rows, NOISE_DIM], [gan.seed + stream, 0], alg="philox"
+                    )
+                    for rows, stream in (
+                        (num_once, 0),
+                        (len(text) - num_once, 3),
+                    )
+                ],
+                axis=0,
             )
         return gan.generator(
             {"noise": noise, "text_embeddings": text}, training=True
@@ -89,6 +100,11 @@ def _plain_step(gan, batch):
             first, second = drawn_text[:half], drawn_text[half:]
             between = beta * first + (1 - beta) * second
             drawn_text = tf.concat([drawn_text, between], axis=0)
+        num_once = len(drawn_text)
+        if gan.mode_seeking_weight:
+            # Every fourth row is drawn twice.
+            again = tf.gather(drawn_text, REPEATED)
+            drawn_text = tf.concat([drawn_text, again], axis=0)
         pictures = draw(drawn_text)[:NUM_ROWS]
         real_pairs = [(features_of(images), text)]
         if gan.matching_aware:
@@ -107,19 +123,34 @@ def _plain_step(gan, batch):
     _descend(tape, discriminator_loss, variables)
 
     with tf.GradientTape() as tape:
-        pairs = [(features_of(draw(drawn_text)), drawn_text)]
+        pictures = draw(drawn_text)
+        pairs = [(features_of(pictures), drawn_text)]
         if gan.scores_jointly:
             pairs = real_pairs + pairs
         logits = score(*pairs)[-1]
-        generator_loss = _mean_softplus(-logits[:NUM_ROWS])
+        own = tf.concat([logits[:NUM_ROWS], logits[num_once:]], axis=0)
+        generator_loss = total_loss = _mean_softplus(-own)
         if gan.interpolates_texts:
-            interpolated = _mean_softplus(-logits[NUM_ROWS:])
+            interpolated = _mean_softplus(-logits[NUM_ROWS:num_once])
             generator_loss += gan.interpolation_weight * interpolated
-    _descend(tape, generator_loss, gan.generator.trainable_variables)
-    return {
+            total_loss = generator_loss
+        if gan.mode_seeking_weight:
+            distances = [
+                tf.reduce_mean(
+                    tf.abs(tf.gather(rows, REPEATED) - rows[num_once:])
+                )
+                for rows in (pictures, noise)
+            ]
+            alike = 1.0 / (distances[0] / distances[1] + 1e-5)
+            total_loss += gan.mode_seeking_weight * alike
+    _descend(tape, total_loss, gan.generator.trainable_variables)
+    losses = {
         "discriminator_loss": float(discriminator_loss),
         "generator_loss": float(generator_loss),
     }
+    if gan.mode_seeking_weight:
+        losses["mode_seeking_loss"] = float(alike)
+    return losses
 
 
 def _assert_same_step(gan, batch):
@@ -129,7 +160,7 @@ def _assert_same_step(gan, batch):
     results = gan.train_step(batch)
     losses = _plain_step(reference, batch)
     for name, loss in losses.items():
-        assert float(results[name]) == pytest.approx(loss, abs=1e-5)
+        assert float(results[name]) == pytest.approx(loss, rel=1e-5, abs=1e-5)
     networks = ["generator", "discriminator"]
     if "char_ids" in batch:
         networks.append("text_encoder")
@@ -157,6 +188,7 @@ def _options(gan):
         "mismatch_weight",
         "interpolation_weight",
         "interpolation_beta",
+        "mode_seeking_weight",
         "scores_jointly",
         "seed",
     )
@@ -192,6 +224,13 @@ def test_weights_and_beta_are_used():
     gan = _sgd_gan(
         mismatch_weight=0.3, interpolation_weight=0.6, interpolation_beta=0.2
     )
+    _assert_same_step(gan, _tensors(embeddings_batch(NUM_ROWS)))
+
+
+@pytest.mark.parametrize("interpolate", (False, True))
+def test_mode_seeking_draws_a_quarter_of_the_texts_twice(interpolate):
+    # Little weight: untrained pictures are all alike, and the steps large.
+    gan = _sgd_gan(interpolate=interpolate, mode_seeking_weight=0.01)
     _assert_same_step(gan, _tensors(embeddings_batch(NUM_ROWS)))
 
 
