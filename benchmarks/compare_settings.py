@@ -104,8 +104,9 @@ def main():
     parser.add_argument("--embeddings", required=True, help="made by `embed`")
     parser.add_argument("--out", required=True)
     parser.add_argument("--width", type=int, default=64)
-    parser.add_argument("--minutes", type=float)
-    parser.add_argument("--steps", type=int)
+    duration = parser.add_mutually_exclusive_group(required=True)
+    duration.add_argument("--minutes", type=float)
+    duration.add_argument("--steps", type=int)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("settings", nargs="+", choices=SETTINGS)
     arguments = parser.parse_args()
@@ -156,7 +157,7 @@ def _train(name, arguments):
         )
 
     captions, _ = sample_captions(arguments.data, manifest)
-    fit_run(
+    interrupted = fit_run(
         run,
         gan,
         make_stream,
@@ -172,6 +173,9 @@ def _train(name, arguments):
         ],
     )
     run.publish_model()
+    if interrupted:
+        # The next settings are not to be trained either.
+        raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -71,7 +71,7 @@ def _train(name, arguments):
             **options,
         )
         inversion.compile()
-    fit_run(
+    interrupted = fit_run(
         run,
         inversion,
         lambda step: style_batches(inversion, arguments.data, split, step),
@@ -84,6 +84,9 @@ def _train(name, arguments):
         callbacks=lambda first_step: [],
     )
     run.publish_model()
+    if interrupted:
+        # The next settings are not to be trained either.
+        raise KeyboardInterrupt
 
 
 if __name__ == "__main__":
