@@ -144,8 +144,13 @@ class ModelServer:
         Raises:
             ServerError: it has ended.
         """
+        # Not by one call that waits: Python would not see a signal that comes
+        # just before it.
+        while self._process.poll() is None:
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
         raise ServerError(
-            f"TensorFlow Serving has ended with status {self._process.wait()}. "
+            "TensorFlow Serving has ended with status "
+            f"{self._process.returncode}. "
             "Its own messages say why."
         )
 

@@ -60,6 +60,8 @@ def test_no_models(tmp_path, error_of):
         ([], [signal.SIGINT], 130),
         ([], [signal.SIGTERM], 143),
         ([], [signal.SIGHUP], 129),
+        # The end is not interrupted by what follows.
+        ([], [signal.SIGHUP, signal.SIGHUP, signal.SIGTERM], 129),
         # What is to survive its terminal does.
         (["nohup"], [signal.SIGHUP, signal.SIGTERM], 143),
     ],
