@@ -113,8 +113,8 @@ class Trainer:
         generator,
         discriminator,
         precision,
-        image_noise=0.0,
-        mode_seeking_weight=0.0,
+        image_noise,
+        mode_seeking_weight,
     ):
         self.generator, self.discriminator = generator, discriminator
         self.image_noise = image_noise
