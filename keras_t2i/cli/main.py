@@ -1,6 +1,7 @@
 """The `keras-t2i` command."""
 
 import argparse
+import gc
 import sys
 import warnings
 from collections.abc import Sequence
@@ -79,6 +80,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("keras-t2i: interrupted", file=sys.stderr)
         return 130
+    finally:
+        # What failed may still hold a stream of batches. Its threads run
+        # Python, so it must end before the interpreter does, or waits for ever.
+        gc.collect()
     return 0
 
 

@@ -9,6 +9,7 @@ import time
 
 import keras
 import numpy as np
+import PIL.Image
 import pytest
 
 from keras_t2i.callbacks.checkpoints import checkpoint_steps
@@ -16,6 +17,7 @@ from keras_t2i.cli.main import main
 from keras_t2i.cli.model_files import load_text_encoder
 from tests.cli.conftest import GAN_OPTIONS
 from tests.cli.conftest import contents
+from tests.tiny_models import random_images
 
 
 def _command(data, text_run, run, *options):
@@ -122,3 +124,27 @@ def test_what_can_not_be_written(data, text_run, tmp_path, error_of, name):
     kept = run / ("kept" if name == "checkpoints" else "checkpoints")
     assert contents(kept) == before
     assert json.loads((run / "config.json").read_text())["command"] == "train"
+
+
+def test_data_that_can_not_be_used_end_the_process(text_run, tmp_path):
+    source, prepared = tmp_path / "source", tmp_path / "prepared"
+    source.mkdir()
+    images = random_images(8)
+    with open(source / "captions.jsonl", "w") as file:
+        for index, image in enumerate(images):
+            name = f"{index}.png"
+            PIL.Image.fromarray(np.uint8(127 * image + 127)).save(source / name)
+            row = {"file": name, "captions": ["a red flower"]}
+            file.write(json.dumps(row) + "\n")
+    prepare = ["prepare", "folder", "--source", source, "--image-size", 32]
+    argv = [str(part) for part in [*prepare, "--out", prepared]]
+    assert main(argv) == 0
+    process = _start(
+        _command(prepared, text_run, tmp_path / "run", "--steps", 4)
+    )
+    out, error = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert out == "" and "Traceback" not in error
+    line = error.splitlines()[-1]
+    assert line.startswith("keras-t2i: The training was stopped: Mismatching")
+    assert "with which all others share a caption" in line
