@@ -13,7 +13,13 @@ _ROOT = pathlib.Path(keras_t2i.__file__).parent
 # see everything.
 ALLOWED = {
     "callbacks": {"files", "plots.image_grid"},
-    "datasets": {"files", "text.alphabet", "text.tokenizer", "version"},
+    "datasets": {
+        "files",
+        "text.alphabet",
+        "text.tokenizer",
+        "untuned",
+        "version",
+    },
     "export": {
         "datasets.images",
         "files",
@@ -33,6 +39,7 @@ ALLOWED = {
         "stream_trained_model",
         "text.char_cnn_rnn",
         "text.tokenizer",
+        "untuned",
     },
     "plots": set(),
     "presets": set(),
@@ -51,6 +58,7 @@ ALLOWED = {
         "torch_files.t7",
         "torch_files.text_encoders",
         "torch_files.torch_values",
+        "untuned",
     },
     "torch_files": {
         "models.discriminator",
@@ -96,6 +104,7 @@ IMPORTS_TENSORFLOW = {
     "text.embeddings",
     "text.tokenizer",
     "text.words",
+    "untuned",
 }
 IMPORTS_TENSORFLOW_TEXT = {"quiet_import", "text.tokenizer"}
 # These never see a path.

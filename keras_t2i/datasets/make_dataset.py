@@ -18,6 +18,7 @@ from keras_t2i.datasets.image_features import ImageFeatures
 from keras_t2i.datasets.image_range import to_model_range
 from keras_t2i.datasets.mismatched_texts import MismatchedTexts
 from keras_t2i.text.tokenizer import tokenize
+from keras_t2i.untuned import untuned
 
 _TRAINING_SPLITS = ("train", "trainval")
 
@@ -315,7 +316,7 @@ def make_captions_dataset(
         texts = tf.numpy_function(read, [step], tf.string, stateful=False)
         return {"char_ids": tokenize(tf.ensure_shape(texts, (batch_size,)))}
 
-    return _steps(order, start_step).map(decode).prefetch(2)
+    return untuned(_steps(order, start_step).map(decode).prefetch(2))
 
 
 class _BatchReader:
@@ -448,7 +449,7 @@ def _make_stream(reader, image_size, start_step, tokenize):
     steps = _steps(reader.order, start_step)
     dataset = steps.map(read).map(decode, num_parallel_calls=2)
     # Two batches ahead are enough, and bound the memory.
-    return dataset.prefetch(2)
+    return untuned(dataset.prefetch(2))
 
 
 def _steps(order, start_step):

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_t2i.datasets.manifest import Shard
+from keras_t2i.untuned import untuned
 
 # A TFRecord frames each record with its length and two checksums.
 _HEADER_SIZE = 12
@@ -128,7 +129,7 @@ def _scan(path, features):
 
     # Few at a time: whole records, images included, pass through memory.
     batches = tf.data.TFRecordDataset(str(path)).batch(64).map(columns)
-    batches = list(batches.as_numpy_iterator())
+    batches = list(untuned(batches).as_numpy_iterator())
     if not batches:
         raise ValueError(
             f"{path} must hold at least one record. Received: an empty file."

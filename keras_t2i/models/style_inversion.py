@@ -16,6 +16,7 @@ from keras_t2i.models.noise import noise_of_step
 from keras_t2i.models.noise_recovery import noise_recovery
 from keras_t2i.stream_trained_model import StreamTrainedModel
 from keras_t2i.text.tokenizer import tokenize_for
+from keras_t2i.untuned import untuned
 
 
 @keras.saving.register_keras_serializable("keras_t2i")
@@ -240,9 +241,11 @@ class StyleInversion(StreamTrainedModel):
             )
         seeds = checked_seeds(seed, len(captions))
         embeddings = self.text_encoder.predict(
-            tf.data.Dataset.from_tensor_slices(captions)
-            .batch(64)
-            .map(lambda texts: tokenize_for(self.text_encoder, texts)),
+            untuned(
+                tf.data.Dataset.from_tensor_slices(captions)
+                .batch(64)
+                .map(lambda texts: tokenize_for(self.text_encoder, texts))
+            ),
             verbose=0,
         )
         return noise_recovery(

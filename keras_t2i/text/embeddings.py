@@ -26,6 +26,7 @@ from keras_t2i.text.published_embeddings import open_published_embeddings
 from keras_t2i.text.tokenizer import cuts_for
 from keras_t2i.text.tokenizer import tokenize_for
 from keras_t2i.text.tokenizer import utf8
+from keras_t2i.untuned import untuned
 
 _BATCH_SIZE = 256
 
@@ -58,7 +59,7 @@ def embed_texts(encoder, texts: list[str]) -> np.ndarray:
     dataset = tf.data.Dataset.from_tensor_slices(unique)
     dataset = dataset.batch(_BATCH_SIZE)
     dataset = dataset.map(lambda texts: tokenize_for(encoder, texts))
-    embeddings = encoder.predict(dataset.prefetch(2), verbose=0)
+    embeddings = encoder.predict(untuned(dataset.prefetch(2)), verbose=0)
     return np.asarray(embeddings, np.float32)[places]
 
 

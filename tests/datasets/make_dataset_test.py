@@ -118,6 +118,20 @@ def test_shapes_are_known_beforehand(data, embeddings, in_words):
     assert list(shapes.values()) == [text_shape, text_shape]
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        make_dataset,
+        make_pairs_dataset,
+        make_captions_dataset,
+        lambda data: make_ordered_dataset(data, "test"),
+        lambda data: make_dataset(data, start_step=0),
+    ],
+)
+def test_a_stream_that_ends_does_not_wait_for_a_tuner(data, make):
+    assert make(data).options().autotune.enabled is False
+
+
 def test_without_mismatched_texts(data, embeddings):
     dataset = make_dataset(data, mismatched=False)
     assert set(dataset.element_spec) == {"images", "char_ids"}
