@@ -30,26 +30,23 @@ from keras_t2i.models.presets import gan_optimizer
 from keras_t2i.models.presets import networks_of_preset
 from keras_t2i.presets import preset
 
-# The preset, what differs from its `model` and its `training`, and the
-# precision.
+# The preset, and what differs from its `model` and its `training`.
 _BY_STEPS = {"start_step": 1000, "rise_steps": 1000}
 _BY_ACCURACY = {"accuracy_threshold": 0.8, "rise_steps": 1000}
 SETTINGS = {
-    "gan": ("gan", {}, "float32"),
-    "gan_cls": ("gan_cls", {}, "float32"),
-    "gan_int": ("gan_int", {}, "float32"),
-    "gan_int_cls": ("gan_int_cls", {}, "float32"),
-    "fusion_4": (
-        "gan_int_cls",
-        {"discriminator": {"fusion_size": 4}},
-        "float32",
-    ),
-    "bfloat16": ("gan_int_cls", {}, "mixed_bfloat16"),
-    "no_image_noise": ("gan_int_cls", {"gan": {"image_noise": 0.0}}, "float32"),
+    "gan": ("gan", {}),
+    "gan_cls": ("gan_cls", {}),
+    "gan_int": ("gan_int", {}),
+    "gan_int_cls": ("gan_int_cls", {}),
+    "fusion_4": ("gan_int_cls", {"discriminator": {"fusion_size": 4}}),
+    "no_image_noise": ("gan_int_cls", {"gan": {"image_noise": 0.0}}),
     "steady_image_noise": (
         "gan_int_cls",
         {"gan": {"image_noise_half_life": None}},
-        "float32",
+    ),
+    "image_noise_twice_as_long": (
+        "gan_int_cls",
+        {"gan": {"image_noise_half_life": 12000}},
     ),
     "equal_learning_rates": (
         "gan_int_cls",
@@ -59,38 +56,22 @@ SETTINGS = {
                 "discriminator_learning_rate": 2e-4,
             }
         },
-        "float32",
     ),
-    "no_mode_seeking": (
-        "gan_int_cls",
-        {"gan": {"mode_seeking_weight": 0.0}},
-        "float32",
-    ),
+    "no_mode_seeking": ("gan_int_cls", {"gan": {"mode_seeking_weight": 0.0}}),
     "staged_by_steps": (
         "gan_int_cls",
         {"gan": {"matching_schedule": _BY_STEPS}},
-        "float32",
     ),
     "staged_by_accuracy": (
         "gan_int_cls",
         {"gan": {"matching_schedule": _BY_ACCURACY}},
-        "float32",
     ),
-    "heads_apart": (
-        "gan_int_cls",
-        {"gan": {"scores_jointly": False}},
-        "float32",
-    ),
+    "heads_apart": ("gan_int_cls", {"gan": {"scores_jointly": False}}),
     "random_mismatches": (
         "gan_int_cls",
         {"training": {"mismatch_candidates": 1}},
-        "float32",
     ),
-    "one_caption": (
-        "gan_int_cls",
-        {"training": {"captions_per_image": 1}},
-        "float32",
-    ),
+    "one_caption": ("gan_int_cls", {"training": {"captions_per_image": 1}}),
 }
 
 
@@ -104,6 +85,11 @@ def main():
     parser.add_argument("--embeddings", required=True, help="made by `embed`")
     parser.add_argument("--out", required=True)
     parser.add_argument("--width", type=int, default=64)
+    parser.add_argument(
+        "--precision",
+        default="float32",
+        choices=("float32", "mixed_bfloat16", "mixed_float16"),
+    )
     duration = parser.add_mutually_exclusive_group(required=True)
     duration.add_argument("--minutes", type=float)
     duration.add_argument("--steps", type=int)
@@ -116,9 +102,9 @@ def main():
 
 
 def _train(name, arguments):
-    base, changes, precision = SETTINGS[name]
+    base, changes = SETTINGS[name]
     run = RunFolder(pathlib.Path(arguments.out) / name)
-    set_up({"seed": arguments.seed, "precision": precision})
+    set_up({"seed": arguments.seed, "precision": arguments.precision})
     manifest = read_manifest(arguments.data)
     split = training_split(manifest)
     run.write_config("compare_settings", vars(arguments))
