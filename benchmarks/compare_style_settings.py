@@ -9,6 +9,7 @@ interrupted comparison is started again by the same command.
 """
 
 import argparse
+import json
 import pathlib
 import sys
 
@@ -59,8 +60,8 @@ def _train(name, arguments):
     set_up({"seed": 0})
     manifest = read_manifest(arguments.data)
     split = training_split(manifest)
-    run.write_config("compare_style_settings", vars(arguments))
     if run.last_step():
+        _check_same(run, arguments)
         inversion = run.load_checkpoint()
     else:
         gan = load_gan(arguments.model)
@@ -71,6 +72,7 @@ def _train(name, arguments):
             **options,
         )
         inversion.compile()
+    run.write_config("compare_style_settings", vars(arguments))
     interrupted = fit_run(
         run,
         inversion,
@@ -87,6 +89,17 @@ def _train(name, arguments):
     if interrupted:
         # The next settings are not to be trained either.
         raise KeyboardInterrupt
+
+
+def _check_same(run, arguments):
+    """What is gone on with must be of the same GAN and data."""
+    options = json.loads(run.config.read_text("utf-8"))["options"]
+    for name in ("model", "data"):
+        if options[name] != getattr(arguments, name):
+            raise SystemExit(
+                f"{run.path} holds a run with --{name} {options[name]}. "
+                f"Received: {getattr(arguments, name)}. Take another --out."
+            )
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ Needs scikit-learn: pip install "keras-t2i[metrics]"
 """
 
 import argparse
+import importlib.util
 
 import keras_t2i  # First: it silences TensorFlow.
 
@@ -41,7 +42,7 @@ def main():
         "--num-unseen", type=int, default=500, help="pictures to verify on"
     )
     small_models.add_options(parser)
-    options = parser.parse_args()
+    options = small_models.parsed(parser)
     trained = [options.models, options.style_encoders]
     if any(trained) and not all(
         files and len(files) == len(options.variants) for files in trained
@@ -50,6 +51,8 @@ def main():
             "--models and --style-encoders must both name one file for each "
             f"of the {len(options.variants)} variants"
         )
+    if importlib.util.find_spec("sklearn") is None:
+        parser.error('needs scikit-learn: pip install "keras-t2i[metrics]"')
     features = {}
     for place, variant in enumerate(options.variants):
         if options.models:

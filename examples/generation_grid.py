@@ -37,7 +37,7 @@ def main():
     )
     parser.add_argument("--out", default="generation_grid.png")
     small_models.add_options(parser)
-    options = parser.parse_args()
+    options = small_models.parsed(parser)
     captions = [
         bloom.captions[0]
         for bloom in small_models.unseen_blooms(NUM_CAPTIONS, 32)

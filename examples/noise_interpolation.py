@@ -30,7 +30,7 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seed-to", type=int, default=100)
     small_models.add_options(parser)
-    options = parser.parse_args()
+    options = small_models.parsed(parser)
     if options.model:
         gan = keras.saving.load_model(options.model)
     else:
@@ -42,7 +42,7 @@ def main():
     figure = keras_t2i.plots.interpolation_strips(
         pictures,
         [
-            f"{caption} (seed {options.seed + row})"
+            f"seed {options.seed + row}: {caption}"
             for row, caption in zip(seeds, CAPTIONS)
         ],
         [f"seed {options.seed_to + row}" for row in seeds],

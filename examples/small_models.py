@@ -5,6 +5,9 @@ pictures are blurred: colors follow the captions, and the noise changes little.
 Give an example models that were trained for an hour to see what it is about.
 """
 
+import os
+import pathlib
+
 import keras_t2i  # First: it silences TensorFlow.
 
 # isort: split
@@ -20,6 +23,22 @@ def add_options(parser):
     parser.add_argument("--image-size", type=int, default=32)
     parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--epochs", type=int, default=40)
+
+
+def parsed(parser):
+    """Parses an example's options, and makes the folder of its figure.
+
+    Before anything is trained: what can not be written must not cost minutes.
+    """
+    options = parser.parse_args()
+    folder = pathlib.Path(options.out).parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        parser.error(f"--out must be in a folder that can be made: {error}")
+    if not os.access(folder, os.W_OK):
+        parser.error(f"--out must be in a folder to write in: {folder}")
+    return options
 
 
 def trained_gan(options, preset="gan_int_cls"):

@@ -27,7 +27,9 @@ def main():
     parser.add_argument("--style-encoder", metavar="FILE.keras")
     parser.add_argument("--out", default="style_transfer.png")
     small_models.add_options(parser)
-    options = parser.parse_args()
+    options = small_models.parsed(parser)
+    if options.style_encoder and not options.model:
+        parser.error("--style-encoder needs --model, the GAN it was trained on")
     if options.model:
         gan = keras.saving.load_model(options.model)
     else:

@@ -29,7 +29,7 @@ def main():
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
     small_models.add_options(parser)
-    options = parser.parse_args()
+    options = small_models.parsed(parser)
     if options.model:
         gan = keras.saving.load_model(options.model)
     else:

@@ -1,6 +1,7 @@
 """Runs each example, on tiny models."""
 
 import ast
+import importlib.util
 import pathlib
 import runpy
 import sys
@@ -87,6 +88,36 @@ def test_disentangling_is_measured(monkeypatch, tmp_path, capsys):
     assert out.exists()
 
 
+def test_what_can_not_end_well_is_not_begun(
+    monkeypatch, tmp_path, capsys, files
+):
+    (tmp_path / "file").write_text("")
+    for name, options, message in (
+        ("style_transfer", ["--style-encoder", files[1]], "needs --model"),
+        ("text_interpolation", ["--out", tmp_path / "file" / "a.png"], "--out"),
+    ):
+        with pytest.raises(SystemExit):
+            _run(monkeypatch, name, *options)
+        captured = capsys.readouterr()
+        assert message in captured.err
+        assert "Training" not in captured.out
+
+
+def test_disentangling_asks_for_scikit_learn_first(monkeypatch, capsys):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(SystemExit):
+        _run(monkeypatch, "disentangling")
+    captured = capsys.readouterr()
+    assert "keras-t2i[metrics]" in captured.err
+    assert "Training" not in captured.out
+
+
+def test_folders_are_made(monkeypatch, tmp_path, files):
+    out = tmp_path / "deep" / "figure.png"
+    _run(monkeypatch, "text_interpolation", "--model", files[0], "--out", out)
+    assert out.exists()
+
+
 @pytest.mark.parametrize(
     "options", [["--models", "a", "b"], ["--style-encoders", "s"]]
 )
@@ -118,9 +149,9 @@ def test_with_trained_models(monkeypatch, tmp_path, capsys, files, name):
         width, height = image.size
     if _EXAMPLES[name] is not None:
         columns, rows = _EXAMPLES[name]
-        # Of 128 pixels each, and words beside or above them.
-        assert columns * 128 <= width < (columns + 4) * 128
-        assert rows * 128 <= height < (rows + 2) * 128
+        # Of 136 pixels each, and words beside or above them.
+        assert columns * 136 <= width < (columns + 4) * 128
+        assert rows * 136 <= height < (rows + 2) * 128
 
 
 @pytest.mark.parametrize("name", [*_EXAMPLES, "small_models"])

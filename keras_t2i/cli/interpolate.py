@@ -7,8 +7,8 @@ from keras_t2i.cli.options import add_seed
 from keras_t2i.cli.options import caption
 from keras_t2i.cli.options import check_captions
 from keras_t2i.cli.options import whole_number
-from keras_t2i.datasets.images import encode_gif
 from keras_t2i.files import replace_when_whole
+from keras_t2i.plots.animated_gif import animated_gif
 from keras_t2i.plots.interpolation_strips import interpolation_strips
 
 
@@ -82,13 +82,14 @@ def _run(arguments):
             captions, seed, arguments.seed_to, steps=steps
         )
         labels = [
-            f"{captions[0]} (seed {number})"
+            # First: what is too long is cut off.
+            f"seed {number}: {captions[0]}"
             for number in (seed, arguments.seed_to)
         ]
     out.parent.mkdir(parents=True, exist_ok=True)
     with replace_when_whole(out) as temporary:
         if out.suffix.lower() == ".gif":
-            temporary.write_bytes(encode_gif(ways[0]))
+            temporary.write_bytes(animated_gif(ways[0]))
         else:
             figure = interpolation_strips(ways, labels[:1], labels[1:])
             figure.savefig(temporary, format="png")

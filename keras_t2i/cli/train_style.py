@@ -18,11 +18,13 @@ from keras_t2i.datasets.manifest import read_manifest
 from keras_t2i.files import replace_when_whole
 from keras_t2i.models.style_encoder import StyleEncoder
 from keras_t2i.models.style_inversion import StyleInversion
+from keras_t2i.text.tokenizer import tokenize_for
 
 _DEFAULT_MINUTES = 15.0
 # A step takes a third of the time that it takes at a width of 64.
 _WIDTH = 32
 _NUM_MEASURED = 1000
+_UNSEEN = "test"
 
 
 def add_parser(subparsers):
@@ -34,8 +36,9 @@ def add_parser(subparsers):
         "would draw a picture from: the picture's style, for `transfer`. It "
         "learns from what the GAN draws from the captions of a prepared data "
         "set, all splits but test, and is measured on captions of the test "
-        "split. The run folder gets config.json, metrics.jsonl, checkpoints/, "
-        "model.keras and r_squared.json. Ctrl-C ends the training in order.",
+        "split, if there is one. The run folder gets config.json, "
+        "metrics.jsonl, checkpoints/, model.keras and r_squared.json. Ctrl-C "
+        "ends the training in order.",
     )
     parser.add_argument(
         "--model",
@@ -72,11 +75,12 @@ def _run(arguments):
         options = run.resumed_options("train-style", options)
     else:
         run.check_free()
-    measured = _train_style(run, options)
+    measured, split = _train_style(run, options)
     print(f"style encoder: {run.model}")
     per_dimension = measured.r_squared_per_dimension
+    kind = "unseen captions" if split == _UNSEEN else "captions of the training"
     print(
-        f"R^2 of the noise, on unseen captions: {measured.r_squared:.3f} "
+        f"R^2 of the noise, on {kind}: {measured.r_squared:.3f} "
         f"({per_dimension.min():.3f} to {per_dimension.max():.3f} in the "
         f"{len(per_dimension)} dimensions, all in {_measured_file(run)})"
     )
@@ -111,7 +115,7 @@ def _train_style(run, options):
         return style_batches(inversion, options["data"], split, step)
 
     # Damaged data must leave nothing behind.
-    captions = _unseen_captions(options["data"], manifest)
+    captions, measured_split = _captions_to_measure(options["data"], manifest)
     make_stream(0)
     run.write_config("train-style", options)
     interrupted = fit_run(
@@ -122,19 +126,21 @@ def _train_style(run, options):
         num_images(manifest, split),
         callbacks=lambda first_step: [],
     )
+    # What was measured of an earlier model says nothing of this one.
+    _measured_file(run).unlink(missing_ok=True)
     run.publish_model()
     if interrupted:
         raise KeyboardInterrupt
     measured = inversion.noise_r_squared(captions)
-    _write_measured(run, captions, measured)
-    return measured
+    _write_measured(run, measured_split, captions, measured)
+    return measured, measured_split
 
 
 def style_batches(inversion, data, split, start_step):
     """Makes the batches that an inversion learns from."""
     options = {
         "start_step": start_step,
-        "tokenize": inversion.text_encoder.tokenize,
+        "tokenize": lambda texts: tokenize_for(inversion.text_encoder, texts),
     }
     if not inversion.reconstruction_weight:
         return make_captions_dataset(data, split, **options)
@@ -158,27 +164,33 @@ def _new_inversion(gan):
     return inversion
 
 
-def _unseen_captions(data, manifest):
-    """One caption of each image of the test split, or of so many."""
-    split = "test" if "test" in manifest.splits else next(iter(manifest.splits))
+def _captions_to_measure(data, manifest):
+    """One caption of each image of the test split, or of so many.
+
+    Without one, of a split that is trained on. Returns the split too.
+    """
+    split = _UNSEEN if _UNSEEN in manifest.splits else min(manifest.splits)
     examples = PreparedExamples(data, split)
     generator = np.random.default_rng(0)
     # A data set of one image has one noise for each of its captions.
     order = np.resize(
         generator.permutation(len(examples)), max(2, len(examples))
     )
-    return [
+    captions = [
         str(generator.choice(examples.read(index).captions))
         for index in order[:_NUM_MEASURED]
     ]
+    return captions, split
 
 
 def _measured_file(run):
     return run.path / "r_squared.json"
 
 
-def _write_measured(run, captions, measured):
+def _write_measured(run, split, captions, measured):
     values = {
+        "step": run.last_step(),
+        "split": split,
         "num_captions": len(captions),
         "r_squared": measured.r_squared,
         "r_squared_per_dimension": measured.r_squared_per_dimension.tolist(),

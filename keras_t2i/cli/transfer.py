@@ -9,6 +9,7 @@ from keras_t2i.cli.model_files import load_style_encoder
 from keras_t2i.cli.options import caption
 from keras_t2i.cli.options import check_captions
 from keras_t2i.datasets.images import read_square
+from keras_t2i.datasets.source import UnusableFileError
 from keras_t2i.files import replace_when_whole
 from keras_t2i.plots.transfer_grid import transfer_grid
 
@@ -35,8 +36,8 @@ def add_parser(subparsers):
         action="append",
         required=True,
         metavar="FILE",
-        help="picture of any kind and size; the largest centered square of it "
-        "is used. Can be given several times",
+        help="JPEG, PNG, GIF, BMP, TIFF, WebP or PPM file of any size; the "
+        "largest centered square of it is used. Can be given several times",
     )
     parser.add_argument(
         "--model",
@@ -68,7 +69,7 @@ def _run(arguments):
         )
     gan = load_gan(arguments.model)
     styles = np.stack(
-        [read_square(file, gan.image_size) for file in arguments.style]
+        [_style(file, gan.image_size) for file in arguments.style]
     )
     style_encoder = load_style_encoder(arguments.style_encoder)
     pictures = gan.transfer_style(styles, arguments.captions, style_encoder)
@@ -77,3 +78,13 @@ def _run(arguments):
     with replace_when_whole(out) as temporary:
         figure.savefig(temporary, format="png")
     print(f"pictures: {out}")
+
+
+def _style(file, side):
+    try:
+        return read_square(file, side)
+    except UnusableFileError as error:
+        raise ValueError(
+            "--style must name a JPEG, PNG, GIF, BMP, TIFF, WebP or PPM file. "
+            f"Received: {error}"
+        ) from None

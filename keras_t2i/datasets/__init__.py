@@ -2,6 +2,7 @@
 
 from keras_t2i.datasets import blooms
 from keras_t2i.datasets.cub_key_points import cub_key_points
+from keras_t2i.datasets.images import read_square
 from keras_t2i.datasets.make_dataset import from_arrays
 from keras_t2i.datasets.make_dataset import make_captions_dataset
 from keras_t2i.datasets.make_dataset import make_dataset
@@ -16,4 +17,5 @@ __all__ = [
     "make_dataset",
     "make_ordered_dataset",
     "make_pairs_dataset",
+    "read_square",
 ]

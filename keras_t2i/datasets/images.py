@@ -135,40 +135,6 @@ def encode_png(pixels: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-def encode_gif(frames: np.ndarray, seconds_per_frame: float = 0.125) -> bytes:
-    """Encodes frames as an animated GIF that starts over and over again.
-
-    A GIF has 256 colors a frame: each pixel gets the closest of them.
-
-    Args:
-        frames: uint8 array of shape `(num_frames, height, width, 3)`.
-        seconds_per_frame: float. Defaults to `0.125`.
-
-    Returns:
-        bytes. A GIF file.
-
-    Example:
-
-    >>> from keras_t2i.datasets.images import encode_gif
-    >>> encode_gif(np.zeros((2, 8, 8, 3), "uint8"))[:6]
-    b'GIF89a'
-    """
-    images = [
-        Image.fromarray(frame).quantize(dither=Image.Dither.NONE)
-        for frame in frames
-    ]
-    file = io.BytesIO()
-    images[0].save(
-        file,
-        format="GIF",
-        save_all=True,
-        append_images=images[1:],
-        duration=round(1000 * seconds_per_frame),
-        loop=0,
-    )
-    return file.getvalue()
-
-
 def _check_aspect_ratio(image):
     if max(image.size) > _MAX_ASPECT_RATIO * min(image.size):
         raise ValueError(

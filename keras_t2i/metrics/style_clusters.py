@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_t2i.metrics.finite import check_finite
 from keras_t2i.metrics.scikit_learn import scikit_learn
 
 
@@ -33,13 +34,13 @@ def style_clusters(descriptors, num_clusters=100, seed=0):
         - [Reed et al., 2016](https://arxiv.org/abs/1605.05396), section 5.
     """
     descriptors = np.asarray(descriptors, np.float64)
-    fits = descriptors.ndim == 2 and len(descriptors) >= num_clusters
-    if not fits or not np.isfinite(descriptors).all():
+    if descriptors.ndim != 2 or len(descriptors) < num_clusters:
         raise ValueError(
-            "`descriptors` must be finite numbers of shape (num_pictures, "
-            f"size), of at least {num_clusters} pictures, one a cluster. "
-            f"Received: shape {descriptors.shape}"
+            "`descriptors` must have the shape (num_pictures, size), of at "
+            f"least {num_clusters} pictures, one a cluster. Received: shape "
+            f"{descriptors.shape}. Take more pictures, or fewer `num_clusters`."
         )
+    check_finite(descriptors, "descriptors")
     k_means = scikit_learn("cluster").KMeans(
         num_clusters, n_init=4, random_state=seed
     )

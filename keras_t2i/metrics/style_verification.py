@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from keras_t2i.metrics.finite import check_finite
 from keras_t2i.metrics.scikit_learn import scikit_learn
 
 
@@ -40,15 +41,16 @@ def style_verification(features, clusters, num_pairs=20_000, seed=0):
             scored on the same pairs.
         clusters: int array of shape `(num_pictures,)`: what style each
             picture is of, as known, or by `style_clusters`.
-        num_pairs: int. Defaults to `20_000`.
+        num_pairs: int, at least 2: half are of either kind. Defaults to
+            `20_000`.
         seed: int. Of the pairs. Defaults to `0`.
 
     Returns:
         dict of the names to `RocCurve`.
 
     Raises:
-        ValueError: the shapes do not fit, or there are no two pictures of one
-            cluster or of two.
+        ValueError: the shapes do not fit, features are not finite, or there
+            are no two pictures of one cluster or of two.
         ImportError: scikit-learn is not installed.
 
     Example:
@@ -65,6 +67,11 @@ def style_verification(features, clusters, num_pairs=20_000, seed=0):
     Reference:
         - [Reed et al., 2016](https://arxiv.org/abs/1605.05396), section 5.
     """
+    if num_pairs < 2 or int(num_pairs) != num_pairs:
+        raise ValueError(
+            "`num_pairs` must be a whole number of at least 2. Received: "
+            f"{num_pairs!r}"
+        )
     clusters = np.asarray(clusters)
     first, second, same = _pairs(clusters, num_pairs, seed)
     metrics = scikit_learn("metrics")
@@ -76,6 +83,7 @@ def style_verification(features, clusters, num_pairs=20_000, seed=0):
                 f"`features` must hold one row for each of {len(clusters)} "
                 f"pictures. Received: {name!r} of shape {values.shape}"
             )
+        check_finite(values, f"features[{name!r}]")
         norms = np.linalg.norm(values, axis=1, keepdims=True)
         values = values / np.maximum(norms, 1e-12)
         cosines = np.sum(values[first] * values[second], axis=1)

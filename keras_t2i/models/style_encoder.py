@@ -26,7 +26,9 @@ def check_style_encoder(style_encoder, gan):
         raise ValueError(
             "`style_encoder` must lead from images of shape "
             f"{expected[0]} to noise of shape {expected[1]}, as this GAN has "
-            f"them. Received: from {received[0]} to {received[1]}"
+            f"them. Received: a {type(style_encoder).__name__} from "
+            f"{received[0]} to {received[1]}. Take `.style_encoder` of a "
+            "`StyleInversion`, and one that was trained on this GAN."
         )
 
 

@@ -1,7 +1,7 @@
 """A grid of pictures, one row a caption."""
 
-from keras_t2i.plots.picture_rows import check_texts
 from keras_t2i.plots.picture_rows import checked_pictures
+from keras_t2i.plots.picture_rows import checked_texts
 from keras_t2i.plots.picture_rows import picture_rows
 
 
@@ -27,7 +27,9 @@ def image_grid(images, captions, column_titles=None):
     6
     """
     images = checked_pictures(images, "(captions, columns, height, width, 3)")
-    check_texts(captions, "captions", images.shape[0], "rows")
-    if column_titles:
-        check_texts(column_titles, "column_titles", images.shape[1], "columns")
+    captions = checked_texts(captions, "captions", images.shape[0], "rows")
+    if column_titles is not None:
+        column_titles = checked_texts(
+            column_titles, "column_titles", images.shape[1], "columns"
+        )
     return picture_rows(images, left=captions, above=column_titles)

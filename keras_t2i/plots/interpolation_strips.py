@@ -1,7 +1,7 @@
 """Ways from one picture to another."""
 
-from keras_t2i.plots.picture_rows import check_texts
 from keras_t2i.plots.picture_rows import checked_pictures
+from keras_t2i.plots.picture_rows import checked_texts
 from keras_t2i.plots.picture_rows import picture_rows
 
 
@@ -33,8 +33,9 @@ def interpolation_strips(images, labels_from, labels_to):
         - [Reed et al., 2016](https://arxiv.org/abs/1605.05396), section 5.
     """
     images = checked_pictures(images, "(rows, steps, height, width, 3)")
-    check_texts(labels_from, "labels_from", len(images), "rows")
-    check_texts(labels_to, "labels_to", len(images), "rows")
     return picture_rows(
-        images, left=labels_from, right=labels_to, characters=20
+        images,
+        left=checked_texts(labels_from, "labels_from", len(images), "rows"),
+        right=checked_texts(labels_to, "labels_to", len(images), "rows"),
+        characters=20,
     )

@@ -5,19 +5,23 @@ import textwrap
 import numpy as np
 from matplotlib.figure import Figure
 
-_PICTURE_INCHES = 1.0
-_GAP_INCHES = 0.03
+# A power of two, so that whole pixels are exact in inches.
+_PIXELS_PER_INCH = 128
+# About as large as a picture is shown, where its own size is smaller.
+_LEAST_SIDE = 120
+_GAP = 4
 _FONT_SIZE = 8
-_INCHES_PER_CHARACTER = 0.072
-_INCHES_PER_LINE = 0.14
-# As wide as a picture.
-_CHARACTERS_ABOVE = 15
+_PIXELS_PER_CHARACTER = 9
+_PIXELS_PER_LINE = 18
 _MAX_LINES = 6
 _MAX_LINES_ABOVE = 8
 
 
 def picture_rows(images, left=None, right=None, above=None, characters=36):
     """Draws rows of pictures, one axes a picture.
+
+    Each pixel of a picture is one of the figure's, or a square of several:
+    saved at its own resolution, a figure shows all of them.
 
     Args:
         images: uint8 array of shape `(rows, columns, height, width, 3)`.
@@ -29,30 +33,42 @@ def picture_rows(images, left=None, right=None, above=None, characters=36):
     Returns:
         `matplotlib.figure.Figure`.
     """
-    num_rows, num_columns = images.shape[:2]
-    side_inches = characters * _INCHES_PER_CHARACTER
-    start = side_inches if left else 0.0
-    width = start + num_columns * _PICTURE_INCHES
-    width += side_inches if right else 0.0
-    above = [
-        _wrapped(text, _CHARACTERS_ABOVE, _MAX_LINES_ABOVE)
-        for text in above or ()
-    ]
-    most_lines = max((text.count("\n") + 1 for text in above), default=0)
-    height = num_rows * _PICTURE_INCHES
-    height += most_lines * _INCHES_PER_LINE + 0.1 if above else 0.0
-    figure = Figure(figsize=(width, height), dpi=128)
+    num_rows, num_columns, picture_height, picture_width = images.shape[:4]
+    times = max(1, round(_LEAST_SIDE / max(picture_height, picture_width)))
+    picture_height *= times
+    picture_width *= times
+    row_height = picture_height + 2 * _GAP
+    column_width = picture_width + 2 * _GAP
+    side = characters * _PIXELS_PER_CHARACTER + 10
+    start = 0 if left is None else side
+    width = start + num_columns * column_width + (0 if right is None else side)
+    height = num_rows * row_height
+    if above is not None:
+        above = [
+            _wrapped(
+                text,
+                max(1, column_width // _PIXELS_PER_CHARACTER),
+                _MAX_LINES_ABOVE,
+            )
+            for text in above
+        ]
+        most_lines = max(text.count("\n") + 1 for text in above)
+        height += most_lines * _PIXELS_PER_LINE + 12
+    figure = Figure(
+        figsize=(width / _PIXELS_PER_INCH, height / _PIXELS_PER_INCH),
+        dpi=_PIXELS_PER_INCH,
+    )
     beside = (
-        (left, 0.08),
-        (right, start + num_columns * _PICTURE_INCHES + 0.08),
+        (left, 10),
+        (right, start + num_columns * column_width + 10),
     )
     for row in range(num_rows):
-        bottom = (num_rows - 1 - row) * _PICTURE_INCHES
+        bottom = (num_rows - 1 - row) * row_height
         for texts, x in beside:
-            if texts:
+            if texts is not None:
                 figure.text(
                     x / width,
-                    (bottom + _PICTURE_INCHES / 2) / height,
+                    (bottom + row_height / 2) / height,
                     _wrapped(texts[row], characters, _MAX_LINES),
                     va="center",
                     fontsize=_FONT_SIZE,
@@ -60,19 +76,17 @@ def picture_rows(images, left=None, right=None, above=None, characters=36):
                     parse_math=False,
                 )
         for column in range(num_columns):
-            x = start + column * _PICTURE_INCHES
-            side = _PICTURE_INCHES - 2 * _GAP_INCHES
             axes = figure.add_axes(
                 (
-                    (x + _GAP_INCHES) / width,
-                    (bottom + _GAP_INCHES) / height,
-                    side / width,
-                    side / height,
+                    (start + column * column_width + _GAP) / width,
+                    (bottom + _GAP) / height,
+                    picture_width / width,
+                    picture_height / height,
                 )
             )
             axes.imshow(images[row, column], interpolation="nearest")
             axes.axis("off")
-            if row == 0 and above:
+            if row == 0 and above is not None:
                 axes.set_title(
                     above[column], fontsize=_FONT_SIZE, pad=3, parse_math=False
                 )
@@ -101,13 +115,22 @@ def checked_pictures(images, shape, name="images"):
     return images
 
 
-def check_texts(texts, name, count, what):
-    """Raises `ValueError` where there is not one text for each `what`."""
+def checked_texts(texts, name, count, what):
+    """Returns texts as a list of strings.
+
+    Raises:
+        ValueError: there is not one text for each `what`.
+    """
+    texts = [
+        text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+        for text in texts
+    ]
     if len(texts) != count:
         raise ValueError(
             f"`{name}` must hold one text for each of {count} {what}. "
             f"Received: {len(texts)}"
         )
+    return texts
 
 
 def _wrapped(text, characters, max_lines):

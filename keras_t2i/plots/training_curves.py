@@ -1,8 +1,10 @@
 """What a run has recorded, over its steps."""
 
+import math
+
 from matplotlib.figure import Figure
 
-_KINDS = ("loss", "accuracy", "r_squared", "diversity")
+_KINDS = ("loss", "error", "accuracy", "r_squared", "diversity", "weight")
 
 
 def training_curves(lines):
@@ -10,14 +12,14 @@ def training_curves(lines):
 
     Args:
         lines: list of dicts, as the lines of a run's `metrics.jsonl`: `step`
-            and metrics whose names end in `loss`, `accuracy`, `r_squared` or
-            `diversity`.
+            and metrics whose names end in `loss`, `error`, `accuracy`,
+            `r_squared`, `diversity` or `weight`. A line need not have all.
 
     Returns:
         `matplotlib.figure.Figure` of an axes for each kind that there is.
 
     Raises:
-        ValueError: there is no line, or no metric in it.
+        ValueError: there is no line, one has no `step`, or there is no metric.
 
     Example:
 
@@ -31,15 +33,22 @@ def training_curves(lines):
     """
     if not lines:
         raise ValueError("`lines` must hold at least one. Received: none")
+    for line in lines:
+        if "step" not in line:
+            raise ValueError(
+                "`lines` must each hold a `step`, as those of metrics.jsonl. "
+                f"Received: {line!r}"
+            )
+    logged = dict.fromkeys(name for line in lines for name in line)
     names = {
-        kind: [name for name in lines[0] if name.endswith(kind)]
+        kind: [name for name in logged if name.endswith(kind)]
         for kind in _KINDS
     }
     names = {kind: found for kind, found in names.items() if found}
     if not names:
         raise ValueError(
             f"`lines` must hold metrics whose names end in one of {_KINDS}. "
-            f"Received: {sorted(lines[0])}"
+            f"Received: {sorted(logged)}"
         )
     figure = Figure(
         figsize=(4.5 * len(names), 3.5), dpi=128, layout="constrained"
@@ -49,7 +58,7 @@ def training_curves(lines):
     for axes, (kind, found) in zip(row, names.items()):
         for name in found:
             label = name.removesuffix(kind).strip("_").replace("_", " ")
-            values = [line[name] for line in lines]
+            values = [line.get(name, math.nan) for line in lines]
             axes.plot(steps, values, linewidth=1, label=label or kind)
         axes.set_xlabel("step")
         axes.set_ylabel(kind)

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from keras_t2i.plots.picture_rows import check_texts
 from keras_t2i.plots.picture_rows import checked_pictures
+from keras_t2i.plots.picture_rows import checked_texts
 from keras_t2i.plots.picture_rows import picture_rows
 
 
@@ -39,7 +39,7 @@ def transfer_grid(style_images, images, captions):
         style_images, "(styles, height, width, 3)", "style_images"
     )
     images = checked_pictures(images, "(styles, captions, height, width, 3)")
-    check_texts(captions, "captions", images.shape[1], "columns")
+    captions = checked_texts(captions, "captions", images.shape[1], "columns")
     expected = (len(images), *images.shape[2:])
     if style_images.shape != expected:
         raise ValueError(

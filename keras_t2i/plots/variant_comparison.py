@@ -1,7 +1,7 @@
 """What several GANs draw from the same captions and the same noise."""
 
-from keras_t2i.plots.picture_rows import check_texts
 from keras_t2i.plots.picture_rows import checked_pictures
+from keras_t2i.plots.picture_rows import checked_texts
 from keras_t2i.plots.picture_rows import picture_rows
 
 
@@ -33,6 +33,6 @@ def variant_comparison(images, captions, variants):
         - [Reed et al., 2016](https://arxiv.org/abs/1605.05396), section 5.
     """
     images = checked_pictures(images, "(variants, captions, height, width, 3)")
-    check_texts(variants, "variants", images.shape[0], "rows")
-    check_texts(captions, "captions", images.shape[1], "columns")
+    variants = checked_texts(variants, "variants", images.shape[0], "rows")
+    captions = checked_texts(captions, "captions", images.shape[1], "columns")
     return picture_rows(images, left=variants, above=captions, characters=14)

@@ -35,7 +35,7 @@ def test_demo(small, tmp_path, capsys):
     assert read_manifest(out / "data").name == "blooms"
     assert load_gan(out / "gan").image_size == 64
     with Image.open(out / "pictures.png") as grid:
-        assert grid.height == 5 * 128
+        assert grid.height == 5 * 136
 
 
 def test_out_that_is_taken(small, tmp_path, error_of):

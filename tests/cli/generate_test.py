@@ -90,9 +90,9 @@ def test_several_pictures_are_a_grid(gan_run, tmp_path, num):
     options = ["--model", gan_run, "--num", num, "--out", out]
     assert _generate(*_CAPTIONS, *options) == 0
     with Image.open(out) as image:
-        # Captions beside rows of pictures, an inch of 128 pixels each.
-        assert image.height == 2 * 128
-        assert image.width > (num + 1) * 128
+        # Captions beside rows of pictures, 136 pixels each.
+        assert image.height == 2 * 136
+        assert image.width > (num + 1) * 136
     assert os.listdir(tmp_path) == ["grid.png"]
 
 
@@ -117,7 +117,7 @@ def test_any_caption_in_a_grid(gan_run, tmp_path, caption):
     out = tmp_path / "grid.png"
     options = ["--model", gan_run, "--num", 2, "--out", out]
     assert _generate(caption, *options) == 0
-    assert len(_read(out)) == 128
+    assert len(_read(out)) == 136
 
 
 @pytest.mark.parametrize("seed", [2**63 - 1, 2**63, 2**70])

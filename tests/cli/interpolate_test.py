@@ -57,7 +57,7 @@ def test_strip_between_seeds(gan, gan_run, tmp_path):
     options = ["--model", gan_run, "--out", out, "--seed", 3, "--seed-to", 9]
     assert _interpolate(_CAPTIONS[0], *options) == 0
     ways = gan.interpolate_noise(_CAPTIONS[0], 3, 9)
-    labels = ["a red flower (seed 3)", "a red flower (seed 9)"]
+    labels = ["seed 3: a red flower", "seed 9: a red flower"]
     _assert_strip(out, ways, *labels, tmp_path)
 
 
@@ -66,7 +66,7 @@ def test_seed_is_0_by_default(gan, gan_run, tmp_path):
     options = ["--model", gan_run, "--out", out, "--seed-to", 9]
     assert _interpolate(_CAPTIONS[0], *options) == 0
     ways = gan.interpolate_noise(_CAPTIONS[0], 0, 9)
-    labels = ["a red flower (seed 0)", "a red flower (seed 9)"]
+    labels = ["seed 0: a red flower", "seed 9: a red flower"]
     _assert_strip(out, ways, *labels, tmp_path)
 
 

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+import keras_t2i
 from keras_t2i import StyleInversion
 from keras_t2i.cli import train_style
 from keras_t2i.cli.main import main
@@ -14,6 +15,8 @@ from keras_t2i.datasets.manifest import read_manifest
 from tests.cli.conftest import contents
 from tests.cli.run_states import assert_same_state
 from tests.cli.run_states import lines_of
+from tests.datasets.prepared_sets import example
+from tests.datasets.prepared_sets import write_prepared_set
 
 
 def _main(*argv):
@@ -71,9 +74,14 @@ def test_r_squared_is_that_of_unseen_captions(style_run, data):
     measured = json.loads((style_run / "r_squared.json").read_text())
     # One of each image of the test split.
     assert measured["num_captions"] == 6
+    assert measured["split"] == "test"
+    assert measured["step"] == 20
     assert len(measured["r_squared_per_dimension"]) == 100
     assert len(measured["effect_per_dimension"]) == 100
-    captions = train_style._unseen_captions(data, read_manifest(data))
+    captions, split = train_style._captions_to_measure(
+        data, read_manifest(data)
+    )
+    assert split == "test"
     inversion = keras.saving.load_model(style_run / "model.keras")
     again = inversion.noise_r_squared(captions)
     assert measured["r_squared"] == pytest.approx(again.r_squared, abs=1e-6)
@@ -97,6 +105,49 @@ def test_output(style_run, data, gan_run, tmp_path, capsys):
     assert captured.err.splitlines()[-1].startswith("Training: ")
     options = json.loads((out / "config.json").read_text())["options"]
     assert options["minutes"] == 0.001
+
+
+def test_without_a_test_split(gan_run, tmp_path, capsys):
+    examples = [[example(number) for number in range(3)]]
+    write_prepared_set(tmp_path / "data", {"train": examples}, image_size=32)
+    out = tmp_path / "run"
+    argv = ["--model", gan_run, "--data", tmp_path / "data", "--out", out]
+    assert _main("train-style", *argv, "--steps", 1) == 0
+    assert "on captions of the training: " in capsys.readouterr().out
+    measured = json.loads((out / "r_squared.json").read_text())
+    assert measured["split"] == "train"
+
+
+def test_a_text_encoder_of_any_kind(data, tmp_path):
+    """One that does not say what it reads reads characters."""
+    char_ids = keras.Input((201,), dtype="int32")
+    embedding = keras.layers.Embedding(71, 8)(char_ids)
+    embedding = keras.layers.GlobalAveragePooling1D()(embedding)
+    text_encoder = keras.Model(char_ids, embedding)
+    gan = keras_t2i.TextToImageGAN.from_preset(
+        "gan_int_cls", image_size=32, width=4, text_encoder=text_encoder
+    )
+    gan.save(tmp_path / "gan.keras")
+    argv = ["--model", tmp_path / "gan.keras", "--data", data]
+    assert (
+        _main("train-style", *argv, "--out", tmp_path / "run", "--steps", 1)
+        == 0
+    )
+
+
+def test_what_was_measured_of_an_earlier_model_goes(
+    style_run, tmp_path, monkeypatch
+):
+    run = shutil.copytree(style_run, tmp_path / "run")
+
+    def interrupted(*arguments, **options):
+        return True
+
+    monkeypatch.setattr(train_style, "fit_run", interrupted)
+    argv = ["train-style", "--out", run, "--resume", "--steps", 21]
+    assert _main(*argv) == 130
+    assert (run / "model.keras").exists()
+    assert not (run / "r_squared.json").exists()
 
 
 def test_ignored_noise_is_told(data, gan_run, tmp_path, capsys):

@@ -130,10 +130,10 @@ def test_model(gan_run, text_run):
 def test_samples(gan_run, data):
     test = PreparedExamples(data, "test")
     with Image.open(gan_run / "samples/real.png") as real:
-        assert real.height == len(test) * 128
+        assert real.height == len(test) * 136
     with Image.open(gan_run / "samples/step-00000040.png") as drawn:
-        assert drawn.height == len(test) * 128
-        assert drawn.width > 6 * 128
+        assert drawn.height == len(test) * 136
+        assert drawn.width > 6 * 136
 
 
 def test_minutes(data, text_run, tmp_path, capsys):

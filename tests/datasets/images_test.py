@@ -7,7 +7,6 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from keras_t2i.datasets.images import encode_gif
 from keras_t2i.datasets.images import encode_png
 from keras_t2i.datasets.images import read_image
 from keras_t2i.datasets.images import read_square
@@ -301,22 +300,3 @@ def test_no_square(tmp_path):
     (tmp_path / "a.png").write_text("no image")
     with pytest.raises(UnusableFileError, match="a.png: is not an image"):
         read_square(tmp_path / "a.png", 16)
-
-
-# === GIF ===
-
-
-def test_gif_holds_the_frames():
-    frames = np.zeros((4, 9, 7, 3), "uint8")
-    frames[:, :4] = (250, 0, 0)
-    for number, frame in enumerate(frames):
-        frame[:, number] = (0, 200, 60)
-    with Image.open(io.BytesIO(encode_gif(frames, 0.25))) as gif:
-        assert (gif.format, gif.size, gif.n_frames) == ("GIF", (7, 9), 4)
-        # Forever.
-        assert gif.info["loop"] == 0
-        for number, frame in enumerate(frames):
-            gif.seek(number)
-            assert gif.info["duration"] == 250
-            shown = np.asarray(gif.convert("RGB"), int)
-            assert np.abs(shown - frame).max() <= 2

@@ -114,11 +114,28 @@ def test_clusters_are_found():
 
 @pytest.mark.parametrize(
     "descriptors",
-    [np.zeros((3, 2)), np.zeros(8), np.full((8, 2), np.nan)],
+    [np.zeros((3, 2)), np.zeros(8)],
 )
 def test_descriptors_that_make_no_clusters(descriptors):
     with pytest.raises(ValueError, match="`descriptors`.*at least 4"):
         style_clusters(descriptors, 4)
+
+
+def test_numbers_must_be_finite():
+    rows = np.zeros((8, 2))
+    rows[3, 1] = np.nan
+    message = "must hold finite numbers.*in 1 of 8 rows"
+    with pytest.raises(ValueError, match=f"`descriptors` {message}"):
+        style_clusters(rows, 4)
+    features = {"S": np.ones((8, 2)), "T": rows}
+    with pytest.raises(ValueError, match=rf"`features\['T'\]` {message}"):
+        style_verification(features, [0, 1] * 4)
+
+
+@pytest.mark.parametrize("num_pairs", [1, 0, -2, 10.5])
+def test_too_few_pairs(num_pairs):
+    with pytest.raises(ValueError, match=f"at least 2. Received: {num_pairs}"):
+        style_verification({"S": np.ones((4, 2))}, [0, 1] * 2, num_pairs)
 
 
 def test_without_scikit_learn(monkeypatch):

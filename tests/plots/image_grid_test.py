@@ -40,6 +40,37 @@ def test_rows_and_columns_are_in_order():
     np.testing.assert_array_equal(centers, colors)
 
 
+@pytest.mark.parametrize("size", [4, 32, 64, 100, 128, 256])
+def test_no_pixel_is_lost(size):
+    images = _images(size=size)
+    figure = image_grid(images, ["a", "b"], column_titles=["c"] * 3)
+    pixels = _pixels(figure)
+    # Each pixel is a square of as many as fill about an inch.
+    times = {4: 30, 32: 4, 64: 2}.get(size, 1)
+    for axes, image in zip(figure.axes, images.reshape(-1, *images.shape[2:])):
+        corner = axes.get_position()
+        left = round(corner.x0 * pixels.shape[1])
+        top = round((1 - corner.y1) * pixels.shape[0])
+        side = times * size
+        np.testing.assert_array_equal(
+            pixels[top : top + side, left : left + side],
+            image.repeat(times, axis=0).repeat(times, axis=1),
+        )
+
+
+def test_captions_of_any_kind():
+    for captions in (
+        ("a rose", "a tulip"),
+        np.array(["a rose", "a tulip"]),
+        [b"a rose", "a tulip"],
+    ):
+        figure = image_grid(
+            _images(), captions, column_titles=np.array(["x"] * 3)
+        )
+        texts = [text.get_text() for text in figure.texts]
+        assert texts == ["a rose", "a tulip"]
+
+
 def test_captions_stand_left_of_their_rows():
     def text_columns(captions):
         images = np.full((2, 1, 4, 4, 3), 255, "uint8")

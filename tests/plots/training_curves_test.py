@@ -37,3 +37,19 @@ def test_only_what_there_is_is_drawn():
 def test_no_metrics():
     with pytest.raises(ValueError, match=r"Received: \['seconds', 'step'\]"):
         training_curves([{"step": 10, "seconds": 3.0}])
+
+
+def test_lines_that_lack_a_metric():
+    lines = [
+        {"step": 10, "loss": 0.75},
+        {"step": 20, "loss": 0.5, "mismatch_weight": 0.25},
+    ]
+    losses, weights = training_curves(lines).axes
+    assert len(losses.get_lines()[0].get_xydata()) == 2
+    (line,) = weights.get_lines()
+    np.testing.assert_array_equal(line.get_xydata(), [[10, np.nan], [20, 0.25]])
+
+
+def test_no_step():
+    with pytest.raises(ValueError, match="hold a `step`.*Received: {'loss'"):
+        training_curves([{"step": 10, "loss": 1.0}, {"loss": 1.0}])
