@@ -95,6 +95,7 @@ IMPORTS_TENSORFLOW = {
     "losses.mode_seeking",
     "models.batch_normalization",
     "models.captions_and_seeds",
+    "models.loss_scaling",
     "models.noise",
     "models.picture_drawing",
     "models.style_inversion",

@@ -11,6 +11,7 @@ from keras import ops
 from keras_t2i.models.batch_texts import embeddings_of_batch
 from keras_t2i.models.captions_and_seeds import checked_captions
 from keras_t2i.models.captions_and_seeds import checked_seeds
+from keras_t2i.models.loss_scaling import skipped_together
 from keras_t2i.models.noise import noise_from_seeds
 from keras_t2i.models.noise import noise_of_step
 from keras_t2i.models.noise_recovery import noise_recovery
@@ -197,7 +198,10 @@ class StyleInversion(StreamTrainedModel):
                 )
             scaled_loss = self.optimizer.scale_loss(loss)
         variables = self.style_encoder.trainable_variables
-        self.optimizer.apply(tape.gradient(scaled_loss, variables), variables)
+        gradients = tape.gradient(scaled_loss, variables)
+        self.optimizer.apply(
+            skipped_together(self.optimizer, gradients), variables
+        )
         if self.reconstruction_weight:
             self._track_reconstruction(images, reconstructed)
         return self._track_errors(noise, found)

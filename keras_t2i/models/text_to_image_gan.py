@@ -11,6 +11,7 @@ from keras_t2i.losses.gan_cls import discriminator_loss
 from keras_t2i.losses.gan_cls import generator_loss
 from keras_t2i.losses.mode_seeking import mode_seeking_loss
 from keras_t2i.models.batch_texts import embeddings_of_batch
+from keras_t2i.models.loss_scaling import skipped_together
 from keras_t2i.models.noise import noise_from_seeds
 from keras_t2i.models.noise import noise_of_step
 from keras_t2i.models.picture_drawing import PictureDrawing
@@ -349,8 +350,9 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
 
         # Update the discriminator.
         variables = self._trained_by_discriminator_loss(batch)
+        gradients = discriminator_tape.gradient(scaled_loss, variables)
         self.discriminator_optimizer.apply(
-            discriminator_tape.gradient(scaled_loss, variables), variables
+            skipped_together(self.discriminator_optimizer, gradients), variables
         )
         self._track_discriminator(loss, logits)
         self._trackers["diversity"].update_state(
@@ -387,11 +389,11 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
         # Update the generator.
         picture_gradients = picture_tape.gradient(scaled_loss, pictures)
         variables = self.generator.trainable_variables
+        gradients = generator_tape.gradient(
+            pictures, variables, output_gradients=picture_gradients
+        )
         self.generator_optimizer.apply(
-            generator_tape.gradient(
-                pictures, variables, output_gradients=picture_gradients
-            ),
-            variables,
+            skipped_together(self.generator_optimizer, gradients), variables
         )
         self._update_ema_generator()
         return self.get_metrics_result()
