@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 _METRIC = "metric_"
+_SEED = "seed_"
 
 
 class StreamTrainedModel(keras.Model):
@@ -28,27 +29,49 @@ class StreamTrainedModel(keras.Model):
         )
 
     def save_own_variables(self, store):
-        """Saves the metrics too: a resumed training records what it had."""
+        """Saves what a resumed training needs besides, and Keras does not save.
+
+        The metrics, to record what it had, and the random states of layers
+        such as Dropout.
+        """
         super().save_own_variables(store)
-        for index, variable in enumerate(self._metric_variables()):
-            store[f"{_METRIC}{index}"] = keras.ops.convert_to_numpy(variable)
+        for prefix, variables in self._other_variables().items():
+            for index, variable in enumerate(variables):
+                store[f"{prefix}{index}"] = keras.ops.convert_to_numpy(variable)
 
     def load_own_variables(self, store):
         """Loads what `save_own_variables` has saved."""
         values = {key: store[key] for key in store.keys()}
-        saved = [key for key in values if key.startswith(_METRIC)]
-        metrics = {key: values.pop(key) for key in saved}
+        others = self._other_variables()
+        saved = {
+            prefix: {
+                key: values.pop(key)
+                for key in list(values)
+                if key.startswith(prefix)
+            }
+            for prefix in others
+        }
         super().load_own_variables(values)
-        variables = self._metric_variables()
-        # A model that is not compiled may have fewer, and nothing to go on.
-        if len(metrics) == len(variables):
-            for index, variable in enumerate(variables):
-                variable.assign(metrics[f"{_METRIC}{index}"])
+        for prefix, variables in others.items():
+            # A model that is not compiled may have fewer, and nothing to go on.
+            if len(saved[prefix]) == len(variables):
+                for index, variable in enumerate(variables):
+                    variable.assign(saved[prefix][f"{prefix}{index}"])
 
-    def _metric_variables(self):
-        return [
-            variable for metric in self.metrics for variable in metric.variables
-        ]
+    def _other_variables(self):
+        weights = {id(weight) for weight in self.weights}
+        return {
+            _METRIC: [
+                variable
+                for metric in self.metrics
+                for variable in metric.variables
+            ],
+            _SEED: [
+                variable
+                for variable in self.variables
+                if id(variable) not in weights
+            ],
+        }
 
     def fit(self, x=None, *args, shuffle=None, **kwargs):
         """Trains the model, as `keras.Model.fit` does.

@@ -104,3 +104,33 @@ def test_weights_without_metrics_are_loaded(tmp_path):
     other.load_weights(tmp_path / "plain.weights.h5")
     assert other.weight.numpy().tolist() == [3.0, 4.0]
     assert float(other.mean.result()) == 0.0
+
+
+class Dropping(StreamTrainedModel):
+    """Drops at random, with a state that Keras does not save."""
+
+    def __init__(self):
+        super().__init__()
+        self.dropout = keras.layers.Dropout(0.5)
+        self.built = True
+
+    def call(self, inputs, training=False):
+        return self.dropout(inputs, training=training)
+
+    def train_step(self, data):
+        self(tf.ones((1, 4)), training=True)
+        return {"loss": 0.0}
+
+
+def test_what_is_drawn_at_random_goes_on(tmp_path):
+    model, copy = Dropping(), Dropping()
+    for each in (model, copy):
+        each.compile()
+    model.fit(_stream(), epochs=1, verbose=0)
+    model.save_weights(tmp_path / "a.weights.h5")
+    copy.load_weights(tmp_path / "a.weights.h5")
+    ones = tf.ones((4, 64))
+    expected = model(ones, training=True)
+    np.testing.assert_array_equal(copy(ones, training=True), expected)
+    # The state has moved.
+    assert not np.array_equal(Dropping()(ones, training=True), expected)

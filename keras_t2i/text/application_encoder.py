@@ -68,6 +68,10 @@ def application_encoder(
                 f"{first_line}"
             ) from error
     network.trainable = not frozen
+    for layer in network.layers:
+        # Some networks leave out blocks at random, frozen or not.
+        if frozen and isinstance(layer, layers.Dropout):
+            layer.rate = 0.0
 
     images = keras.Input(shape, name="images")
     x = layers.Conv2D(3, 1, trainable=False, name="preprocessing")(images)

@@ -70,6 +70,30 @@ def test_frozen_weights(weights, tmp_path):
     )
 
 
+def test_a_frozen_network_drops_nothing(tmp_path):
+    """EfficientNet leaves out whole blocks at random while it is trained."""
+    path = tmp_path / "efficient.weights.h5"
+    network = keras.applications.EfficientNetB0(
+        include_top=False, weights=None, input_shape=(32, 32, 3)
+    )
+    for weight in network.weights:
+        if len(weight.shape) == 4:
+            # Untrained, all blocks together change next to nothing.
+            weight.assign(1.7 * weight)
+    network.save_weights(path)
+    encoder = application_encoder(
+        "EfficientNetB0", 32, embedding_dim=3, weights=path, frozen=True
+    )
+    images = random_images(2)
+    expected = encoder(images)
+    assert np.abs(expected).max() > 1
+    encoder.save(tmp_path / "encoder.keras")
+    for each in (encoder, keras.saving.load_model(tmp_path / "encoder.keras")):
+        np.testing.assert_allclose(
+            each(images, training=True), expected, rtol=1e-4
+        )
+
+
 def test_all_of_it_is_trained_otherwise(weights):
     encoder = application_encoder(
         "MobileNet", 32, embedding_dim=3, weights=weights
