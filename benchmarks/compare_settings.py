@@ -107,20 +107,34 @@ def _train(name, arguments):
     set_up({"seed": arguments.seed, "precision": arguments.precision})
     manifest = read_manifest(arguments.data)
     split = training_split(manifest)
-    run.write_config("compare_settings", vars(arguments))
+    options = {
+        name: getattr(arguments, name)
+        for name in (
+            *("data", "text_encoder", "embeddings", "width", "precision"),
+            *("seed", "steps", "minutes"),
+        )
+    }
+    options["epochs"] = None
     changed = copy.deepcopy(preset("gan", base))
     model, training = changed["model"], changed["training"]
     for part, values in changes.items():
         (training if part == "training" else model[part]).update(values)
-    gan = run.load_checkpoint() if run.last_step() else None
-    if gan is None:
+    if run.last_step():
+        # What is gone on with must be of the same data and options.
+        run.resumed_options("compare_settings", options)
+        gan = run.load_checkpoint()
+    else:
         encoder = load_text_encoder(arguments.text_encoder)
         encoder.trainable = False
-        (generator, discriminator, encoder), options = networks_of_preset(
+        (generator, discriminator, encoder), gan_options = networks_of_preset(
             model, manifest.image_size, arguments.width, encoder
         )
         gan = keras_t2i.TextToImageGAN(
-            generator, discriminator, encoder, seed=arguments.seed, **options
+            generator,
+            discriminator,
+            encoder,
+            seed=arguments.seed,
+            **gan_options,
         )
         steps_per_epoch = num_images(manifest, split) // training["batch_size"]
         gan.compile(
@@ -143,15 +157,12 @@ def _train(name, arguments):
         )
 
     captions, _ = sample_captions(arguments.data, manifest)
+    run.write_config("compare_settings", options)
     interrupted = fit_run(
         run,
         gan,
         make_stream,
-        {
-            "epochs": None,
-            "steps": arguments.steps,
-            "minutes": arguments.minutes,
-        },
+        options,
         num_images(manifest, split),
         callbacks=lambda first_step: [
             ImageGrid(run.samples, captions, first_step=first_step),

@@ -9,7 +9,6 @@ interrupted comparison is started again by the same command.
 """
 
 import argparse
-import json
 import pathlib
 import sys
 
@@ -60,8 +59,14 @@ def _train(name, arguments):
     set_up({"seed": 0})
     manifest = read_manifest(arguments.data)
     split = training_split(manifest)
+    options = {
+        name: getattr(arguments, name)
+        for name in ("model", "data", "steps", "minutes")
+    }
+    options["epochs"] = None
     if run.last_step():
-        _check_same(run, arguments)
+        # What is gone on with must be of the same GAN and data.
+        run.resumed_options("compare_style_settings", options)
         inversion = run.load_checkpoint()
     else:
         gan = load_gan(arguments.model)
@@ -72,16 +77,12 @@ def _train(name, arguments):
             **options,
         )
         inversion.compile()
-    run.write_config("compare_style_settings", vars(arguments))
+    run.write_config("compare_style_settings", options)
     interrupted = fit_run(
         run,
         inversion,
         lambda step: style_batches(inversion, arguments.data, split, step),
-        {
-            "epochs": None,
-            "steps": arguments.steps,
-            "minutes": arguments.minutes,
-        },
+        options,
         num_images(manifest, split),
         callbacks=lambda first_step: [],
     )
@@ -89,17 +90,6 @@ def _train(name, arguments):
     if interrupted:
         # The next settings are not to be trained either.
         raise KeyboardInterrupt
-
-
-def _check_same(run, arguments):
-    """What is gone on with must be of the same GAN and data."""
-    options = json.loads(run.config.read_text("utf-8"))["options"]
-    for name in ("model", "data"):
-        if options[name] != getattr(arguments, name):
-            raise SystemExit(
-                f"{run.path} holds a run with --{name} {options[name]}. "
-                f"Received: {getattr(arguments, name)}. Take another --out."
-            )
 
 
 if __name__ == "__main__":

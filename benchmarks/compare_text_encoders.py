@@ -75,6 +75,8 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("settings", nargs="+", choices=SETTINGS)
     arguments = parser.parse_args()
+    if not read_manifest(arguments.data).class_names:
+        parser.error("--data must have classes, for zero-shot accuracy")
     columns = ("zero_shot_accuracy", "precision_at_50", "recall_at_10")
     print("| setting | steps | " + " | ".join(columns) + " |", flush=True)
     print("|---|---|" + "---|" * len(columns), flush=True)
@@ -88,13 +90,22 @@ def main():
 
 
 def _train(name, arguments):
-    layers, loss, options, batch_size, images_per_class, rate = SETTINGS[name]
+    layers, loss, loss_options, batch_size, images_per_class, rate = SETTINGS[
+        name
+    ]
     run = RunFolder(pathlib.Path(arguments.out) / name)
     set_up({"seed": arguments.seed})
     manifest = read_manifest(arguments.data)
-    run.write_config("compare_text_encoders", vars(arguments))
-    model = run.load_checkpoint() if run.last_step() else None
-    if model is None:
+    options = {
+        name: getattr(arguments, name)
+        for name in ("data", "seed", "steps", "minutes")
+    }
+    options["epochs"] = None
+    if run.last_step():
+        # What is gone on with must be of the same data and seed.
+        run.resumed_options("compare_text_encoders", options)
+        model = run.load_checkpoint()
+    else:
         encoder = keras_t2i.CharCNNRNN.from_preset(layers)
         model = keras_t2i.JointEmbedding(
             encoder,
@@ -102,7 +113,7 @@ def _train(name, arguments):
                 manifest.image_size, encoder.embedding_dim
             ),
         )
-        model.compile(keras.optimizers.Adam(rate), loss(**options))
+        model.compile(keras.optimizers.Adam(rate), loss(**loss_options))
 
     def make_stream(step):
         return make_pairs_dataset(
@@ -114,15 +125,12 @@ def _train(name, arguments):
             start_step=step,
         )
 
+    run.write_config("compare_text_encoders", options)
     interrupted = fit_run(
         run,
         model,
         make_stream,
-        {
-            "epochs": None,
-            "steps": arguments.steps,
-            "minutes": arguments.minutes,
-        },
+        options,
         num_images(manifest, "train"),
         callbacks=lambda first_step: [],
     )

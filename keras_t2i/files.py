@@ -1,11 +1,19 @@
 """Files that are either whole or not there."""
 
 import contextlib
+import fcntl
 import os
 import pathlib
 import secrets
 import shutil
 from collections.abc import Iterator
+
+_TEMPORARY = ".tmp-"
+
+
+def is_temporary(name: str) -> bool:
+    """Tells whether a file's name is one that only a kill leaves behind."""
+    return name.startswith(_TEMPORARY)
 
 
 @contextlib.contextmanager
@@ -35,7 +43,7 @@ def replace_when_whole(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     ['greeting.txt']
     """
     path = pathlib.Path(path)
-    temporary = path.with_name(".tmp-" + path.name)
+    temporary = path.with_name(_TEMPORARY + path.name)
     try:
         yield temporary
         os.replace(temporary, path)
@@ -45,6 +53,23 @@ def replace_when_whole(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         if isinstance(error, OSError) and error.filename is None:
             error.filename = str(path)
         raise
+
+
+@contextlib.contextmanager
+def waited_for(folder: str | os.PathLike) -> Iterator[None]:
+    """Keeps other processes, which wait, out of the same block.
+
+    Args:
+        folder: path of the folder that the block writes to.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        # Not on a file system without locks, such as some of networks.
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager
@@ -75,7 +100,9 @@ def new_folder_when_whole(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     path = pathlib.Path(path)
     # At random: two processes may make the same folder at the same time, and in
     # a container the next one has the number of one that was killed.
-    temporary = path.with_name(f".tmp-{path.name}-{secrets.token_hex(4)}")
+    temporary = path.with_name(
+        f"{_TEMPORARY}{path.name}-{secrets.token_hex(4)}"
+    )
     temporary.mkdir()
     try:
         yield temporary

@@ -5,10 +5,13 @@
 It needs Docker, or TensorFlow Serving's own program: see docs/serving.md.
 """
 
+import signal
 import sys
 
 import keras_t2i
 
+# However this is ended, the server ends too.
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 port = int(sys.argv[1]) if len(sys.argv) > 1 else 8501
 with keras_t2i.export.ModelServer("saved_models", port) as server:
     print(f"serving: {server.addresses['flowers']}", flush=True)

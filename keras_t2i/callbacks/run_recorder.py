@@ -55,20 +55,30 @@ class RunRecorder(StepCallback):
     def on_train_begin(self, logs=None):
         self._started = time.monotonic()
         self._metric_values = []
-        if self.step % self.every_steps:
-            # Of the steps since the last line: `fit` resets them, once, after
-            # this and before the first epoch.
-            self._metric_values = [
-                (variable, keras.ops.convert_to_numpy(variable))
-                for metric in self.model.metrics
-                for variable in metric.variables
-            ]
+        self._keep_metrics()
 
     def on_epoch_begin(self, epoch, logs=None):
         super().on_epoch_begin(epoch, logs)
         for variable, value in self._metric_values:
             variable.assign(value)
         self._metric_values = []
+
+    def on_test_begin(self, logs=None):
+        self._keep_metrics()
+
+    def on_epoch_end(self, epoch, logs=None):
+        # Without a validation, which resets them too.
+        if not self._metric_values:
+            self._keep_metrics()
+
+    def _keep_metrics(self):
+        """Keeps those since the last line: `fit` resets them with an epoch."""
+        if self.step % self.every_steps:
+            self._metric_values = [
+                (variable, keras.ops.convert_to_numpy(variable))
+                for metric in self.model.metrics
+                for variable in metric.variables
+            ]
 
     def on_train_end(self, logs=None):
         if self.step % self.every_steps and self._logs:

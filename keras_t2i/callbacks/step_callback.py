@@ -19,7 +19,10 @@ class StepCallback(keras.callbacks.Callback):
         self._epoch_start = self.step
 
     def on_train_batch_end(self, batch, logs=None):
-        self.step = self._epoch_start + batch + 1
+        # The last of several steps in one execution, though the epoch may end
+        # before: the rest of them was not taken.
+        done = min(batch + 1, self.params.get("steps") or batch + 1)
+        self.step = self._epoch_start + done
         self.on_step_end(self.step, logs)
 
     def on_step_end(self, step, logs):

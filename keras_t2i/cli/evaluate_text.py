@@ -171,6 +171,7 @@ def _on_blooms(text_encoder, data, test_texts, test_embeddings):
             arguments.append(embeddings[named])
             arguments.append([value for value in values if value is not None])
         probes[name] = float(linear_probe_accuracy(*arguments))
+    # Of unseen kinds, whatever split is measured.
     sentences = sentences_between("test", _NUM_PAIRS)
     premise = interpolation_premise(
         *(embed_texts(text_encoder, part) for part in sentences)

@@ -1,6 +1,7 @@
 """The `keras-t2i` command."""
 
 import argparse
+import errno
 import gc
 import sys
 import warnings
@@ -37,6 +38,10 @@ _COMMANDS = (
     export,
     serve,
 )
+
+
+# A full disk is not the fault of what was asked for.
+_DISK_FAILURES = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -76,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except (ValueError, OSError) as error:
         _show_error(error)
-        return 2
+        return 1 if getattr(error, "errno", None) in _DISK_FAILURES else 2
     except KeyboardInterrupt:
         print("keras-t2i: interrupted", file=sys.stderr)
         return 130

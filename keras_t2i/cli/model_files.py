@@ -34,6 +34,11 @@ def model_file(path, option):
         raise ValueError(
             f"{option} must name a run folder or a .keras file. Received: "
             f"{str(path)!r}, which is not there."
+            + (
+                " The address of a served model begins with http://."
+                if "/v1/models/" in str(path)
+                else ""
+            )
         )
     run = RunFolder(path)
     if run.model.is_file():

@@ -9,6 +9,7 @@ from keras_t2i.datasets.cub_birds import CubBirds
 from keras_t2i.datasets.folder import CaptionedFolder
 from keras_t2i.datasets.oxford_flowers import OxfordFlowers
 from keras_t2i.datasets.prepare import prepare
+from keras_t2i.models.image_sizes import IMAGE_SIZES
 from keras_t2i.text.alphabet import MAX_CHARACTERS
 
 _SOURCES = {
@@ -69,6 +70,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--image-size",
         type=int,
+        choices=IMAGE_SIZES,
         default=64,
         metavar="PIXELS",
         help="side of the square pictures of the models to train: 32, 64, 128 "

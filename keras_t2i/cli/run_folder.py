@@ -15,6 +15,7 @@ import tensorflow as tf
 from keras_t2i.callbacks.checkpoints import checkpoint_path
 from keras_t2i.callbacks.checkpoints import checkpoint_steps
 from keras_t2i.callbacks.run_recorder import RECORDED_STEPS
+from keras_t2i.files import is_temporary
 from keras_t2i.files import replace_when_whole
 from keras_t2i.version import __version__
 
@@ -39,14 +40,23 @@ class RunFolder:
 
     def check_free(self):
         """Raises `ValueError` where something is there already."""
+        if self.config.exists():
+            raise ValueError(
+                "--out must name a new or empty folder. Received: "
+                f"{str(self.path)!r}, which holds a run. Name another one, or "
+                "go on with that run by --resume."
+            )
+        # A run that was killed before it had a config is no run yet.
         if self.path.exists() and (
-            not self.path.is_dir() or any(self.path.iterdir())
+            not self.path.is_dir()
+            or any(
+                not is_temporary(entry.name) for entry in self.path.iterdir()
+            )
         ):
             raise ValueError(
                 "--out must name a new or empty folder. Received: "
-                f"{str(self.path)!r}, which holds "
-                + ("a run" if self.config.exists() else "other files")
-                + ". Name another one, or go on with that run by --resume."
+                f"{str(self.path)!r}, which holds other files. Name another "
+                "one."
             )
 
     def lock(self):
@@ -140,9 +150,26 @@ class RunFolder:
         return max(checkpoint_steps(self.checkpoints), default=0)
 
     def load_checkpoint(self):
-        """Returns the model of the last checkpoint."""
-        path = checkpoint_path(self.checkpoints, self.last_step())
-        return keras.saving.load_model(path)
+        """Returns the model of the last checkpoint.
+
+        Raises:
+            ValueError: the file is damaged.
+        """
+        last, *earlier = sorted(checkpoint_steps(self.checkpoints))[::-1]
+        path = checkpoint_path(self.checkpoints, last)
+        try:
+            return keras.saving.load_model(path)
+        except Exception as error:
+            # Keras raises errors of many kinds for files that are damaged.
+            first_line = (str(error).strip() or repr(error)).splitlines()[0]
+            goes_on = (
+                f"go on from step {earlier[0]}" if earlier else "start over"
+            )
+            raise ValueError(
+                "The last checkpoint must be a model that this library has "
+                f"saved. Received: {str(path)!r}, which can not be loaded: "
+                f"{first_line} Remove that file to {goes_on}."
+            ) from error
 
     def cut_metrics(self, step):
         """Removes the lines after a step; returns the seconds until it.

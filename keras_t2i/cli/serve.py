@@ -9,7 +9,7 @@ from keras_t2i.cli.options import whole_number
 from keras_t2i.export.model_server import ModelServer
 from keras_t2i.export.server_programs import IMAGE
 
-_ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+_ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def add_parser(subparsers):
@@ -73,4 +73,6 @@ def _exit(number, _):
     # interrupt the end.
     for following in _ENDING_SIGNALS:
         signal.signal(following, lambda *_: None)
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
     sys.exit(128 + number)

@@ -18,6 +18,7 @@ from keras_t2i.cli.run_folder import DURATIONS
 from keras_t2i.cli.run_folder import RunFolder
 from keras_t2i.cli.samples import sample_captions
 from keras_t2i.cli.samples import write_real_samples
+from keras_t2i.cli.training import failures_while_running
 from keras_t2i.cli.training import fit_run
 from keras_t2i.cli.training import num_images
 from keras_t2i.cli.training import set_up
@@ -26,6 +27,7 @@ from keras_t2i.datasets.embedding_manifest import read_embedding_manifest
 from keras_t2i.datasets.make_dataset import make_dataset
 from keras_t2i.datasets.manifest import MANIFEST_FILE
 from keras_t2i.datasets.manifest import read_manifest
+from keras_t2i.files import waited_for
 from keras_t2i.models.presets import gan_optimizer
 from keras_t2i.models.text_to_image_gan import TextToImageGAN
 from keras_t2i.presets import preset
@@ -88,7 +90,8 @@ def add_parser(subparsers):
         action="store_true",
         default=None,
         help="train the text encoder along, by the discriminator's loss; "
-        "without --text-encoder a new one",
+        "without --text-encoder a new one. One caption an image, any "
+        "mismatching text: what a preset says of them needs embeddings",
     )
     parser.add_argument(
         "--strategy",
@@ -194,19 +197,20 @@ def train(run, options, dry_run=False):
         embeddings = _embeddings(options, manifest, gan.text_encoder)
         make_stream(0)
     run.write_config("train", options)
-    write_real_samples(run.samples, captions, images)
-    interrupted = fit_run(
-        run,
-        gan,
-        make_stream,
-        options,
-        num_images(manifest, split),
-        callbacks=lambda first_step: [
-            ImageGrid(run.samples, captions, first_step=first_step),
-            CollapseWarning(first_step=first_step),
-        ],
-    )
-    run.publish_model()
+    with failures_while_running(run):
+        write_real_samples(run.samples, captions, images)
+        interrupted = fit_run(
+            run,
+            gan,
+            make_stream,
+            options,
+            num_images(manifest, split),
+            callbacks=lambda first_step: [
+                ImageGrid(run.samples, captions, first_step=first_step),
+                CollapseWarning(first_step=first_step),
+            ],
+        )
+        run.publish_model()
     if interrupted:
         raise KeyboardInterrupt
 
@@ -300,6 +304,12 @@ def _embeddings(options, manifest, text_encoder):
                 if read_embedding_manifest(path).fingerprint == fingerprint:
                     return path
     path = folder / f"embeddings-{fingerprint[:12]}"
-    with show_progress("Embedding captions", "images") as progress:
-        extract_embeddings(text_encoder, options["data"], path, progress)
+    path.mkdir(exist_ok=True)
+    # Another training with this encoder may be making them.
+    with waited_for(path):
+        if not (path / MANIFEST_FILE).is_file():
+            with show_progress("Embedding captions", "images") as progress:
+                extract_embeddings(
+                    text_encoder, options["data"], path, progress
+                )
     return path

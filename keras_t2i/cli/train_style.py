@@ -7,6 +7,7 @@ import numpy as np
 from keras_t2i.cli.model_files import load_gan
 from keras_t2i.cli.options import add_duration
 from keras_t2i.cli.run_folder import RunFolder
+from keras_t2i.cli.training import failures_while_running
 from keras_t2i.cli.training import fit_run
 from keras_t2i.cli.training import num_images
 from keras_t2i.cli.training import set_up
@@ -118,21 +119,22 @@ def _train_style(run, options):
     captions, measured_split = _captions_to_measure(options["data"], manifest)
     make_stream(0)
     run.write_config("train-style", options)
-    interrupted = fit_run(
-        run,
-        inversion,
-        make_stream,
-        options,
-        num_images(manifest, split),
-        callbacks=lambda first_step: [],
-    )
-    # What was measured of an earlier model says nothing of this one.
-    _measured_file(run).unlink(missing_ok=True)
-    run.publish_model()
-    if interrupted:
-        raise KeyboardInterrupt
-    measured = inversion.noise_r_squared(captions)
-    _write_measured(run, measured_split, captions, measured)
+    with failures_while_running(run):
+        interrupted = fit_run(
+            run,
+            inversion,
+            make_stream,
+            options,
+            num_images(manifest, split),
+            callbacks=lambda first_step: [],
+        )
+        # What was measured of an earlier model says nothing of this one.
+        _measured_file(run).unlink(missing_ok=True)
+        run.publish_model()
+        if interrupted:
+            raise KeyboardInterrupt
+        measured = inversion.noise_r_squared(captions)
+        _write_measured(run, measured_split, captions, measured)
     return measured, measured_split
 
 

@@ -11,6 +11,7 @@ from keras_t2i.cli.options import add_seed
 from keras_t2i.cli.options import whole_number
 from keras_t2i.cli.run_folder import DURATIONS
 from keras_t2i.cli.run_folder import RunFolder
+from keras_t2i.cli.training import failures_while_running
 from keras_t2i.cli.training import fit_run
 from keras_t2i.cli.training import num_images
 from keras_t2i.cli.training import set_up
@@ -163,18 +164,20 @@ def train_text(run, options):
         rows = stream.element_spec["images"].shape[0]
         _compile(model, training, num_images(manifest, split) // rows)
     run.write_config("train-text", options)
-    interrupted = fit_run(
-        run,
-        model,
-        make_stream,
-        options,
-        num_images(manifest, split),
-        callbacks=lambda first_step: [],
-    )
-    # The published model only: a run that goes on does so from a checkpoint.
-    model.standardize(_some_char_ids(stream))
-    with replace_when_whole(run.model) as temporary:
-        model.save(temporary)
+    with failures_while_running(run):
+        interrupted = fit_run(
+            run,
+            model,
+            make_stream,
+            options,
+            num_images(manifest, split),
+            callbacks=lambda first_step: [],
+        )
+        # The published model only: a run that goes on does so from a
+        # checkpoint.
+        model.standardize(_some_char_ids(stream))
+        with replace_when_whole(run.model) as temporary:
+            model.save(temporary)
     if interrupted:
         raise KeyboardInterrupt
 

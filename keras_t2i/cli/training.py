@@ -56,8 +56,9 @@ def fit_run(run, model, make_stream, options, num_images, callbacks):
 
     Raises:
         FloatingPointError: the training has diverged.
-        TrainingError: the run folder can not be written, or TensorFlow has
-            failed, as where memory runs out or the data of a step are bad.
+        OSError: the run folder can not be written.
+        tf.errors.OpError: TensorFlow has failed, as where memory runs out or
+            the data of a step are bad.
     """
     first_step = run.last_step()
     stream = make_stream(first_step)
@@ -81,32 +82,48 @@ def fit_run(run, model, make_stream, options, num_images, callbacks):
         first_seconds=first_seconds,
     )
     stop = StopAfter(recorder, steps, minutes, first_step=first_step)
+    with (
+        show_progress("Training", "steps") as progress,
+        _stops_in_order(stop),
+    ):
+        model.fit(
+            stream,
+            verbose=0,
+            shuffle=False,
+            callbacks=[
+                # What has diverged is neither recorded nor saved.
+                StopOnNaN(run.checkpoints, first_step=first_step),
+                # Before what may end the training.
+                recorder,
+                stop,
+                _Progress(progress, stop),
+                *callbacks(first_step),
+                Checkpoints(run.checkpoints, first_step=first_step),
+            ],
+        )
+    return stop.requested
+
+
+@contextlib.contextmanager
+def failures_while_running(run):
+    """Turns what ends a training that was rightly begun into `TrainingError`.
+
+    A full disk or a lack of memory: what was asked for may be right, and the
+    run goes on when there is room.
+
+    Args:
+        run: `RunFolder`, with its config written.
+
+    Raises:
+        TrainingError: in place of `OSError` and `tf.errors.OpError`.
+    """
     try:
-        with (
-            show_progress("Training", "steps") as progress,
-            _stops_in_order(stop),
-        ):
-            model.fit(
-                stream,
-                verbose=0,
-                shuffle=False,
-                callbacks=[
-                    # What has diverged is neither recorded nor saved.
-                    StopOnNaN(run.checkpoints, first_step=first_step),
-                    # Before what may end the training.
-                    recorder,
-                    stop,
-                    _Progress(progress, stop),
-                    *callbacks(first_step),
-                    Checkpoints(run.checkpoints, first_step=first_step),
-                ],
-            )
+        yield
     except (OSError, tf.errors.OpError) as error:
         raise TrainingError(
             f"The training was stopped: {_reason(error)}. When that is put "
             f"right, go on from step {run.last_step()} by --resume."
         ) from error
-    return stop.requested
 
 
 def _reason(error):

@@ -1,20 +1,17 @@
 """Writes one shard of a prepared data set."""
 
 import dataclasses
-import errno
 import hashlib
 import os
 import pathlib
 from collections.abc import Callable
 from collections.abc import Sequence
 
-import tensorflow as tf
-
 from keras_t2i.datasets.long_captions import is_long_caption
 from keras_t2i.datasets.source import Key
 from keras_t2i.datasets.source import Source
 from keras_t2i.datasets.source import UnusableFileError
-from keras_t2i.files import replace_when_whole
+from keras_t2i.datasets.tfrecord_file import new_tfrecord_file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,25 +63,21 @@ def write_shard(
     """
     path = pathlib.Path(path)
     skipped, class_ids, num_captions, num_long = [], [], 0, 0
-    with replace_when_whole(path) as temporary:
-        try:
-            with tf.io.TFRecordWriter(str(temporary)) as writer:
-                for key in keys:
-                    on_image()
-                    try:
-                        record = source.read(key, image_size)
-                    except UnusableFileError as error:
-                        if strict:
-                            raise
-                        skipped.append(str(error))
-                        continue
-                    writer.write(record.serialize())
-                    class_ids.append(record.class_id)
-                    num_captions += len(record.captions)
-                    num_long += sum(map(is_long_caption, record.captions))
-        except tf.errors.OpError as error:
-            raise _os_error(error, path) from None
-        sha256 = file_sha256(temporary)
+    with new_tfrecord_file(path) as write:
+        for key in keys:
+            on_image()
+            try:
+                record = source.read(key, image_size)
+            except UnusableFileError as error:
+                if strict:
+                    raise
+                skipped.append(str(error))
+                continue
+            write(record.serialize())
+            class_ids.append(record.class_id)
+            num_captions += len(record.captions)
+            num_long += sum(map(is_long_caption, record.captions))
+    sha256 = file_sha256(path)
     if not class_ids:
         path.unlink()
     return WrittenShard(
@@ -101,10 +94,3 @@ def file_sha256(path: str | os.PathLike) -> str:
     """Returns the SHA-256 of a file as 64 hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _os_error(error, path):
-    # TensorFlow's message ends in the operating system's words.
-    reason = error.message.rpartition("; ")[2]
-    codes = {os.strerror(code): code for code in errno.errorcode}
-    return OSError(codes.get(reason, errno.EIO), reason, str(path))

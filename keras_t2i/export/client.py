@@ -21,6 +21,7 @@ from keras_t2i.models.captions_and_seeds import checked_seeds
 
 # A request ends where it has so many. A server holds several copies of it.
 _MAX_BYTES = 32 * 2**20
+_LONGEST_TIMEOUT = 86_400.0
 
 
 class Client:
@@ -40,7 +41,8 @@ class Client:
             such as `"saved_models/NAME"`, whose newest version is loaded into
             this process.
         timeout: float. Seconds that a server may take for one try of one
-            request. `ModelServer` lets it take 60. Defaults to `60.0`.
+            request: by gRPC for all of it, by the REST API without sending
+            anything. `ModelServer` lets it take 60. Defaults to `60.0`.
 
     Raises:
         ValueError: there is no such model folder, the address has another
@@ -64,9 +66,10 @@ class Client:
     def __init__(
         self, model: str | os.PathLike, timeout: float = REQUEST_SECONDS
     ):
-        if not 0 < timeout < float("inf"):
+        if not 0 < timeout <= _LONGEST_TIMEOUT:
             raise ValueError(
-                "`timeout` must be a finite number of seconds, above 0. "
+                "`timeout` must be a number of seconds, above 0 and at most a "
+                f"day, {_LONGEST_TIMEOUT:g}. "
                 f"Received: {timeout!r}"
             )
         if "://" not in str(model):

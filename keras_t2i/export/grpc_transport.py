@@ -31,14 +31,19 @@ class GrpcTransport:
         except ImportError:
             raise ValueError(
                 "gRPC needs the package tensorflow-serving-api. Received: an "
-                'environment without it. Run `pip install "keras-t2i[serving]"`'
-                ", or use the address of the REST API, http://..."
+                "environment without it. Run `pip install "
+                "tensorflow-serving-api`, or use the address of the REST API, "
+                "http://..."
             ) from None
         self._grpc = grpc
         self._address = address
         self._timeout = timeout
         self._new_request = predict_pb2.PredictRequest
-        channel = grpc.insecure_channel(address.host, _OPTIONS)
+        options = list(_OPTIONS)
+        if address.is_this_machine:
+            # Whatever proxy is set.
+            options.append(("grpc.enable_http_proxy", 0))
+        channel = grpc.insecure_channel(address.host, options)
         self._stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
 
     def ask(self, signature: str, inputs: dict[str, np.ndarray]) -> np.ndarray:

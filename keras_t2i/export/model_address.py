@@ -1,7 +1,9 @@
 """The address of a served model."""
 
 import dataclasses
+import ipaddress
 import re
+import urllib.parse
 
 _ADDRESS = re.compile(
     r"(?P<scheme>https?|grpc)://(?P<host>[^/?#]+)/v1/models/(?P<name>[^/:?#]+)"
@@ -58,6 +60,15 @@ class ModelAddress:
         if parts["version"] is not None:
             parts["version"] = int(parts["version"])
         return cls(**parts)
+
+    @property
+    def is_this_machine(self) -> bool:
+        """Whether the host is this machine itself, where no proxy is asked."""
+        try:
+            name = urllib.parse.urlsplit(f"//{self.host}").hostname
+            return ipaddress.ip_address(name).is_loopback
+        except ValueError:
+            return self.host.partition(":")[0].lower() == "localhost"
 
     @property
     def url(self) -> str:

@@ -1,9 +1,11 @@
 """Runs TensorFlow Serving over a folder of exported models."""
 
+import contextlib
 import http.client
 import json
 import os
 import pathlib
+import signal
 import socket
 import subprocess
 import time
@@ -21,9 +23,11 @@ from keras_t2i.export.server_programs import IMAGE
 from keras_t2i.export.server_programs import DockerProgram
 from keras_t2i.export.server_programs import find_program
 from keras_t2i.export.serving_files import BATCHING_PARAMETERS_FILE
+from keras_t2i.export.serving_files import LOAD_RETRIES_FLAG
 from keras_t2i.export.serving_files import MODELS_CONFIG_FILE
 from keras_t2i.export.serving_files import REST_TIMEOUT_FLAG
 from keras_t2i.export.serving_files import batching_parameters
+from keras_t2i.export.serving_files import check_batching_parameters
 from keras_t2i.export.serving_files import models_config
 from keras_t2i.files import replace_when_whole
 
@@ -63,7 +67,7 @@ class ModelServer:
 
     Raises:
         ValueError: there are no models in the folder, one can not be served,
-            or there can not be such a port.
+            there can not be such a port, or batches are too small.
     """
 
     def __init__(self, models: str | os.PathLike, port: int = 8501):
@@ -88,6 +92,7 @@ class ModelServer:
         batching = _text(batching_file)
         if batching is None:
             batching = batching_parameters()
+        check_batching_parameters(batching, str(batching_file))
         self.files = {
             self._models / MODELS_CONFIG_FILE: config,
             batching_file: batching,
@@ -97,6 +102,7 @@ class ModelServer:
             "--enable_batching",
             f"--batching_parameters_file={folder}/{BATCHING_PARAMETERS_FILE}",
             REST_TIMEOUT_FLAG,
+            LOAD_RETRIES_FLAG,
         ]
         self.command = program.command(self._models, flags, port - 1, port)
 
@@ -146,16 +152,21 @@ class ModelServer:
         """
         # Not by one call that waits: Python would not see a signal that comes
         # just before it.
-        while self._process.poll() is None:
+        while not self._has_ended():
             time.sleep(_SECONDS_BETWEEN_LOOKS)
         raise ServerError(
-            "TensorFlow Serving has ended with status "
-            f"{self._process.returncode}. "
+            f"TensorFlow Serving has ended with status {self._process.wait()}. "
             "Its own messages say why."
         )
 
+    def _has_ended(self):
+        # Not by `poll`: what interrupts it may leave a lock behind, and then
+        # the process can never be waited for.
+        options = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        return os.waitid(os.P_PID, self._process.pid, options) is not None
+
     def _wait_until_available(self, name):
-        while self._process.poll() is None:
+        while not self._has_ended():
             # Of any version: another one may be exported while this waits.
             statuses = self._statuses(name)
             if any(status["state"] == "AVAILABLE" for status in statuses):
@@ -180,14 +191,29 @@ class ModelServer:
             return []  # It does not listen yet.
 
     def _stop(self):
-        self._program.stop(self._process)
-        try:
-            self._process.wait(_SECONDS_TO_STOP)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-            # `docker run` may have started the container only now.
+        with _uninterrupted():
             self._program.stop(self._process)
+            try:
+                self._process.wait(_SECONDS_TO_STOP)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+                # `docker run` may have started the container only now.
+                self._program.stop(self._process)
+
+
+@contextlib.contextmanager
+def _uninterrupted():
+    """Ignores Ctrl-C, which would leave the server behind."""
+    try:
+        previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except ValueError:  # Not in the main thread, which alone is interrupted.
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
 def _model_names(models):
@@ -231,5 +257,6 @@ def _check_free(port):
         except OSError as error:
             raise ValueError(
                 "The port of the REST API, and the one below it for gRPC, must "
-                f"be free. Received: {port} ({error.strerror})"
+                f"be free. Received: {port} ({error.strerror}). Give another "
+                "port."
             ) from None

@@ -3,13 +3,14 @@
 import tensorflow as tf
 
 from keras_t2i.export.server_programs import IMAGE
+from keras_t2i.export.serving_files import LOAD_RETRIES_FLAG
 from keras_t2i.export.serving_files import REST_TIMEOUT_FLAG
 
 _TEMPLATE = """\
 # {name}
 
 A SavedModel for each version, each in a folder of its number: sentences in,
-PNG pictures out. Made by `keras-t2i export`, for TensorFlow Serving {floor} or
+PNG pictures out. {made_by}, for TensorFlow Serving {floor} or
 later.
 
 ## Signatures
@@ -23,13 +24,14 @@ else. The same text and seed give the same picture. A request may have 1 to
 ## Serve
 
 ```sh
-docker run --rm -p 127.0.0.1:8500:8500 -p 127.0.0.1:8501:8501 \\
+docker run --rm --init -p 127.0.0.1:8500:8500 -p 127.0.0.1:8501:8501 \\
     --mount type=bind,source="$PWD",target=/models/{name},readonly \\
-    {image} \\
+    --entrypoint tensorflow_model_server {image} \\
+    --port=8500 --rest_api_port=8501 \\
     --model_config_file=/models/{name}/models.config \\
     --enable_batching \\
     --batching_parameters_file=/models/{name}/batching_parameters.txt \\
-    {rest_timeout_flag}
+    {rest_timeout_flag} {load_retries_flag}
 ```
 
 in this folder, or `keras-t2i serve --models FOLDER` for all models in a folder.
@@ -100,6 +102,8 @@ sys.exit(saved_model_cli.main())" run --dir {version} --tag_set serve \\
 ```
 """
 _FLOOR = "2.20"
+# By which an export knows a README that it may replace.
+MADE_BY = "Made by `keras-t2i export`"
 _TEXT = "a red flower with a yellow center"
 
 
@@ -121,6 +125,8 @@ def readme(name, version, max_batch_size, signatures):
         image=IMAGE,
         max_batch_size=max_batch_size,
         name=name,
+        made_by=MADE_BY,
+        load_retries_flag=LOAD_RETRIES_FLAG,
         rest_timeout_flag=REST_TIMEOUT_FLAG,
         signatures=_table(signatures),
         text=_TEXT,

@@ -2,10 +2,8 @@
 
 import base64
 import http.client
-import ipaddress
 import json
 import urllib.error
-import urllib.parse
 import urllib.request
 
 import numpy as np
@@ -30,7 +28,7 @@ class RestTransport:
         self._url = address.url + ":predict"
         self._timeout = timeout
         # To this machine itself, whatever proxy is set.
-        proxies = {} if _is_this_machine(address.host) else None
+        proxies = {} if address.is_this_machine else None
         self._opener = urllib.request.build_opener(
             urllib.request.ProxyHandler(proxies)
         )
@@ -87,16 +85,8 @@ class RestTransport:
             raise ServerError(
                 f"{self._url} must be the address of a model that TensorFlow "
                 f"Serving serves, and answer within {self._timeout:g} s. "
-                f"Received: {reason!r}"
+                f"Received: {reason!r}. `keras-t2i serve` starts a server."
             ) from None
-
-
-def _is_this_machine(host):
-    try:
-        name = urllib.parse.urlsplit(f"//{host}").hostname
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return host.partition(":")[0].lower() == "localhost"
 
 
 def _error_message(error):

@@ -8,6 +8,7 @@ import tensorflow as tf
 from keras_t2i.export.model_folder import check_name
 from keras_t2i.export.model_folder import next_version
 from keras_t2i.export.model_folder import version_folder
+from keras_t2i.export.readme import MADE_BY
 from keras_t2i.export.readme import readme
 from keras_t2i.export.serving_files import BATCHING_PARAMETERS_FILE
 from keras_t2i.export.serving_files import MAX_BATCH_SIZE
@@ -17,6 +18,7 @@ from keras_t2i.export.serving_files import models_config
 from keras_t2i.export.signatures import make_signatures
 from keras_t2i.export.warm_up import write_warm_up_requests
 from keras_t2i.files import new_folder_when_whole
+from keras_t2i.files import waited_for
 from keras_t2i.models.style_encoder import check_style_encoder
 
 
@@ -45,7 +47,8 @@ def export_saved_model(gan, path, version=None, style_encoder=None):
 
     Raises:
         ValueError: the version is there already, the name can not be served,
-            or the style encoder does not fit.
+            the style encoder does not fit, or the folder holds a README that no
+            export has written.
 
     Example:
 
@@ -68,15 +71,24 @@ def export_saved_model(gan, path, version=None, style_encoder=None):
     check_name(path.name)
     if style_encoder is not None:
         check_style_encoder(style_encoder, gan)
-    if version is None:
-        version = next_version(path)
-    folder = version_folder(path, version)
-    if folder.exists():
-        raise ValueError(
-            f"`version` must not be there yet. Received: {version}, and "
-            f"{str(folder)!r} is there. Leave `version` out to take the next."
-        )
+    if version is not None:
+        version_folder(path, version)  # Raises for what can be none.
+    _check_readme(path / "README.md")
     path.mkdir(parents=True, exist_ok=True)
+    # Of several exports, each waits for the one before it.
+    with waited_for(path):
+        folder = version_folder(path, version or next_version(path))
+        if folder.exists():
+            raise ValueError(
+                f"`version` must not be there yet. Received: {version}, and "
+                f"{str(folder)!r} is there. Leave `version` out to take the "
+                "next."
+            )
+        _export(gan, path, folder, style_encoder)
+    return folder
+
+
+def _export(gan, path, folder, style_encoder):
     signatures = make_signatures(gan, style_encoder)
     with new_folder_when_whole(folder) as temporary:
         tf.saved_model.save(
@@ -97,11 +109,23 @@ def export_saved_model(gan, path, version=None, style_encoder=None):
             BATCHING_PARAMETERS_FILE: batching_parameters(),
             "README.md": text,
         }.items():
-            # By way of this export's own folder: others may be at work. And
+            # What a server is configured by may have been tuned.
+            if file != "README.md" and (path / file).exists():
+                continue
+            # By way of this export's own folder, so that it is whole. And
             # before the version appears, which may be waited for.
             (temporary / file).write_text(content, "utf-8")
             os.replace(temporary / file, path / file)
-    return folder
+
+
+def _check_readme(path):
+    """A README that no export has written is somebody's."""
+    if path.exists() and MADE_BY not in path.read_text("utf-8", "replace"):
+        raise ValueError(
+            "`path` must be a folder of its own for the model, such as "
+            f"saved_models/flowers. Received: {str(path.parent)!r}, which "
+            "holds a README.md that is not of an export."
+        )
 
 
 class _Weights(tf.Module):

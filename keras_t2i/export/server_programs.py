@@ -1,5 +1,6 @@
 """The programs that TensorFlow Serving comes as."""
 
+import contextlib
 import os
 import pathlib
 import secrets
@@ -11,6 +12,7 @@ BINARY_VARIABLE = "TF_SERVING_BINARY"
 _BINARY = "tensorflow_model_server"
 # The ports inside of a container.
 _GRPC_PORT, _REST_PORT = 8500, 8501
+_SECONDS_TO_KILL = 30
 
 
 class LocalProgram:
@@ -64,18 +66,26 @@ class DockerProgram:
         """Returns the command that starts it, with its own flags at the end."""
         return [
             *["docker", "run", "--rm", "--name", self._container],
+            # The image starts a shell, which would pass no signal on.
+            *["--init", "--entrypoint", _BINARY],
             *["--publish", f"127.0.0.1:{grpc_port}:{_GRPC_PORT}"],
             *["--publish", f"127.0.0.1:{port}:{_REST_PORT}"],
             *["--mount", f"type=bind,source={models},target=/models,readonly"],
             IMAGE,
+            f"--port={_GRPC_PORT}",
+            f"--rest_api_port={_REST_PORT}",
             *flags,
         ]
 
     def stop(self, process: subprocess.Popen) -> None:
         """Ends the container that the command has started, if it still runs."""
-        # Not by a signal to `docker run`: a shell is the container's first
-        # process, and passes none on.
-        subprocess.run(["docker", "kill", self._container], capture_output=True)
+        # Not by a signal to `docker run`, which may not have come so far.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            subprocess.run(
+                ["docker", "kill", self._container],
+                capture_output=True,
+                timeout=_SECONDS_TO_KILL,
+            )
 
 
 def find_program() -> LocalProgram | DockerProgram | None:
@@ -95,7 +105,8 @@ def find_program() -> LocalProgram | DockerProgram | None:
     if named:
         raise ValueError(
             f"${BINARY_VARIABLE} must name a program that can be run. "
-            f"Received: {named!r}"
+            f"Received: {named!r}. Leave it out to take {_BINARY} from the "
+            "PATH, or Docker."
         )
     return DockerProgram() if _docker_runs() else None
 

@@ -8,7 +8,9 @@ MAX_PIXELS = 2**26
 # What `to_uint8` makes of 0.
 _MID_GRAY = 128
 _JPEG_START = b"\xff\xd8\xff"
-_PNG_START = b"\x89PNG\r\n\x1a\n"
+# With the header as the first chunk: what a decoder skips in front of it could
+# hide the size.
+_PNG_START = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 
 
 def decode_style_pictures(files, image_size):
@@ -55,7 +57,7 @@ def decode_style_pictures(files, image_size):
 
 
 def _decode(file, image_size):
-    is_png = tf.strings.substr(file, 0, 8) == _PNG_START
+    is_png = tf.strings.substr(file, 0, len(_PNG_START)) == _PNG_START
     is_jpeg = tf.strings.substr(file, 0, 3) == _JPEG_START
     tf.debugging.assert_equal(is_png | is_jpeg, True)
     pixels = tf.cond(
@@ -76,9 +78,11 @@ def _decode_jpeg(file, image_size):
 
 
 def _decode_png(file, image_size):
-    # The header follows the first 16 bytes: width and height, big-endian.
+    # Width and height, big-endian.
     size = tf.io.decode_raw(
-        tf.strings.substr(file, 16, 8), tf.int32, little_endian=False
+        tf.strings.substr(file, len(_PNG_START), 8),
+        tf.int32,
+        little_endian=False,
     )
     with tf.control_dependencies([_check_size(tf.cast(size, tf.int64))]):
         pixels = tf.cast(tf.io.decode_png(file, channels=4), tf.uint16)

@@ -428,7 +428,10 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
             pictures, generator_text, num_rows, num_once, pairs, False
         )
         self._trackers["generator_loss"].update_state(_unscaled(loss))
-        return self.get_metrics_result()
+        results = self.get_metrics_result()
+        # No text is drawn twice here.
+        results.pop("mode_seeking_loss", None)
+        return results
 
     @property
     def metrics(self):

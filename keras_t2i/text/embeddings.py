@@ -20,7 +20,8 @@ from keras_t2i.datasets.manifest import read_manifest
 from keras_t2i.datasets.records import CaptionedImage
 from keras_t2i.datasets.records import EmbeddedCaptions
 from keras_t2i.datasets.shard_reader import ShardReader
-from keras_t2i.files import replace_when_whole
+from keras_t2i.datasets.shard_writer import file_sha256
+from keras_t2i.datasets.tfrecord_file import new_tfrecord_file
 from keras_t2i.text.fingerprint import embeddings_fingerprint
 from keras_t2i.text.published_embeddings import open_published_embeddings
 from keras_t2i.text.tokenizer import cuts_for
@@ -36,13 +37,14 @@ def embed_texts(encoder, texts: list[str]) -> np.ndarray:
 
     Args:
         encoder: `keras.Model` from `char_ids` to embeddings.
-        texts: list of strings.
+        texts: list of strings. Empty ones too, whose embedding is that of
+            all-zero characters.
 
     Returns:
         float32 array of shape `(len(texts), embedding_dim)`.
 
     Raises:
-        ValueError: there are no texts.
+        ValueError: there are no texts, or it is no list of strings.
 
     Example:
 
@@ -50,7 +52,13 @@ def embed_texts(encoder, texts: list[str]) -> np.ndarray:
     >>> keras_t2i.text.embed_texts(encoder, ["a rose", "a tulip"]).shape
     (2, 16)
     """
-    if not texts:
+    if isinstance(texts, (str, bytes)) or not all(
+        isinstance(text, str) for text in texts
+    ):
+        raise ValueError(
+            f"`texts` must be a list of strings. Received: {texts!r:.60}"
+        )
+    if len(texts) == 0:
         raise ValueError("`texts` must hold at least one. Received: none")
     # Objects: an array of bytes would give each text the longest one's size.
     unique, places = np.unique(
@@ -252,11 +260,8 @@ def _write_shard(data_path, shard, out_path, rows_of):
     ]
     num_rows = 0
     path = out_path / shard.file
-    with replace_when_whole(path) as temporary:
-        with tf.io.TFRecordWriter(str(temporary)) as writer:
-            for example, rows in zip(examples, rows_of(examples)):
-                writer.write(EmbeddedCaptions(example.id, rows).serialize())
-                num_rows += len(rows)
-        with open(temporary, "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return Shard(shard.file, digest, len(examples)), num_rows
+    with new_tfrecord_file(path) as write:
+        for example, rows in zip(examples, rows_of(examples)):
+            write(EmbeddedCaptions(example.id, rows).serialize())
+            num_rows += len(rows)
+    return Shard(shard.file, file_sha256(path), len(examples)), num_rows

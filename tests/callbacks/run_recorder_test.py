@@ -1,10 +1,15 @@
 import json
 
 import pytest
+import tensorflow as tf
 
 from keras_t2i.callbacks import RunRecorder
 from tests.callbacks.stepping_model import fit
 from tests.callbacks.stepping_model import stepping_model
+
+
+def _float(number):
+    return tf.cast(number, tf.float32)
 
 
 def _lines(path):
@@ -24,6 +29,27 @@ def test_lines_are_means_since_the_line_before(tmp_path):
     seconds = [line["seconds"] for line in lines]
     assert seconds == sorted(seconds)
     assert 0 <= seconds[0] < 60
+
+
+@pytest.mark.parametrize("validated", [False, True])
+def test_lines_are_means_across_epochs(tmp_path, validated):
+    path = tmp_path / "metrics.jsonl"
+    recorder = RunRecorder(path, steps_per_epoch=4, every_steps=3)
+    numbers = tf.data.Dataset.range(1, 5).map(_float).batch(1)
+    model = stepping_model()
+    model.fit(
+        numbers,
+        epochs=3,
+        validation_data=numbers if validated else None,
+        callbacks=[recorder],
+        shuffle=False,
+        verbose=0,
+    )
+    lines = _lines(path)
+    assert [line["step"] for line in lines] == [3, 6, 9, 12]
+    # (1, 2, 3), (4, 1, 2), (3, 4, 1), (2, 3, 4).
+    expected = [2.0, 7 / 3, 8 / 3, 3.0]
+    assert [line["number"] for line in lines] == pytest.approx(expected)
 
 
 def test_lines_go_on_after_earlier_ones(tmp_path):

@@ -39,3 +39,12 @@ def test_several_steps_in_one_execution_are_one_call():
     model.compile(steps_per_execution=2)
     fit(model, [steps], num_steps=4)
     assert [step for step, _ in steps.calls] == [2, 4]
+
+
+def test_an_execution_that_an_epoch_ends_early():
+    steps = Steps()
+    model = stepping_model()
+    model.compile(steps_per_execution=2)
+    fit(model, [steps], num_steps=5, epochs=2)
+    assert [step for step, _ in steps.calls] == [2, 4, 5, 7, 9, 10]
+    assert model.count == 10

@@ -10,6 +10,7 @@ from keras_t2i import JointEmbedding
 from keras_t2i.cli.evaluate_text import evaluate_text
 from keras_t2i.cli.main import main
 from keras_t2i.cli.model_files import load_joint_embedding
+from keras_t2i.datasets import blooms
 from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.text import feature_encoder
 from keras_t2i.text.embeddings import embed_texts
@@ -46,7 +47,16 @@ def test_results_of_a_run(data, text_run, capsys):
     assert results["linear_probe"]["petal_count"] == pytest.approx(
         _count_probe(encoder, data)
     )
-    assert -1 <= results["interpolation"]["between"] <= 1
+    first, second, between = (
+        embed_texts(encoder, sentences)
+        for sentences in blooms.sentences_between("test", 1000)
+    )
+    mean = (first + second) / 2
+    cosines = np.sum(mean * between, axis=1)
+    cosines /= np.linalg.norm(mean, axis=1) * np.linalg.norm(between, axis=1)
+    assert results["interpolation"]["between"] == pytest.approx(
+        np.mean(cosines), abs=1e-5
+    )
 
 
 COUNTS = ["3 three", "4 four", "5 five", "6 six", "8 eight"]

@@ -1,7 +1,9 @@
 """Trainings that go wrong: one line, and nothing lost."""
 
 import json
+import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +19,7 @@ from keras_t2i.cli.main import main
 from keras_t2i.cli.model_files import load_text_encoder
 from tests.cli.conftest import GAN_OPTIONS
 from tests.cli.conftest import contents
+from tests.cli.run_states import assert_same_state
 from tests.tiny_models import random_images
 
 
@@ -102,6 +105,50 @@ def test_a_full_disk(data, text_run, gan_run, tmp_path):
         np.testing.assert_array_equal(weight, expected)
 
 
+def test_a_disk_that_is_full_in_the_end(gan_run, tmp_path, capsys):
+    run = tmp_path / "run"
+    shutil.copytree(gan_run, run)
+    (run / "model.keras").unlink()
+    os.symlink("/dev/full", run / ".tmp-model.keras")
+    argv = ["train", "--out", str(run), "--resume"]
+    assert main(argv) == 1
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert "No space left on device" in line and "by --resume" in line
+    # Only the model is missing, and made when there is room.
+    assert main(argv) == 0
+    assert (run / "model.keras").exists()
+
+
+def test_a_disk_that_is_full_of_embeddings(data, text_run, tmp_path, error_of):
+    encoder = tmp_path / "encoder"
+    encoder.mkdir()
+    shutil.copy(text_run / "model.keras", encoder)
+    argv = _command(data, encoder, tmp_path / "run", "--steps", 1)
+    (shard,) = sorted(path.name for path in data.glob("train-*"))
+    os.symlink("/dev/full", encoder / f".tmp-{shard}")
+    argv = ["embed", "--data", data, "--text-encoder", encoder]
+    line = error_of(*argv, "--out", encoder, status=1)
+    assert "No space left on device" in line and shard in line
+
+
+def test_trainings_that_start_together(data, text_run, tmp_path):
+    """Both need the embeddings of one encoder, which are made once."""
+    encoder = tmp_path / "encoder"
+    encoder.mkdir()
+    shutil.copy(text_run / "model.keras", encoder)
+    processes = [
+        _start(_command(data, encoder, tmp_path / name, "--steps", 1))
+        for name in ("a", "b")
+    ]
+    for process in processes:
+        _, error = process.communicate(timeout=240)
+        assert process.returncode == 0, error
+    assert len(list(encoder.iterdir())) == 2
+    assert_same_state(
+        tmp_path / "a" / "model.keras", tmp_path / "b" / "model.keras"
+    )
+
+
 @pytest.mark.parametrize("name", ["checkpoints", "metrics.jsonl"])
 def test_what_can_not_be_written(data, text_run, tmp_path, error_of, name):
     # The owner of this process may write to read-only folders as well, if it
@@ -116,11 +163,9 @@ def test_what_can_not_be_written(data, text_run, tmp_path, error_of, name):
         (run / name).unlink()
         (run / name).mkdir()
     line = error_of(
-        *("train", "--out", run, "--resume", "--steps", 20),
-        # The recorded steps are read before the training begins.
-        status=1 if name == "checkpoints" else 2,
+        *("train", "--out", run, "--resume", "--steps", 20), status=1
     )
-    assert name in line
+    assert name in line and "by --resume" in line
     kept = run / ("kept" if name == "checkpoints" else "checkpoints")
     assert contents(kept) == before
     assert json.loads((run / "config.json").read_text())["command"] == "train"

@@ -136,11 +136,6 @@ def test_finished_folder(tmp_path, flowers, capsys):
         (["oxford_flowers", "--source", "nowhere"], "'nowhere', which is no"),
         (["blooms", "--source", "x"], "blooms are drawn and have no --source"),
         (["blooms", "--num-images", "9"], "at least 10.* Received: 9"),
-        (["blooms", "--image-size", "0"], "image_size.* Received: 0"),
-        (
-            ["blooms", "--num-images", "20", "--image-size", "1"],
-            "image_size.* Received: 1",
-        ),
         (
             ["folder", "--source", ".", "--num-images", "9"],
             "--num-images is for blooms only. Received: 9 for folder",
@@ -209,3 +204,13 @@ def test_long_captions_are_counted(tmp_path, capsys):
         "cut: 3 captions are longer than the 201 characters that text encoders "
         "read; they are kept whole here"
     )
+
+
+@pytest.mark.parametrize("size", ["0", "100"])
+def test_sizes_that_no_network_has(tmp_path, capsys, size):
+    argv = ["prepare", "blooms", "--num-images", "20", "--image-size", size]
+    with pytest.raises(SystemExit) as error:
+        main([*argv, "--out", str(tmp_path / "data")])
+    assert error.value.code == 2
+    assert "choose from 32, 64, 128, 256" in capsys.readouterr().err
+    assert not (tmp_path / "data").exists()

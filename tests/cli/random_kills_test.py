@@ -14,9 +14,6 @@ from tests.cli.conftest import GAN_OPTIONS
 from tests.cli.run_states import assert_same_state
 from tests.cli.run_states import lines_of
 
-_KILLS = 20
-_STEPS = 2000
-
 # Checkpoints every ten steps, where they are a minute apart otherwise, and a
 # schedule that has to be latched, saved and gone on with.
 _TRAIN = """
@@ -54,10 +51,15 @@ def _recorded_step(run):
     return json.loads(lines[-1])["step"] if lines else 0
 
 
-@pytest.mark.large
-def test_random_kills_leave_no_trace(data, text_run, tmp_path):
+@pytest.mark.parametrize(
+    ("num_kills", "num_steps"),
+    [(3, 600), pytest.param(20, 2000, marks=pytest.mark.large)],
+)
+def test_random_kills_leave_no_trace(
+    data, text_run, tmp_path, num_kills, num_steps
+):
     options = ["train", "--data", data, "--text-encoder", text_run]
-    options += [*GAN_OPTIONS, "--steps", _STEPS, "--out"]
+    options += [*GAN_OPTIONS, "--steps", num_steps, "--out"]
     whole, run = tmp_path / "whole", tmp_path / "run"
     process = _start(*options, whole)
     process.communicate(timeout=600)
@@ -65,7 +67,7 @@ def test_random_kills_leave_no_trace(data, text_run, tmp_path):
 
     generator = random.Random(0)
     kills, argv = 0, [*options, run]
-    while kills < _KILLS:
+    while kills < num_kills:
         process = _start(*argv)
         recorded = _recorded_step(run)
         while _recorded_step(run) <= recorded:
@@ -76,10 +78,10 @@ def test_random_kills_leave_no_trace(data, text_run, tmp_path):
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             process.communicate()
-        assert process.returncode == -signal.SIGKILL, "raise _STEPS"
+        assert process.returncode == -signal.SIGKILL, "raise num_steps"
         kills += 1
         argv = ["train", "--out", run, "--resume"]
-    assert max(checkpoint_steps(run / "checkpoints")) > 100
+    assert max(checkpoint_steps(run / "checkpoints")) >= 10
     process = _start("train", "--out", run, "--resume")
     process.communicate(timeout=600)
     assert process.returncode == 0

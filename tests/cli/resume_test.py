@@ -278,9 +278,21 @@ def test_data_that_is_gone(half_run, tmp_path, error_of):
     assert contents(run) == before
 
 
-def test_damaged_checkpoint(half_run, tmp_path, error_of):
+@pytest.mark.parametrize("damage", ["cut", "flipped"])
+def test_damaged_checkpoint(half_run, tmp_path, error_of, damage):
     run = _copy(half_run, tmp_path)
     checkpoint = run / "checkpoints/step-00000020.keras"
-    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
-    line = error_of("train", "--out", run, "--resume", "--steps", 40)
-    assert "step-00000020.keras" in line
+    content = bytearray(checkpoint.read_bytes())
+    if damage == "cut":
+        content = content[:1000]
+    else:
+        # Among the weights, which are the largest file in it.
+        content[len(content) // 2] ^= 0xFF
+    checkpoint.write_bytes(content)
+    argv = ["train", "--out", run, "--resume", "--steps", 40]
+    line = error_of(*argv)
+    assert "step-00000020.keras', which can not be loaded: " in line
+    assert line.endswith("Remove that file to start over.")
+    older = run / "checkpoints/step-00000010.keras"
+    shutil.copy(half_run / "checkpoints/step-00000020.keras", older)
+    assert error_of(*argv).endswith("file to go on from step 10.")

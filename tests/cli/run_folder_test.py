@@ -50,6 +50,11 @@ def test_folder_with_a_run(run):
         run.check_free()
 
 
+def test_folder_of_a_run_that_was_killed_at_once(tmp_path):
+    (tmp_path / ".tmp-config.json").touch()
+    RunFolder(tmp_path).check_free()
+
+
 @pytest.mark.parametrize("kind", ["folder", "file"])
 def test_folder_with_other_files(tmp_path, kind):
     path = tmp_path / "run"
@@ -58,8 +63,11 @@ def test_folder_with_other_files(tmp_path, kind):
         (path / "notes.txt").touch()
     else:
         path.touch()
-    with pytest.raises(ValueError, match="^--out must.*which holds other file"):
+    with pytest.raises(
+        ValueError, match="^--out must.*which holds other files. Name another"
+    ) as error:
         RunFolder(path).check_free()
+    assert "--resume" not in str(error.value)
 
 
 # === config.json ===

@@ -1,14 +1,19 @@
 """`keras-t2i serve` around a stand-in for TensorFlow Serving's program."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import time
 
+import numpy as np
 import pytest
 
 from keras_t2i.cli.main import main
+from tests.export import stand_in_program
 from tests.programs import runs
+from tests.programs import script
 
 
 def _serve(models, port, *options):
@@ -62,6 +67,8 @@ def test_no_models(tmp_path, error_of):
         ([], [signal.SIGHUP], 129),
         # The end is not interrupted by what follows.
         ([], [signal.SIGHUP, signal.SIGHUP, signal.SIGTERM], 129),
+        # Python sees the lower number first where both have come.
+        ([], [signal.SIGTERM, signal.SIGINT], (130, 143)),
         # What is to survive its terminal does.
         (["nohup"], [signal.SIGHUP, signal.SIGTERM], 143),
     ],
@@ -95,8 +102,56 @@ def test_with_a_stand_in_program_a_signal_ends_both(
     for number in sent:
         process.send_signal(number)
     out, error = process.communicate(timeout=60)
-    assert process.returncode == status
+    assert process.returncode in np.atleast_1d(status)
     assert out == ""
     assert "Traceback" not in error
     assert "warning: tensorflow_model_server listens on all" in error
+    assert not runs(stand_in_note()["pid"])
+
+
+def test_ctrl_c_twice_leaves_no_container(
+    model_folders, empty_path, stand_in_note, free_port, tmp_path, monkeypatch
+):
+    """The second one comes while Docker is asked to end the first container."""
+    monkeypatch.setenv("STAND_IN_NOTE", str(tmp_path / "note.json"))
+    program = f"{sys.executable} {stand_in_program.__file__}"
+    sleep = shutil.which("sleep", path=os.defpath)
+    config = f"--model_config_file={model_folders}/models.config"
+    script(
+        empty_path / "docker",
+        'case "$1" in\n'
+        f"kill) echo > {tmp_path}/asked; {sleep} 1;"
+        f" read pid < {tmp_path}/pid; kill -9 $pid;"
+        f" echo > {tmp_path}/killed;;\n"
+        f"run) echo $$ > {tmp_path}/pid;"
+        f" exec {program} --rest_api_port={free_port} {config};;\n"
+        "esac",
+    )
+    process = subprocess.Popen(
+        [
+            *[sys.executable, "-m", "keras_t2i.cli.main"],
+            *_serve(model_folders, free_port),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        # As at a terminal, Ctrl-C reaches all of them.
+        start_new_session=True,
+    )
+    try:
+        for _ in range(2):
+            assert process.stdout.readline().startswith("serving: ")
+        os.killpg(process.pid, signal.SIGINT)
+        deadline = time.monotonic() + 30
+        while not (tmp_path / "asked").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGINT)
+        process.communicate(timeout=60)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+    assert process.returncode == 130
+    assert (tmp_path / "killed").exists()
     assert not runs(stand_in_note()["pid"])

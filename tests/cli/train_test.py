@@ -16,6 +16,8 @@ from keras_t2i.datasets.embedding_manifest import read_embedding_manifest
 from keras_t2i.datasets.examples import PreparedExamples
 from tests.cli.conftest import GAN_OPTIONS
 from tests.cli.conftest import contents
+from tests.cli.run_states import assert_same_state
+from tests.cli.run_states import lines_of
 from tests.datasets.prepared_sets import example
 from tests.datasets.prepared_sets import write_prepared_set
 
@@ -152,17 +154,20 @@ def test_minutes(data, text_run, tmp_path, capsys):
     assert all(second < 0.3 for second in seconds[:-1])
 
 
-def test_precision(data, text_run, tmp_path):
-    out = tmp_path / "run"
-    options = ["--data", data, "--text-encoder", text_run, "--steps", 2]
-    options += ["--precision", "mixed_float16", *GAN_OPTIONS, "--out", out]
-    assert _train(*options) == 0
+@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
+def test_precision(data, text_run, tmp_path, precision):
+    out, whole = tmp_path / "run", tmp_path / "whole"
+    options = ["--data", data, "--text-encoder", text_run]
+    options += ["--precision", precision, *GAN_OPTIONS]
+    assert _train(*options, "--steps", 2, "--out", out) == 0
     gan = load_gan(out)
-    assert gan.generator.dtype_policy.name == "mixed_float16"
+    assert gan.generator.dtype_policy.name == precision
     assert gan.ema_generator.dtype_policy.name == "float32"
     assert {weight.dtype for weight in gan.generator.weights} == {"float32"}
     assert gan.generate("a rose").shape == (1, 32, 32, 3)
     assert _train("--out", out, "--resume", "--steps", 3) == 0
+    assert _train(*options, "--steps", 3, "--out", whole) == 0
+    assert_same_state(out / "model.keras", whole / "model.keras")
 
 
 _TWO_DEVICES = """
@@ -207,15 +212,18 @@ def test_mirrored_takes_the_steps_of_one_device(data, text_run, tmp_path):
     (line,), (expected,) = (_lines(tmp_path / name) for name in ("two", "one"))
     for name in set(line) - {"seconds"}:
         assert line[name] == pytest.approx(expected[name], abs=1e-4)
-    # It goes on where it was, on as many devices.
-    result = _train_on_two_devices(
-        *["--out", tmp_path / "two", "--resume", "--steps", 5]
-    )
-    assert result.returncode == 0, result.stderr
-    assert _train("--out", tmp_path / "one", "--resume", "--steps", 5) == 0
-    one, two = (load_gan(tmp_path / name) for name in ("one", "two"))
-    for weight, expected in zip(two.get_weights(), one.get_weights()):
-        np.testing.assert_allclose(weight, expected, atol=1e-4)
+    # It goes on where it was, on as many devices, from between two lines.
+    for options in (
+        ["--out", tmp_path / "two", "--resume"],
+        [*argv, "--strategy", "mirrored", "--out", tmp_path / "whole"],
+    ):
+        result = _train_on_two_devices(*options, "--steps", 12)
+        assert result.returncode == 0, result.stderr
+    two, whole = (tmp_path / name for name in ("two", "whole"))
+    assert_same_state(two / "model.keras", whole / "model.keras")
+    # But for the order in which the devices' metrics are summed.
+    for line, expected in zip(lines_of(two), lines_of(whole), strict=True):
+        assert line == pytest.approx(expected, rel=1e-6)
 
 
 def test_a_batch_that_devices_can_not_share(data, text_run, tmp_path):

@@ -35,7 +35,10 @@ def test_every_operation_is_one_of_the_server(nodes):
     functions = {name for name in used if name.startswith("__inference")}
     assert used - functions <= (core | TEXT_OPERATIONS) - REFUSED
     # Nothing that is drawn from a state which requests would share.
-    assert not {name for name in used if name.startswith("Random")}
+    shared = ("Random", "Rng", "Multinomial", "Truncated", "Parameterized")
+    shared += tuple(f"Stateful{kind}" for kind in ("Random", "Uniform"))
+    shared += tuple(f"Stateful{kind}" for kind in ("Standard", "Truncated"))
+    assert not {name for name in used if name.startswith(shared)}
     # They are there to be looked at.
     assert {"NormalizeUTF8", "EncodePng", "StatelessRandomNormalV2"} <= used
 

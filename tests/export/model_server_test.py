@@ -79,6 +79,7 @@ def test_the_command_of_a_local_program(model_folders, stand_in):
         "--enable_batching",
         f"--batching_parameters_file={model_folders}/batching_parameters.txt",
         "--rest_api_timeout_in_ms=60000",
+        "--max_num_load_retries=0",
     ]
     config = server.files[model_folders / "models.config"]
     assert re.findall(r'name: "(.*)"', config) == ["birds", "flowers"]
@@ -103,7 +104,13 @@ def test_the_command_of_docker_is_bound_to_this_machine(
     assert (
         f"type=bind,source={model_folders},target=/models,readonly" in command
     )
-    assert re.search(r" tensorflow/serving:\d+\.\d+\.\d+ --model", command)
+    # The program itself, which ends at signals as the image's shell does not.
+    assert re.search(
+        r" --init --entrypoint tensorflow_model_server .* "
+        r"tensorflow/serving:\d+\.\d+\.\d+ --port=8500 "
+        r"--rest_api_port=8501 --model",
+        command,
+    )
     assert "--model_config_file=/models/models.config" in command
     config = server.files[model_folders / "models.config"]
     assert 'base_path: "/models/flowers"' in config
@@ -193,7 +200,7 @@ def test_only_what_is_missing_or_outdated_is_written(
 ):
     config = model_folders / "models.config"
     batching = model_folders / "batching_parameters.txt"
-    tuned = "max_batch_size { value: 8 }\n"
+    tuned = "max_batch_size { value: 128 }\n"
     config.write_text("of other models")
     batching.write_text(tuned)
     with ModelServer(model_folders, free_port) as server:
@@ -209,6 +216,23 @@ def test_only_what_is_missing_or_outdated_is_written(
     with ModelServer(model_folders, free_port):
         pass
     assert written() == before
+
+
+def test_batches_that_the_warm_up_does_not_fit_into(model_folders, stand_in):
+    batching = model_folders / "batching_parameters.txt"
+    batching.write_text("# tuned\nmax_batch_size { value: 8 }\n")
+    with pytest.raises(ValueError, match="of at least 64.*Received: 8") as e:
+        ModelServer(model_folders)
+    assert str(batching) in str(e.value)
+    batching.write_text(
+        "max_batch_size { value: 64 }\n"
+        "enable_large_batch_splitting { value: true }\n"
+        "max_execution_batch_size { value: 8 }\n"
+    )
+    ModelServer(model_folders)
+    # What is written explains it, in a comment.
+    batching.write_text(batching_parameters())
+    ModelServer(model_folders)
 
 
 @pytest.mark.filterwarnings(LISTENS_EVERYWHERE)
@@ -300,7 +324,7 @@ def test_no_container_outlives_a_docker_that_does_not_end(
 @pytest.mark.parametrize("below", [0, 1])
 def test_a_port_that_is_taken(model_folders, stand_in, free_port, below):
     with socket.create_server(("127.0.0.1", free_port - below)):
-        with pytest.raises(ValueError, match="must be free. Received: ") as e:
+        with pytest.raises(ValueError, match="be free.*another port") as e:
             ModelServer(model_folders, free_port).__enter__()
     assert f"Received: {free_port - below} (" in str(e.value)
 

@@ -1,3 +1,4 @@
+import concurrent.futures
 import os
 
 import keras
@@ -144,6 +145,34 @@ def test_a_version_that_another_export_has_written_meanwhile(tmp_path):
     assert sorted(os.listdir(tmp_path / "flowers")) == [
         *["1", "README.md", "batching_parameters.txt", "models.config"]
     ]
+
+
+def test_exports_at_the_same_time_take_a_number_each(tmp_path):
+    folder = tmp_path / "flowers"
+    gans = [tiny_gan() for _ in range(3)]
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        paths = pool.map(lambda gan: export_saved_model(gan, folder), gans)
+    assert {path.name for path in paths} == {"1", "2", "3"}
+
+
+def test_what_a_server_is_configured_by_is_kept(tmp_path):
+    folder = tmp_path / "flowers"
+    gan = tiny_gan()
+    export_saved_model(gan, folder)
+    for name in ("batching_parameters.txt", "models.config"):
+        (folder / name).write_text("tuned")
+    (folder / "README.md").write_text("Made by `keras-t2i export` before")
+    export_saved_model(gan, folder)
+    for name in ("batching_parameters.txt", "models.config"):
+        assert (folder / name).read_text() == "tuned"
+    assert "before" not in (folder / "README.md").read_text()
+
+
+def test_a_readme_of_others_is_kept(tmp_path):
+    (tmp_path / "README.md").write_text("My project")
+    with pytest.raises(ValueError, match="folder of its own.*of an export"):
+        export_saved_model(tiny_gan(), tmp_path)
+    assert os.listdir(tmp_path) == ["README.md"]
 
 
 def test_the_moving_average_is_exported(tmp_path):

@@ -10,6 +10,7 @@ from keras_t2i.export.style_pictures import MAX_PIXELS
 from keras_t2i.export.style_pictures import decode_style_pictures
 from tests.export.tiny_served import claiming_png
 from tests.export.tiny_served import encode
+from tests.export.tiny_served import png_chunk
 
 _SIZE = 16
 
@@ -114,8 +115,14 @@ def _bad_files():
     png, jpeg = encode(image), encode(image, "JPEG")
     damaged = bytearray(png)
     damaged[60:90] = bytes(30)
+    # Before the header, a chunk that looks like a header of one pixel.
+    large = claiming_png(20_000, 20_000, bytes(60_001) * 20)
+    hidden = (
+        png[:8] + png_chunk(b"teSt", struct.pack(">II5x", 1, 1)) + large[8:]
+    )
     return {
         "empty": b"",
+        "20,000 x 20,000 behind another chunk": hidden,
         "text": b"no picture",
         "half a PNG": png[: len(png) // 2],
         "half a JPEG": jpeg[: len(jpeg) // 2],
@@ -128,7 +135,7 @@ def _bad_files():
         "no pixels": claiming_png(0, 0),
         "no height": claiming_png(5, 0),
         "negative": claiming_png(2**32 - 1, 2**32 - 1),
-        "20,000 x 20,000 PNG": claiming_png(20_000, 20_000, bytes(60_001) * 20),
+        "20,000 x 20,000 PNG": large,
         "very thin": claiming_png(MAX_PIXELS + 1, 1),
         "one pixel too many": claiming_png(8192, 8193),
     }

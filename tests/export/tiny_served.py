@@ -62,19 +62,20 @@ def decode(files):
 
 def claiming_png(width, height, pixels=b""):
     """A PNG of RGB pixels that claims to be this large."""
-
-    def chunk(kind, content):
-        checked = kind + content
-        checksum = struct.pack(">I", zlib.crc32(checked))
-        return struct.pack(">I", len(content)) + checked + checksum
-
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(pixels))
-        + chunk(b"IEND", b"")
+        + png_chunk(b"IHDR", header)
+        + png_chunk(b"IDAT", zlib.compress(pixels))
+        + png_chunk(b"IEND", b"")
     )
+
+
+def png_chunk(kind, content):
+    """A part of a PNG file."""
+    checked = kind + content
+    checksum = struct.pack(">I", zlib.crc32(checked))
+    return struct.pack(">I", len(content)) + checked + checksum
 
 
 def style_pictures(num_rows):

@@ -29,9 +29,10 @@ def test_by_hand(image_classes, k, expected):
 
 
 def test_fifty_is_published():
-    images = np.ones((60, 1))
+    images = -np.arange(60.0)[:, None]
     precision = retrieval_precision(
-        images, [0] * 25 + [1] * 35, [0, 1], [[1], [1]]
+        images, [0] * 25 + [1] * 35, [0, 1], [[1], [-1]]
     )
-    # All are alike, and the first fifty are found: 25 of each class.
-    assert precision == pytest.approx(0.5)
+    # The first fifty, with all 25 of one class; from the end, with all 35 of
+    # the other.
+    assert precision == pytest.approx((25 / 50 + 35 / 50) / 2)

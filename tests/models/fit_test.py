@@ -56,11 +56,14 @@ def test_several_steps_in_one_execution_are_the_same_steps(trained):
         np.testing.assert_allclose(value, weight, atol=1e-5)
 
 
-def test_validation_is_the_same_every_time(trained):
-    gan, _ = trained
+def test_validation_is_the_same_every_time():
+    gan = tiny_gan(mode_seeking_weight=1.0)
+    gan.compile()
     stream = tf.data.Dataset.from_tensors(embeddings_batch())
     first = gan.evaluate(stream, verbose=0, return_dict=True)
-    assert set(first) == {metric.name for metric in gan.metrics}
+    # No text is drawn twice here, so that there is nothing to seek.
+    measured = {metric.name for metric in gan.metrics} - {"mode_seeking_loss"}
+    assert set(first) == measured
     assert gan.evaluate(stream, verbose=0, return_dict=True) == first
 
 

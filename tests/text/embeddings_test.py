@@ -54,6 +54,18 @@ def test_texts(encoder):
     np.testing.assert_allclose(embeddings, expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("texts", ["a red rose", b"a rose", [b"a"], [1]])
+def test_what_is_no_list_of_texts(encoder, texts):
+    with pytest.raises(ValueError, match="list of strings. Received: "):
+        embed_texts(encoder, texts)
+
+
+def test_an_array_of_texts(encoder):
+    np.testing.assert_array_equal(
+        embed_texts(encoder, np.array(_TEXTS)), embed_texts(encoder, _TEXTS)
+    )
+
+
 def test_texts_that_come_twice(encoder):
     texts = [_TEXTS[i] for i in (2, 0, 2, 1, 0, 0)]
     embeddings = embed_texts(encoder, texts)
