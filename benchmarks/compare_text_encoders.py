@@ -13,51 +13,55 @@ import argparse
 import pathlib
 import sys
 
-import keras
-
 import keras_t2i
 from keras_t2i.cli.evaluate_text import evaluate_text
 from keras_t2i.cli.run_folder import RunFolder
+from keras_t2i.cli.train_text import compile_for
+from keras_t2i.cli.train_text import initialize_uniformly
 from keras_t2i.cli.training import fit_run
 from keras_t2i.cli.training import num_images
 from keras_t2i.cli.training import set_up
 from keras_t2i.datasets.make_dataset import make_pairs_dataset
 from keras_t2i.datasets.manifest import read_manifest
-from keras_t2i.losses import SoftmaxJointEmbedding
-from keras_t2i.losses import StructuredJointEmbedding
+from keras_t2i.presets import preset
 
-_HINGE, _SOFTMAX = StructuredJointEmbedding, SoftmaxJointEmbedding
-# Preset of the layers, loss, rows and images per class of a batch, learning
-# rate of Adam.
+# The preset, and what differs from its `training`.
 SETTINGS = {
-    "hinge": ("char_cnn_rnn_small", _HINGE, {}, 64, 1, 1e-3),
+    "published": ("char_cnn_rnn_flowers", {}),
+    "hinge": ("char_cnn_rnn_small", {"batch_size": 64}),
     "hinge_margin_0.2": (
         "char_cnn_rnn_small",
-        _HINGE,
-        {"margin": 0.2},
-        *(64, 1, 1e-3),
+        {"batch_size": 64, "loss": {"structured": {"margin": 0.2}}},
     ),
-    "hinge_2_images": ("char_cnn_rnn_small", _HINGE, {}, 64, 2, 1e-3),
-    "hinge_40": ("char_cnn_rnn_small", _HINGE, {}, 40, 1, 1e-3),
-    "hinge_3e-4": ("char_cnn_rnn_small", _HINGE, {}, 64, 1, 3e-4),
-    "softmax": ("char_cnn_rnn_small", _SOFTMAX, {}, 64, 1, 1e-3),
-    "softmax_2_images": ("char_cnn_rnn_small", _SOFTMAX, {}, 64, 2, 1e-3),
-    "softmax_4_images": ("char_cnn_rnn_small", _SOFTMAX, {}, 64, 4, 1e-3),
-    "softmax_hot": (
+    "hinge_2_images": (
         "char_cnn_rnn_small",
-        _SOFTMAX,
-        {"temperature": 5.0},
-        *(64, 2, 1e-3),
+        {"batch_size": 64, "images_per_class": 2},
+    ),
+    "hinge_40": ("char_cnn_rnn_small", {}),
+    "hinge_3e-4": (
+        "char_cnn_rnn_small",
+        {"batch_size": 64, "learning_rate": 3e-4},
+    ),
+    "softmax": ("char_cnn_rnn_small_softmax", {"images_per_class": 1}),
+    "softmax_2_images": ("char_cnn_rnn_small_softmax", {}),
+    "softmax_4_images": ("char_cnn_rnn_small_softmax", {"images_per_class": 4}),
+    "softmax_hot": (
+        "char_cnn_rnn_small_softmax",
+        {"loss": {"softmax": {"temperature": 5.0}}},
     ),
     "softmax_cold": (
-        "char_cnn_rnn_small",
-        _SOFTMAX,
-        {"temperature": 0.2},
-        *(64, 2, 1e-3),
+        "char_cnn_rnn_small_softmax",
+        {"loss": {"softmax": {"temperature": 0.2}}},
     ),
-    "softmax_128": ("char_cnn_rnn_small", _SOFTMAX, {}, 128, 2, 1e-3),
-    "softmax_3e-4": ("char_cnn_rnn_small", _SOFTMAX, {}, 64, 2, 3e-4),
-    "softmax_full": ("char_cnn_rnn_flowers", _SOFTMAX, {}, 64, 2, 5e-4),
+    "softmax_128": ("char_cnn_rnn_small_softmax", {"batch_size": 128}),
+    "softmax_3e-4": ("char_cnn_rnn_small_softmax", {"learning_rate": 3e-4}),
+    "softmax_full": (
+        "char_cnn_rnn_flowers",
+        {
+            **preset("text_encoder", "char_cnn_rnn_small_softmax")["training"],
+            "learning_rate": 5e-4,
+        },
+    ),
 }
 
 
@@ -90,9 +94,8 @@ def main():
 
 
 def _train(name, arguments):
-    layers, loss, loss_options, batch_size, images_per_class, rate = SETTINGS[
-        name
-    ]
+    layers, changes = SETTINGS[name]
+    training = {**preset("text_encoder", layers)["training"], **changes}
     run = RunFolder(pathlib.Path(arguments.out) / name)
     set_up({"seed": arguments.seed})
     manifest = read_manifest(arguments.data)
@@ -107,20 +110,28 @@ def _train(name, arguments):
         model = run.load_checkpoint()
     else:
         encoder = keras_t2i.CharCNNRNN.from_preset(layers)
+        if training["uniform_initialization"] is not None:
+            initialize_uniformly(
+                encoder, training["uniform_initialization"], arguments.seed
+            )
         model = keras_t2i.JointEmbedding(
             encoder,
             keras_t2i.text.image_encoder(
                 manifest.image_size, encoder.embedding_dim
             ),
         )
-        model.compile(keras.optimizers.Adam(rate), loss(**loss_options))
+        compile_for(
+            model,
+            training,
+            num_images(manifest, "train") // training["batch_size"],
+        )
 
     def make_stream(step):
         return make_pairs_dataset(
             arguments.data,
             "train",
-            batch_size,
-            images_per_class=images_per_class,
+            training["batch_size"],
+            images_per_class=training["images_per_class"],
             seed=arguments.seed,
             start_step=step,
         )

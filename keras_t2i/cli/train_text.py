@@ -162,7 +162,7 @@ def train_text(run, options):
     stream = make_stream(0)  # Damaged data must leave no run folder behind.
     if not model.compiled:
         rows = stream.element_spec["images"].shape[0]
-        _compile(model, training, num_images(manifest, split) // rows)
+        compile_for(model, training, num_images(manifest, split) // rows)
     run.write_config("train-text", options)
     with failures_while_running(run):
         interrupted = fit_run(
@@ -229,7 +229,7 @@ def _new_model(options, manifest, split):
         )
     text_encoder = CharCNNRNN.from_preset(options["preset"], **arguments)
     if training["uniform_initialization"] is not None:
-        _initialize(
+        initialize_uniformly(
             text_encoder, training["uniform_initialization"], options["seed"]
         )
     return JointEmbedding(
@@ -238,7 +238,8 @@ def _new_model(options, manifest, split):
     )
 
 
-def _compile(model, training, steps_per_epoch):
+def compile_for(model, training, steps_per_epoch):
+    """Compiles a `JointEmbedding` as the `training` of a preset says."""
     learning_rate = training["learning_rate"]
     if training["decay_per_epoch"] is not None:
         learning_rate = keras.optimizers.schedules.ExponentialDecay(
@@ -273,7 +274,8 @@ def _vocabulary(data, split, size):
     return vocabulary_of(captions, size)
 
 
-def _initialize(model, limit, seed):
+def initialize_uniformly(model, limit, seed):
+    """Draws all weights anew, uniformly from `-limit` to `limit`."""
     generator = np.random.default_rng(seed)
     model.set_weights(
         [

@@ -4,6 +4,13 @@ The same C++ loader, kernels and text operations as in TensorFlow Serving, and
 no Keras. What is not run here: its REST API, batching and version manager.
 """
 
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -243,3 +250,27 @@ def test_warm_up_records_are_as_the_generated_classes_write_them(gan, tmp_path):
     )
     (record,) = tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
     assert prediction_log_pb2.PredictionLog.FromString(record) == log
+
+
+def test_the_command_that_the_readme_has_without_a_server(
+    saved_model, gan, tmp_path
+):
+    folder = tmp_path / saved_model.parent.name
+    shutil.copytree(saved_model.parent, folder)
+    readme = (folder / "README.md").read_text("utf-8")
+    command = readme.rpartition("```sh\n")[2].partition("```")[0]
+    assert "saved_model_cli" in command
+    path = os.pathsep.join(
+        [str(pathlib.Path(sys.executable).parent), os.environ["PATH"]]
+    )
+    subprocess.run(
+        ["bash", "-c", command],
+        cwd=folder,
+        env={**os.environ, "PATH": path},
+        check=True,
+        capture_output=True,
+    )
+    text = re.search(r'text=\["(.*?)"\]', command)[1]
+    np.testing.assert_array_equal(
+        np.load(folder / "pictures" / "image.npy"), gan.generate(text, seed=7)
+    )
