@@ -6,9 +6,11 @@ import tensorflow as tf
 from keras_t2i.datasets.image_range import to_model_range
 from keras_t2i.datasets.image_range import to_uint8
 from keras_t2i.models.noise import noise_from_seeds
+from keras_t2i.models.style_inversion import StyleInversion
 from keras_t2i.text import tokenize
 from tests.tiny_models import IMAGE_SIZE
 from tests.tiny_models import NOISE_DIM
+from tests.tiny_models import tiny_style_encoder
 from tests.tiny_models import vivid_gan
 
 FROM = ["a red flower", "a rose", "it has 5 petals."]
@@ -225,5 +227,15 @@ def test_other_style_encoders_are_refused(gan, size, dim):
     x = keras.layers.GlobalAveragePooling2D()(images)
     encoder = keras.Model(images, keras.layers.Dense(dim)(x))
     received = rf"from \(None, {size}, {size}, 3\) to \(None, {dim}\)"
-    with pytest.raises(ValueError, match=f"Received: {received}"):
+    with pytest.raises(ValueError, match=f"Received: a Functional {received}"):
         gan.transfer_style(_style_images(1), "a rose", encoder)
+
+
+def test_the_training_of_a_style_encoder_is_no_style_encoder(gan):
+    inversion = StyleInversion(
+        gan.ema_generator, gan.text_encoder, tiny_style_encoder()
+    )
+    with pytest.raises(
+        ValueError, match="Received: a StyleInversion.*Take `.style_encoder`"
+    ):
+        gan.transfer_style(_style_images(1), "a rose", inversion)
