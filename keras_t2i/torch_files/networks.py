@@ -37,7 +37,9 @@ def load_reed_generator(path: str | os.PathLike) -> Generator:
     """
     modules = _modules(path)
     check_kinds(
-        modules, [kind for kind, _ in _generator(1, 1, 1, 1)], "a generator"
+        modules,
+        [kind for kind, _ in _generator(1, 1, 1, 1)],
+        f"the generator {path}",
     )
     text_projection_dim = modules[0].size("weight", 0)
     text_embedding_dim = modules[0].size("weight", 1)
@@ -93,7 +95,7 @@ def load_reed_discriminator(path: str | os.PathLike) -> Discriminator:
     check_kinds(
         modules,
         [kind for kind, _ in _discriminator(1, 1, 1)],
-        "a discriminator",
+        f"the discriminator {path}",
     )
     width = modules[0].size("weight", 0)
     projection = modules[kinds.index("Linear")]

@@ -134,10 +134,12 @@ def test_the_large_generator_is_refused(written):
 
 def test_the_other_network_is_refused(written):
     path = written(discriminator(Builder()))
-    with pytest.raises(ValueError, match="Linear as module 1 .*a generator"):
+    with pytest.raises(ValueError, match="Linear as module 1 .*the generator"):
         load_reed_generator(path)
     path = written(generator(Builder()))
-    with pytest.raises(ValueError, match="a discriminator.*Received: .*Linear"):
+    with pytest.raises(
+        ValueError, match="the discriminator .*Received: .*Linear"
+    ):
         load_reed_discriminator(path)
 
 
