@@ -54,7 +54,7 @@ def main():
 
 
 def _train(name, arguments):
-    width, options = SETTINGS[name]
+    width, inversion_options = SETTINGS[name]
     run = RunFolder(pathlib.Path(arguments.out) / name)
     set_up({"seed": 0})
     manifest = read_manifest(arguments.data)
@@ -74,7 +74,7 @@ def _train(name, arguments):
             gan.ema_generator,
             gan.text_encoder,
             keras_t2i.StyleEncoder(gan.image_size, width, gan.noise_dim),
-            **options,
+            **inversion_options,
         )
         inversion.compile()
     run.write_config("compare_style_settings", options)
