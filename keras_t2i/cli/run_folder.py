@@ -168,7 +168,7 @@ class RunFolder:
             raise ValueError(
                 "The last checkpoint must be a model that this library has "
                 f"saved. Received: {str(path)!r}, which can not be loaded: "
-                f"{first_line} Remove that file to {goes_on}."
+                f"{first_line.rstrip('.')}. Remove that file to {goes_on}."
             ) from error
 
     def cut_metrics(self, step):
