@@ -1,6 +1,5 @@
 """Cuts and changes files, to see that their readers notice or survive it."""
 
-import contextlib
 import gc
 import struct
 import time
@@ -60,29 +59,51 @@ def check_damaged_files(
         variant = damaged(contents[file], np.random.default_rng(seed))
         file.write_bytes(variant)
         most = num_bytes - len(contents[file]) + len(variant)
-        with bounded(4 * most + max_bytes, max_seconds, seed):
-            try:
-                read(path)
-            except ValueError as error:
-                assert str(path) in str(error), seed
-                refused += 1
+        refused += is_refused(
+            read, path, 4 * most + max_bytes, max_seconds, seed
+        )
         file.write_bytes(contents[file])
     assert len(seeds) / 3 < refused <= len(seeds)
 
 
-@contextlib.contextmanager
-def bounded(max_bytes, max_seconds, seed):
-    """Fails where what is inside takes more memory, or more time."""
+def is_refused(read, path, max_bytes, max_seconds, seed):
+    """Whether a file is refused; fails where that takes more than it may.
+
+    Args:
+        read: function of the path. `ValueError` naming the path is its only
+            way to fail.
+        path: path.
+        max_bytes: int.
+        max_seconds: number.
+        seed: int. Named where it fails.
+    """
+    refused, seconds, peak = _measured(read, path, seed)
+    if seconds >= max_seconds or peak >= max_bytes:
+        # Now and then the interpreter's table of all interned strings grows
+        # while a file is read, by megabytes. What the reader itself takes, it
+        # takes again.
+        refused, seconds, peak = _measured(read, path, seed)
+    assert seconds < max_seconds, seed
+    assert peak < max_bytes, seed
+    return refused
+
+
+def _measured(read, path, seed):
+    """Whether a file is refused, the seconds of CPU and the peak of bytes."""
     # Collecting what earlier tests have left is not the reader's time.
     gc.disable()
     tracemalloc.start()
     try:
         start = time.process_time()
-        yield
+        try:
+            read(path)
+            refused = False
+        except ValueError as error:
+            assert str(path) in str(error), seed
+            refused = True
         seconds = time.process_time() - start
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
         gc.enable()
-    assert seconds < max_seconds, seed
-    assert peak < max_bytes, seed
+    return refused, seconds, peak
