@@ -24,6 +24,8 @@ from keras_t2i.text.tokenizer import tokenize_for
 _DEFAULT_MINUTES = 15.0
 # A step takes a third of the time that it takes at a width of 64.
 _WIDTH = 32
+# Of real pictures: the paper has none. Best of what was tried, docs/results.md.
+_RECONSTRUCTION_WEIGHT = 5.0
 _NUM_MEASURED = 1000
 _UNSEEN = "test"
 
@@ -36,10 +38,11 @@ def add_parser(subparsers):
         description="Trains a style encoder, which finds the noise that a GAN "
         "would draw a picture from: the picture's style, for `transfer`. It "
         "learns from what the GAN draws from the captions of a prepared data "
-        "set, all splits but test, and is measured on captions of the test "
-        "split, if there is one. The run folder gets config.json, "
-        "metrics.jsonl, checkpoints/, model.keras and r_squared.json. Ctrl-C "
-        "ends the training in order.",
+        "set, all splits but test, and from the pictures of these captions, "
+        "which the GAN has to draw again from their styles. It is measured on "
+        "captions of the test split, if there is one. The run folder gets "
+        "config.json, metrics.jsonl, checkpoints/, model.keras and "
+        "r_squared.json. Ctrl-C ends the training in order.",
     )
     parser.add_argument(
         "--model",
@@ -49,7 +52,7 @@ def add_parser(subparsers):
     parser.add_argument(
         "--data",
         metavar="DIR",
-        help="prepared data set, made by `prepare`; its pictures are not used",
+        help="prepared data set, made by `prepare`",
     )
     parser.add_argument(
         "--out", metavar="RUN", required=True, help="run folder to make"
@@ -161,6 +164,7 @@ def _new_inversion(gan):
         gan.ema_generator,
         gan.text_encoder,
         StyleEncoder(gan.image_size, _WIDTH, gan.noise_dim),
+        reconstruction_weight=_RECONSTRUCTION_WEIGHT,
     )
     inversion.compile()
     return inversion

@@ -35,7 +35,9 @@ class StyleInversion(StreamTrainedModel):
     on the drawn pictures keep the style encoder from relying on what only they
     have. With a `reconstruction_weight` it learns from real images as well:
     what the generator draws from their styles and their own texts has to be
-    like them. Batches are then those of `keras_t2i.datasets.make_dataset`.
+    like them, and their styles no longer than noise is: beyond, where the
+    generator was never trained, it heeds the text less. Batches are then those
+    of `keras_t2i.datasets.make_dataset`.
 
     Logged are the `loss`, the mean squared error of the noise; `r_squared`, the
     share of the noise's variance that is recovered, 1 being all of it; and, if
@@ -55,8 +57,9 @@ class StyleInversion(StreamTrainedModel):
             and of the random shift of each picture's red, green and blue.
             Defaults to `0.0`.
         reconstruction_weight: float. Weight of the mean squared error of the
-            reconstructed images, in units of their range of [-1, 1]. Defaults
-            to `0.0`: real images are not needed.
+            reconstructed images, in units of their range of [-1, 1], and of
+            what the mean square of their styles has above 1. Defaults to
+            `0.0`: real images are not needed.
         seed: int. Of all noise in training. Defaults to `0`.
 
     Call input: images in [-1, 1]. Output: noise.
@@ -168,7 +171,8 @@ class StyleInversion(StreamTrainedModel):
     def train_step(self, data):
         """One step on the loss of section 4.4, |z - S(G(z, h))|^2.
 
-        With a `reconstruction_weight`, on |x - G(S(x), h)|^2 as well.
+        With a `reconstruction_weight`, on |x - G(S(x), h)|^2 as well, and on
+        how much longer than noise S(x) is.
         """
         batch = keras.utils.unpack_x_y_sample_weight(data)[0]
         text = embeddings_of_batch(self.text_encoder, batch)
@@ -193,8 +197,10 @@ class StyleInversion(StreamTrainedModel):
             if self.reconstruction_weight:
                 # |x - G(S(x), h)|^2.
                 reconstructed = self._draw(styles, text)
-                loss += self.reconstruction_weight * self.loss_fn(
-                    images, reconstructed
+                lengths = ops.mean(ops.square(styles), axis=1)
+                loss += self.reconstruction_weight * (
+                    self.loss_fn(images, reconstructed)
+                    + ops.mean(ops.relu(lengths - 1.0))
                 )
             scaled_loss = self.optimizer.scale_loss(loss)
         variables = self.style_encoder.trainable_variables

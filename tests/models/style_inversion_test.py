@@ -90,10 +90,13 @@ def test_a_step_by_hand():
         np.testing.assert_allclose(weight, expected, rtol=1e-3, atol=1e-5)
 
 
-def test_a_step_with_reconstruction_by_hand():
+@pytest.mark.parametrize("scale", [1.0, 20.0])
+def test_a_step_with_reconstruction_by_hand(scale):
     inversion, reference = (
         _sgd_inversion(seed=3, reconstruction_weight=0.75) for _ in range(2)
     )
+    kernel = inversion.style_encoder.get_layer("noise").kernel
+    kernel.assign(scale * kernel)
     reference.set_weights(inversion.get_weights())
     text, images = _texts(), tf.constant(random_images(NUM_ROWS))
     logs = _logs(inversion.train_step({**text, "images": images}))
@@ -105,7 +108,11 @@ def test_a_step_with_reconstruction_by_hand():
         loss = tf.reduce_mean((noise - both[:NUM_ROWS]) ** 2)
         again = generator({"noise": both[NUM_ROWS:], **text}, training=False)
         error = tf.reduce_mean((images - again) ** 2)
-        total = loss + 0.75 * error
+        # As long as noise is, styles are free.
+        lengths = tf.reduce_mean(both[NUM_ROWS:] ** 2, axis=1)
+        too_long = tf.reduce_mean(tf.maximum(lengths - 1.0, 0.0))
+        total = loss + 0.75 * (error + too_long)
+    assert (float(too_long) > 0) == (scale > 1)
     variables = encoder.trainable_variables
     for variable, gradient in zip(variables, tape.gradient(total, variables)):
         variable.assign_sub(LEARNING_RATE * gradient)
