@@ -17,9 +17,9 @@ import keras_t2i
 from keras_t2i.cli.evaluate_text import evaluate_text
 from keras_t2i.cli.run_folder import RunFolder
 from keras_t2i.cli.train_text import compile_for
+from keras_t2i.cli.train_text import epoch_steps
 from keras_t2i.cli.train_text import initialize_uniformly
 from keras_t2i.cli.training import fit_run
-from keras_t2i.cli.training import num_images
 from keras_t2i.cli.training import set_up
 from keras_t2i.datasets.make_dataset import make_pairs_dataset
 from keras_t2i.datasets.manifest import read_manifest
@@ -104,6 +104,19 @@ def _train(name, arguments):
         for name in ("data", "seed", "steps", "minutes")
     }
     options["epochs"] = None
+
+    def make_stream(step):
+        return make_pairs_dataset(
+            arguments.data,
+            "train",
+            training["batch_size"],
+            images_per_class=training["images_per_class"],
+            seed=arguments.seed,
+            start_step=step,
+        )
+
+    num_rows = make_stream(0).element_spec["images"].shape[0]
+    steps_per_epoch = epoch_steps(training, arguments.data, "train", num_rows)
     if run.last_step():
         # What is gone on with must be of the same data and seed.
         run.resumed_options("compare_text_encoders", options)
@@ -120,21 +133,7 @@ def _train(name, arguments):
                 manifest.image_size, encoder.embedding_dim
             ),
         )
-        compile_for(
-            model,
-            training,
-            num_images(manifest, "train") // training["batch_size"],
-        )
-
-    def make_stream(step):
-        return make_pairs_dataset(
-            arguments.data,
-            "train",
-            training["batch_size"],
-            images_per_class=training["images_per_class"],
-            seed=arguments.seed,
-            start_step=step,
-        )
+        compile_for(model, training, steps_per_epoch)
 
     run.write_config("compare_text_encoders", options)
     interrupted = fit_run(
@@ -142,7 +141,7 @@ def _train(name, arguments):
         model,
         make_stream,
         options,
-        num_images(manifest, "train"),
+        steps_per_epoch * num_rows,
         callbacks=lambda first_step: [],
     )
     if interrupted:

@@ -91,6 +91,7 @@ def test_published_text_encoders(name):
         "batch_size": 40,
         "images_per_class": 1,
         "epochs": 200,
+        "steps_per_epoch": "classes",
         "optimizer": "rmsprop",
         "learning_rate": 7e-4,
         "decay_per_epoch": 0.98,

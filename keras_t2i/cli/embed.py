@@ -151,7 +151,7 @@ def _write_shards(arguments, out):
     encoder = load_text_encoder(arguments.text_encoder)
     with show_progress("Embedding", "images") as progress:
         num_cut = extract_embeddings(encoder, arguments.data, out, progress)
-    _report_cut(encoder, num_cut)
+    report_cut(encoder, num_cut)
 
 
 def _embed_captions(arguments):
@@ -166,7 +166,7 @@ def _embed_captions(arguments):
         _check_fits_array(captions)
     encoder = load_text_encoder(arguments.text_encoder)
     embeddings = embed_texts(encoder, captions)
-    _report_cut(encoder, count_cut(encoder, captions))
+    report_cut(encoder, count_cut(encoder, captions))
     out.parent.mkdir(parents=True, exist_ok=True)
     with replace_when_whole(out) as temporary:
         with open(temporary, "wb") as file:
@@ -212,7 +212,8 @@ def _read_lines(path):
     return lines
 
 
-def _report_cut(encoder, num_cut):
+def report_cut(encoder, num_cut):
+    """Prints how many captions are longer than an encoder reads, if any."""
     if num_cut:
         unit = "characters" if encoder.vocabulary is None else "words"
         print(

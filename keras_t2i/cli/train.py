@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_t2i.callbacks.collapse_warning import CollapseWarning
 from keras_t2i.callbacks.image_grid import ImageGrid
+from keras_t2i.cli.embed import report_cut
 from keras_t2i.cli.model_files import load_text_encoder
 from keras_t2i.cli.options import add_duration
 from keras_t2i.cli.options import add_seed
@@ -309,7 +310,8 @@ def _embeddings(options, manifest, text_encoder):
     with waited_for(path):
         if not (path / MANIFEST_FILE).is_file():
             with show_progress("Embedding captions", "images") as progress:
-                extract_embeddings(
+                num_cut = extract_embeddings(
                     text_encoder, options["data"], path, progress
                 )
+            report_cut(text_encoder, num_cut)
     return path

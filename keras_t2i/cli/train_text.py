@@ -2,6 +2,7 @@
 
 import argparse
 import pathlib
+import sys
 
 import keras
 import numpy as np
@@ -62,7 +63,8 @@ def add_parser(subparsers):
         help="train a text encoder on a prepared data set",
         description="Trains a char-CNN-RNN text encoder, and an image "
         "encoder along with it,\nuntil captions lie close to their images. All "
-        f"splits but test are used.\n\npresets:\n{descriptions}",
+        f"splits but test are used.\n\npresets:\n{descriptions}\n\n"
+        "An epoch of what is trained as published has a step for each class.",
     )
     parser.add_argument(
         "--data",
@@ -160,17 +162,19 @@ def train_text(run, options):
         )
 
     stream = make_stream(0)  # Damaged data must leave no run folder behind.
+    num_rows = stream.element_spec["images"].shape[0]
+    steps_per_epoch = epoch_steps(training, options["data"], split, num_rows)
     if not model.compiled:
-        rows = stream.element_spec["images"].shape[0]
-        compile_for(model, training, num_images(manifest, split) // rows)
+        compile_for(model, training, steps_per_epoch)
     run.write_config("train-text", options)
+    _report_smaller_batches(options, training, num_rows)
     with failures_while_running(run):
         interrupted = fit_run(
             run,
             model,
             make_stream,
             options,
-            num_images(manifest, split),
+            steps_per_epoch * num_rows,
             callbacks=lambda first_step: [],
         )
         # The published model only: a run that goes on does so from a
@@ -180,6 +184,18 @@ def train_text(run, options):
             model.save(temporary)
     if interrupted:
         raise KeyboardInterrupt
+
+
+def _report_smaller_batches(options, training, num_rows):
+    images_per_class = training["images_per_class"]
+    num_classes = options["batch_size"] // images_per_class
+    if num_rows < num_classes * images_per_class:
+        print(
+            f"smaller batches: {num_rows} images, not "
+            f"{num_classes * images_per_class}, as there are only "
+            f"{num_rows // images_per_class} classes to train on",
+            file=sys.stderr,
+        )
 
 
 def _some_char_ids(stream):
@@ -238,13 +254,33 @@ def _new_model(options, manifest, split):
     )
 
 
+def epoch_steps(training, data, split, num_rows):
+    """Returns how many steps an epoch has.
+
+    Args:
+        training: dict. The `training` of a preset.
+        data: path of a prepared data set.
+        split: string.
+        num_rows: int. Images in a step.
+
+    Returns:
+        int.
+    """
+    if training["steps_per_epoch"] == "classes":
+        # As the released code counts, whatever the number of images.
+        class_ids = PreparedExamples(data, split).class_ids
+        if class_ids is not None:
+            return len(np.unique(class_ids))
+    return max(1, num_images(read_manifest(data), split) // num_rows)
+
+
 def compile_for(model, training, steps_per_epoch):
     """Compiles a `JointEmbedding` as the `training` of a preset says."""
     learning_rate = training["learning_rate"]
     if training["decay_per_epoch"] is not None:
         learning_rate = keras.optimizers.schedules.ExponentialDecay(
             learning_rate,
-            max(1, steps_per_epoch),
+            steps_per_epoch,
             decay_rate=training["decay_per_epoch"],
             staircase=True,
         )

@@ -189,7 +189,7 @@ class TorchClassEmbeddings:
             images.
 
     Raises:
-        ValueError: no file is of a class.
+        ValueError: no file is of a class, or several are of one.
 
     Reference:
         - [Reed et al., 2016](https://arxiv.org/abs/1605.05395)
@@ -207,6 +207,13 @@ class TorchClassEmbeddings:
         for path in files:
             ids = images_of.get(_class_key(path.stem), ())
             for place, id in enumerate(ids):
+                if id in self._places:
+                    # Such as features of images beside the embeddings.
+                    raise ValueError(
+                        "There must be one .t7 file for each class. Received: "
+                        f"{self._places[id][0]} and {path}, both named after "
+                        "one. Name the folder of the embeddings alone."
+                    )
                 self._places[id] = (path, place, len(ids))
         if not self._places:
             raise ValueError(

@@ -307,6 +307,22 @@ def test_embeddings_are_extracted_once(data, text_copy, tmp_path, capsys):
     assert not all(np.array_equal(a, b) for a, b in zip(*weights))
 
 
+def test_captions_that_are_cut_are_counted(text_copy, tmp_path, capsys):
+    examples = [
+        example(number, captions=(text,), height=32, width=32)
+        for number, text in enumerate(["a rose", "a " * 101, "a tulip"])
+    ]
+    splits = {"train": [examples[:2]], "test": [examples[2:]]}
+    write_prepared_set(tmp_path / "data", splits, image_size=32)
+    options = ["--data", tmp_path / "data", "--text-encoder", text_copy]
+    options += ["--width", 2, "--batch-size", 2, "--steps", 1]
+    assert _train(*options, "--out", tmp_path / "run") == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert (
+        "cut: 1 captions are longer than the 201 characters that are read"
+    ) in lines
+
+
 def test_damaged_embeddings(data, text_copy, tmp_path, error_of):
     argv = ["embed", "--data", data, "--text-encoder", text_copy]
     argv += ["--out", text_copy / "embeddings"]

@@ -9,12 +9,28 @@ import pytest
 from keras_t2i import JointEmbedding
 from keras_t2i.cli.main import main
 from keras_t2i.cli.model_files import load_text_encoder
+from keras_t2i.cli.train_text import epoch_steps
 from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.losses import SoftmaxJointEmbedding
 from keras_t2i.losses import StructuredJointEmbedding
+from keras_t2i.presets import preset
 from keras_t2i.text.embeddings import embed_texts
 from tests.cli.conftest import TEXT_OPTIONS
 from tests.cli.conftest import contents
+from tests.datasets.prepared_sets import example
+from tests.datasets.prepared_sets import write_prepared_set
+
+
+@pytest.fixture
+def few_classes(tmp_path):
+    """Twelve images of three classes to train on, and three to test on."""
+    images = [
+        example(number, class_id=number % 3, height=32, width=32)
+        for number in range(15)
+    ]
+    splits = {"train": [images[:12]], "test": [images[12:]]}
+    write_prepared_set(tmp_path / "few", splits, "abc", image_size=32)
+    return tmp_path / "few"
 
 
 def test_run_folder(text_run, data):
@@ -139,35 +155,57 @@ def test_out_that_holds_a_run(data, text_run, error_of):
 def _train(data, out, *options):
     argv = ["train-text", "--data", data, "--out", out, *options]
     assert main([str(argument) for argument in argv]) == 0
-    return keras.saving.load_model(out / "checkpoints/step-00000002.keras")
+    (checkpoint,) = (out / "checkpoints").iterdir()
+    return keras.saving.load_model(checkpoint)
 
 
-def test_the_published_training(data, tmp_path):
-    options = ["--preset", "char_cnn_rnn_cvpr", "--batch-size", 4]
-    model = _train(data, tmp_path / "run", *options, "--steps", 2)
+def test_the_published_training(few_classes, tmp_path):
+    options = ["--preset", "char_cnn_rnn_cvpr", "--batch-size", 2]
+    model = _train(few_classes, tmp_path / "run", *options, "--epochs", 1)
     optimizer = model.optimizer.get_config()
     assert optimizer["name"] == "rm_sprop"
     assert (optimizer["rho"], optimizer["epsilon"]) == (0.99, 1e-16)
-    # 54 images make 13 steps an epoch.
+    # A step for each class, though images would fill six batches.
+    assert int(model.optimizer.iterations) == 3
     assert optimizer["learning_rate"]["config"] == {
         **optimizer["learning_rate"]["config"],
         "initial_learning_rate": 7e-4,
-        "decay_steps": 13,
+        "decay_steps": 3,
         "decay_rate": 0.98,
         "staircase": True,
     }
     assert isinstance(model.loss, StructuredJointEmbedding)
-    # Two steps away from uniform in [-0.08, 0.08], biases as well.
+    # Uniform in [-0.08, 0.08], biases as well, and three steps away from that,
+    # each of ten learning rates at the most.
     for weight in model.text_encoder.weights:
         values = np.abs(np.array(weight))
-        assert values.max() < 0.1
+        assert values.max() < 0.08 + 3 * 7e-3 + 1e-4
         assert values.mean() > 0.03, weight.path
 
 
-def test_words(data, tmp_path):
+def test_epochs_without_classes(tmp_path):
+    images = [example(number) for number in range(9)]
+    write_prepared_set(tmp_path, {"train": [images]})
+    training = preset("text_encoder", "char_cnn_rnn_cvpr")["training"]
+    assert epoch_steps(training, tmp_path, "train", 4) == 2
+    assert epoch_steps(training, tmp_path, "train", 40) == 1
+
+
+def test_fewer_classes_than_a_batch_takes(few_classes, tmp_path, capsys):
+    options = ["--preset", "char_cnn_rnn_small_softmax", "--steps", 1]
+    _train(few_classes, tmp_path / "run", *options)
+    assert (
+        "smaller batches: 6 images, not 64, as there are only 3 classes to "
+        "train on"
+    ) in capsys.readouterr().err.splitlines()
+
+
+def test_words(data, tmp_path, capsys):
     out = tmp_path / "run"
-    options = ["--preset", "word_cnn_rnn_small", "--batch-size", 8]
+    options = ["--preset", "word_cnn_rnn_small", "--batch-size", 9]
     model = _train(data, out, *options, "--steps", 2)
+    # Two images of each of four classes are all that fit.
+    assert "smaller batches" not in capsys.readouterr().err
     assert isinstance(model.loss, SoftmaxJointEmbedding)
     vocabulary = model.text_encoder.vocabulary
     assert {"petals", "red", "5", "center"} <= set(vocabulary)
@@ -193,6 +231,37 @@ def test_features_of_images(data, tmp_path):
     ) == (0)
     model = keras.saving.load_model(out / "model.keras")
     assert int(model.optimizer.iterations) == 4
+
+
+def test_a_frozen_network_of_keras_applications(few_classes, tmp_path, capsys):
+    network = keras.applications.MobileNet(
+        include_top=False, weights=None, input_shape=(32, 32, 3)
+    )
+    for weight in network.weights:
+        if len(weight.shape) == 4:
+            # Untrained, next to nothing comes through all its layers.
+            weight.assign(6 * weight)
+    weights = tmp_path / "mobilenet.weights.h5"
+    network.save_weights(weights)
+    out = tmp_path / "run"
+    options = [*TEXT_OPTIONS, "--image-encoder", "MobileNet"]
+    options += ["--image-weights", weights, "--freeze-images", "--steps", 2]
+    before = _train(few_classes, out, *options)
+    argv = ["train-text", "--out", str(out), "--resume", "--steps", "3"]
+    assert main(argv) == 0
+    after = keras.saving.load_model(out / "checkpoints/step-00000003.keras")
+    assert int(after.optimizer.iterations) == 3
+    _, _, own, embedding = after.image_encoder.layers
+    for weight, given in zip(own.get_weights(), network.get_weights()):
+        np.testing.assert_array_equal(weight, given)
+    _, _, _, embedding_before = before.image_encoder.layers
+    assert not np.array_equal(embedding.kernel, embedding_before.kernel)
+    capsys.readouterr()
+    argv = ["--data", str(few_classes), "--text-encoder", str(out)]
+    assert main(["evaluate-text", *argv]) == 0
+    results = json.loads(capsys.readouterr().out)
+    assert (results["num_images"], results["num_classes"]) == (3, 3)
+    assert results["recall_at_5"] == 1.0
 
 
 def test_names_of_networks_are_no_paths(data, tmp_path, monkeypatch, error_of):

@@ -15,6 +15,7 @@ from keras_t2i.datasets.make_dataset import make_ordered_dataset
 from keras_t2i.datasets.make_dataset import make_pairs_dataset
 from keras_t2i.datasets.records import CaptionedImage
 from keras_t2i.text.embeddings import extract_embeddings
+from tests.captions_of_all_kinds import CAPTIONS_OF_ALL_KINDS
 from tests.datasets.prepared_sets import example
 from tests.datasets.prepared_sets import noise_image
 from tests.datasets.prepared_sets import texts_of
@@ -542,17 +543,7 @@ def test_no_data_set(tmp_path):
 
 @pytest.mark.parametrize("vocabulary", [None, ("a", "שלום", "xn")])
 def test_captions_of_all_kinds_are_read_as_everywhere(tmp_path, vocabulary):
-    captions = [
-        *(
-            "e\u0301 a",
-            "שלום a",
-            "🌹 👩\u200d🌾",
-            "a\ufffdb",
-            "a\0b",
-            "xN\u0303",
-        ),
-        *("a" * 202, "a " * 202, "ß" * 101),
-    ]
+    captions = CAPTIONS_OF_ALL_KINDS
     images = [example(n, captions=(text,)) for n, text in enumerate(captions)]
     write_prepared_set(tmp_path, {"train": [images]})
     encoder = tiny_text_encoder(vocabulary=vocabulary)

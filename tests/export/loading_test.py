@@ -17,6 +17,8 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from keras_t2i.export.warm_up import write_warm_up_requests
+from keras_t2i.text.embeddings import embed_texts
+from tests.captions_of_all_kinds import CAPTIONS_OF_ALL_KINDS
 from tests.export.loaders import ask_by_c_api
 from tests.export.loaders import ask_by_session
 from tests.export.tiny_served import SEEDS
@@ -67,6 +69,27 @@ def test_an_empty_text_draws_from_all_zero_columns(answers, gan):
     embedding = gan.text_encoder(tf.zeros((1, 201), tf.int32)).numpy()
     found = answer_values(answers["embed_text"])[2]
     np.testing.assert_allclose(found, embedding[0], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("ask", [ask_by_c_api, ask_by_session])
+def test_captions_of_all_kinds_are_read_as_everywhere(
+    saved_model, gan, tmp_path, ask
+):
+    # Words after them, for their places show how many columns were taken.
+    captions = [f"{text} and petals" for text in CAPTIONS_OF_ALL_KINDS]
+    inputs = {"text": strings(*(text.encode() for text in captions))}
+    (answer,) = ask(saved_model, [("embed_text", inputs)], tmp_path)
+    expected = embed_texts(gan.text_encoder, captions)
+    np.testing.assert_allclose(
+        answer["embedding"], expected, rtol=1e-4, atol=1e-4
+    )
+    # All differ but U+FFFD and NUL, which are read alike.
+    ids = gan.text_encoder.tokenize(captions).numpy()
+    kinds, places = np.unique(ids, axis=0, return_index=True)
+    assert len(kinds) == len(captions) - 1
+    distances = expected[places][:, None] - expected[places]
+    distances = np.abs(distances).max(axis=-1) + np.eye(len(kinds))
+    assert distances.min() > 0.01
 
 
 def test_xla_would_fail_as_it_does_in_tensorflow_serving(tmp_path):

@@ -221,6 +221,16 @@ def test_files_of_classes_that_do_not_fit(data, tmp_path):
     _check_refused(folder, data, tmp_path, message)
 
 
+def test_two_files_of_a_class(data, tmp_path):
+    # As where features of the images lie beside the embeddings.
+    folder = tmp_path / "published"
+    folder.mkdir()
+    for name in ("embeddings", "images"):
+        _write_classes_t7(folder / name)
+    message = "embeddings/001.Sooty_Gulls.t7 and .*/images/001.Sooty_Gulls.t7,"
+    _check_refused(folder, data, tmp_path, message)
+
+
 @pytest.mark.parametrize(
     ("name", "values", "message"),
     [
