@@ -35,6 +35,12 @@ def main():
             "text_embeddings": arguments.text_embeddings,
             "captions_per_image": 4,
         },
+        # What `train` reads with a `gan*` preset.
+        "embeddings, mean of 4 captions, the nearest of 8 mismatches": {
+            "text_embeddings": arguments.text_embeddings,
+            "captions_per_image": 4,
+            "mismatch_candidates": 8,
+        },
         "character ids": {},
     }
     batches = {

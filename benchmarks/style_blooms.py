@@ -102,6 +102,7 @@ def measured(run, unseen):
         "r_squared_least": float(noise.r_squared_per_dimension.min()),
         "r_squared_most": float(noise.r_squared_per_dimension.max()),
         "ignored_dimensions": len(noise.ignored_dimensions),
+        "style_length": style_lengths(inversion.style_encoder, gan, unseen),
         "auc": aucs,
         "transfer": transfers(inversion.style_encoder, gan, unseen),
         "round_trip": round_trips(inversion.style_encoder, gan, unseen),
@@ -133,6 +134,22 @@ def verification(inversion, gan, unseen):
         curves = style_verification(features, labels)
         aucs[name] = {key: curve.auc for key, curve in curves.items()}
     return aucs, style_verification(features, clusters["background"])
+
+
+def style_lengths(style_encoder, gan, unseen):
+    """Mean lengths of S(x), of real and of drawn pictures, and of noise."""
+    count = min(NUM_TRANSFERS, len(unseen.images))
+    noise = np.random.default_rng(0).normal(size=(count, gan.noise_dim))
+    vectors = {"noise": noise}
+    for name, images in (
+        ("real", unseen.images[:count]),
+        ("drawn", gan.generate(unseen.captions[:count])),
+    ):
+        vectors[name] = style_encoder.predict(to_model_range(images), verbose=0)
+    return {
+        name: float(np.linalg.norm(values, axis=1).mean())
+        for name, values in vectors.items()
+    }
 
 
 def transfers(style_encoder, gan, unseen):
@@ -207,7 +224,10 @@ def text_ways(gan, captions):
         "color_at_the_end": share(
             shows_color(way[-1], text) for way, text in zip(readings, texts_to)
         ),
-        "background_kept": share(
+        "background_kept_from_end_to_end": share(
+            way[0].background == way[-1].background for way in readings
+        ),
+        "background_kept_in_all": share(
             len({reading.background for reading in way}) == 1
             for way in readings
         ),

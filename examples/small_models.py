@@ -78,7 +78,11 @@ def trained_style_encoder(options, gan):
         gan.image_size, options.width, gan.noise_dim
     )
     inversion = keras_t2i.StyleInversion(
-        gan.ema_generator, gan.text_encoder, style_encoder
+        gan.ema_generator,
+        gan.text_encoder,
+        style_encoder,
+        # As `keras-t2i train-style` does: it will see real pictures.
+        reconstruction_weight=5.0,
     )
     inversion.compile()
     inversion.fit(training_batches(options), epochs=options.epochs, verbose=0)

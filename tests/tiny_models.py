@@ -53,6 +53,16 @@ def tiny_gan(**options):
     )
 
 
+def tiny_released_gan(**options):
+    """Like that of the preset `reed2016`."""
+    return TextToImageGAN(
+        tiny_generator(residual_blocks=True),
+        tiny_discriminator(fusion_size=4, as_released=True),
+        tiny_text_encoder(),
+        **{"scores_jointly": False, **options},
+    )
+
+
 def tiny_style_encoder(**options):
     return StyleEncoder(IMAGE_SIZE, width=2, noise_dim=NOISE_DIM, **options)
 

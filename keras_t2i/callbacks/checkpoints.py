@@ -73,7 +73,7 @@ class Checkpoints(StepCallback):
                 raise FloatingPointError(
                     f"Weights must be finite. Received: {weight.path} with NaN "
                     f"or infinity after step {self.step}, where the training "
-                    "was stopped. The checkpoints before it are good."
+                    f"was stopped. {last_good_checkpoint(self.folder)}"
                 )
         path = checkpoint_path(self.folder, self.step)
         with replace_when_whole(path) as temporary:
@@ -82,6 +82,15 @@ class Checkpoints(StepCallback):
         self._saved_at = time.monotonic()
         for step in checkpoint_steps(self.folder)[:-2]:
             os.unlink(checkpoint_path(self.folder, step))
+
+
+def last_good_checkpoint(folder):
+    """Says which checkpoint of a folder, or `None`, is to go on from."""
+    steps = [] if folder is None else checkpoint_steps(folder)
+    if not steps:
+        return "There is no checkpoint yet."
+    path = checkpoint_path(folder, steps[-1])
+    return f"The last good checkpoint is {path}."
 
 
 def checkpoint_steps(folder):

@@ -2,8 +2,7 @@
 
 import math
 
-from keras_t2i.callbacks.checkpoints import checkpoint_path
-from keras_t2i.callbacks.checkpoints import checkpoint_steps
+from keras_t2i.callbacks.checkpoints import last_good_checkpoint
 from keras_t2i.callbacks.step_callback import StepCallback
 
 
@@ -32,14 +31,7 @@ class StopOnNaN(StepCallback):
                 raise FloatingPointError(
                     f"{name} must be finite. Received: {float(value)} after "
                     f"step {step}, where the training was stopped. "
-                    f"{self._last_checkpoint()} It would end alike if it went "
+                    f"{last_good_checkpoint(self.folder)} It would end alike if it went "
                     "on from there: try a lower learning rate, or float32 in "
                     "place of mixed precision."
                 )
-
-    def _last_checkpoint(self):
-        steps = [] if self.folder is None else checkpoint_steps(self.folder)
-        if not steps:
-            return "There is no checkpoint yet."
-        path = checkpoint_path(self.folder, steps[-1])
-        return f"The last good checkpoint is {path}."

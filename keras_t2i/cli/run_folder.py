@@ -37,9 +37,14 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
         self.model = self.path / "model.keras"
         self._is_locked = False
+        self._must_be_free = False
 
     def check_free(self):
-        """Raises `ValueError` where something is there already."""
+        """Raises `ValueError` where something is there already.
+
+        `write_config` looks again: much may happen until then.
+        """
+        self._must_be_free = True
         if self.config.exists():
             raise ValueError(
                 "--out must name a new or empty folder. Received: "
@@ -84,9 +89,17 @@ class RunFolder:
         self._is_locked = True
 
     def write_config(self, command, options):
-        """Writes what the run was started with, and locks the folder."""
+        """Writes what the run was started with, and locks the folder.
+
+        Raises:
+            ValueError: another process trains in the folder, or has done so
+                since `check_free`.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
         self.lock()
+        if self._must_be_free:
+            self.check_free()
+            self._must_be_free = False
         config = {
             "command": command,
             "options": options,

@@ -197,10 +197,8 @@ class StyleInversion(StreamTrainedModel):
             if self.reconstruction_weight:
                 # |x - G(S(x), h)|^2.
                 reconstructed = self._draw(styles, text)
-                lengths = ops.mean(ops.square(styles), axis=1)
                 loss += self.reconstruction_weight * (
-                    self.loss_fn(images, reconstructed)
-                    + ops.mean(ops.relu(lengths - 1.0))
+                    self.loss_fn(images, reconstructed) + _excess(styles)
                 )
             scaled_loss = self.optimizer.scale_loss(loss)
         variables = self.style_encoder.trainable_variables
@@ -328,6 +326,15 @@ class StyleInversion(StreamTrainedModel):
         # The noise has a variance of 1.
         self._trackers["r_squared"].update_state(1.0 - errors)
         return self.get_metrics_result()
+
+
+def _excess(styles):
+    """How much longer than noise styles are, in its variance, in the mean."""
+    mean_squares = ops.mean(ops.square(styles), axis=1)
+    # Gradients are summed over replicas, as those of Keras' own losses.
+    replica = tf.distribute.get_replica_context()
+    excess = ops.mean(ops.relu(mean_squares - 1.0))
+    return excess / replica.num_replicas_in_sync
 
 
 def _real_images(batch):

@@ -18,6 +18,9 @@ _CONNECTIONS = ("Identity", "JoinTable", "Replicate", "View")
 
 # The epsilon of the batch norms, which the layers here have too.
 _EPSILON = 1e-5
+# What one update of Adam may make of a zero, with room: 16 times its rate of 2e-4
+# at most, and mostly once.
+_LARGEST_UPDATE = 1e-2
 
 
 def load_reed_generator(path: str | os.PathLike) -> Generator:
@@ -231,12 +234,15 @@ def _batch_norm_weights(module: TorchModule, shape):
 
 
 def _check_without_bias(module, outputs):
-    # The training code sets the biases to zero before every step.
-    if module.has("bias") and module.array("bias", (outputs,)).any():
+    # The training code sets the biases to zero before every update; a saved
+    # generator holds what its last update has made of them.
+    if module.has("bias") and (
+        np.abs(module.array("bias", (outputs,))).max() > _LARGEST_UPDATE
+    ):
         raise ValueError(
-            f"Expected a `bias` of zeros at {module.where}, as the published "
-            "training code leaves it. Received: others. The networks here have "
-            "no such bias."
+            f"Expected a `bias` of nearly zeros at {module.where}, as the "
+            "published training code leaves it. Received: others. The networks "
+            "here have no such bias."
         )
 
 

@@ -7,11 +7,19 @@ from keras_t2i.callbacks import CollapseWarning
 HEALTHY = {"real_accuracy": 0.8, "generated_accuracy": 0.7, "diversity": 0.9}
 
 
-def _warnings_of(steps, patience=3):
-    """The step and text of each warning; `steps` differ from `HEALTHY`."""
+def _warnings_of(lines, patience=30):
+    """The step and text of each warning.
+
+    Args:
+        lines: list of dicts, the metrics of ten steps each as they differ from
+            `HEALTHY`. Of all but the tenth, the callback gets `HEALTHY`: what
+            a few batches show says little.
+        patience: int.
+    """
     callback = CollapseWarning(patience=patience)
     seen = []
-    for step, logs in enumerate(steps, 1):
+    for step in range(1, 10 * len(lines) + 1):
+        logs = {} if step % 10 else lines[step // 10 - 1]
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             callback.on_step_end(step, {**HEALTHY, **logs})
@@ -24,18 +32,19 @@ def _warnings_of(steps, patience=3):
     [
         ({"diversity": 0.1}, "nearly alike"),
         (
-            {"real_accuracy": 0.999, "generated_accuracy": 1.0},
+            {"real_accuracy": 0.99, "generated_accuracy": 1.0},
             "told all real and generated pictures apart",
         ),
-        ({"generated_accuracy": 0.001}, "all generated pictures for real"),
+        ({"generated_accuracy": 0.01}, "all generated pictures for real"),
+        ({"real_accuracy": 0.01}, "refused all real pictures"),
     ],
 )
 def test_each_sign_is_warned_of_once(logs, text):
-    # Since step 3; three steps later it has lasted long enough.
+    # Since step 30; thirty steps later it has lasted long enough.
     ((step, message),) = _warnings_of([{}, {}] + [logs] * 10)
-    assert step == 6
+    assert step == 60
     assert text in message
-    assert "For 3 steps, until step 6" in message
+    assert "For 30 steps, until step 60" in message
     assert "docs/troubleshooting.md" in message
 
 
@@ -51,7 +60,9 @@ def test_a_sign_that_passes_is_not_warned_of():
         {},
         {"real_accuracy": 1.0},
         {"generated_accuracy": 1.0},
-        {"generated_accuracy": 0.01},
+        {"real_accuracy": 1.0, "generated_accuracy": 0.97},
+        {"generated_accuracy": 0.03},
+        {"real_accuracy": 0.03},
         {"diversity": 0.25},
     ],
 )
@@ -61,4 +72,4 @@ def test_health_is_not_warned_of(logs):
 
 def test_two_signs_are_two_warnings():
     found = _warnings_of([{"diversity": 0.0, "generated_accuracy": 0.0}] * 9)
-    assert [step for step, _ in found] == [4, 4]
+    assert [step for step, _ in found] == [40, 40]

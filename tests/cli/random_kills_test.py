@@ -51,9 +51,17 @@ def _recorded_step(run):
     return json.loads(lines[-1])["step"] if lines else 0
 
 
+def _wait_for_a_line(process, run):
+    """Until the metrics of more steps are there than now."""
+    recorded = _recorded_step(run)
+    while _recorded_step(run) <= recorded:
+        assert process.poll() is None
+        time.sleep(0.02)
+
+
 @pytest.mark.parametrize(
     ("num_kills", "num_steps"),
-    [(3, 600), pytest.param(20, 2000, marks=pytest.mark.large)],
+    [(4, 600), pytest.param(20, 2000, marks=pytest.mark.large)],
 )
 def test_random_kills_leave_no_trace(
     data, text_run, tmp_path, num_kills, num_steps
@@ -61,26 +69,32 @@ def test_random_kills_leave_no_trace(
     options = ["train", "--data", data, "--text-encoder", text_run]
     options += [*GAN_OPTIONS, "--steps", num_steps, "--out"]
     whole, run = tmp_path / "whole", tmp_path / "run"
+    started = time.monotonic()
     process = _start(*options, whole)
+    _wait_for_a_line(process, whole)
+    seconds_to_start = time.monotonic() - started
     process.communicate(timeout=600)
     assert process.returncode == 0
 
     generator = random.Random(0)
-    kills, argv = 0, [*options, run]
-    while kills < num_kills:
-        process = _start(*argv)
-        recorded = _recorded_step(run)
-        while _recorded_step(run) <= recorded:
-            assert process.poll() is None
-            time.sleep(0.02)
+    for number in range(num_kills):
+        # A run that was killed before it had a config is started anew.
+        if (run / "config.json").exists():
+            process = _start("train", "--out", run, "--resume")
+        else:
+            process = _start(*options, run)
+        if number % 2:
+            _wait_for_a_line(process, run)
+            seconds = generator.uniform(0.0, 1.0)
+        else:
+            # While it starts, which takes longer than anything else.
+            seconds = generator.uniform(0.0, seconds_to_start)
         try:
-            process.communicate(timeout=generator.uniform(0.0, 1.0))
+            process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             process.communicate()
         assert process.returncode == -signal.SIGKILL, "raise num_steps"
-        kills += 1
-        argv = ["train", "--out", run, "--resume"]
     assert max(checkpoint_steps(run / "checkpoints")) >= 10
     process = _start("train", "--out", run, "--resume")
     process.communicate(timeout=600)

@@ -70,6 +70,19 @@ def test_folder_with_other_files(tmp_path, kind):
     assert "--resume" not in str(error.value)
 
 
+def test_a_run_that_came_and_went_meanwhile(tmp_path):
+    """Another process may train while this one extracts its embeddings."""
+    run, other = (RunFolder(tmp_path / "run") for _ in range(2))
+    run.check_free()
+    other.check_free()
+    other.write_config("train", _OPTIONS)
+    config = other.config.read_text()
+    del other  # Its lock ends.
+    with pytest.raises(ValueError, match="which holds a run.*--resume"):
+        run.write_config("train", {**_OPTIONS, "width": 8})
+    assert run.config.read_text() == config
+
+
 # === config.json ===
 
 

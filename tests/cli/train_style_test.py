@@ -58,6 +58,7 @@ def test_what_is_inverted_is_what_generate_draws_with(style_run, gan_run):
     inversion = keras.saving.load_model(style_run / "model.keras")
     gan = load_gan(gan_run)
     assert isinstance(inversion, StyleInversion)
+    assert inversion.reconstruction_weight == 5.0
     for weight, expected in zip(
         inversion.generator.get_weights(), gan.ema_generator.get_weights()
     ):

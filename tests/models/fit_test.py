@@ -8,6 +8,7 @@ from keras_t2i.datasets import from_arrays
 from tests.tiny_models import VARIANTS
 from tests.tiny_models import embeddings_batch
 from tests.tiny_models import tiny_gan
+from tests.tiny_models import tiny_released_gan
 
 
 def _stream(**options):
@@ -75,13 +76,18 @@ def _sgd():
     return keras.optimizers.SGD(0.1)
 
 
-@pytest.mark.parametrize("optimizer", [_sgd, _adam])
-def test_two_replicas_take_the_steps_of_one_device(two_replicas, optimizer):
+@pytest.mark.parametrize(
+    ("make_gan", "optimizer"),
+    [(tiny_gan, _sgd), (tiny_gan, _adam), (tiny_released_gan, _sgd)],
+)
+def test_two_replicas_take_the_steps_of_one_device(
+    two_replicas, make_gan, optimizer
+):
     # Without interpolated texts, whose pairs are made on each replica.
     stream = tf.data.Dataset.from_tensors(embeddings_batch(8)).repeat(3)
 
     def train():
-        gan = tiny_gan(
+        gan = make_gan(
             **VARIANTS["gan_cls"],
             matching_schedule=StagedMatching(start_step=0, rise_steps=2),
             # Little of it, as untrained pictures are nearly all alike.
@@ -94,7 +100,7 @@ def test_two_replicas_take_the_steps_of_one_device(two_replicas, optimizer):
         history = gan.fit(stream, verbose=0).history
         return gan, history
 
-    weights = tiny_gan(
+    weights = make_gan(
         matching_schedule=StagedMatching(start_step=0)
     ).get_weights()
     gan, history = train()

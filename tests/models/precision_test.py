@@ -6,6 +6,7 @@ import tensorflow as tf
 from tests.tiny_models import char_ids_batch
 from tests.tiny_models import embeddings_batch
 from tests.tiny_models import tiny_gan
+from tests.tiny_models import tiny_released_gan
 from tests.tiny_models import vivid_gan
 
 POLICIES = ["mixed_bfloat16", "mixed_float16"]
@@ -48,8 +49,9 @@ def _assert_steps_move_the_weights(gan, batch):
                 assert not np.array_equal(weight, before[id(weight)])
 
 
-def test_training_saving_and_training_on(policy, tmp_path):
-    gan = tiny_gan()
+@pytest.mark.parametrize("make_gan", [tiny_gan, tiny_released_gan])
+def test_training_saving_and_training_on(make_gan, policy, tmp_path):
+    gan = make_gan()
     # Tracing takes most of the time: once, where losses are scaled, is enough.
     gan.compile(run_eagerly=policy == "mixed_bfloat16")
     _assert_precision(gan, policy)

@@ -157,14 +157,31 @@ def test_a_longer_network_is_refused(written):
         load_reed_generator(written(network))
 
 
-def test_a_bias_is_refused(written):
+def _with_bias(written, values):
     build = Builder()
     network = generator(build)
-    _module(network, 3).fields["bias"] = build.parameter(np.ones(16))
+    _module(network, 3).fields["bias"] = build.parameter(values)
+    return written(network)
+
+
+def test_what_the_last_update_made_of_a_bias_is_left_out(written):
+    """The training has set them to zero before each forward pass."""
+    signs = np.resize([1.0, -1.0], 16)
+    loaded, expected = (
+        load_reed_generator(_with_bias(written, values))
+        for values in (3e-4 * signs, 0.0 * signs)
+    )
+    for weight, value in zip(loaded.get_weights(), expected.get_weights()):
+        np.testing.assert_array_equal(weight, value)
+
+
+@pytest.mark.parametrize("value", [1.0, -1.0])
+def test_a_bias_is_refused(written, value):
+    path = _with_bias(written, np.full(16, value))
     with pytest.raises(
         ValueError, match=r"zeros at .*module 3 \(SpatialFullConvolution\)"
     ):
-        load_reed_generator(written(network))
+        load_reed_generator(path)
 
 
 def test_a_wrong_shape_is_named(written):
