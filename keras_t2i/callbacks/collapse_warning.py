@@ -5,8 +5,8 @@ import warnings
 from keras_t2i.callbacks.run_recorder import RECORDED_STEPS
 from keras_t2i.callbacks.step_callback import StepCallback
 
-# Of accuracies: this far from 0 or 1 is as good as there. Of the 640 pictures of
-# ten steps, the discriminator of a lost training misjudges two or three.
+# Of accuracies: this far from 0 or 1 is as good as there. Of the 640 pictures
+# of ten steps, the discriminator of a lost training misjudges two or three.
 _MARGIN = 0.02
 # Of the diversity: below that, pictures of different captions look alike.
 _LEAST_DIVERSITY = 0.2
@@ -64,7 +64,6 @@ def _signs(logs):
         "(both accuracies at 1)": min(real, generated) > 1.0 - _MARGIN,
         "the discriminator has taken all generated pictures for real ones "
         "(generated_accuracy at 0)": generated < _MARGIN,
-        "the discriminator has refused all real pictures (real_accuracy at 0)": (
-            real < _MARGIN
-        ),
+        "the discriminator has refused all real pictures "
+        "(real_accuracy at 0)": real < _MARGIN,
     }

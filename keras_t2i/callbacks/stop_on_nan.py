@@ -31,7 +31,7 @@ class StopOnNaN(StepCallback):
                 raise FloatingPointError(
                     f"{name} must be finite. Received: {float(value)} after "
                     f"step {step}, where the training was stopped. "
-                    f"{last_good_checkpoint(self.folder)} It would end alike if it went "
-                    "on from there: try a lower learning rate, or float32 in "
-                    "place of mixed precision."
+                    f"{last_good_checkpoint(self.folder)} It would end alike "
+                    "if it went on from there: try a lower learning rate, or "
+                    "float32 in place of mixed precision."
                 )

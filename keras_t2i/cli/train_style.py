@@ -24,9 +24,9 @@ from keras_t2i.text.tokenizer import tokenize_for
 _DEFAULT_MINUTES = 15.0
 # A step takes a third of the time that it takes at a width of 64.
 _WIDTH = 32
-# Of real pictures: the paper has none. Without them S knows nothing of such, and
-# without the limit on their styles that comes with it, transfers follow the text
-# less: docs/results.md.
+# Of real pictures: the paper has none. Without them S knows nothing of such,
+# and without the limit on their styles that comes with it, transfers follow
+# the text less: docs/results.md.
 _RECONSTRUCTION_WEIGHT = 5.0
 _NUM_MEASURED = 1000
 _UNSEEN = "test"

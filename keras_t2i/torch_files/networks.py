@@ -18,8 +18,8 @@ _CONNECTIONS = ("Identity", "JoinTable", "Replicate", "View")
 
 # The epsilon of the batch norms, which the layers here have too.
 _EPSILON = 1e-5
-# What one update of Adam may make of a zero, with room: 16 times its rate of 2e-4
-# at most, and mostly once.
+# What one update of Adam may make of a zero, with room: 16 times its rate of
+# 2e-4 at most, and mostly once.
 _LARGEST_UPDATE = 1e-2
 
 
