@@ -15,6 +15,9 @@ from keras_t2i.callbacks.stop_after import StopAfter
 from keras_t2i.callbacks.stop_on_nan import StopOnNaN
 from keras_t2i.cli.progress import show_progress
 
+# What begins those lines of TensorFlow's errors that do not say what failed.
+_WHERE = ("Graph execution error", "Detected at node", "<stack traces", "\t [[")
+
 
 class TrainingError(Exception):
     """A training could not go on, though what was asked for may be right."""
@@ -129,13 +132,14 @@ def failures_while_running(run):
 def _reason(error):
     if not isinstance(error, tf.errors.OpError):
         return str(error)
-    # Its first line says what failed, the others where. An error of our own,
-    # raised while a batch is made, is one of the others.
-    lines = error.message.strip().splitlines() or [type(error).__name__]
+    # Of many lines, most say where. An error of our own, raised while a batch
+    # is made, is one of them.
+    lines = error.message.strip().splitlines()
     for line in lines:
         if line.startswith("ValueError: "):
             return line.removeprefix("ValueError: ").rstrip(".")
-    return lines[0].rstrip(".")
+    said = [line for line in lines if line and not line.startswith(_WHERE)]
+    return (said or [type(error).__name__])[0].rstrip(".")
 
 
 class _Progress(StepCallback):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -13,10 +14,14 @@ import keras
 import numpy as np
 import PIL.Image
 import pytest
+import tensorflow as tf
 
 from keras_t2i.callbacks.checkpoints import checkpoint_steps
 from keras_t2i.cli.main import main
 from keras_t2i.cli.model_files import load_text_encoder
+from keras_t2i.cli.run_folder import RunFolder
+from keras_t2i.cli.training import TrainingError
+from keras_t2i.cli.training import failures_while_running
 from tests.cli.conftest import GAN_OPTIONS
 from tests.cli.conftest import contents
 from tests.cli.run_states import assert_same_state
@@ -193,3 +198,31 @@ def test_data_that_can_not_be_used_end_the_process(text_run, tmp_path):
     line = error.splitlines()[-1]
     assert line.startswith("keras-t2i: The training was stopped: Mismatching")
     assert "with which all others share a caption" in line
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        (
+            "Graph execution error:\n\nDetected at node EnsureShape defined at "
+            "(most recent call last):\n<stack traces unavailable>\n"
+            "Shape [10,10,3] is not compatible.\n\t [[{{node EnsureShape}}]]",
+            "Shape [10,10,3] is not compatible",
+        ),
+        ("OOM when allocating\n\t [[{{node Conv}}]]", "OOM when allocating"),
+        (
+            "Error in a function: \nTraceback:\nValueError: x must be y. "
+            "Received: z.\n\t [[{{node PyFunc}}]]",
+            "x must be y. Received: z",
+        ),
+        ("", "InternalError"),
+    ],
+)
+def test_an_error_of_tensorflow_is_told_in_one_line(tmp_path, message, reason):
+    error = tf.errors.InternalError(None, None, message)
+    with pytest.raises(
+        TrainingError,
+        match=f"^The training was stopped: {re.escape(reason)}. When that is",
+    ):
+        with failures_while_running(RunFolder(tmp_path)):
+            raise error

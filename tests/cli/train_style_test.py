@@ -112,8 +112,9 @@ def test_output(style_run, data, gan_run, tmp_path, capsys):
 
 
 def test_without_a_test_split(gan_run, tmp_path, capsys):
-    examples = [[example(number) for number in range(3)]]
-    write_prepared_set(tmp_path / "data", {"train": examples}, image_size=32)
+    examples = [example(number, height=40, width=32) for number in range(3)]
+    splits = {"train": [examples]}
+    write_prepared_set(tmp_path / "data", splits, image_size=32)
     out = tmp_path / "run"
     argv = ["--model", gan_run, "--data", tmp_path / "data", "--out", out]
     assert _main("train-style", *argv, "--steps", 1) == 0
