@@ -4,6 +4,8 @@ import pytest
 from keras_t2i.datasets.cub_birds import CubBirds
 from keras_t2i.datasets.cub_key_points import KEY_POINTS
 from keras_t2i.datasets.cub_key_points import cub_key_points
+from keras_t2i.metrics import style_clusters
+from keras_t2i.metrics import style_verification
 from tests.datasets.cub_birds_test import BIRDS
 from tests.datasets.cub_birds_test import write_birds
 from tests.datasets.raw_files import write_text
@@ -45,6 +47,17 @@ def test_key_points_are_fractions_of_the_box(root):
     np.testing.assert_array_equal(
         cub_key_points(root / "CUB_200_2011")[ids[0]], found[ids[0]]
     )
+
+
+def test_poses_are_styles_that_can_be_verified(root):
+    """As docs/style.md clusters them, with birds nearly like these two."""
+    points = np.stack(list(cub_key_points(root).values()))
+    both = np.concatenate([points, points + 1e-3])
+    poses = style_clusters(both.reshape(-1, 12), num_clusters=2)
+    assert poses[0] == poses[2] != poses[1] == poses[3]
+    vectors = np.array([[1.0, 0.1], [0.1, 1.0], [1.0, 0.2], [0.2, 1.0]])
+    curves = style_verification({"S(x)": vectors}, poses)
+    assert curves["S(x)"].auc == 1.0
 
 
 def test_ids_are_those_of_the_prepared_data_set(root):
