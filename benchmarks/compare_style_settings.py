@@ -84,7 +84,6 @@ def _train(name, arguments):
         lambda step: style_batches(inversion, arguments.data, split, step),
         options,
         num_images(manifest, split),
-        callbacks=lambda first_step: [],
     )
     run.publish_model()
     if interrupted:

@@ -142,7 +142,6 @@ def _train(name, arguments):
         make_stream,
         options,
         steps_per_epoch * num_rows,
-        callbacks=lambda first_step: [],
     )
     if interrupted:
         raise KeyboardInterrupt

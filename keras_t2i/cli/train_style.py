@@ -131,7 +131,6 @@ def _train_style(run, options):
             make_stream,
             options,
             num_images(manifest, split),
-            callbacks=lambda first_step: [],
         )
         # What was measured of an earlier model says nothing of this one.
         _measured_file(run).unlink(missing_ok=True)

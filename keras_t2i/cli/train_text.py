@@ -175,7 +175,6 @@ def train_text(run, options):
             make_stream,
             options,
             steps_per_epoch * num_rows,
-            callbacks=lambda first_step: [],
         )
         # The published model only: a run that goes on does so from a
         # checkpoint.

@@ -43,7 +43,14 @@ def num_images(manifest, split):
     return sum(manifest.splits[name].num_images for name in names)
 
 
-def fit_run(run, model, make_stream, options, num_images, callbacks):
+def fit_run(
+    run,
+    model,
+    make_stream,
+    options,
+    num_images,
+    callbacks=lambda first_step: [],
+):
     """Trains a model in a run folder, from its last checkpoint on.
 
     Args:
@@ -52,7 +59,8 @@ def fit_run(run, model, make_stream, options, num_images, callbacks):
         make_stream: function of a step to an endless `tf.data.Dataset`.
         options: dict with `epochs`, `steps` and `minutes`; one is not `None`.
         num_images: int. Images of an epoch.
-        callbacks: function of the first step to a list of callbacks.
+        callbacks: function of the first step to a list of callbacks. Defaults
+            to none but those that every run has.
 
     Returns:
         bool. Whether Ctrl-C ended the training.
