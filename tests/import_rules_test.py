@@ -16,6 +16,7 @@ ALLOWED = {
     "datasets": {
         "files",
         "text.alphabet",
+        "text.published_embeddings",
         "text.tokenizer",
         "untuned",
         "version",

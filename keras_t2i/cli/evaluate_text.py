@@ -50,7 +50,9 @@ def add_parser(subparsers):
         "--text-encoder",
         metavar="RUN_OR_FILE",
         required=True,
-        help="run folder of `train-text`, or a .keras file of one",
+        help="run folder of `train-text`, or a .keras file of one; or a .t7 "
+        "file of Reed et al. (2016), for which features are the images' "
+        "embeddings",
     )
     parser.add_argument(
         "--image-features",
@@ -131,7 +133,7 @@ def _image_embeddings(model, data, split, examples, image_features):
             + ("features." if takes_features else "images.")
         )
     if takes_features:
-        features = ImageFeatures(image_features, examples.text_ids())
+        features = ImageFeatures(image_features, data, split)
         width = model.image_encoder.input_shape[-1]
         if features.num_features != width:
             raise ValueError(

@@ -12,6 +12,7 @@ from keras_t2i.models.style_encoder import StyleEncoder
 from keras_t2i.models.style_inversion import StyleInversion
 from keras_t2i.models.text_to_image_gan import TextToImageGAN
 from keras_t2i.text.char_cnn_rnn import CharCNNRNN
+from keras_t2i.text.feature_encoder import features_as_they_are
 from keras_t2i.text.joint_embedding import JointEmbedding
 from keras_t2i.torch_files.text_encoders import load_reed_text_encoder
 
@@ -78,7 +79,16 @@ def load_drawing_model(path, option="--model"):
 
 
 def load_joint_embedding(path, option="--text-encoder"):
-    """Returns the text encoder with its image encoder, as `JointEmbedding`."""
+    """Returns the text encoder with its image encoder, as `JointEmbedding`.
+
+    The image encoder of a .t7 file, one of those that Reed et al. (2016)
+    published, takes features of images for their embeddings.
+    """
+    if pathlib.Path(path).suffix == ".t7":
+        text_encoder = load_reed_text_encoder(path)
+        return JointEmbedding(
+            text_encoder, features_as_they_are(text_encoder.embedding_dim)
+        )
     model = _load(path, option)
     if not isinstance(model, JointEmbedding):
         raise ValueError(

@@ -91,7 +91,8 @@ def add_parser(subparsers):
         metavar="NAME_OR_PATH",
         help="small, a convolutional network; a network of keras.applications, "
         "such as MobileNetV2; or features of all images, computed beforehand: "
-        "a .npz file with an array for each image id (default: small)",
+        "a .npz file with an array for each image id, or whatever else embed "
+        "--from reads (default: small)",
     )
     parser.add_argument(
         "--image-weights",
@@ -326,8 +327,7 @@ def _image_encoder(options, manifest, split, embedding_dim):
         return image_encoder(manifest.image_size, embedding_dim)
     features = _features(options)
     if features is not None:
-        examples = PreparedExamples(options["data"], split)
-        features = ImageFeatures(features, examples.text_ids())
+        features = ImageFeatures(features, options["data"], split)
         return feature_encoder(features.num_features, embedding_dim)
     return application_encoder(
         name,

@@ -82,6 +82,28 @@ class PreparedExamples:
         return CaptionedImage.parse(self._shards.read(index))
 
 
+def images_of_class(path: str | os.PathLike) -> dict[str, list[str]]:
+    """Returns the images of each class of a prepared data set, of all splits.
+
+    Args:
+        path: path. Folder of the prepared data set.
+
+    Returns:
+        dict of class names to sorted ids, empty without classes.
+
+    Raises:
+        ValueError: the folder is no prepared data set, or is damaged.
+    """
+    images = {}
+    for split in read_manifest(path).splits:
+        examples = PreparedExamples(path, split)
+        if examples.class_ids is not None:
+            for class_id, id in zip(examples.class_ids, examples.text_ids()):
+                name = examples.class_names[class_id]
+                images.setdefault(name, []).append(id)
+    return {name: sorted(ids) for name, ids in images.items()}
+
+
 class ExtractedEmbeddings:
     """The extracted embeddings of the captions of `PreparedExamples`.
 

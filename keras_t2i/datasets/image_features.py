@@ -1,33 +1,43 @@
 """Features of images that another network has computed."""
 
 import os
-from collections.abc import Sequence
 
 import numpy as np
 
-from keras_t2i.datasets.arrays_by_id import ArraysById
 from keras_t2i.datasets.arrays_by_id import match_names
+from keras_t2i.datasets.examples import PreparedExamples
+from keras_t2i.datasets.examples import images_of_class
+from keras_t2i.text.published_embeddings import open_published_embeddings
 
 
 class ImageFeatures:
-    """The features of the images of a data set, all of them in memory.
+    """The features of the images of a split, all of them in memory.
 
     Args:
-        path: path of what `ArraysById` reads: for each image an array of shape
-            `(num_features,)` or, of several views such as crops,
-            `(num_views, num_features)`, the center crop first.
-        ids: list of strings. The images of the data set.
+        path: path of what `open_published_embeddings` reads: for each image an
+            array of shape `(num_features,)` or, of several views such as
+            crops, `(num_views, num_features)`, the center crop first. A `.t7`
+            file of a class, as the encoder's authors gave them, holds
+            `(num_images, num_features, num_views)`.
+        data_path: path. Folder of the prepared data set.
+        split: string.
 
     Attributes:
         num_features: int.
 
     Raises:
         ValueError: the file is damaged, lacks images, or their arrays are not
-            of one size.
+            of one size; or the data set is damaged.
     """
 
-    def __init__(self, path: str | os.PathLike, ids: Sequence[str]):
-        source = ArraysById(path)
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        data_path: str | os.PathLike,
+        split: str,
+    ):
+        ids = PreparedExamples(data_path, split).text_ids()
+        source = open_published_embeddings(path, images_of_class(data_path))
         self._views = []
         for name in match_names(ids, source.names, path):
             views = np.atleast_2d(source.read(name))

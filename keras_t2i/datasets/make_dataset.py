@@ -220,7 +220,7 @@ def make_pairs_dataset(
         order = DistinctClasses(class_ids, batch_size, seed, images_per_class)
     features = None
     if image_features is not None:
-        features = ImageFeatures(image_features, examples.text_ids())
+        features = ImageFeatures(image_features, path, split)
     reader = _BatchReader(
         examples,
         order,

@@ -13,6 +13,7 @@ from keras_t2i.datasets.embedding_manifest import EmbeddingManifest
 from keras_t2i.datasets.embedding_manifest import data_fingerprint
 from keras_t2i.datasets.embedding_manifest import write_embedding_manifest
 from keras_t2i.datasets.examples import PreparedExamples
+from keras_t2i.datasets.examples import images_of_class
 from keras_t2i.datasets.manifest import MANIFEST_FILE
 from keras_t2i.datasets.manifest import Shard
 from keras_t2i.datasets.manifest import Split
@@ -180,9 +181,7 @@ def import_embeddings(
         PreparedExamples(data_path, name) for name in manifest.splits
     ]
     ids = [id for examples in all_examples for id in examples.text_ids()]
-    source = open_published_embeddings(
-        path, _images_of_class(manifest, all_examples)
-    )
+    source = open_published_embeddings(path, images_of_class(data_path))
     name_of = dict(zip(ids, match_names(ids, source.names, path)))
     digest = hashlib.sha256(data_fingerprint(manifest).encode())
     embedding_dim = None
@@ -212,16 +211,6 @@ def import_embeddings(
         ),
     )
     return len(source.names) - len(ids)
-
-
-def _images_of_class(manifest, all_examples):
-    images = {}
-    for examples in all_examples:
-        if examples.class_ids is not None:
-            for class_id, id in zip(examples.class_ids, examples.text_ids()):
-                name = manifest.class_names[class_id]
-                images.setdefault(name, []).append(id)
-    return {name: sorted(ids) for name, ids in images.items()}
 
 
 def _write_shards(manifest, data_path, out_path, rows_of, progress):

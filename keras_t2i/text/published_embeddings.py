@@ -78,7 +78,7 @@ def open_published_embeddings(
         if next(path.rglob("*.npy"), None) is not None:
             return ArraysById(path)
     raise ValueError(
-        f"Expected embeddings: {_LAYOUTS}. Received: {str(path)!r}, which "
+        f"Expected arrays by image: {_LAYOUTS}. Received: {str(path)!r}, which "
         + ("has none of these." if path.exists() else "is not there.")
     )
 

@@ -13,10 +13,16 @@ from keras_t2i.cli.model_files import load_joint_embedding
 from keras_t2i.datasets import blooms
 from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.text import feature_encoder
+from keras_t2i.text import load_reed_text_encoder
 from keras_t2i.text.embeddings import embed_texts
 from tests.cli.conftest import TEXT_OPTIONS
 from tests.datasets.prepared_sets import example
 from tests.datasets.prepared_sets import write_prepared_set
+from tests.torch_files.t7_writer import LuaTable
+from tests.torch_files.t7_writer import t7_bytes
+from tests.torch_files.t7_writer import tensor
+from tests.torch_files.torch_networks import Builder
+from tests.torch_files.torch_networks import text_encoder
 
 
 def _evaluate(capsys, *argv):
@@ -207,6 +213,39 @@ def test_features(data, tmp_path, capsys, error_of):
     np.savez(features, **{name: np.ones(4) for name in arrays})
     line = error_of("evaluate-text", *options, "--image-features", features)
     assert "must hold 5 features of each image, as in training. Re" in line
+
+
+def test_published_encoder_and_features(tmp_path, capsys, error_of):
+    names = ("001.Rose", "002.Tulip")
+    images = [
+        example(number, number % 2, (text, text + "s"))
+        for number, text in enumerate(("rose", "tulip", "red", "tall", "it"))
+    ]
+    data = tmp_path / "data"
+    write_prepared_set(data, {"test": [images]}, names)
+    encoder = tmp_path / "lm_sje_tiny.t7"
+    network = LuaTable(protos=LuaTable(enc_doc=text_encoder(Builder())))
+    encoder.write_bytes(t7_bytes(network))
+    folder = tmp_path / "images"
+    folder.mkdir()
+    # Images by features by views.
+    features = np.random.default_rng(0).normal(size=(5, 7, 10)).astype("f4")
+    for class_id, name in enumerate(names):
+        rows = np.ascontiguousarray(features[class_id::2])
+        (folder / f"{name}.t7").write_bytes(t7_bytes(tensor(rows)))
+    options = ["--data", data, "--text-encoder", encoder]
+    results = _evaluate(capsys, *options, "--image-features", folder)
+    # As published: the dot product of the first view and the mean caption.
+    texts = [image.captions for image in images]
+    embeddings = embed_texts(load_reed_text_encoder(encoder), sum(texts, ()))
+    means = embeddings.reshape(5, 2, 7).mean(axis=1)
+    means = np.stack([means[::2].mean(axis=0), means[1::2].mean(axis=0)])
+    chosen = np.argmax(features[:, :, 0] @ means.T, axis=1)
+    right = np.mean(chosen == np.arange(5) % 2)
+    assert results["zero_shot_accuracy"] == pytest.approx(right)
+    assert 0 < right < 1
+    line = error_of("evaluate-text", *options)
+    assert "needed for it. Received: one trained with features" in line
 
 
 def test_bad_input(data, text_run, gan_run, error_of):

@@ -2,24 +2,67 @@ import numpy as np
 import pytest
 
 from keras_t2i.datasets.image_features import ImageFeatures
+from tests.datasets.prepared_sets import example
+from tests.datasets.prepared_sets import write_prepared_set
+from tests.torch_files.t7_writer import t7_bytes
+from tests.torch_files.t7_writer import tensor
+
+CLASSES = ("001.Rose", "002.Tulip")
 
 
-def test_features_in_the_order_of_the_images(tmp_path):
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Images 0, 2 and 4 of the first class, 1 and 3 of the second."""
+    folder = tmp_path_factory.mktemp("images") / "data"
+    splits = {
+        "test": [[example(2, 0), example(0, 0), example(1, 1)]],
+        "train": [[example(3, 1)], [example(4, 0)]],
+    }
+    write_prepared_set(folder, splits, CLASSES)
+    return folder
+
+
+def test_features_in_the_order_of_the_images(tmp_path, data):
     path = tmp_path / "a.npz"
-    np.savez(path, b=np.array([1.0, 2.0]), a=np.array([[3.0, 4], [5, 6]]))
-    features = ImageFeatures(path, ["a", "b"])
+    views = {
+        "image-000": np.array([1.0, 2.0]),
+        "image-001": np.array([7.0, 8.0]),
+        "image-002": np.array([[3.0, 4], [5, 6]]),
+    }
+    np.savez(path, **views)
+    features = ImageFeatures(path, data, "test")
     assert features.num_features == 2
-    np.testing.assert_array_equal(features.first_views(), [[3, 4], [1, 2]])
+    np.testing.assert_array_equal(
+        features.first_views(), [[3, 4], [1, 2], [7, 8]]
+    )
     generator = np.random.default_rng(0)
     drawn = {tuple(features.draw(0, generator)) for _ in range(20)}
     assert drawn == {(3.0, 4.0), (5.0, 6.0)}
     np.testing.assert_array_equal(features.draw(1, generator), [1, 2])
 
 
-def test_features_that_do_not_fit(tmp_path):
+def test_published_features_of_classes(tmp_path, data):
+    # Images by features by views; classes may be named a little differently.
+    roses = np.arange(12.0, dtype="f4").reshape(3, 2, 2)
+    tulips = 100 + np.arange(8.0, dtype="f4").reshape(2, 2, 2)
+    for name, rows in (("001.Roses", roses), ("002.Tulip", tulips)):
+        (tmp_path / f"{name}.t7").write_bytes(t7_bytes(tensor(rows)))
+    features = ImageFeatures(tmp_path, data, "test")
+    assert features.num_features == 2
+    np.testing.assert_array_equal(
+        features.first_views(), [[4, 6], [0, 2], [100, 102]]
+    )
+    generator = np.random.default_rng(0)
+    drawn = {tuple(features.draw(0, generator)) for _ in range(20)}
+    assert drawn == {(4.0, 6.0), (5.0, 7.0)}
+
+
+def test_features_that_do_not_fit(tmp_path, data):
     path = tmp_path / "a.npz"
-    np.savez(path, a=np.ones(2), b=np.ones(3))
-    with pytest.raises(ValueError, match="as many .* 2 and, of 'b', 3"):
-        ImageFeatures(path, ["a", "b"])
-    with pytest.raises(ValueError, match="without 1 of them: 'c'"):
-        ImageFeatures(path, ["a", "c"])
+    ids = ["image-000", "image-001", "image-002"]
+    np.savez(path, **{id: np.ones(2 + (id == ids[1])) for id in ids})
+    with pytest.raises(ValueError, match="many .* 2 and, of 'image-001', 3"):
+        ImageFeatures(path, data, "test")
+    np.savez(path, **{id: np.ones(2) for id in ids[:2]})
+    with pytest.raises(ValueError, match="without 1 of them: 'image-002'"):
+        ImageFeatures(path, data, "test")
