@@ -71,6 +71,7 @@ SETTINGS = {
         "gan_int_cls",
         {"training": {"mismatch_candidates": 1}},
     ),
+    "residual_blocks": ("gan_cls", {"generator": {"residual_blocks": True}}),
     "one_caption": ("gan_int_cls", {"training": {"captions_per_image": 1}}),
 }
 
