@@ -42,12 +42,12 @@ SETTINGS = {
         "char_cnn_rnn_small",
         {"batch_size": 64, "learning_rate": 3e-4},
     ),
-    "softmax": ("char_cnn_rnn_small_softmax", {"images_per_class": 1}),
-    "softmax_2_images": ("char_cnn_rnn_small_softmax", {}),
+    "softmax": ("char_cnn_rnn_small_softmax", {}),
+    "softmax_2_images": ("char_cnn_rnn_small_softmax", {"images_per_class": 2}),
     "softmax_4_images": ("char_cnn_rnn_small_softmax", {"images_per_class": 4}),
     "softmax_hot": (
         "char_cnn_rnn_small_softmax",
-        {"loss": {"softmax": {"temperature": 5.0}}},
+        {"images_per_class": 2, "loss": {"softmax": {"temperature": 5.0}}},
     ),
     "softmax_cold": (
         "char_cnn_rnn_small_softmax",
@@ -59,6 +59,7 @@ SETTINGS = {
         "char_cnn_rnn_flowers",
         {
             **preset("text_encoder", "char_cnn_rnn_small_softmax")["training"],
+            "images_per_class": 2,
             "learning_rate": 5e-4,
         },
     ),

@@ -33,7 +33,7 @@ from keras_t2i.text.image_encoder import image_encoder
 from keras_t2i.text.joint_embedding import JointEmbedding
 from keras_t2i.text.words import vocabulary_of
 
-_DEFAULT_PRESET = "char_cnn_rnn"
+_DEFAULT_PRESET = "char_cnn_rnn_small_softmax"
 _OPTIONS = (
     "data",
     "preset",

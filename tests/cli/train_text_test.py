@@ -195,7 +195,7 @@ def test_fewer_classes_than_a_batch_takes(few_classes, tmp_path, capsys):
     options = ["--preset", "char_cnn_rnn_small_softmax", "--steps", 1]
     _train(few_classes, tmp_path / "run", *options)
     assert (
-        "smaller batches: 6 images, not 64, as there are only 3 classes to "
+        "smaller batches: 3 images, not 64, as there are only 3 classes to "
         "train on"
     ) in capsys.readouterr().err.splitlines()
 
@@ -204,7 +204,6 @@ def test_words(data, tmp_path, capsys):
     out = tmp_path / "run"
     options = ["--preset", "word_cnn_rnn_small", "--batch-size", 9]
     model = _train(data, out, *options, "--steps", 2)
-    # Two images of each of four classes are all that fit.
     assert "smaller batches" not in capsys.readouterr().err
     assert isinstance(model.loss, SoftmaxJointEmbedding)
     vocabulary = model.text_encoder.vocabulary
