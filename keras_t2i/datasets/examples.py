@@ -3,6 +3,7 @@
 import io
 import os
 import pathlib
+from collections.abc import Iterable
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -82,21 +83,19 @@ class PreparedExamples:
         return CaptionedImage.parse(self._shards.read(index))
 
 
-def images_of_class(path: str | os.PathLike) -> dict[str, list[str]]:
-    """Returns the images of each class of a prepared data set, of all splits.
+def images_of_class(
+    all_examples: Iterable[PreparedExamples],
+) -> dict[str, list[str]]:
+    """Returns the images of each class of a prepared data set.
 
     Args:
-        path: path. Folder of the prepared data set.
+        all_examples: the examples of all of its splits.
 
     Returns:
         dict of class names to sorted ids, empty without classes.
-
-    Raises:
-        ValueError: the folder is no prepared data set, or is damaged.
     """
     images = {}
-    for split in read_manifest(path).splits:
-        examples = PreparedExamples(path, split)
+    for examples in all_examples:
         if examples.class_ids is not None:
             for class_id, id in zip(examples.class_ids, examples.text_ids()):
                 name = examples.class_names[class_id]

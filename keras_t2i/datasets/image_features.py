@@ -7,6 +7,7 @@ import numpy as np
 from keras_t2i.datasets.arrays_by_id import match_names
 from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.datasets.examples import images_of_class
+from keras_t2i.datasets.manifest import read_manifest
 from keras_t2i.text.published_embeddings import open_published_embeddings
 
 
@@ -37,7 +38,11 @@ class ImageFeatures:
         split: str,
     ):
         ids = PreparedExamples(data_path, split).text_ids()
-        source = open_published_embeddings(path, images_of_class(data_path))
+        all_examples = (
+            PreparedExamples(data_path, name)
+            for name in read_manifest(data_path).splits
+        )
+        source = open_published_embeddings(path, images_of_class(all_examples))
         self._views = []
         for name in match_names(ids, source.names, path):
             views = np.atleast_2d(source.read(name))

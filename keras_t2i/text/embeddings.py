@@ -181,7 +181,7 @@ def import_embeddings(
         PreparedExamples(data_path, name) for name in manifest.splits
     ]
     ids = [id for examples in all_examples for id in examples.text_ids()]
-    source = open_published_embeddings(path, images_of_class(data_path))
+    source = open_published_embeddings(path, images_of_class(all_examples))
     name_of = dict(zip(ids, match_names(ids, source.names, path)))
     digest = hashlib.sha256(data_fingerprint(manifest).encode())
     embedding_dim = None
