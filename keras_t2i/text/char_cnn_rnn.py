@@ -214,6 +214,35 @@ class CharCNNRNN(ConfiguredModel):
             return tokenize(texts)
         return tokenize_words(texts, self.vocabulary)
 
+    def predict_step(self, data):
+        """As Keras', without most of the padding that a batch ends in.
+
+        Once the windows of the convolutions hold padding alone, one step is
+        like the next. So the first such step stands for all that follow.
+        """
+        if self.jit_compile:
+            # XLA compiles for one length.
+            return super().predict_step(data)
+        # A tensor, a dict of it, or a tuple that begins with either.
+        char_ids = keras.tree.flatten(data)[0]
+        x = char_ids[:, : self._num_columns_needed(char_ids)]
+        for layer in self.layers[1:]:
+            if layer.name == "recurrence":
+                steps = ops.arange(layer.input.shape[1])
+                last = ops.shape(x)[1] - 1
+                x = ops.take(x, ops.minimum(steps, last), axis=1)
+            x = layer(x, training=False)
+        return x
+
+    def _num_columns_needed(self, char_ids):
+        """Columns up to the end of the first step that sees padding alone."""
+        places = ops.arange(1, char_ids.shape[1] + 1)
+        longest = ops.max(ops.where(char_ids != 0, places, 0))
+        # Two pools of size 3, the third of stride 2: a step begins so many
+        # columns after the one before, and sees so many.
+        stride, seen = (18, 66) if self.third_pool else (9, 48)
+        return (longest + stride - 1) // stride * stride + seen
+
     def cuts(self, texts):
         """Tells which texts are longer than `tokenize` reads.
 

@@ -65,11 +65,15 @@ def embed_texts(encoder, texts: list[str]) -> np.ndarray:
     unique, places = np.unique(
         np.array(utf8(texts), object), return_inverse=True
     )
-    dataset = tf.data.Dataset.from_tensor_slices(unique)
+    # By length, as a batch takes as long as the longest text in it.
+    by_length = np.argsort([len(text) for text in unique], kind="stable")
+    dataset = tf.data.Dataset.from_tensor_slices(unique[by_length])
     dataset = dataset.batch(_BATCH_SIZE)
     dataset = dataset.map(lambda texts: tokenize_for(encoder, texts))
     embeddings = encoder.predict(untuned(dataset.prefetch(2)), verbose=0)
-    return np.asarray(embeddings, np.float32)[places]
+    # Where each different text is among those by length.
+    rank = np.argsort(by_length)
+    return np.asarray(embeddings, np.float32)[rank[places]]
 
 
 def count_cut(encoder, texts: list[str]) -> int:

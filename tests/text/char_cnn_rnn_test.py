@@ -163,6 +163,50 @@ def test_a_text_does_not_depend_on_its_neighbors():
         np.testing.assert_allclose(together[index], alone[0], atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("recurrence", "third_pool"), [("relu", True), ("gated", False)]
+)
+def test_predictions_leave_padding_out(recurrence, third_pool):
+    encoder = tiny_text_encoder(recurrence=recurrence, third_pool=third_pool)
+    # Biases too: padding alone then has features other than 0.
+    randomize(encoder)
+    kernel = encoder.get_layer("recurrence").recurrent_kernel
+    kernel.assign(kernel * 0.1)
+    # Around the ends of all windows, and with unknown characters inside.
+    for length in (0, 1, 8, 9, 10, 17, 18, 19, 54, 55, *range(124, 166), 201):
+        char_ids = _char_ids(2, seed=length)
+        char_ids[0, length:] = 0
+        char_ids[1, length // 2 :] = 0
+        char_ids[:, 20:24] = 0
+        expected = np.array(encoder(char_ids))
+        scale = np.abs(expected).max()
+        for inputs in (char_ids, {"char_ids": char_ids}):
+            predicted = encoder.predict(inputs, verbose=0)
+            np.testing.assert_allclose(
+                predicted / scale,
+                expected / scale,
+                atol=1e-5,
+                err_msg=f"{length} characters",
+            )
+
+
+@pytest.mark.parametrize(
+    ("third_pool", "columns"),
+    [(True, {0: 66, 1: 84, 18: 84, 19: 102}), (False, {0: 48, 1: 57, 10: 66})],
+)
+def test_predictions_read_up_to_the_padding(third_pool, columns):
+    encoder = tiny_text_encoder(third_pool=third_pool)
+    read = []
+    convolution = encoder.get_layer("convolution_1")
+    call = convolution.call
+    convolution.call = lambda x: read.append(x.shape[1]) or call(x)
+    for length, expected in columns.items():
+        char_ids = np.zeros((2, 201), "int32")
+        char_ids[1, :length] = 1
+        encoder.predict_step(tf.constant(char_ids))
+        assert read.pop() == expected
+
+
 def test_arguments_come_back():
     encoder = CharCNNRNN(
         [4, 6, 8],
