@@ -86,6 +86,7 @@ def main():
     parser.add_argument("--embeddings", required=True, help="made by `embed`")
     parser.add_argument("--out", required=True)
     parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--batch-size", type=int, help="default: the preset's")
     parser.add_argument(
         "--precision",
         default="float32",
@@ -111,8 +112,8 @@ def _train(name, arguments):
     options = {
         name: getattr(arguments, name)
         for name in (
-            *("data", "text_encoder", "embeddings", "width", "precision"),
-            *("seed", "steps", "minutes"),
+            *("data", "text_encoder", "embeddings", "width", "batch_size"),
+            *("precision", "seed", "steps", "minutes"),
         )
     }
     options["epochs"] = None
@@ -120,6 +121,7 @@ def _train(name, arguments):
     model, training = changed["model"], changed["training"]
     for part, values in changes.items():
         (training if part == "training" else model[part]).update(values)
+    batch_size = arguments.batch_size or training["batch_size"]
     if run.last_step():
         # What is gone on with must be of the same data and options.
         run.resumed_options("compare_settings", options)
@@ -137,7 +139,7 @@ def _train(name, arguments):
             seed=arguments.seed,
             **gan_options,
         )
-        steps_per_epoch = num_images(manifest, split) // training["batch_size"]
+        steps_per_epoch = num_images(manifest, split) // batch_size
         gan.compile(
             *(
                 gan_optimizer(training, network, steps_per_epoch)
@@ -149,6 +151,7 @@ def _train(name, arguments):
         return make_dataset(
             arguments.data,
             split,
+            batch_size,
             text_embeddings=arguments.embeddings,
             seed=arguments.seed,
             start_step=step,

@@ -50,6 +50,7 @@ def _commands(arguments, folder):
         [
             *["train", "--data", data, "--text-encoder", text, *steps],
             *["--out", folder / "gan", "--width", arguments.width],
+            *["--batch-size", 64],
         ],
     ]
 
