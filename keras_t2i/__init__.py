@@ -8,6 +8,7 @@ check_keras_backend()
 import_tensorflow_quietly()
 check_keras_backend()
 
+from keras_t2i import applications  # noqa: E402
 from keras_t2i import callbacks  # noqa: E402
 from keras_t2i import datasets  # noqa: E402
 from keras_t2i import export  # noqa: E402
@@ -36,6 +37,7 @@ __all__ = [
     "StyleInversion",
     "TextToImageGAN",
     "__version__",
+    "applications",
     "callbacks",
     "datasets",
     "export",

@@ -146,6 +146,9 @@ class ExtractedEmbeddings:
                 "again from this data set."
             )
 
+    def __len__(self) -> int:
+        return len(self._shards)
+
     def read(self, index: int) -> np.ndarray:
         """Returns float32 of shape `(num_captions, embedding_dim)`."""
         return EmbeddedCaptions.parse(self._shards.read(index)).embeddings

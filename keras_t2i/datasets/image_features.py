@@ -1,12 +1,15 @@
 """Features of images that another network has computed."""
 
 import os
+import pathlib
 
 import numpy as np
 
 from keras_t2i.datasets.arrays_by_id import match_names
+from keras_t2i.datasets.examples import ExtractedEmbeddings
 from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.datasets.examples import images_of_class
+from keras_t2i.datasets.manifest import MANIFEST_FILE
 from keras_t2i.datasets.manifest import read_manifest
 from keras_t2i.text.published_embeddings import open_published_embeddings
 
@@ -15,7 +18,8 @@ class ImageFeatures:
     """The features of the images of a split, all of them in memory.
 
     Args:
-        path: path of what `open_published_embeddings` reads: for each image an
+        path: path of the folder that `extract_image_features` wrote, or of
+            what `open_published_embeddings` reads: for each image an
             array of shape `(num_features,)` or, of several views such as
             crops, `(num_views, num_features)`, the center crop first. A `.t7`
             file of a class, as the encoder's authors gave them, holds
@@ -37,6 +41,13 @@ class ImageFeatures:
         data_path: str | os.PathLike,
         split: str,
     ):
+        if (pathlib.Path(path) / MANIFEST_FILE).is_file():
+            extracted = ExtractedEmbeddings(
+                path, PreparedExamples(data_path, split)
+            )
+            self.num_features = extracted.embedding_dim
+            self._views = [extracted.read(i) for i in range(len(extracted))]
+            return
         ids = PreparedExamples(data_path, split).text_ids()
         all_examples = (
             PreparedExamples(data_path, name)

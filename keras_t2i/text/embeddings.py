@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import pathlib
 from collections.abc import Callable
 
 import numpy as np
@@ -12,17 +11,10 @@ from keras_t2i.datasets.arrays_by_id import match_names
 from keras_t2i.datasets.embedding_manifest import EmbeddingManifest
 from keras_t2i.datasets.embedding_manifest import data_fingerprint
 from keras_t2i.datasets.embedding_manifest import write_embedding_manifest
+from keras_t2i.datasets.embedding_shards import write_embedding_shards
 from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.datasets.examples import images_of_class
-from keras_t2i.datasets.manifest import MANIFEST_FILE
-from keras_t2i.datasets.manifest import Shard
-from keras_t2i.datasets.manifest import Split
 from keras_t2i.datasets.manifest import read_manifest
-from keras_t2i.datasets.records import CaptionedImage
-from keras_t2i.datasets.records import EmbeddedCaptions
-from keras_t2i.datasets.shard_reader import ShardReader
-from keras_t2i.datasets.shard_writer import file_sha256
-from keras_t2i.datasets.tfrecord_file import new_tfrecord_file
 from keras_t2i.text.fingerprint import embeddings_fingerprint
 from keras_t2i.text.published_embeddings import open_published_embeddings
 from keras_t2i.text.tokenizer import cuts_for
@@ -137,7 +129,7 @@ def extract_embeddings(
         ends = np.cumsum([len(example.captions) for example in examples])
         return np.split(embed_texts(encoder, texts), ends[:-1])
 
-    splits = _write_shards(manifest, data_path, out_path, embed, progress)
+    splits = write_embedding_shards(manifest, data_path, out_path, embed, progress)
     # Last: the folder counts as embeddings only when all of it is there.
     write_embedding_manifest(
         out_path,
@@ -204,7 +196,7 @@ def import_embeddings(
             digest.update(rows.astype("<f4").tobytes())
             yield rows
 
-    splits = _write_shards(manifest, data_path, out_path, read, progress)
+    splits = write_embedding_shards(manifest, data_path, out_path, read, progress)
     write_embedding_manifest(
         out_path,
         EmbeddingManifest(
@@ -215,46 +207,3 @@ def import_embeddings(
         ),
     )
     return len(source.names) - len(ids)
-
-
-def _write_shards(manifest, data_path, out_path, rows_of, progress):
-    """Writes all shards; returns the splits for the manifest.
-
-    `rows_of` makes one array of embeddings for each example of a shard.
-    """
-    out_path = pathlib.Path(out_path)
-    if (out_path / MANIFEST_FILE).exists():
-        raise ValueError(
-            "`out_path` must not hold a data set or embeddings yet. Received: "
-            f"{str(out_path)!r}, with a {MANIFEST_FILE}. Name another folder, "
-            "or remove this one."
-        )
-    out_path.mkdir(parents=True, exist_ok=True)
-    total = sum(split.num_images for split in manifest.splits.values())
-    done = 0
-    splits = {}
-    for name, split in manifest.splits.items():
-        shards, num_rows = [], 0
-        for shard in split.shards:
-            written, count = _write_shard(data_path, shard, out_path, rows_of)
-            shards.append(written)
-            num_rows += count
-            done += shard.num_records
-            if progress is not None:
-                progress(done, total)
-        splits[name] = Split(split.num_images, num_rows, tuple(shards))
-    return splits
-
-
-def _write_shard(data_path, shard, out_path, rows_of):
-    reader = ShardReader(data_path, [shard], {"id": tf.string})
-    examples = [
-        CaptionedImage.parse(reader.read(i)) for i in range(len(reader))
-    ]
-    num_rows = 0
-    path = out_path / shard.file
-    with new_tfrecord_file(path) as write:
-        for example, rows in zip(examples, rows_of(examples)):
-            write(EmbeddedCaptions(example.id, rows).serialize())
-            num_rows += len(rows)
-    return Shard(shard.file, file_sha256(path), len(examples)), num_rows

