@@ -109,9 +109,13 @@ class EfficientNetLite(ConfiguredModel):
     @classmethod
     def _blocks(cls):
         """Yields kernel size, strides, expansion and filters of each block."""
-        for index, (kernel_size, strides, expansion, filters, repeats) in (
-            enumerate(_STAGES)
-        ):
+        for index, (
+            kernel_size,
+            strides,
+            expansion,
+            filters,
+            repeats,
+        ) in enumerate(_STAGES):
             filters = _rounded(filters * cls._width)
             if 0 < index < len(_STAGES) - 1:
                 repeats = math.ceil(cls._depth * repeats)

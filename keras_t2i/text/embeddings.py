@@ -129,7 +129,9 @@ def extract_embeddings(
         ends = np.cumsum([len(example.captions) for example in examples])
         return np.split(embed_texts(encoder, texts), ends[:-1])
 
-    splits = write_embedding_shards(manifest, data_path, out_path, embed, progress)
+    splits = write_embedding_shards(
+        manifest, data_path, out_path, embed, progress
+    )
     # Last: the folder counts as embeddings only when all of it is there.
     write_embedding_manifest(
         out_path,
@@ -196,7 +198,9 @@ def import_embeddings(
             digest.update(rows.astype("<f4").tobytes())
             yield rows
 
-    splits = write_embedding_shards(manifest, data_path, out_path, read, progress)
+    splits = write_embedding_shards(
+        manifest, data_path, out_path, read, progress
+    )
     write_embedding_manifest(
         out_path,
         EmbeddingManifest(

@@ -88,7 +88,9 @@ class _Tensor:
         last = sum((n - 1) * k for n, k in zip(self.shape, self.strides))
         # Neither beyond the storage nor, by strides of 0, more than it holds.
         if count > len(numbers) or self.offset + last >= len(numbers):
-            raise ValueError(f"a tensor of shape {self.shape} in {len(numbers)}")
+            raise ValueError(
+                f"a tensor of shape {self.shape} in {len(numbers)}"
+            )
         return np.lib.stride_tricks.as_strided(
             numbers[self.offset :],
             self.shape,

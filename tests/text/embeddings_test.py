@@ -142,7 +142,7 @@ def test_progress(encoder, data, tmp_path):
     extract_embeddings(
         encoder, data, tmp_path / "out", lambda *call: calls.append(call)
     )
-    assert calls == [(2, 4), (3, 4), (4, 4)]
+    assert calls == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
 def test_fingerprints(encoder, data, tmp_path):
