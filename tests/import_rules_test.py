@@ -18,7 +18,7 @@ ALLOWED = {
         "datasets.embedding_shards",
         "datasets.manifest",
         "files",
-        "torch_files.pytorch_weights",
+        "applications.pytorch_weights",
     },
     "callbacks": {"files", "plots.image_grid"},
     "datasets": {

@@ -12,7 +12,7 @@ import numpy as np
 from keras import layers
 
 from keras_t2i.configured_model import ConfiguredModel
-from keras_t2i.torch_files.pytorch_weights import read_pytorch_weights
+from keras_t2i.applications.pytorch_weights import read_pytorch_weights
 
 # Kernel size, strides, expansion, filters and repeats of each stage.
 _STAGES = (

@@ -28,10 +28,15 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             return super().call(inputs, training=training, mask=mask)
         if several_replicas or len(inputs.shape) != 4:
             return self._synchronized_call(inputs, mask)
+        channels = inputs.shape[-1:]
         outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
             ops.cast(inputs, self.compute_dtype),
-            ops.cast(self.gamma, "float32"),
-            ops.cast(self.beta, "float32"),
+            ops.cast(self.gamma, "float32")
+            if self.scale
+            else ops.ones(channels),
+            ops.cast(self.beta, "float32")
+            if self.center
+            else ops.zeros(channels),
             epsilon=self.epsilon,
             is_training=True,
         )

@@ -109,6 +109,14 @@ class Discriminator(ConfiguredModel):
             text_projection_dim=text_projection_dim,
         )
 
+    def views(self, images):
+        """Returns what the trunk reads of images: the images."""
+        return images
+
+    def regularization(self, views, text_embeddings, step):
+        """Returns what is added to the loss: nothing."""
+        return 0.0
+
 
 def _leaky_relu(policy):
     return lambda name: layers.LeakyReLU(0.2, dtype=policy, name=name)

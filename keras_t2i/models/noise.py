@@ -39,16 +39,27 @@ def noise_of_step(seed, step, num_rows, noise_dim):
     Returns:
         float32 tensor of shape `(num_rows, noise_dim)`.
     """
+    return _rows_of_step(
+        tf.random.stateless_normal, seed, step, num_rows, noise_dim
+    )
+
+
+def uniform_of_step(seed, step, num_rows, dim):
+    """Draws uniform numbers in [0, 1) for one step, as `noise_of_step` does."""
+    return _rows_of_step(tf.random.stateless_uniform, seed, step, num_rows, dim)
+
+
+def _rows_of_step(distribution, seed, step, num_rows, dim):
     replica = tf.distribute.get_replica_context()
-    # All replicas draw the noise of the global batch and take their share: no
+    # All replicas draw the rows of the global batch and take their share: no
     # two rows are alike, and the rows are those that one device would draw.
-    noise = tf.random.stateless_normal(
-        [num_rows * replica.num_replicas_in_sync, noise_dim],
+    rows = distribution(
+        [num_rows * replica.num_replicas_in_sync, dim],
         tf.stack([tf.cast(seed, tf.int64), tf.cast(step, tf.int64)]),
         alg="philox",
     )
     first = tf.cast(replica.replica_id_in_sync_group, tf.int32) * num_rows
-    return noise[first : first + num_rows]
+    return rows[first : first + num_rows]
 
 
 def between_noises(noise_from, noise_to, weight):

@@ -5,12 +5,28 @@ import numbers
 import keras
 
 from keras_t2i.models.discriminator import Discriminator
+from keras_t2i.models.discriminator_ensemble import DiscriminatorEnsemble
+from keras_t2i.models.feature_discriminator import FeatureDiscriminator
 from keras_t2i.models.generator import Generator
+from keras_t2i.models.modulated_generator import ModulatedGenerator
+from keras_t2i.models.pixel_discriminator import PixelDiscriminator
 from keras_t2i.models.staged_matching import StagedMatching
 from keras_t2i.presets import presets
 from keras_t2i.text.char_cnn_rnn import CharCNNRNN
 
 PRESETS = presets("gan")
+# By the `class_name` in a preset, the first one where there is none.
+_GENERATORS = {
+    "Generator": Generator,
+    "ModulatedGenerator": ModulatedGenerator,
+}
+_DISCRIMINATORS = {
+    "Discriminator": Discriminator,
+    "PixelDiscriminator": PixelDiscriminator,
+    "FeatureDiscriminator": FeatureDiscriminator,
+}
+# The width of its heads has nothing to do with that of the GAN.
+_KEEPS_WIDTH = {"FeatureDiscriminator"}
 
 
 def networks_of_preset(model, image_size, width, text_encoder):
@@ -33,25 +49,49 @@ def networks_of_preset(model, image_size, width, text_encoder):
         "image_size": image_size,
         "text_embedding_dim": text_encoder.output_shape[-1],
     }
-    generator = {**model["generator"], **shared}
-    discriminator = {**model["discriminator"], **shared}
-    if width is not None:
-        whole = isinstance(width, numbers.Integral)
-        if not whole or isinstance(width, bool) or width < 1:
-            raise ValueError(
-                "`width` must be a whole number of at least 1. Received: "
-                f"{width!r}"
-            )
-        ratio = generator["width"] // discriminator["width"]
-        generator["width"] = ratio * width
-        discriminator["width"] = width
-    networks = Generator(**generator), Discriminator(**discriminator)
+    discriminators = model["discriminator"]
+    if isinstance(discriminators, dict):
+        discriminators = [discriminators]
+    scale = _width_scale(discriminators, width)
+
+    def make(network, classes):
+        arguments = dict(network)
+        name = arguments.pop("class_name", next(iter(classes)))
+        if name not in _KEEPS_WIDTH:
+            arguments["width"] = scale(arguments["width"])
+        return classes[name](**arguments, **shared)
+
+    generator = make(model["generator"], _GENERATORS)
+    members = [make(member, _DISCRIMINATORS) for member in discriminators]
+    discriminator = (
+        members[0] if len(members) == 1 else DiscriminatorEnsemble(members)
+    )
+    networks = generator, discriminator
     options = dict(model["gan"])
     if "matching_schedule" in options:
         options["matching_schedule"] = StagedMatching(
             **options["matching_schedule"]
         )
     return (*networks, text_encoder), options
+
+
+def _width_scale(discriminators, width):
+    """Returns a function of a preset's widths to those asked for."""
+    if width is None:
+        return lambda of_preset: of_preset
+    whole = isinstance(width, numbers.Integral)
+    if not whole or isinstance(width, bool) or width < 1:
+        raise ValueError(
+            "`width` must be a whole number of at least 1. Received: "
+            f"{width!r}"
+        )
+    # The generator keeps its ratio to the discriminator.
+    of_discriminator = next(
+        member["width"]
+        for member in discriminators
+        if member.get("class_name") not in _KEEPS_WIDTH
+    )
+    return lambda of_preset: of_preset // of_discriminator * width
 
 
 def gan_optimizer(training, network, steps_per_epoch):
@@ -73,4 +113,8 @@ def gan_optimizer(training, network, steps_per_epoch):
             decay_rate=0.5,
             staircase=True,
         )
-    return keras.optimizers.Adam(learning_rate, beta_1=0.5)
+    return keras.optimizers.Adam(
+        learning_rate,
+        beta_1=training.get("beta_1", 0.5),
+        beta_2=training.get("beta_2", 0.999),
+    )

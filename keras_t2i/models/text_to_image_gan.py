@@ -1,22 +1,30 @@
 """The GAN of Reed et al. (2016) in its four variants."""
 
 import copy
+import functools
 import math
+import operator
 
 import keras
 import tensorflow as tf
 from keras import ops
+from keras import tree
 
 from keras_t2i.losses.gan_cls import discriminator_loss
 from keras_t2i.losses.gan_cls import generator_loss
 from keras_t2i.losses.mode_seeking import mode_seeking_loss
+from keras_t2i.losses.relativistic_pairing import RelativisticPairing
+from keras_t2i.models.augmentation import augment
 from keras_t2i.models.batch_texts import embeddings_of_batch
+from keras_t2i.models.discriminator_ensemble import members_of
 from keras_t2i.models.loss_scaling import skipped_together
 from keras_t2i.models.noise import noise_from_seeds
 from keras_t2i.models.noise import noise_of_step
+from keras_t2i.models.noise import uniform_of_step
 from keras_t2i.models.picture_drawing import PictureDrawing
 from keras_t2i.models.presets import PRESETS
 from keras_t2i.models.presets import networks_of_preset
+from keras_t2i.models.text_standardization import standardizations_of
 from keras_t2i.presets import preset
 from keras_t2i.stream_trained_model import StreamTrainedModel
 
@@ -31,6 +39,7 @@ _METRICS = (
 # Of which a mode seeking loss takes one, to draw its text again.
 _ROWS_PER_REPEATED = 4
 _STREAM_OF_REPEATED = 3
+_STREAM_OF_AUGMENTATION = 6
 
 
 @keras.saving.register_keras_serializable("keras_t2i")
@@ -51,7 +60,8 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
 
     Args:
         generator: `Generator`.
-        discriminator: `Discriminator`.
+        discriminator: `Discriminator`, `PixelDiscriminator`,
+            `FeatureDiscriminator`, or a `DiscriminatorEnsemble` of them.
         text_encoder: `keras.Model` from `char_ids` to embeddings.
         matching_aware: bool. Whether the discriminator also learns from real
             images with mismatching texts. Defaults to `True`.
@@ -84,6 +94,19 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
             them alike. In a pass of its own, the statistics of the mismatched
             pairs give them away as a whole, whether or not the discriminator
             has learned which rows match. Defaults to `True`.
+        relativistic: bool. Whether the discriminator learns that a real pair
+            scores above the generated and the mismatched one of the same row,
+            and the generator the opposite, in place of labels for each. See
+            `keras_t2i.losses.RelativisticPairing`. Defaults to `False`.
+        interpolate_in_place: bool. Whether interpolated texts replace those of
+            a quarter of the rows, rather than adding half as many rows.
+            `interpolation_weight` then has no effect. Defaults to `False`.
+        translation: float in [0, 1]. Largest random shift of all images that
+            the discriminator sees in training, as a share of the side.
+            Defaults to `0.0`.
+        cutout: float in [0, 1]. Side of a random square cut out of all images
+            that the discriminator sees in training, as a share of the side.
+            Defaults to `0.0`.
         ema_decay: float in [0, 1]. Decay of the moving average of the
             generator's weights that draws all pictures outside training; it
             rises to this value during the first steps. Defaults to `0.999`.
@@ -130,6 +153,10 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
         image_noise=0.0,
         image_noise_half_life=None,
         scores_jointly=True,
+        relativistic=False,
+        interpolate_in_place=False,
+        translation=0.0,
+        cutout=0.0,
         ema_decay=0.999,
         seed=0,
         **kwargs,
@@ -142,6 +169,8 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
         for name, value in (
             ("mismatch_weight", mismatch_weight),
             ("interpolation_beta", interpolation_beta),
+            ("translation", translation),
+            ("cutout", cutout),
             ("ema_decay", ema_decay),
         ):
             if not 0.0 <= value <= 1.0:
@@ -180,12 +209,17 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
         self.image_noise = image_noise
         self.image_noise_half_life = image_noise_half_life
         self.scores_jointly = scores_jointly
+        self.relativistic = relativistic
+        self.interpolate_in_place = interpolate_in_place
+        self.translation = translation
+        self.cutout = cutout
         self.ema_decay = ema_decay
         self.seed = seed
 
         self.image_size = generator.image_size
         self.noise_dim = generator.noise_dim
         self.loss_fn = keras.losses.BinaryCrossentropy(from_logits=True)
+        self._pairing = RelativisticPairing()
         self._trackers = {name: keras.metrics.Mean(name) for name in _METRICS}
         if not matching_aware:
             del self._trackers["mismatched_accuracy"]
@@ -320,8 +354,8 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
                 again = ops.stop_gradient(text[::_ROWS_PER_REPEATED])
                 generator_text = ops.concatenate([generator_text, again])
 
-            # z: draw the noise. x-hat: draw the pictures, once for both
-            # updates.
+            # z: draw the noise. x-hat: generate the images, once for both
+            # updates, and what the discriminator reads of them.
             with tf.GradientTape() as generator_tape:
                 num_drawn = ops.shape(generator_text)[0]
                 noise = self._step_noise(0, num_drawn, self.noise_dim, num_once)
@@ -329,22 +363,22 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
                     {"noise": noise, "text_embeddings": generator_text},
                     training=True,
                 )
+                generated_views = self._training_views(pictures, 2, num_once)
+            real_views = self._training_views(images, 1)
 
             # s_r, s_w, s_f: score real, mismatched and generated pairs. The
             # text joins in the head, so the real images pass the trunk once.
-            picture_noise = self._image_noise(pictures, 2, num_once)
             pairs = self._pairs(
-                images + self._image_noise(images, 1),
-                (pictures + picture_noise)[:num_rows],
+                real_views,
+                _map(ops.stop_gradient, _rows(generated_views, num_rows)),
                 text,
                 mismatched_text,
+                generator_text[:num_rows],
                 True,
             )
             logits = self._logits(pairs, True)
-            loss = discriminator_loss(
-                loss_fn=self.loss_fn,
-                mismatch_weight=self._scheduled_mismatch_weight(),
-                **logits,
+            loss = self._discriminator_loss(logits) + self._regularization(
+                real_views, text
             )
             scaled_loss = self.discriminator_optimizer.scale_loss(loss)
 
@@ -358,17 +392,21 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
         self._trackers["diversity"].update_state(
             _relative_diversity(pictures[:num_rows], images)
         )
-        self._update_matching_schedule(logits["generated_logits"])
+        self._update_matching_schedule(logits)
 
-        # Score the same pictures with the updated discriminator.
-        with tf.GradientTape(watch_accessed_variables=False) as picture_tape:
-            picture_tape.watch(pictures)
+        # Score the same images with the updated discriminator.
+        sources = tree.flatten(generated_views)
+        if self.mode_seeking_weight:
+            sources.append(pictures)
+        with tf.GradientTape(watch_accessed_variables=False) as score_tape:
+            score_tape.watch(sources)
             loss = self._generator_loss(
-                pictures + picture_noise,
+                generated_views,
                 generator_text,
                 num_rows,
                 num_once,
                 pairs,
+                logits,
                 True,
             )
             self._trackers["generator_loss"].update_state(_unscaled(loss))
@@ -387,10 +425,10 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
             scaled_loss = self.generator_optimizer.scale_loss(loss)
 
         # Update the generator.
-        picture_gradients = picture_tape.gradient(scaled_loss, pictures)
+        source_gradients = score_tape.gradient(scaled_loss, sources)
         variables = self.generator.trainable_variables
         gradients = generator_tape.gradient(
-            pictures, variables, output_gradients=picture_gradients
+            sources, variables, output_gradients=source_gradients
         )
         self.generator_optimizer.apply(
             skipped_together(self.generator_optimizer, gradients), variables
@@ -411,27 +449,55 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
         generator_text = self._generator_text(text)
         num_once = ops.shape(generator_text)[0]
         pictures = self({"text_embeddings": generator_text})
+        generated_views = self._views(pictures)
         pairs = self._pairs(
-            images, pictures[:num_rows], text, mismatched_text, False
+            self._views(images),
+            _rows(generated_views, num_rows),
+            text,
+            mismatched_text,
+            generator_text[:num_rows],
+            False,
         )
         logits = self._logits(pairs, False)
-        loss = discriminator_loss(
-            loss_fn=self.loss_fn,
-            mismatch_weight=self._scheduled_mismatch_weight(),
-            **logits,
-        )
+        loss = self._discriminator_loss(logits)
         self._track_discriminator(loss, logits)
         self._trackers["diversity"].update_state(
             _relative_diversity(pictures[:num_rows], images)
         )
         loss = self._generator_loss(
-            pictures, generator_text, num_rows, num_once, pairs, False
+            generated_views,
+            generator_text,
+            num_rows,
+            num_once,
+            pairs,
+            logits,
+            False,
         )
         self._trackers["generator_loss"].update_state(_unscaled(loss))
         results = self.get_metrics_result()
         # No text is drawn twice here.
         results.pop("mode_seeking_loss", None)
         return results
+
+    def standardize_texts(self, text_embeddings):
+        """Takes the mean and deviation of texts, for networks that use them.
+
+        `ModulatedGenerator`, `PixelDiscriminator` and `FeatureDiscriminator`
+        subtract the mean and divide by the deviation, which are saved with
+        them. Call it once, before training.
+
+        Args:
+            text_embeddings: float array of shape `(num_texts, dim)`, of the
+                training set.
+        """
+        networks = (
+            self.generator,
+            self.ema_generator,
+            *members_of(self.discriminator),
+        )
+        for network in networks:
+            for layer in standardizations_of(network):
+                layer.adapt(text_embeddings)
 
     @property
     def metrics(self):
@@ -448,6 +514,10 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
             "image_noise",
             "image_noise_half_life",
             "scores_jointly",
+            "relativistic",
+            "interpolate_in_place",
+            "translation",
+            "cutout",
             "ema_decay",
             "seed",
         )
@@ -499,6 +569,8 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
         text = ops.stop_gradient(text)
         if not self.interpolates_texts:
             return text
+        if self.interpolate_in_place:
+            return self._with_interpolated_rows(text)
         if text.shape[0] == 1:
             raise ValueError(
                 "Interpolated texts need batches of at least 2 rows on each "
@@ -509,6 +581,15 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
         beta = self.interpolation_beta
         between = beta * text[:half] + (1.0 - beta) * text[half : 2 * half]
         return ops.concatenate([text, between])
+
+    def _with_interpolated_rows(self, text):
+        """Replaces the first quarter by texts on the way to the third."""
+        num_rows = ops.shape(text)[0]
+        quarter = num_rows // 4
+        other = text[num_rows // 2 : num_rows // 2 + quarter]
+        beta = self.interpolation_beta
+        between = beta * text[:quarter] + (1.0 - beta) * other
+        return ops.concatenate([between, text[quarter:]])
 
     def _step_noise(self, stream, num_rows, dim, num_once=None):
         """Normal noise of this step; each stream has its own.
@@ -547,36 +628,104 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
             deviation *= 0.5**half_lives
         return deviation * ops.reshape(noise, (-1, *images.shape[1:]))
 
-    def _pairs(self, images, pictures, text, mismatched_text, training):
+    def _training_views(self, images, stream, num_once=None):
+        """What the discriminator reads of images, with noise, augmented."""
+        images = images + self._image_noise(images, stream, num_once)
+        if self.translation or self.cutout:
+            uniform = uniform_of_step(
+                self.seed + _STREAM_OF_AUGMENTATION + stream,
+                self.generator_optimizer.iterations,
+                ops.shape(images)[0],
+                4,
+            )
+            images = augment(images, uniform, self.translation, self.cutout)
+        return self._views(images)
+
+    def _views(self, images):
+        """For each member of the discriminator, what its trunk reads."""
+        return [
+            member.views(images) for member in members_of(self.discriminator)
+        ]
+
+    def _features(self, views, training):
+        return [
+            member.trunk(view, training=training)
+            for member, view in zip(members_of(self.discriminator), views)
+        ]
+
+    def _regularization(self, real_views, text):
+        return sum(
+            member.regularization(
+                view, text, self.generator_optimizer.iterations
+            )
+            for member, view in zip(members_of(self.discriminator), real_views)
+        )
+
+    def _pairs(
+        self,
+        real_views,
+        generated_views,
+        text,
+        mismatched_text,
+        generator_text,
+        training,
+    ):
         """The pairs of an update: features of images, and texts."""
-        features = self.discriminator.trunk(images, training=training)
+        features = self._features(real_views, training)
         pairs = {"real": (features, text)}
         if mismatched_text is not None:
             pairs["mismatched"] = (features, mismatched_text)
-        features = self.discriminator.trunk(pictures, training=training)
-        pairs["generated"] = (features, text)
+        features = self._features(generated_views, training)
+        pairs["generated"] = (features, generator_text)
         return pairs
 
     def _logits(self, pairs, training):
-        """Scores pairs; returns `<name>_logits` for each name in `pairs`."""
-
-        def score(features, text_embeddings):
-            return self.discriminator.head(
-                {"features": features, "text_embeddings": text_embeddings},
-                training=training,
-            )
-
+        """Scores pairs: for each name, a list of the logits of each member."""
         if not self.scores_jointly:
             return {
-                f"{name}_logits": score(*pair) for name, pair in pairs.items()
+                name: self._score(*pair, training)
+                for name, pair in pairs.items()
             }
-        logits = score(
-            *(ops.concatenate(rows) for rows in zip(*pairs.values()))
-        )
+        features, texts = zip(*pairs.values())
+        joined = _map(lambda *rows: ops.concatenate(rows), *features)
+        logits = self._score(joined, ops.concatenate(texts), training)
         # tf.split, as Keras' own takes no sizes that a graph finds out.
-        sizes = [ops.shape(text)[0] for _, text in pairs.values()]
-        logits = tf.split(logits, sizes)
-        return {f"{name}_logits": rows for name, rows in zip(pairs, logits)}
+        sizes = [ops.shape(text)[0] for text in texts]
+        members = [tf.split(rows, sizes) for rows in logits]
+        return {name: list(rows) for name, rows in zip(pairs, zip(*members))}
+
+    def _score(self, features, text_embeddings, training):
+        return [
+            member.head(
+                {"features": rows, "text_embeddings": text_embeddings},
+                training=training,
+            )
+            for member, rows in zip(members_of(self.discriminator), features)
+        ]
+
+    def _discriminator_loss(self, logits):
+        """The sum of the members' losses."""
+        weight = None
+        if self.matching_aware:
+            weight = self._scheduled_mismatch_weight()
+        losses = []
+        for index, real in enumerate(logits["real"]):
+            generated = logits["generated"][index]
+            mismatched = None
+            if self.matching_aware:
+                mismatched = logits["mismatched"][index]
+            if not self.relativistic:
+                losses.append(
+                    discriminator_loss(
+                        real, generated, self.loss_fn, mismatched, weight
+                    )
+                )
+                continue
+            losses.append(self._pairing(real, generated))
+            if self.matching_aware:
+                # 0.5, the paper's weight, counts both pairs alike.
+                losses.append(2.0 * weight * self._pairing(real, mismatched))
+        return functools.reduce(operator.add, losses)
 
     def _scheduled_mismatch_weight(self):
         if self.matching_schedule is None:
@@ -587,47 +736,101 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
         self._trackers["mismatch_weight"].update_state(weight)
         return weight
 
-    def _update_matching_schedule(self, generated_logits):
+    def _update_matching_schedule(self, logits):
         if self.matching_schedule is None:
             return
+        _, refused = self._judged(logits)["generated"]
         # Of all replicas, or each of them would start in a step of its own.
         accuracy = tf.distribute.get_replica_context().all_reduce(
             tf.distribute.ReduceOp.MEAN,
-            ops.mean(ops.cast(generated_logits <= 0, "float32")),
+            ops.mean(ops.cast(refused, "float32")),
         )
         steps = self.generator_optimizer.iterations + 1
         self.matching_schedule.update(steps, accuracy)
 
     def _generator_loss(
-        self, pictures, generator_text, num_rows, num_once, pairs, training
+        self,
+        generated_views,
+        generator_text,
+        num_rows,
+        num_once,
+        pairs,
+        logits,
+        training,
     ):
-        features = self.discriminator.trunk(pictures, training=training)
+        features = self._features(generated_views, training)
         # Scored among the real pairs of the discriminator's update, whose
         # features are those from before it: batch norm must not see generated
-        # pictures alone here, where it has just seen them among others.
+        # images alone here, where it has just seen them among others.
         pairs = {**pairs, "generated": (features, generator_text)}
         if not self.scores_jointly:
             pairs = {"generated": pairs["generated"]}
-        logits = self._logits(pairs, training)["generated_logits"]
+        real = _map(ops.stop_gradient, logits["real"])
+        generated = self._logits(pairs, training)["generated"]
+        return functools.reduce(
+            operator.add,
+            [
+                self._member_generator_loss(*rows, num_rows, num_once)
+                for rows in zip(real, generated)
+            ],
+        )
+
+    def _member_generator_loss(self, real, logits, num_rows, num_once):
         own = logits[:num_rows]
+        if self.relativistic:
+            loss = self._pairing(own, real)
+            if num_once is not None and self._adds_rows():
+                half = logits[num_rows:num_once]
+                loss += self.interpolation_weight * self._pairing(
+                    half, real[: ops.shape(half)[0]]
+                )
+            return loss
         if self.mode_seeking_weight:
             own = ops.concatenate([own, logits[num_once:]])
         return generator_loss(
             own,
             self.loss_fn,
             interpolated_logits=logits[num_rows:num_once]
-            if self.interpolates_texts
+            if self._adds_rows()
             else None,
             interpolation_weight=self.interpolation_weight,
         )
 
+    def _adds_rows(self):
+        return self.interpolates_texts and not self.interpolate_in_place
+
+    def _judged(self, logits):
+        """For each pair whether it is accepted, and whether it is refused."""
+        # Of several members the sum, of which each has averaged its logits.
+        scores = {
+            name: functools.reduce(
+                operator.add,
+                [ops.mean(rows, axis=-1, keepdims=True) for rows in members],
+            )
+            for name, members in logits.items()
+        }
+        if not self.relativistic:
+            return {
+                name: (score > 0, score <= 0) for name, score in scores.items()
+            }
+        real = scores.pop("real")
+        # Only comparisons count: a pair is refused below the real one.
+        judged = {
+            name: (score >= real, score < real)
+            for name, score in scores.items()
+        }
+        accepted = functools.reduce(
+            ops.logical_and, [refused for _, refused in judged.values()]
+        )
+        return {"real": (accepted, ops.logical_not(accepted)), **judged}
+
     def _track_discriminator(self, loss, logits):
         self._trackers["discriminator_loss"].update_state(_unscaled(loss))
-        for name, values in logits.items():
-            accepted = ops.cast(values > 0, "float32")
-            right = accepted if name == "real_logits" else 1.0 - accepted
-            name = name.replace("_logits", "_accuracy")
-            self._trackers[name].update_state(right)
+        for name, (accepted, refused) in self._judged(logits).items():
+            right = accepted if name == "real" else refused
+            self._trackers[f"{name}_accuracy"].update_state(
+                ops.cast(right, "float32")
+            )
 
     def _update_ema_generator(self):
         step = ops.cast(self.generator_optimizer.iterations, "float32")
@@ -653,6 +856,14 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
         tf.distribute.get_replica_context().merge_call(
             update, args=(averages, values, decays)
         )
+
+
+def _map(function, *structures):
+    return tree.map_structure(function, *structures)
+
+
+def _rows(views, num_rows):
+    return _map(lambda view: view[:num_rows], views)
 
 
 def _relative_diversity(pictures, images):

@@ -1,11 +1,12 @@
 """A network of `keras.applications` on the image side."""
 
 import os
-import types
 
 import keras
-import numpy as np
 from keras import layers
+
+from keras_t2i.applications.keras_networks import find_network
+from keras_t2i.applications.keras_networks import preprocessing_weights
 
 
 def application_encoder(
@@ -41,7 +42,7 @@ def application_encoder(
     >>> encoder.output_shape
     (None, 16)
     """
-    make, preprocess = _find(name)
+    make, preprocess = find_network(name)
     if weights is not None and not os.path.isfile(weights):
         raise ValueError(
             "`weights` must name a file of the network's weights. Received: "
@@ -78,41 +79,7 @@ def application_encoder(
     x = network(x)
     x = layers.Dense(embedding_dim, name="embedding")(x)
     encoder = keras.Model(images, x, name="application_encoder")
-    encoder.get_layer("preprocessing").set_weights(_affine(preprocess))
+    encoder.get_layer("preprocessing").set_weights(
+        preprocessing_weights(preprocess)
+    )
     return encoder
-
-
-def _find(name):
-    """Returns what makes the network, and its preprocessing."""
-    known = {
-        key: value
-        for key, value in vars(keras.applications).items()
-        if callable(value)
-    }
-    if name not in known:
-        raise ValueError(
-            "`name` must be a network of `keras.applications`: "
-            f"{', '.join(sorted(known))}. Received: {name!r}"
-        )
-    for module in vars(keras.applications).values():
-        if isinstance(module, types.ModuleType) and hasattr(module, name):
-            return known[name], module.preprocess_input
-    # Not beside the network: it does all of it inside.
-    return known[name], lambda images: images
-
-
-def _affine(preprocess):
-    """The preprocessing of images in [-1, 1], as weights of a 1x1 convolution.
-
-    Each network's is its own: scales, means, another order of the colors. All
-    are affine, so what they do to black and to each color tells what they are.
-    """
-    colors = np.concatenate([np.zeros((1, 3)), 255.0 * np.eye(3)])
-    # A copy: some work in place.
-    results = np.array(preprocess(colors.reshape(1, 2, 2, 3).copy()))
-    results = results.reshape(4, 3)
-    black = results[0]
-    # Of a color that goes from 0 to 255 while the input goes from -1 to 1.
-    kernel = (results[1:] - black) / 2.0
-    bias = black + kernel.sum(axis=0)
-    return [kernel.reshape(1, 1, 3, 3), bias]

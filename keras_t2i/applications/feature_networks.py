@@ -1,0 +1,96 @@
+"""Feature maps of several sizes from networks trained on ImageNet."""
+
+import keras
+import numpy as np
+from keras import layers
+
+from keras_t2i.applications.efficientnet_lite import EfficientNetLite0
+from keras_t2i.applications.efficientnet_lite import EfficientNetLite2
+from keras_t2i.applications.keras_networks import find_network
+from keras_t2i.applications.keras_networks import preprocessing_weights
+
+_OWN = {
+    "efficientnet_lite0": EfficientNetLite0,
+    "efficientnet_lite2": EfficientNetLite2,
+}
+# Image pixels for each pixel of a map.
+_STRIDES = (4, 8, 16, 32)
+
+
+def feature_network(name, image_size):
+    """Makes a frozen network that returns its maps of four sizes.
+
+    Args:
+        name: string. `"efficientnet_lite0"`, `"efficientnet_lite2"`, or the
+            name of a network of `keras.applications`, such as
+            `"MobileNetV2"`, whose weights Keras downloads or has.
+        image_size: int. Side of the images, a multiple of 32.
+
+    Returns:
+        `keras.Model` from images in [-1, 1] to a list of four maps: the last
+        ones with a pixel for each 4, 8, 16 and 32 pixels of the image.
+
+    Raises:
+        ValueError: there is no such network, its weights cannot be had or are
+            not finite, or it lacks a map of one of these sizes.
+
+    Example:
+
+    >>> from keras_t2i.applications.feature_networks import feature_network
+    >>> network = feature_network("efficientnet_lite0", 96)
+    >>> [map.shape[1:] for map in network.outputs]
+    [(24, 24, 24), (12, 12, 40), (6, 6, 112), (3, 3, 320)]
+    """
+    if image_size % 32:
+        raise ValueError(
+            "A feature network takes images of a multiple of 32 pixels. "
+            f"Received: {image_size}"
+        )
+    if name in _OWN:
+        network = _OWN[name](image_size=image_size)
+        candidates = network.block_outputs
+    else:
+        network = _network_of_keras(name, image_size)
+        candidates = [
+            layer.output
+            for layer in network.layers
+            if len(getattr(layer.output, "shape", ())) == 4
+        ]
+    if not all(np.isfinite(weight).all() for weight in network.get_weights()):
+        raise ValueError(
+            "The weights of a feature network must be finite. Received: NaN or "
+            f"infinity in {name!r}."
+        )
+    # Of each size the last, which has seen the most layers.
+    last = {map.shape[1]: map for map in candidates}
+    missing = [s for s in _STRIDES if image_size // s not in last]
+    if missing:
+        raise ValueError(
+            "A feature network must have maps of a pixel for each "
+            f"{', '.join(map(str, _STRIDES))} pixels. Received: {name!r}, "
+            f"without those for {missing}."
+        )
+    maps = [last[image_size // stride] for stride in _STRIDES]
+    model = keras.Model(network.input, maps, name=name)
+    model.trainable = False
+    return model
+
+
+def _network_of_keras(name, image_size):
+    make, preprocess = find_network(name)
+    shape = (image_size, image_size, 3)
+    images = keras.Input(shape, name="images")
+    x = layers.Conv2D(3, 1, name="preprocessing")
+    preprocessed = x(images)
+    x.set_weights(preprocessing_weights(preprocess))
+    try:
+        return make(
+            include_top=False, weights="imagenet", input_tensor=preprocessed
+        )
+    # Keras raises errors of many kinds where a download fails.
+    except Exception as error:
+        first_line = (str(error).strip() or repr(error)).splitlines()[0]
+        raise ValueError(
+            "A feature network needs its ImageNet weights. Received: "
+            f"{name!r}, whose weights Keras cannot load: {first_line:.200}"
+        ) from error

@@ -1,0 +1,276 @@
+"""Discriminators that look at images through a frozen, pretrained network."""
+
+import keras
+import numpy as np
+from keras import layers
+
+from keras_t2i.applications.feature_networks import feature_network
+from keras_t2i.configured_model import ConfiguredModel
+from keras_t2i.models.image_sizes import check_image_size
+from keras_t2i.models.spectral_convolution import SpectralConv2D
+from keras_t2i.models.text_scores import standardized
+from keras_t2i.models.text_scores import text_scores
+
+# Channels of the four mixed maps, the largest map first.
+_MIXED_CHANNELS = (32, 48, 96, 192)
+# What heads reduce their map to.
+_LAST_SIZE = 3
+
+
+@keras.saving.register_keras_serializable("keras_t2i")
+class FeatureDiscriminator(ConfiguredModel):
+    """Judges images and texts by features of a frozen network.
+
+    Images are resized and pass a network that was trained on ImageNet. Four of
+    its maps are mixed by fixed random convolutions, from the smallest to the
+    largest. On each mixed map a small head with spectral normalization ends in
+    a logit of image and text. Only the heads are trained, and saved: the
+    network comes with its package, the random convolutions from their seed.
+
+    Args:
+        image_size: int. Side of the images: 32, 64, 128 or 256. Defaults to
+            `64`.
+        width: int. Channels of the heads. Defaults to `128`.
+        network: string. `"efficientnet_lite0"`, or the name of a network of
+            `keras.applications` whose ImageNet weights Keras can load.
+            Defaults to `"efficientnet_lite0"`.
+        network_size: int. Side that images are resized to. Defaults to
+            `None`: 96, or 128 for images of 128 and more.
+        projection_seed: int. Of the random convolutions. Defaults to `0`.
+        text_embedding_dim: int. Defaults to `1024`.
+        text_projection_dim: int. Size of the text that is tiled. Defaults to
+            `128`.
+        projection_dim: int. Size of the vectors of image and text that are
+            multiplied. Defaults to `256`.
+
+    Call input: dict of `images` in [-1, 1], `(batch, image_size, image_size,
+    3)`, and `text_embeddings`, `(batch, text_embedding_dim)`. Output: float32
+    logits of shape `(batch, 4)`, one for each map, the largest first.
+
+    Raises:
+        ValueError: there is no such network, its weights cannot be loaded or
+            are not finite, or it has no maps of the sizes needed.
+
+    Example:
+
+    >>> from keras_t2i.models.feature_discriminator import FeatureDiscriminator
+    >>> discriminator = FeatureDiscriminator(
+    ...     32, width=4, text_embedding_dim=16
+    ... )
+    >>> pairs = {"images": np.zeros((2, 32, 32, 3))}
+    >>> pairs["text_embeddings"] = np.zeros((2, 16))
+    >>> discriminator(pairs).shape
+    TensorShape([2, 4])
+
+    Reference:
+        - [Sauer et al., 2021](https://arxiv.org/abs/2111.01007), Projected
+          GANs Converge Faster.
+        - [Kumari et al., 2022](https://arxiv.org/abs/2112.09130), Ensembling
+          Off-the-shelf Models for GAN Training.
+    """
+
+    def __init__(
+        self,
+        image_size=64,
+        width=128,
+        network="efficientnet_lite0",
+        network_size=None,
+        projection_seed=0,
+        text_embedding_dim=1024,
+        text_projection_dim=128,
+        projection_dim=256,
+        **kwargs,
+    ):
+        check_image_size(image_size)
+        policy = keras.dtype_policies.get(kwargs.pop("dtype", None))
+        size = network_size or (96 if image_size < 128 else 128)
+        frozen = _frozen_maps(network, image_size, size, projection_seed)
+        trunk = _trunk([map.shape[1:] for map in frozen.outputs], width, policy)
+        head = _head(
+            trunk.output_shape,
+            text_embedding_dim,
+            text_projection_dim,
+            projection_dim,
+            policy,
+        )
+
+        # === Functional Model ===
+        images = keras.Input((image_size, image_size, 3), name="images")
+        text_embeddings = keras.Input(
+            (text_embedding_dim,), name="text_embeddings"
+        )
+        # A layer that holds the network out of sight: what is trained, counted
+        # and saved with a model are the heads.
+        frozen_layer = _FrozenMaps(frozen, name="frozen")
+        logits = head(
+            {
+                "features": trunk(frozen_layer(images)),
+                "text_embeddings": text_embeddings,
+            }
+        )
+        super().__init__(
+            inputs={"images": images, "text_embeddings": text_embeddings},
+            outputs=logits,
+            **kwargs,
+        )
+
+        # === Config ===
+        self.frozen = frozen_layer
+        self.trunk = trunk
+        self.head = head
+        self.set_arguments(
+            policy,
+            image_size=image_size,
+            width=width,
+            network=network,
+            network_size=network_size,
+            projection_seed=projection_seed,
+            text_embedding_dim=text_embedding_dim,
+            text_projection_dim=text_projection_dim,
+            projection_dim=projection_dim,
+        )
+
+    def views(self, images):
+        """Returns what the trunk reads of images: the mixed feature maps."""
+        return self.frozen(images)
+
+    def regularization(self, views, text_embeddings, step):
+        """Returns what is added to the loss: nothing."""
+        return 0.0
+
+
+class _FrozenMaps(layers.Layer):
+    def __init__(self, frozen, **kwargs):
+        # Backward depthwise convolutions are slower in half precision.
+        super().__init__(dtype="float32", **kwargs)
+        # In a function, where Keras does not look for weights.
+        self._maps_of = lambda images: frozen(images, training=False)
+        self._shapes = [map.shape[1:] for map in frozen.outputs]
+
+    def call(self, inputs):
+        return self._maps_of(inputs)
+
+    def compute_output_spec(self, inputs):
+        return [
+            keras.KerasTensor((inputs.shape[0], *shape), dtype="float32")
+            for shape in self._shapes
+        ]
+
+
+def _frozen_maps(network, image_size, size, seed):
+    """Makes the model from images to the four mixed maps."""
+    network = feature_network(network, size)
+    images = keras.Input((image_size, image_size, 3), name="images")
+    x = images
+    if size != image_size:
+        x = layers.Resizing(
+            size,
+            size,
+            antialias=size < image_size,
+            dtype="float32",
+            name="resized",
+        )(x)
+    maps = network(x)
+    generator = np.random.default_rng(seed)
+
+    def random_convolution(x, filters, kernel_size, name):
+        kernel = generator.normal(
+            0.0,
+            (kernel_size**2 * x.shape[-1]) ** -0.5,
+            (kernel_size, kernel_size, x.shape[-1], filters),
+        )
+        layer = layers.Conv2D(
+            filters,
+            kernel_size,
+            padding="same",
+            use_bias=False,
+            dtype="float32",
+            name=name,
+        )
+        outputs = layer(x)
+        layer.set_weights([kernel])
+        return outputs
+
+    mixed = []
+    smaller = None
+    for level in reversed(range(len(maps))):
+        channels = _MIXED_CHANNELS[level]
+        x = random_convolution(maps[level], channels, 1, f"project_{level}")
+        if smaller is not None:
+            smaller = random_convolution(smaller, channels, 3, f"mix_{level}")
+            smaller = layers.UpSampling2D(
+                interpolation="bilinear",
+                dtype="float32",
+                name=f"enlarged_{level}",
+            )(smaller)
+            x = layers.Add(dtype="float32", name=f"mixed_{level}")([x, smaller])
+        smaller = x
+        mixed.insert(0, x)
+    frozen = keras.Model(images, mixed, name="frozen_maps")
+    frozen.trainable = False
+    return frozen
+
+
+def _trunk(shapes, width, policy):
+    """Makes the heads' convolutions: from each map to one of about 3x3."""
+    maps = [
+        keras.Input(shape, name=f"map_{level}")
+        for level, shape in enumerate(shapes)
+    ]
+    outputs = []
+    for level, x in enumerate(maps):
+        strided = 0
+        while x.shape[1] > _LAST_SIZE + 1:
+            x = SpectralConv2D(
+                width,
+                4,
+                strides=2,
+                padding="same",
+                dtype=policy,
+                name=f"map_{level}_convolution_{strided}",
+            )(x)
+            x = layers.LeakyReLU(
+                0.2, dtype=policy, name=f"map_{level}_activation_{strided}"
+            )(x)
+            strided += 1
+        if not strided:
+            x = SpectralConv2D(
+                width,
+                3,
+                padding="same",
+                dtype=policy,
+                name=f"map_{level}_convolution",
+            )(x)
+            x = layers.LeakyReLU(
+                0.2, dtype=policy, name=f"map_{level}_activation"
+            )(x)
+        outputs.append(x)
+    return keras.Model(maps, outputs, name="trunk")
+
+
+def _head(
+    shapes, text_embedding_dim, text_projection_dim, projection_dim, policy
+):
+    features = [
+        keras.Input(shape[1:], name=f"features_{level}")
+        for level, shape in enumerate(shapes)
+    ]
+    text_embeddings = keras.Input((text_embedding_dim,), name="text_embeddings")
+    text = standardized(text_embeddings, policy)
+    logits = [
+        text_scores(
+            x,
+            text,
+            text_projection_dim,
+            projection_dim,
+            f"map_{level}",
+            policy,
+        )
+        for level, x in enumerate(features)
+    ]
+    logits = layers.Concatenate(dtype="float32", name="logits")(logits)
+    return keras.Model(
+        {"features": features, "text_embeddings": text_embeddings},
+        logits,
+        name="head",
+    )

@@ -1,0 +1,145 @@
+"""A generator that noise and text steer at every resolution."""
+
+import keras
+from keras import layers
+
+from keras_t2i.configured_model import ConfiguredModel
+from keras_t2i.models.batch_normalization import FusedBatchNormalization
+from keras_t2i.models.boxed_convolutions import BoxedConv2DTranspose
+from keras_t2i.models.image_sizes import check_image_size
+from keras_t2i.models.modulation import Modulation
+from keras_t2i.models.text_scores import standardized
+
+
+@keras.saving.register_keras_serializable("keras_t2i")
+class ModulatedGenerator(ConfiguredModel):
+    """Generates images from noise and text embeddings, as `Generator` does.
+
+    As in the paper, the projected text is joined to the noise, and transposed
+    convolutions lead from a 4x4 map to the image. Unlike there, the
+    convolutions cannot make checkerboards, the joined vector also gives scale
+    and offset after each batch norm, and the 4x4 map has a residual
+    convolution.
+
+    Args:
+        image_size: int. Side of the images: 32, 64, 128 or 256. Defaults to
+            `64`.
+        width: int. Channels of the map of 32x32; each smaller map has twice as
+            many, up to `8 * width` at 4x4, each larger one half as many.
+            Defaults to `32`.
+        text_embedding_dim: int. Defaults to `1024`.
+        text_projection_dim: int. Defaults to `128`.
+        noise_dim: int. Defaults to `100`.
+
+    Call input: dict of `noise`, `(batch, noise_dim)`, and `text_embeddings`,
+    `(batch, text_embedding_dim)`. Output: float32 images in [-1, 1] of shape
+    `(batch, image_size, image_size, 3)`.
+
+    Example:
+
+    >>> from keras_t2i.models.modulated_generator import ModulatedGenerator
+    >>> generator = ModulatedGenerator(32, width=4, text_embedding_dim=16)
+    >>> noise, text = np.zeros((2, 100)), np.zeros((2, 16))
+    >>> generator({"noise": noise, "text_embeddings": text}).shape
+    TensorShape([2, 32, 32, 3])
+
+    Reference:
+        - [Reed et al., 2016](https://arxiv.org/abs/1605.05396), section 4.1.
+        - [Karras et al., 2018](https://arxiv.org/abs/1710.10196), the code.
+        - [Miyato and Koyama, 2018](https://arxiv.org/abs/1802.05637),
+          conditional batch norm in generators.
+    """
+
+    def __init__(
+        self,
+        image_size=64,
+        width=32,
+        text_embedding_dim=1024,
+        text_projection_dim=128,
+        noise_dim=100,
+        **kwargs,
+    ):
+        check_image_size(image_size)
+        policy = keras.dtype_policies.get(kwargs.pop("dtype", None))
+        initializer = keras.initializers.RandomNormal(0.0, 0.02)
+
+        def modulated(x, name):
+            x = FusedBatchNormalization(
+                momentum=0.9,
+                epsilon=1e-5,
+                center=False,
+                scale=False,
+                dtype=policy,
+                name=f"batch_normalization_{name}",
+            )(x)
+            x = Modulation(dtype=policy, name=f"modulation_{name}")([x, vector])
+            return layers.LeakyReLU(
+                0.2, dtype=policy, name=f"activation_{name}"
+            )(x)
+
+        # === Functional Model ===
+        noise = keras.Input((noise_dim,), name="noise")
+        text_embeddings = keras.Input(
+            (text_embedding_dim,), name="text_embeddings"
+        )
+        text = layers.Dense(
+            text_projection_dim, dtype=policy, name="text_projection"
+        )(standardized(text_embeddings, policy))
+        text = layers.LeakyReLU(0.2, dtype=policy, name="text_activation")(text)
+        vector = layers.Concatenate(dtype=policy, name="noise_and_text")(
+            [noise, text]
+        )
+        size = 4
+        filters = 8 * width
+        x = layers.Dense(
+            size * size * filters,
+            use_bias=False,
+            kernel_initializer=initializer,
+            dtype=policy,
+            name="dense",
+        )(vector)
+        x = layers.Reshape((size, size, filters), dtype=policy, name="map")(x)
+        x = modulated(x, size)
+        residual = layers.Conv2D(
+            filters,
+            3,
+            padding="same",
+            use_bias=False,
+            kernel_initializer=initializer,
+            dtype=policy,
+            name="residual_convolution",
+        )(x)
+        residual = modulated(residual, "residual")
+        x = layers.Add(dtype=policy, name="residual_add")([x, residual])
+        while size < image_size // 2:
+            size *= 2
+            x = BoxedConv2DTranspose(
+                max(1, 32 * width // size),
+                use_bias=False,
+                kernel_initializer=initializer,
+                dtype=policy,
+                name=f"convolution_{size}",
+            )(x)
+            x = modulated(x, size)
+        x = BoxedConv2DTranspose(
+            3,
+            kernel_initializer=initializer,
+            dtype=policy,
+            name=f"convolution_{image_size}",
+        )(x)
+        images = layers.Activation("tanh", dtype="float32", name="images")(x)
+        super().__init__(
+            inputs={"noise": noise, "text_embeddings": text_embeddings},
+            outputs=images,
+            **kwargs,
+        )
+
+        # === Config ===
+        self.set_arguments(
+            policy,
+            image_size=image_size,
+            width=width,
+            text_embedding_dim=text_embedding_dim,
+            text_projection_dim=text_projection_dim,
+            noise_dim=noise_dim,
+        )
