@@ -5,7 +5,9 @@ from keras_t2i.metrics.bloom_attribute_accuracy import bloom_attribute_accuracy
 from keras_t2i.metrics.caption_recall import caption_recall
 from keras_t2i.metrics.class_means import class_means
 from keras_t2i.metrics.diversity import diversity
+from keras_t2i.metrics.frechet_distance import frechet_distance
 from keras_t2i.metrics.interpolation_premise import interpolation_premise
+from keras_t2i.metrics.kernel_distance import kernel_distance
 from keras_t2i.metrics.linear_probe_accuracy import linear_probe_accuracy
 from keras_t2i.metrics.retrieval_precision import retrieval_precision
 from keras_t2i.metrics.style_clusters import style_clusters
@@ -20,7 +22,9 @@ __all__ = [
     "caption_recall",
     "class_means",
     "diversity",
+    "frechet_distance",
     "interpolation_premise",
+    "kernel_distance",
     "linear_probe_accuracy",
     "retrieval_precision",
     "style_clusters",
