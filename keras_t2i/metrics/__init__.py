@@ -6,6 +6,9 @@ from keras_t2i.metrics.caption_recall import caption_recall
 from keras_t2i.metrics.class_means import class_means
 from keras_t2i.metrics.density_coverage import density_coverage
 from keras_t2i.metrics.diversity import diversity
+from keras_t2i.metrics.diversity_within_captions import (
+    diversity_within_captions,
+)
 from keras_t2i.metrics.frechet_distance import frechet_distance
 from keras_t2i.metrics.interpolation_premise import interpolation_premise
 from keras_t2i.metrics.kernel_distance import kernel_distance
@@ -13,6 +16,7 @@ from keras_t2i.metrics.linear_probe_accuracy import linear_probe_accuracy
 from keras_t2i.metrics.nearest_training_images import nearest_training_images
 from keras_t2i.metrics.nearest_training_ratio import nearest_training_ratio
 from keras_t2i.metrics.precision_recall import precision_recall
+from keras_t2i.metrics.r_precision import r_precision
 from keras_t2i.metrics.retrieval_precision import retrieval_precision
 from keras_t2i.metrics.style_clusters import style_clusters
 from keras_t2i.metrics.style_verification import RocCurve
@@ -27,6 +31,7 @@ __all__ = [
     "class_means",
     "density_coverage",
     "diversity",
+    "diversity_within_captions",
     "frechet_distance",
     "interpolation_premise",
     "kernel_distance",
@@ -34,6 +39,7 @@ __all__ = [
     "nearest_training_images",
     "nearest_training_ratio",
     "precision_recall",
+    "r_precision",
     "retrieval_precision",
     "style_clusters",
     "style_verification",
