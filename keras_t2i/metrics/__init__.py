@@ -10,6 +10,7 @@ from keras_t2i.metrics.diversity_within_captions import (
     diversity_within_captions,
 )
 from keras_t2i.metrics.frechet_distance import frechet_distance
+from keras_t2i.metrics.grain import grain
 from keras_t2i.metrics.interpolation_premise import interpolation_premise
 from keras_t2i.metrics.kernel_distance import kernel_distance
 from keras_t2i.metrics.linear_probe_accuracy import linear_probe_accuracy
@@ -33,6 +34,7 @@ __all__ = [
     "diversity",
     "diversity_within_captions",
     "frechet_distance",
+    "grain",
     "interpolation_premise",
     "kernel_distance",
     "linear_probe_accuracy",
