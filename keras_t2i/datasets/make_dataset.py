@@ -29,7 +29,7 @@ def make_dataset(
     batch_size: int = 64,
     *,
     text_embeddings: str | os.PathLike | None = None,
-    captions_per_image: int = 1,
+    captions_per_image: int | Sequence[int] = 1,
     image_size: int | None = None,
     seed: int = 0,
     start_step: int | None = None,
@@ -53,9 +53,9 @@ def make_dataset(
         text_embeddings: path. Folder that `keras_t2i.text.extract_embeddings`
             wrote for this data set. Without it the batches hold `char_ids`.
             Defaults to `None`.
-        captions_per_image: int. An image's text is the mean over the
-            embeddings of this many captions of it, drawn without replacement.
-            Defaults to `1`.
+        captions_per_image: int, or sequence of ints to take in turn, row by
+            row. An image's text is the mean over the embeddings of this many
+            captions of it, drawn without replacement. Defaults to `1`.
         image_size: int. Side of the images, resized where it is not the data
             set's own. Defaults to `None`, the data set's own.
         seed: int, at least 0. Defaults to `0`.
@@ -330,14 +330,18 @@ class _BatchReader:
         augment: bool,
         mismatched: bool,
         embeddings: ExtractedEmbeddings | None = None,
-        captions_per_image: int = 1,
+        captions_per_image: int | Sequence[int] = 1,
         mismatch_candidates: int = 1,
         features: ImageFeatures | None = None,
         class_ids: np.ndarray | None = None,
     ):
-        _check_at_least("captions_per_image", captions_per_image, 1)
+        turns = captions_per_image
+        if not isinstance(turns, Sequence):
+            turns = (captions_per_image,)
+        for number in turns:
+            _check_at_least("captions_per_image", number, 1)
         _check_at_least("mismatch_candidates", mismatch_candidates, 1)
-        if embeddings is None and captions_per_image != 1:
+        if embeddings is None and tuple(turns) != (1,):
             raise ValueError(
                 "`captions_per_image` must be 1 without `text_embeddings`: "
                 "texts have a mean only as embeddings. Received: "
@@ -359,7 +363,7 @@ class _BatchReader:
             else None
         )
         self._augment = augment
-        self._captions_per_image = captions_per_image
+        self._caption_turns = turns
 
     def read(self, step):
         """Returns images, crops, one or two arrays of texts, and classes."""
@@ -370,16 +374,20 @@ class _BatchReader:
         crops = np.full((len(indices), 3), 0.5, np.float32)
         if self._augment:
             crops[:] = generator.random(crops.shape)
-        for index in indices:
+        first_row = int(step) * len(indices)
+        for row, index in enumerate(indices, first_row):
+            num_captions = self._caption_turns[row % len(self._caption_turns)]
             example = self.examples.read(index)
             if self.features is None:
                 images.append(example.image)
             else:
                 images.append(self.features.draw(index, generator))
-            texts.append(self._text(index, example, generator))
+            texts.append(self._text(index, example, num_captions, generator))
             if self.mismatched_texts is not None:
                 other = self.mismatched_texts.draw(index, generator)
-                mismatched_texts.append(self._text(other, None, generator))
+                mismatched_texts.append(
+                    self._text(other, None, num_captions, generator)
+                )
         image_type = object if self.features is None else np.float32
         batch = [np.array(images, image_type), crops, self._stack(texts)]
         if mismatched_texts:
@@ -388,14 +396,14 @@ class _BatchReader:
             batch.append(self.class_ids[indices])
         return batch
 
-    def _text(self, index, example, generator):
+    def _text(self, index, example, num_captions, generator):
         if self.embeddings is None:
             example = example or self.examples.read(index)
             caption = generator.integers(len(example.captions))
             return example.captions[caption].encode("utf-8", "surrogatepass")
         embeddings = self.embeddings.read(index)
         chosen = generator.permutation(len(embeddings))
-        return embeddings[chosen[: self._captions_per_image]].mean(axis=0)
+        return embeddings[chosen[:num_captions]].mean(axis=0)
 
     def _stack(self, texts):
         return np.array(

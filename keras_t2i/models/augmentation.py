@@ -1,4 +1,4 @@
-"""Augmentation that gradients pass through, of all that a discriminator sees."""
+"""Random shifts and cut-out squares that gradients pass through."""
 
 from keras import ops
 

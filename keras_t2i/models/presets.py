@@ -82,8 +82,7 @@ def _width_scale(discriminators, width):
     whole = isinstance(width, numbers.Integral)
     if not whole or isinstance(width, bool) or width < 1:
         raise ValueError(
-            "`width` must be a whole number of at least 1. Received: "
-            f"{width!r}"
+            f"`width` must be a whole number of at least 1. Received: {width!r}"
         )
     # The generator keeps its ratio to the discriminator.
     of_discriminator = next(
