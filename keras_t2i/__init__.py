@@ -17,6 +17,7 @@ from keras_t2i import metrics  # noqa: E402
 from keras_t2i import plots  # noqa: E402
 from keras_t2i import text  # noqa: E402
 from keras_t2i import torch_files  # noqa: E402
+from keras_t2i.linear_decay import LinearDecay  # noqa: E402
 from keras_t2i.models.discriminator import Discriminator  # noqa: E402
 from keras_t2i.models.generator import Generator  # noqa: E402
 from keras_t2i.models.staged_matching import StagedMatching  # noqa: E402
@@ -32,6 +33,7 @@ __all__ = [
     "Discriminator",
     "Generator",
     "JointEmbedding",
+    "LinearDecay",
     "StagedMatching",
     "StyleEncoder",
     "StyleInversion",

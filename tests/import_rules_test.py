@@ -20,7 +20,7 @@ ALLOWED = {
         "files",
         "applications.pytorch_weights",
     },
-    "callbacks": {"files", "plots.image_grid"},
+    "callbacks": {"files", "linear_decay", "plots.image_grid"},
     "datasets": {
         "files",
         "text.alphabet",
@@ -127,6 +127,7 @@ ALONE = {
     "configured_model",
     "files",
     "keras_backend",
+    "linear_decay",
     "quiet_import",
     "stream_trained_model",
 }

@@ -95,10 +95,33 @@ def test_published_text_encoders(name):
         "optimizer": "rmsprop",
         "learning_rate": 7e-4,
         "decay_per_epoch": 0.98,
+        "decay_share": None,
+        "ema_momentum": None,
         "loss": {"structured": {"margin": 1.0}},
+        "similarity": "dot",
+        "class_head_weight": 0.0,
         "uniform_initialization": 0.08,
         "vocabulary_size": None,
     }
+
+
+def test_the_features_preset_differs_in_decay_and_averages_alone():
+    features = preset("text_encoder", "char_cnn_rnn_features")
+    other = preset("text_encoder", "char_cnn_rnn_small_softmax")
+    assert features["model"] == other["model"]
+    differs = {
+        name: value
+        for name, value in features["training"].items()
+        if value != other["training"][name]
+    }
+    assert differs == {"decay_share": 0.2, "ema_momentum": 0.995}
+
+
+def test_one_kind_of_decay_at_a_time():
+    for name, values in presets("text_encoder").items():
+        training = values["training"]
+        kinds = training["decay_per_epoch"], training["decay_share"]
+        assert None in kinds, name
 
 
 def test_text_encoders_of_reduced_size_have_one_size():

@@ -1,5 +1,6 @@
 """Callbacks for `fit`."""
 
+from keras_t2i.callbacks.begin_decay import BeginDecay
 from keras_t2i.callbacks.checkpoints import Checkpoints
 from keras_t2i.callbacks.collapse_warning import CollapseWarning
 from keras_t2i.callbacks.image_grid import ImageGrid
@@ -8,6 +9,7 @@ from keras_t2i.callbacks.stop_after import StopAfter
 from keras_t2i.callbacks.stop_on_nan import StopOnNaN
 
 __all__ = [
+    "BeginDecay",
     "Checkpoints",
     "CollapseWarning",
     "ImageGrid",

@@ -63,7 +63,17 @@ class Checkpoints(StepCallback):
         if step % self.every_steps == 0 and waited >= self.every_seconds:
             self._save()
 
+    def on_epoch_end(self, epoch, logs=None):
+        # `fit` then puts averages in place of the weights, where an optimizer
+        # has `use_ema`. What goes on needs both.
+        if self.model.stop_training or epoch + 1 == self.params["epochs"]:
+            self._save_last()
+
     def on_train_end(self, logs=None):
+        # Where a later callback has ended the training with an epoch.
+        self._save_last()
+
+    def _save_last(self):
         if self.step != self._saved_step:
             self._save()
 

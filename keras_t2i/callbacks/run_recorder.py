@@ -26,6 +26,9 @@ class RunRecorder(StepCallback):
         every_steps: int. Defaults to `10`.
         first_step: int. Steps trained before `fit`. Defaults to `0`.
         first_seconds: float. Seconds trained before `fit`. Defaults to `0`.
+
+    Attributes:
+        recorded_seconds: float. `seconds` of the last line.
     """
 
     def __init__(
@@ -40,6 +43,7 @@ class RunRecorder(StepCallback):
         self.path = path
         self.steps_per_epoch = steps_per_epoch
         self.every_steps = every_steps
+        self.recorded_seconds = first_seconds
         self._first_seconds = first_seconds
         self._started = None
         self._logs = {}
@@ -91,10 +95,11 @@ class RunRecorder(StepCallback):
             self.model.reset_metrics()
 
     def _write(self, step, logs):
+        self.recorded_seconds = round(self.seconds, 3)
         line = {
             "step": step,
             "epoch": step // self.steps_per_epoch,
-            "seconds": round(self.seconds, 3),
+            "seconds": self.recorded_seconds,
             **{name: float(value) for name, value in logs.items()},
         }
         # One write of a whole line: a kill leaves at most one part of a line.

@@ -27,6 +27,15 @@ class StopAfter(StepCallback):
         """Asks to stop at the next recorded step."""
         self.requested = True
 
+    def end_after(self, steps):
+        """Ends the training after so many steps in all, and not by the clock.
+
+        Args:
+            steps: int. Total, those before `fit` included.
+        """
+        self.steps = steps
+        self.minutes = None
+
     def on_step_end(self, step, logs):
         if self.steps is not None and step >= self.steps:
             self.model.stop_training = True

@@ -207,6 +207,16 @@ class RunFolder:
             temporary.write_text("".join(kept), "utf-8")
         return seconds
 
+    def seconds_until(self, step):
+        """Returns the seconds of the last recorded step up to a step."""
+        seconds = 0.0
+        if self.metrics.exists():
+            for line in self.metrics.read_text("utf-8").splitlines():
+                values = json.loads(line)
+                if values["step"] <= step:
+                    seconds = values["seconds"]
+        return seconds
+
     def publish_model(self):
         """Makes the last checkpoint the run's `model.keras`."""
         source = checkpoint_path(self.checkpoints, self.last_step())

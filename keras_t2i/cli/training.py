@@ -8,12 +8,15 @@ import sys
 import keras
 import tensorflow as tf
 
+from keras_t2i.callbacks.begin_decay import BeginDecay
+from keras_t2i.callbacks.begin_decay import decay_seconds
 from keras_t2i.callbacks.checkpoints import Checkpoints
 from keras_t2i.callbacks.run_recorder import RunRecorder
 from keras_t2i.callbacks.step_callback import StepCallback
 from keras_t2i.callbacks.stop_after import StopAfter
 from keras_t2i.callbacks.stop_on_nan import StopOnNaN
 from keras_t2i.cli.progress import show_progress
+from keras_t2i.linear_decay import linear_decays
 
 # What begins those lines of TensorFlow's errors that do not say what failed.
 _WHERE = ("Graph execution error", "Detected at node", "<stack traces", "\t [[")
@@ -50,8 +53,12 @@ def fit_run(
     options,
     num_images,
     callbacks=lambda first_step: [],
+    decay_share=None,
 ):
     """Trains a model in a run folder, from its last checkpoint on.
+
+    Where the model's `optimizer` averages weights (`use_ema`), the model has
+    the averages afterwards, and its checkpoints both.
 
     Args:
         run: `RunFolder`. Its metrics are cut back to its last checkpoint.
@@ -61,6 +68,9 @@ def fit_run(
         num_images: int. Images of an epoch.
         callbacks: function of the first step to a list of callbacks. Defaults
             to none but those that every run has.
+        decay_share: float. Last part of the training, over which the learning
+            rate falls to 0; the optimizers have `LinearDecay`. Defaults to
+            `None`: it does not.
 
     Returns:
         bool. Whether Ctrl-C ended the training.
@@ -78,8 +88,16 @@ def fit_run(
     first_seconds = run.cut_metrics(first_step)
     steps = total_steps(options, steps_per_epoch)
     minutes = options["minutes"]
-    in_time = minutes is not None and first_seconds >= 60.0 * minutes
-    if in_time or (steps is not None and first_step >= steps):
+    if steps is not None:
+        is_over = first_step >= steps
+    else:
+        is_over = _time_is_over(
+            run, model, first_step, first_seconds, minutes, decay_share
+        )
+    if is_over:
+        optimizer = getattr(model, "optimizer", None)
+        if optimizer is not None:
+            optimizer.finalize_variable_values(model.trainable_weights)
         print(
             f"nothing left to train: {first_step} steps, "
             f"{first_seconds / 60:.1f} minutes done",
@@ -93,6 +111,9 @@ def fit_run(
         first_seconds=first_seconds,
     )
     stop = StopAfter(recorder, steps, minutes, first_step=first_step)
+    decay = []
+    if decay_share is not None:
+        decay = [BeginDecay(stop, decay_share, first_step=first_step)]
     with (
         show_progress("Training", "steps") as progress,
         _stops_in_order(stop),
@@ -106,6 +127,7 @@ def fit_run(
                 StopOnNaN(run.checkpoints, first_step=first_step),
                 # Before what may end the training.
                 recorder,
+                *decay,
                 stop,
                 _Progress(progress, stop),
                 *callbacks(first_step),
@@ -113,6 +135,18 @@ def fit_run(
             ],
         )
     return stop.requested
+
+
+def _time_is_over(run, model, first_step, first_seconds, minutes, decay_share):
+    decays = linear_decays(model) if decay_share is not None else []
+    if decays and decays[0].is_under_way(first_step):
+        return False  # It ends with the decay, whatever the clock says.
+    if decays and decays[0].last_step is not None:
+        if first_step >= decays[0].last_step:
+            # Over, unless with more minutes the decay had begun later.
+            began_at = run.seconds_until(decays[0].first_step)
+            return began_at >= decay_seconds(minutes, decay_share)
+    return first_seconds >= 60.0 * minutes
 
 
 @contextlib.contextmanager

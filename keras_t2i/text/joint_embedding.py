@@ -1,6 +1,7 @@
 """Trains a text encoder together with an image encoder."""
 
 import copy
+import math
 
 import keras
 import numpy as np
@@ -8,6 +9,11 @@ from keras import ops
 
 from keras_t2i.losses.joint_embedding import StructuredJointEmbedding
 from keras_t2i.stream_trained_model import StreamTrainedModel
+
+_SIMILARITIES = ("dot", "cosine")
+# Cosines are divided by a temperature that is learned: at first, and at least.
+_TEMPERATURE = 0.07
+_LEAST_TEMPERATURE = 0.01
 
 
 @keras.saving.register_keras_serializable("keras_t2i")
@@ -25,6 +31,17 @@ class JointEmbedding(StreamTrainedModel):
             of them, to embeddings of the same size, such as those of
             `keras_t2i.text.image_encoder`. Its last layer is a `Dense` one of
             the name `"embedding"`, as is that of the text encoder.
+        similarity: `"dot"`: the compatibility of an image and a text is the dot
+            product of their embeddings. `"cosine"`: it is their cosine over a
+            temperature, a weight that is learned. Defaults to `"dot"`.
+        num_classes: int. Number of classes that a linear classifier, of both
+            embeddings, is trained to tell apart along with them; each batch
+            then has `class_ids` below it. Defaults to `None`: no classifier.
+        class_head_weight: float. Weight of the classifier's cross-entropy, the
+            mean of that of images and that of texts, beside the loss. Defaults
+            to `0.0`.
+        image_network: string. Name of the network whose features the image
+            encoder takes, for those who load the model. Defaults to `None`.
 
     Call input: dict of `images`, `(batch, size, size, 3)` or features of them,
     and `char_ids`, `(batch, 201)`. In training also `class_ids`, `(batch,)`;
@@ -46,20 +63,66 @@ class JointEmbedding(StreamTrainedModel):
     >>> sorted(history.history)
     ['image_to_text_accuracy', 'loss', 'text_to_image_accuracy']
 
+    Raises:
+        ValueError: the embeddings are not of one size, there is no such
+            similarity, or only one of classes and weight is given.
+
     Reference:
         - [Reed et al., 2016](https://arxiv.org/abs/1605.05395), section 3.
+        - [Radford et al., 2021](https://arxiv.org/abs/2103.00020), section
+          2.5, for the learned temperature.
     """
 
-    def __init__(self, text_encoder, image_encoder, **kwargs):
+    def __init__(
+        self,
+        text_encoder,
+        image_encoder,
+        similarity="dot",
+        num_classes=None,
+        class_head_weight=0.0,
+        image_network=None,
+        **kwargs,
+    ):
         if text_encoder.output_shape[-1] != image_encoder.output_shape[-1]:
             raise ValueError(
                 "`text_encoder` and `image_encoder` must have embeddings of "
                 f"one size. Received: {text_encoder.output_shape[-1]} and "
                 f"{image_encoder.output_shape[-1]}"
             )
+        if similarity not in _SIMILARITIES:
+            raise ValueError(
+                f"`similarity` must be one of {_SIMILARITIES}. Received: "
+                f"{similarity!r}"
+            )
+        if class_head_weight < 0 or bool(class_head_weight) != bool(
+            num_classes
+        ):
+            raise ValueError(
+                "A class head needs both `num_classes` and a "
+                "`class_head_weight` above 0. Received: "
+                f"num_classes={num_classes!r}, "
+                f"class_head_weight={class_head_weight!r}"
+            )
         super().__init__(**kwargs)
         self.text_encoder = text_encoder
         self.image_encoder = image_encoder
+        self.similarity = similarity
+        self.num_classes = num_classes
+        self.class_head_weight = class_head_weight
+        self.image_network = image_network
+        self.log_temperature = None
+        if similarity == "cosine":
+            self.log_temperature = self.add_weight(
+                shape=(),
+                initializer=keras.initializers.Constant(math.log(_TEMPERATURE)),
+                name="log_temperature",
+            )
+        self.class_head = None
+        if num_classes:
+            self.class_head = keras.layers.Dense(
+                num_classes, dtype="float32", name="class_head"
+            )
+            self.class_head.build((None, text_encoder.output_shape[-1]))
         self._accuracies = {
             name: keras.metrics.Mean(name)
             for name in ("image_to_text_accuracy", "text_to_image_accuracy")
@@ -110,8 +173,7 @@ class JointEmbedding(StreamTrainedModel):
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
-        image_embeddings, text_embeddings = y_pred
-        scores = ops.matmul(image_embeddings, ops.transpose(text_embeddings))
+        scores = self._compatibilities(*y_pred)
         matches = ops.eye(ops.shape(scores)[0], dtype=scores.dtype)
         if x is not None and "class_ids" in x:
             class_ids = x["class_ids"]
@@ -123,7 +185,40 @@ class JointEmbedding(StreamTrainedModel):
             best = ops.argmax(scores, axis=axis)
             right = ops.take_along_axis(matches, best[:, None], axis=1)
             accuracy.update_state(right)
-        return self.loss(matches, scores)
+        loss = self.loss(matches, scores)
+        if self.class_head is not None:
+            loss += self.class_head_weight * self._class_loss(x, y_pred)
+        return loss
+
+    def _compatibilities(self, image_embeddings, text_embeddings):
+        if self.similarity == "cosine":
+            image_embeddings = ops.normalize(image_embeddings, axis=-1)
+            text_embeddings = ops.normalize(text_embeddings, axis=-1)
+        scores = ops.matmul(image_embeddings, ops.transpose(text_embeddings))
+        if self.similarity == "cosine":
+            temperature = ops.maximum(
+                ops.exp(self.log_temperature), _LEAST_TEMPERATURE
+            )
+            scores = scores / ops.cast(temperature, scores.dtype)
+        return scores
+
+    def _class_loss(self, x, y_pred):
+        if x is None or "class_ids" not in x:
+            raise ValueError(
+                "A class head needs the `class_ids` of each batch. Received: "
+                "a batch without. Leave out `num_classes`."
+            )
+        losses = [
+            ops.mean(
+                keras.losses.sparse_categorical_crossentropy(
+                    x["class_ids"],
+                    self.class_head(embeddings),
+                    from_logits=True,
+                )
+            )
+            for embeddings in y_pred
+        ]
+        return sum(losses) / len(losses)
 
     @property
     def metrics(self):
@@ -135,7 +230,8 @@ class JointEmbedding(StreamTrainedModel):
 
         What follows an encoder, such as the projection of a GAN, starts from
         weights meant for inputs of that size. The image embeddings are scaled
-        the other way, so no compatibility of an image and a text changes.
+        the other way, so no compatibility of an image and a text changes. A
+        class head, which nothing needs any more, is left as it is.
 
         Args:
             char_ids: int array of shape `(num_texts, 201)`. Texts to measure.
@@ -155,6 +251,10 @@ class JointEmbedding(StreamTrainedModel):
             "name": self.name,
             "text_encoder": serialize(self.text_encoder),
             "image_encoder": serialize(self.image_encoder),
+            "similarity": self.similarity,
+            "num_classes": self.num_classes,
+            "class_head_weight": self.class_head_weight,
+            "image_network": self.image_network,
         }
 
     @classmethod

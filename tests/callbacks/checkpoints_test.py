@@ -2,6 +2,7 @@ import errno
 import os
 
 import keras
+import numpy as np
 import pytest
 
 from keras_t2i.callbacks import Checkpoints
@@ -39,6 +40,49 @@ def test_an_end_on_a_checkpoint_is_saved_once(tmp_path):
     fit(model, [Checkpoints(tmp_path, every_steps=2, every_seconds=0)], 4)
     assert saves == [2, 4]
     assert checkpoint_steps(tmp_path) == [2, 4]
+
+
+def test_the_last_one_has_weights_and_not_averages(tmp_path):
+    inputs = keras.Input((1,))
+    outputs = keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")(
+        inputs
+    )
+    model = keras.Model(inputs, outputs)
+    # Each step lowers the weight by 1: -1, -2, -3.
+    model.compile(
+        keras.optimizers.SGD(1.0, use_ema=True, ema_momentum=0.5),
+        "mean_absolute_error",
+    )
+    ones = np.ones((3, 1), "float32")
+    model.fit(
+        *(ones, -100 * ones),
+        batch_size=1,
+        callbacks=[Checkpoints(tmp_path)],
+        verbose=0,
+    )
+    # -1, then half of that and of -2, then half of that and of -3.
+    assert float(model.weights[0][0, 0]) == -2.25
+    loaded = keras.saving.load_model(checkpoint_path(tmp_path, 3))
+    assert float(loaded.weights[0][0, 0]) == -3.0
+    loaded.optimizer.finalize_variable_values(loaded.trainable_weights)
+    assert float(loaded.weights[0][0, 0]) == -2.25
+
+
+@pytest.mark.parametrize("position", [0, 1])
+def test_another_callback_ends_the_training_with_an_epoch(tmp_path, position):
+    class StopAtEpochEnd(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = True
+
+    callbacks = [Checkpoints(tmp_path)]
+    callbacks.insert(position, StopAtEpochEnd())
+    fit(stepping_model(), callbacks, num_steps=4, epochs=3)
+    assert checkpoint_steps(tmp_path) == [4]
+
+
+def test_epochs_before_the_last_save_nothing(tmp_path):
+    fit(stepping_model(), [Checkpoints(tmp_path)], num_steps=4, epochs=3)
+    assert checkpoint_steps(tmp_path) == [12]
 
 
 def test_checkpoints_are_so_many_seconds_apart(tmp_path):

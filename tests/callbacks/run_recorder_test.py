@@ -58,7 +58,7 @@ def test_lines_go_on_after_earlier_ones(tmp_path):
     recorder = RunRecorder(
         path, 4, every_steps=3, first_step=4, first_seconds=100.0
     )
-    assert recorder.seconds == 100.0
+    assert recorder.seconds == recorder.recorded_seconds == 100.0
     # Step 5 and 6, then 7 to 9. Step 4 was not of this model.
     fit(stepping_model(), [recorder], num_steps=5, first=5)
     lines = _lines(path)
@@ -66,6 +66,7 @@ def test_lines_go_on_after_earlier_ones(tmp_path):
     assert [line["number"] for line in lines[1:]] == [5.5, 8.0]
     assert 100.0 <= lines[1]["seconds"] < 160.0
     assert recorder.seconds >= lines[-1]["seconds"] - 0.001
+    assert recorder.recorded_seconds == lines[-1]["seconds"]
 
 
 def test_an_interrupted_run_writes_the_same_lines(tmp_path):

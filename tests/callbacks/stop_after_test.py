@@ -53,3 +53,17 @@ def test_a_request_ends_with_a_line(recorder):
             super().on_step_end(step, logs)
 
     assert _steps_taken(RequestAtStep5(recorder), recorder) == 8
+
+
+def test_steps_in_place_of_the_clock(tmp_path):
+    recorder = RunRecorder(
+        tmp_path / "a", 100, every_steps=4, first_seconds=61.0
+    )
+
+    class SevenSteps(StopAfter):
+        def on_train_begin(self, logs=None):
+            self.end_after(7)
+
+    stop = SevenSteps(recorder, minutes=1.0)
+    assert _steps_taken(stop, recorder) == 7
+    assert (stop.steps, stop.minutes) == (7, None)

@@ -239,6 +239,14 @@ def test_cut_metrics_that_are_not_there(run):
     assert not run.metrics.exists()
 
 
+def test_seconds_until(run):
+    assert run.seconds_until(20) == 0.0
+    run.metrics.write_text("".join(_lines(10, 20, 30)))
+    assert [run.seconds_until(step) for step in (9, 20, 25, 99)] == [
+        *(0.0, 2.0, 2.0, 3.0),
+    ]
+
+
 # === Checkpoints ===
 
 

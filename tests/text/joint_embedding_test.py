@@ -147,3 +147,147 @@ def test_embeddings_of_different_sizes_are_refused():
         JointEmbedding(
             tiny_text_encoder(), image_encoder(32, embedding_dim=12, width=4)
         )
+
+
+def _tiny(**options):
+    return JointEmbedding(
+        tiny_text_encoder(),
+        image_encoder(32, embedding_dim=16, width=4),
+        **options,
+    )
+
+
+def test_cosines_by_hand():
+    joint_embedding = _tiny(similarity="cosine")
+    joint_embedding.compile(loss=SoftmaxJointEmbedding())
+    joint_embedding.log_temperature.assign(np.log(0.5))
+    images = tf.constant([[3.0, 0.0], [0.0, 0.2]])
+    texts = tf.constant([[8.0, 6.0], [0.0, 5.0]])
+    loss = joint_embedding.compute_loss(y_pred=(images, texts))
+    # Images by texts.
+    cosines = np.array([[0.8, 0.0], [0.6, 1.0]])
+    expected = SoftmaxJointEmbedding(0.5)(np.eye(2), cosines)
+    assert float(loss) == pytest.approx(float(expected), rel=1e-5)
+    # Less than this it does not get.
+    joint_embedding.log_temperature.assign(-100.0)
+    loss = joint_embedding.compute_loss(y_pred=(images, texts))
+    expected = SoftmaxJointEmbedding(0.01)(np.eye(2), cosines)
+    assert float(loss) == pytest.approx(float(expected), rel=1e-5, abs=1e-6)
+
+
+def test_the_temperature_is_learned_and_saved(tmp_path):
+    joint_embedding = _tiny(similarity="cosine")
+    joint_embedding.compile(
+        keras.optimizers.Adam(1e-2), SoftmaxJointEmbedding()
+    )
+    assert float(joint_embedding.log_temperature) == pytest.approx(np.log(0.07))
+    stream = _stream(_separable_batch())
+    joint_embedding.fit(stream, epochs=3, verbose=0)
+    learned = float(joint_embedding.log_temperature)
+    assert 0.01 < abs(learned - np.log(0.07)) < 0.05
+    joint_embedding.save(tmp_path / "a.keras")
+    copy = keras.saving.load_model(tmp_path / "a.keras")
+    assert float(copy.log_temperature) == learned
+    assert copy.similarity == "cosine"
+    expected = joint_embedding.fit(stream, epochs=2, verbose=0).history
+    assert copy.fit(stream, epochs=2, verbose=0).history == expected
+
+
+def test_standardize_leaves_cosines():
+    joint_embedding = _tiny(similarity="cosine")
+    joint_embedding.compile(loss=SoftmaxJointEmbedding())
+    batch = _separable_batch()
+    loss = joint_embedding.compute_loss(y_pred=joint_embedding(batch))
+    joint_embedding.standardize(batch["char_ids"])
+    after = joint_embedding.compute_loss(y_pred=joint_embedding(batch))
+    assert float(after) == pytest.approx(float(loss), rel=1e-4)
+
+
+def test_a_class_head_by_hand():
+    joint_embedding = _tiny(num_classes=3, class_head_weight=0.5)
+    joint_embedding.compile(loss=SoftmaxJointEmbedding())
+    # The logits are the first three numbers of an embedding, plus a bias.
+    joint_embedding.class_head.set_weights(
+        [np.eye(16, 3), np.array([0.0, 0.0, 1.0])]
+    )
+    images = np.zeros((2, 16), "float32")
+    texts = np.zeros((2, 16), "float32")
+    images[0, 0], images[1, 1], texts[0, 2] = 2.0, 1.0, 3.0
+    x = {"class_ids": tf.constant([0, 2])}
+    loss = joint_embedding.compute_loss(
+        x=x, y_pred=(tf.constant(images), tf.constant(texts))
+    )
+
+    def cross_entropy(logits, class_id):
+        return np.log(np.sum(np.exp(logits))) - logits[class_id]
+
+    of_images = (cross_entropy([2, 0, 1], 0) + cross_entropy([0, 1, 1], 2)) / 2
+    of_texts = (cross_entropy([0, 0, 4], 0) + cross_entropy([0, 0, 1], 2)) / 2
+    # All compatibilities are 0: the logarithm of two choices.
+    expected = np.log(2) + 0.5 * (of_images + of_texts) / 2
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_class_head_is_trained_and_saved(tmp_path):
+    joint_embedding = _tiny(num_classes=4, class_head_weight=1.0)
+    joint_embedding.compile(
+        keras.optimizers.Adam(1e-2), SoftmaxJointEmbedding()
+    )
+    batch = {**_separable_batch(), "class_ids": np.array([3, 0, 1])}
+    before = np.array(joint_embedding.class_head.kernel)
+    history = joint_embedding.fit(_stream(batch), epochs=5, verbose=0).history
+    assert history["loss"][-1] < history["loss"][0]
+    assert np.all(before != joint_embedding.class_head.kernel)
+    joint_embedding.save(tmp_path / "a.keras")
+    copy = keras.saving.load_model(tmp_path / "a.keras")
+    for weight, other in zip(copy.weights, joint_embedding.weights):
+        np.testing.assert_array_equal(weight, other)
+    expected = joint_embedding.fit(_stream(batch), verbose=0).history
+    assert copy.fit(_stream(batch), verbose=0).history == expected
+
+
+def test_the_defaults_add_no_weights():
+    joint_embedding = _tiny()
+    assert len(joint_embedding.weights) == len(
+        joint_embedding.text_encoder.weights
+        + joint_embedding.image_encoder.weights
+    )
+
+
+def test_a_config_of_before_has_the_defaults():
+    config = _tiny().get_config()
+    old = {
+        name: config[name] for name in ("name", "text_encoder", "image_encoder")
+    }
+    assert JointEmbedding.from_config(old).get_config() == config
+
+
+def test_the_network_is_part_of_the_config():
+    config = _tiny(image_network="efficientnet_lite0").get_config()
+    copy = JointEmbedding.from_config(config)
+    assert copy.image_network == "efficientnet_lite0"
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"similarity": "l2"}, "'dot', 'cosine'.*Received: 'l2'"),
+        ({"num_classes": 3}, "num_classes=3, class_head_weight=0.0"),
+        ({"class_head_weight": 1.0}, "num_classes=None, class_head_weight=1.0"),
+        (
+            {"num_classes": 3, "class_head_weight": -1.0},
+            "num_classes=3, class_head_weight=-1.0",
+        ),
+    ],
+)
+def test_bad_options(options, match):
+    with pytest.raises(ValueError, match=match):
+        _tiny(**options)
+
+
+def test_a_class_head_needs_classes():
+    joint_embedding = _tiny(num_classes=3, class_head_weight=1.0)
+    joint_embedding.compile()
+    embeddings = tf.eye(16)[:2]
+    with pytest.raises(ValueError, match="Received: a batch without"):
+        joint_embedding.compute_loss(x={}, y_pred=(embeddings, embeddings))
