@@ -18,7 +18,6 @@ ALLOWED = {
         "datasets.embedding_shards",
         "datasets.manifest",
         "files",
-        "applications.pytorch_weights",
     },
     "callbacks": {"files", "linear_decay", "plots.image_grid"},
     "datasets": {
@@ -39,11 +38,14 @@ ALLOWED = {
     "losses": set(),
     "metrics": {"datasets.blooms"},
     "models": {
+        "applications.feature_networks",
         "configured_model",
         "datasets.captions",
         "datasets.image_range",
+        "linear_decay",
         "losses.gan_cls",
         "losses.mode_seeking",
+        "losses.relativistic_pairing",
         "presets",
         "stream_trained_model",
         "text.char_cnn_rnn",
@@ -53,6 +55,7 @@ ALLOWED = {
     "plots": set(),
     "presets": set(),
     "text": {
+        "applications.keras_networks",
         "configured_model",
         "datasets.arrays_by_id",
         "datasets.embedding_manifest",
@@ -103,6 +106,7 @@ IMPORTS_TENSORFLOW = {
     "export.warm_up",
     "losses.mode_seeking",
     "models.batch_normalization",
+    "models.gradient_penalty",
     "models.captions_and_seeds",
     "models.loss_scaling",
     "models.noise",

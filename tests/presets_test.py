@@ -114,7 +114,7 @@ def test_the_features_preset_differs_in_decay_and_averages_alone():
         for name, value in features["training"].items()
         if value != other["training"][name]
     }
-    assert differs == {"decay_share": 0.2, "ema_momentum": 0.995}
+    assert differs == {"decay_share": 0.75, "ema_momentum": 0.995}
 
 
 def test_one_kind_of_decay_at_a_time():

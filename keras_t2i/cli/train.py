@@ -216,6 +216,7 @@ def train(run, options, dry_run=False):
                 ImageGrid(run.samples, captions, first_step=first_step),
                 CollapseWarning(first_step=first_step),
             ],
+            decay_share=training.get("decay_share"),
         )
         run.publish_model()
     if interrupted:

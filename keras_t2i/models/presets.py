@@ -4,6 +4,7 @@ import numbers
 
 import keras
 
+from keras_t2i.linear_decay import LinearDecay
 from keras_t2i.models.discriminator import Discriminator
 from keras_t2i.models.discriminator_ensemble import DiscriminatorEnsemble
 from keras_t2i.models.feature_discriminator import FeatureDiscriminator
@@ -112,6 +113,8 @@ def gan_optimizer(training, network, steps_per_epoch):
             decay_rate=0.5,
             staircase=True,
         )
+    if training.get("decay_share") is not None:
+        learning_rate = LinearDecay(learning_rate)
     return keras.optimizers.Adam(
         learning_rate,
         beta_1=training.get("beta_1", 0.5),
