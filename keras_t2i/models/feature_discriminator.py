@@ -225,7 +225,6 @@ def _trunk(shapes, width, policy):
                 width,
                 4,
                 strides=2,
-                padding="same",
                 dtype=policy,
                 name=f"map_{level}_convolution_{strided}",
             )(x)
@@ -237,7 +236,6 @@ def _trunk(shapes, width, policy):
             x = SpectralConv2D(
                 width,
                 3,
-                padding="same",
                 dtype=policy,
                 name=f"map_{level}_convolution",
             )(x)

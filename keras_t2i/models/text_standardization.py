@@ -20,6 +20,7 @@ class TextStandardization(layers.Layer):
             shape=(input_shape[-1],),
             initializer="zeros",
             trainable=False,
+            autocast=False,
             dtype="float32",
             name="mean",
         )
@@ -27,6 +28,7 @@ class TextStandardization(layers.Layer):
             shape=(input_shape[-1],),
             initializer="ones",
             trainable=False,
+            autocast=False,
             dtype="float32",
             name="deviation",
         )
