@@ -20,6 +20,7 @@ from keras_t2i.callbacks import ImageGrid
 from keras_t2i.cli.model_files import load_text_encoder
 from keras_t2i.cli.run_folder import RunFolder
 from keras_t2i.cli.samples import sample_captions
+from keras_t2i.cli.train import some_texts
 from keras_t2i.cli.training import fit_run
 from keras_t2i.cli.training import num_images
 from keras_t2i.cli.training import set_up
@@ -32,6 +33,8 @@ from keras_t2i.presets import preset
 
 # The preset, and what differs from its `model` and its `training`.
 _BY_STEPS = {"start_step": 1000, "rise_steps": 1000}
+_PIXELS = [{"class_name": "PixelDiscriminator", "width": 32}]
+_FEATURES = [{"class_name": "FeatureDiscriminator", "width": 128}]
 _BY_ACCURACY = {"accuracy_threshold": 0.8, "rise_steps": 1000}
 SETTINGS = {
     "gan": ("gan", {}),
@@ -73,6 +76,23 @@ SETTINGS = {
     ),
     "residual_blocks": ("gan_cls", {"generator": {"residual_blocks": True}}),
     "one_caption": ("gan_int_cls", {"training": {"captions_per_image": 1}}),
+    # The recipe with everything, and less one part at a time.
+    "plus": ("gan_int_cls_plus", {}),
+    "plus_plain_generator": (
+        "gan_int_cls_plus",
+        {"generator": {"class_name": "Generator", "width": 32}},
+    ),
+    "plus_pixels_alone": ("gan_int_cls_plus", {"discriminator": _PIXELS}),
+    "plus_features_alone": ("gan_int_cls_plus", {"discriminator": _FEATURES}),
+    "plus_labels": ("gan_int_cls_plus", {"gan": {"relativistic": False}}),
+    "plus_no_augmentation": (
+        "gan_int_cls_plus",
+        {"gan": {"translation": 0.0, "cutout": 0.0}},
+    ),
+    "plus_no_penalty": (
+        "gan_int_cls_plus",
+        {"discriminator": [{**_PIXELS[0], "penalty_weight": 0.0}, *_FEATURES]},
+    ),
 }
 
 
@@ -85,7 +105,7 @@ def main():
     parser.add_argument("--text-encoder", required=True)
     parser.add_argument("--embeddings", required=True, help="made by `embed`")
     parser.add_argument("--out", required=True)
-    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--width", type=int, help="default: the preset's")
     parser.add_argument("--batch-size", type=int, help="default: the preset's")
     parser.add_argument(
         "--precision",
@@ -120,7 +140,12 @@ def _train(name, arguments):
     changed = copy.deepcopy(preset("gan", base))
     model, training = changed["model"], changed["training"]
     for part, values in changes.items():
-        (training if part == "training" else model[part]).update(values)
+        if part == "training":
+            training.update(values)
+        elif isinstance(values, list) or "class_name" in values:
+            model[part] = values
+        else:
+            model[part].update(values)
     batch_size = arguments.batch_size or training["batch_size"]
     if run.last_step():
         # What is gone on with must be of the same data and options.
@@ -160,6 +185,8 @@ def _train(name, arguments):
             mismatch_candidates=training["mismatch_candidates"],
         )
 
+    if training.get("standardize_texts") and not run.last_step():
+        gan.standardize_texts(some_texts(make_stream(0)))
     captions, _ = sample_captions(arguments.data, manifest)
     run.write_config("compare_settings", options)
     interrupted = fit_run(
@@ -172,6 +199,7 @@ def _train(name, arguments):
             ImageGrid(run.samples, captions, first_step=first_step),
             CollapseWarning(first_step=first_step),
         ],
+        decay_share=training.get("decay_share"),
     )
     run.publish_model()
     if interrupted:

@@ -202,7 +202,7 @@ def train(run, options, dry_run=False):
         embeddings = _embeddings(options, manifest, gan.text_encoder)
         stream = make_stream(0)
         if training.get("standardize_texts") and not run.last_step():
-            gan.standardize_texts(_some_texts(stream))
+            gan.standardize_texts(some_texts(stream))
     run.write_config("train", options)
     with failures_while_running(run):
         write_real_samples(run.samples, captions, images)
@@ -223,7 +223,7 @@ def train(run, options, dry_run=False):
         raise KeyboardInterrupt
 
 
-def _some_texts(stream):
+def some_texts(stream):
     """Returns embeddings as the networks see them in training."""
     batches = stream.take(_NUM_STANDARDIZED).as_numpy_iterator()
     return np.concatenate([batch["text_embeddings"] for batch in batches])
