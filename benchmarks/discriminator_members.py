@@ -10,10 +10,11 @@ import argparse
 import statistics
 import time
 
-import keras_t2i  # noqa: I001  First: it silences TensorFlow.
 import keras
 import numpy as np
 import tensorflow as tf
+
+import keras_t2i
 from keras_t2i.models.discriminator_ensemble import members_of
 from keras_t2i.models.presets import networks_of_preset
 from keras_t2i.presets import preset
