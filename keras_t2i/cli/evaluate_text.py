@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 
+from keras_t2i.cli.image_networks import network_features
 from keras_t2i.cli.model_files import load_joint_embedding
 from keras_t2i.datasets.blooms import content_of_caption
 from keras_t2i.datasets.blooms import sentences_between
@@ -58,7 +59,8 @@ def add_parser(subparsers):
         "--image-features",
         metavar="PATH",
         help="features of the split's images, of several views the first; for "
-        "an encoder that was trained with features",
+        "an encoder that was trained with features (default: those of the "
+        "network that it was trained with by its name)",
     )
     parser.add_argument(
         "--split",
@@ -85,7 +87,8 @@ def evaluate_text(model, data, split, image_features=None):
         data: path of a prepared data set.
         split: string.
         image_features: path of features of the images, for an image encoder
-            that takes them. Defaults to `None`.
+            that takes them. Defaults to `None`: those of the model's
+            `image_network`, computed unless they are kept with the data set.
 
     Returns:
         dict of what is measured, for JSON.
@@ -97,9 +100,16 @@ def evaluate_text(model, data, split, image_features=None):
         - [Reed et al., 2016](https://arxiv.org/abs/1605.05395), section 5.
     """
     examples = PreparedExamples(data, split)
+    if image_features is None and model.image_network is not None:
+        image_features = network_features(model.image_network, data)
     images = _image_embeddings(model, data, split, examples, image_features)
     texts, image_of_text = _captions(examples, range(len(examples)))
-    captions = embed_texts(model.text_encoder, texts)
+    embeddings = embed_texts(model.text_encoder, texts)
+    captions = embeddings
+    # Products of what has the length 1 are cosines.
+    is_cosine = model.similarity == "cosine"
+    if is_cosine:
+        images, captions = _normalized(images), _normalized(captions)
     results = {
         "split": split,
         "num_images": len(examples),
@@ -110,6 +120,8 @@ def evaluate_text(model, data, split, image_features=None):
         classes, class_texts = class_means(
             captions, examples.class_ids[image_of_text]
         )
+        if is_cosine:
+            class_texts = _normalized(class_texts)
         of_images = (images, examples.class_ids, classes, class_texts)
         results["num_classes"] = len(classes)
         results["zero_shot_accuracy"] = float(zero_shot_accuracy(*of_images))
@@ -120,8 +132,12 @@ def evaluate_text(model, data, split, image_features=None):
     for k, value in recall.items():
         results[f"recall_at_{k}"] = float(value)
     if read_manifest(data).name == "blooms":
-        results.update(_on_blooms(model.text_encoder, data, texts, captions))
+        results.update(_on_blooms(model.text_encoder, data, texts, embeddings))
     return results
+
+
+def _normalized(rows):
+    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
 
 
 def _image_embeddings(model, data, split, examples, image_features):

@@ -7,6 +7,8 @@ import sys
 import keras
 import numpy as np
 
+from keras_t2i.cli.image_networks import IMAGE_NETWORKS
+from keras_t2i.cli.image_networks import network_features
 from keras_t2i.cli.options import add_duration
 from keras_t2i.cli.options import add_seed
 from keras_t2i.cli.options import whole_number
@@ -22,6 +24,7 @@ from keras_t2i.datasets.image_features import ImageFeatures
 from keras_t2i.datasets.make_dataset import make_pairs_dataset
 from keras_t2i.datasets.manifest import read_manifest
 from keras_t2i.files import replace_when_whole
+from keras_t2i.linear_decay import LinearDecay
 from keras_t2i.losses.joint_embedding import StructuredJointEmbedding
 from keras_t2i.losses.softmax_joint_embedding import SoftmaxJointEmbedding
 from keras_t2i.presets import preset
@@ -34,6 +37,8 @@ from keras_t2i.text.joint_embedding import JointEmbedding
 from keras_t2i.text.words import vocabulary_of
 
 _DEFAULT_PRESET = "char_cnn_rnn_small_softmax"
+# On features of a network that is named.
+_FEATURES_PRESET = "char_cnn_rnn_features"
 _OPTIONS = (
     "data",
     "preset",
@@ -77,7 +82,8 @@ def add_parser(subparsers):
     parser.add_argument(
         "--preset",
         metavar="NAME",
-        help=f"settings, see above (default: {_DEFAULT_PRESET})",
+        help=f"settings, see above (default: {_DEFAULT_PRESET}; with features "
+        f"of EfficientNet-Lite {_FEATURES_PRESET})",
     )
     parser.add_argument(
         "--batch-size",
@@ -89,10 +95,12 @@ def add_parser(subparsers):
     parser.add_argument(
         "--image-encoder",
         metavar="NAME_OR_PATH",
-        help="small, a convolutional network; a network of keras.applications, "
-        "such as MobileNetV2; or features of all images, computed beforehand: "
-        "a .npz file with an array for each image id, or whatever else embed "
-        "--from reads (default: small)",
+        help="small, a convolutional network; efficientnet_lite0 or _lite2, "
+        "features of a network trained on ImageNet, which are computed once "
+        "and kept with the data set (the time is not part of --minutes); a "
+        "network of keras.applications, such as MobileNetV2; or features of "
+        "all images, computed beforehand: a .npz file with an array for each "
+        "image id, or whatever else embed --from reads (default: small)",
     )
     parser.add_argument(
         "--image-weights",
@@ -143,11 +151,13 @@ def train_text(run, options):
     training = preset("text_encoder", options["preset"])["training"]
     manifest = read_manifest(options["data"])
     split = training_split(manifest)
+    # First: neither time nor random numbers of the training go into it.
+    features = _features(options)
     set_up(options)
     model = (
         run.load_checkpoint()
         if run.last_step()
-        else _new_model(options, manifest, split)
+        else _new_model(options, manifest, split, features)
     )
 
     def make_stream(step):
@@ -156,7 +166,7 @@ def train_text(run, options):
             split,
             options["batch_size"],
             images_per_class=training["images_per_class"],
-            image_features=_features(options),
+            image_features=features,
             seed=options["seed"],
             start_step=step,
             tokenize=model.text_encoder.tokenize,
@@ -176,6 +186,7 @@ def train_text(run, options):
             make_stream,
             options,
             steps_per_epoch * num_rows,
+            decay_share=training["decay_share"],
         )
         # The published model only: a run that goes on does so from a
         # checkpoint.
@@ -204,22 +215,28 @@ def _some_char_ids(stream):
 
 
 def _with_defaults(options):
-    name = options["preset"] or _DEFAULT_PRESET
-    training = preset("text_encoder", name)["training"]
-    options = {**dict.fromkeys(_OPTIONS), **options, "preset": name}
+    options = {**dict.fromkeys(_OPTIONS), **options}
+    options["image_encoder"] = options["image_encoder"] or _SMALL
+    if options["preset"] is None:
+        options["preset"] = (
+            _FEATURES_PRESET
+            if options["image_encoder"] in IMAGE_NETWORKS
+            else _DEFAULT_PRESET
+        )
+    training = preset("text_encoder", options["preset"])["training"]
     if all(options[name] is None for name in DURATIONS):
         options["epochs"] = training["epochs"]
     if options["batch_size"] is None:
         options["batch_size"] = training["batch_size"]
-    options["image_encoder"] = options["image_encoder"] or _SMALL
     options["freeze_images"] = bool(options["freeze_images"])
     options["seed"] = options["seed"] or 0
     if options["image_weights"] or options["freeze_images"]:
-        if options["image_encoder"] == _SMALL or _features(options):
+        name = options["image_encoder"]
+        if name == _SMALL or name in IMAGE_NETWORKS or _features_path(name):
             raise ValueError(
                 "--image-weights and --freeze-images are for an "
                 "--image-encoder of keras.applications. Received: "
-                f"--image-encoder {options['image_encoder']}."
+                f"--image-encoder {name}."
             )
     return options
 
@@ -227,6 +244,12 @@ def _with_defaults(options):
 def _features(options):
     """Returns the path of the features, `None` without."""
     name = options["image_encoder"]
+    if name in IMAGE_NETWORKS:
+        return network_features(name, options["data"])
+    return _features_path(name)
+
+
+def _features_path(name):
     # Whatever else is called so: features can be named as ./small.
     if name == _SMALL or callable(getattr(keras.applications, name, None)):
         return None
@@ -235,22 +258,80 @@ def _features(options):
     return name if is_path else None
 
 
-def _new_model(options, manifest, split):
-    chosen = preset("text_encoder", options["preset"])
-    training = chosen["training"]
+def _new_model(options, manifest, split, features):
+    def image_encoder_of(embedding_dim):
+        name = options["image_encoder"]
+        if name == _SMALL:
+            return image_encoder(manifest.image_size, embedding_dim)
+        if features is not None:
+            read = ImageFeatures(features, options["data"], split)
+            return feature_encoder(read.num_features, embedding_dim)
+        return application_encoder(
+            name,
+            manifest.image_size,
+            embedding_dim,
+            weights=options["image_weights"],
+            frozen=options["freeze_images"],
+        )
+
+    return new_joint_embedding(
+        options["preset"],
+        preset("text_encoder", options["preset"])["training"],
+        options["data"],
+        split,
+        options["seed"],
+        image_encoder_of,
+        image_network=(
+            options["image_encoder"]
+            if options["image_encoder"] in IMAGE_NETWORKS
+            else None
+        ),
+    )
+
+
+def new_joint_embedding(
+    name, training, data, split, seed, image_encoder_of, image_network=None
+):
+    """Makes an untrained `JointEmbedding`.
+
+    Args:
+        name: string. Preset whose layers the text encoder has.
+        training: dict. The `training` of a preset.
+        data: path of a prepared data set.
+        split: string. That to train on.
+        seed: int.
+        image_encoder_of: function of the size of the embeddings to an image
+            encoder.
+        image_network: string or `None`, as in `JointEmbedding`.
+
+    Raises:
+        ValueError: the data set is damaged, or has no classes for a class head.
+    """
     arguments = {}
     if training["vocabulary_size"] is not None:
         arguments["vocabulary"] = _vocabulary(
-            options["data"], split, training["vocabulary_size"]
+            data, split, training["vocabulary_size"]
         )
-    text_encoder = CharCNNRNN.from_preset(options["preset"], **arguments)
+    text_encoder = CharCNNRNN.from_preset(name, **arguments)
     if training["uniform_initialization"] is not None:
         initialize_uniformly(
-            text_encoder, training["uniform_initialization"], options["seed"]
+            text_encoder, training["uniform_initialization"], seed
         )
+    num_classes = None
+    if training["class_head_weight"]:
+        num_classes = len(read_manifest(data).class_names)
+        if not num_classes:
+            raise ValueError(
+                "A class head needs a data set with classes. Received: "
+                f"{str(data)!r}, which has none."
+            )
     return JointEmbedding(
         text_encoder,
-        _image_encoder(options, manifest, split, text_encoder.embedding_dim),
+        image_encoder_of(text_encoder.embedding_dim),
+        similarity=training["similarity"],
+        num_classes=num_classes,
+        class_head_weight=training["class_head_weight"],
+        image_network=image_network,
     )
 
 
@@ -277,24 +358,31 @@ def epoch_steps(training, data, split, num_rows):
 def compile_for(model, training, steps_per_epoch):
     """Compiles a `JointEmbedding` as the `training` of a preset says."""
     learning_rate = training["learning_rate"]
-    if training["decay_per_epoch"] is not None:
+    if training["decay_share"] is not None:
+        learning_rate = LinearDecay(learning_rate)
+    elif training["decay_per_epoch"] is not None:
         learning_rate = keras.optimizers.schedules.ExponentialDecay(
             learning_rate,
             steps_per_epoch,
             decay_rate=training["decay_per_epoch"],
             staircase=True,
         )
+    averaging = {}
+    if training["ema_momentum"] is not None:
+        averaging = {"use_ema": True, "ema_momentum": training["ema_momentum"]}
     ((loss, loss_options),) = training["loss"].items()
     model.compile(
-        _OPTIMIZERS[training["optimizer"]](learning_rate),
+        _OPTIMIZERS[training["optimizer"]](learning_rate, **averaging),
         _LOSSES[loss](**loss_options),
     )
     return model
 
 
-def _rmsprop(learning_rate):
+def _rmsprop(learning_rate, **averaging):
     # As Torch's, which adds 1e-8 to the root.
-    return keras.optimizers.RMSprop(learning_rate, rho=0.99, epsilon=1e-16)
+    return keras.optimizers.RMSprop(
+        learning_rate, rho=0.99, epsilon=1e-16, **averaging
+    )
 
 
 _OPTIMIZERS = {"adam": keras.optimizers.Adam, "rmsprop": _rmsprop}
@@ -318,21 +406,4 @@ def initialize_uniformly(model, limit, seed):
             generator.uniform(-limit, limit, weight.shape)
             for weight in model.weights
         ]
-    )
-
-
-def _image_encoder(options, manifest, split, embedding_dim):
-    name = options["image_encoder"]
-    if name == _SMALL:
-        return image_encoder(manifest.image_size, embedding_dim)
-    features = _features(options)
-    if features is not None:
-        features = ImageFeatures(features, options["data"], split)
-        return feature_encoder(features.num_features, embedding_dim)
-    return application_encoder(
-        name,
-        manifest.image_size,
-        embedding_dim,
-        weights=options["image_weights"],
-        frozen=options["freeze_images"],
     )

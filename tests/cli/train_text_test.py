@@ -121,6 +121,13 @@ def test_output(data, tmp_path, capsys):
         ),
         (
             [
+                *["--data", "DATA", "--image-encoder", "efficientnet_lite0"],
+                "--freeze-images",
+            ],
+            "are for an --image-encoder of keras.app.*efficientnet_lite0",
+        ),
+        (
+            [
                 *["--data", "DATA", "--image-encoder", "VGG16"],
                 "--freeze-images",
             ],

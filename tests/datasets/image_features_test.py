@@ -1,7 +1,12 @@
 import numpy as np
 import pytest
 
+from keras_t2i.datasets.embedding_manifest import EmbeddingManifest
+from keras_t2i.datasets.embedding_manifest import data_fingerprint
+from keras_t2i.datasets.embedding_manifest import write_embedding_manifest
+from keras_t2i.datasets.embedding_shards import write_embedding_shards
 from keras_t2i.datasets.image_features import ImageFeatures
+from keras_t2i.datasets.manifest import read_manifest
 from tests.datasets.prepared_sets import example
 from tests.datasets.prepared_sets import write_prepared_set
 from tests.torch_files.t7_writer import t7_bytes
@@ -66,3 +71,49 @@ def test_features_that_do_not_fit(tmp_path, data):
     np.savez(path, **{id: np.ones(2) for id in ids[:2]})
     with pytest.raises(ValueError, match="without 1 of them: 'image-002'"):
         ImageFeatures(path, data, "test")
+
+
+def _write_extracted(folder, data, rows_of, splits=("train", "test")):
+    """Writes a folder of features as `extract_image_features` does."""
+    manifest = read_manifest(data)
+    written = write_embedding_shards(manifest, data, folder, rows_of)
+    written = {name: written[name] for name in splits}
+    write_embedding_manifest(
+        folder,
+        EmbeddingManifest(2, data_fingerprint(manifest), "anything", written),
+    )
+
+
+def _rows(examples):
+    for image in examples:
+        number = int(image.id[-3:])
+        yield np.array([[number, 10], [number, 20]], "float32")
+
+
+def test_extracted_features(tmp_path, data):
+    _write_extracted(tmp_path / "features", data, _rows)
+    features = ImageFeatures(tmp_path / "features", data, "test")
+    assert features.num_features == 2
+    np.testing.assert_array_equal(
+        features.first_views(), [[2, 10], [0, 10], [1, 10]]
+    )
+    generator = np.random.default_rng(0)
+    drawn = {tuple(features.draw(2, generator)) for _ in range(20)}
+    assert drawn == {(1.0, 10.0), (1.0, 20.0)}
+    features = ImageFeatures(tmp_path / "features", data, "train")
+    np.testing.assert_array_equal(features.first_views(), [[3, 10], [4, 10]])
+
+
+def test_extracted_features_that_do_not_fit(tmp_path, data):
+    _write_extracted(tmp_path / "features", data, _rows, splits=["train"])
+    with pytest.raises(ValueError, match="Received: none of .'test'"):
+        ImageFeatures(tmp_path / "features", data, "test")
+    (shard, _) = sorted((tmp_path / "features").glob("train-*"))
+    shard.write_bytes(shard.read_bytes()[:-1])
+    with pytest.raises(ValueError, match=f"{shard} must have the SHA-256"):
+        ImageFeatures(tmp_path / "features", data, "train")
+    other = tmp_path / "other"
+    write_prepared_set(other, {"train": [[example(3), example(4)]]})
+    _write_extracted(tmp_path / "b", data, _rows)
+    with pytest.raises(ValueError, match="Received: those of another data"):
+        ImageFeatures(tmp_path / "b", other, "train")

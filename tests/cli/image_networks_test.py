@@ -1,0 +1,213 @@
+"""Training and evaluation on features of EfficientNet-Lite."""
+
+import contextlib
+import io
+import json
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+
+from keras_t2i.applications import EfficientNetLite0
+from keras_t2i.applications.image_features import extract_image_features
+from keras_t2i.cli.evaluate_text import evaluate_text
+from keras_t2i.cli.image_networks import network_features
+from keras_t2i.cli.main import main
+from keras_t2i.linear_decay import linear_decays
+from keras_t2i.losses import SoftmaxJointEmbedding
+from tests.cli.conftest import contents
+from tests.datasets.prepared_sets import example
+from tests.datasets.prepared_sets import write_prepared_set
+
+NETWORK = ["--image-encoder", "efficientnet_lite0"]
+
+
+def _write_data(folder):
+    """Nine images of three classes to train on, and three to test on."""
+    images = [
+        example(number, class_id=number % 3, height=32, width=40)
+        for number in range(12)
+    ]
+    splits = {"train": [images[:9]], "test": [images[9:]]}
+    write_prepared_set(folder, splits, "abc", image_size=32)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def flowers(tmp_path_factory):
+    return _write_data(tmp_path_factory.mktemp("flowers") / "data")
+
+
+@pytest.fixture(scope="module")
+def started(flowers, tmp_path_factory):
+    """A run of ten steps, what it said on stderr, and how long it took."""
+    folder = tmp_path_factory.mktemp("features") / "run"
+    argv = ["train-text", "--data", flowers, "--out", folder, *NETWORK]
+    begin = time.monotonic()
+    with contextlib.redirect_stderr(io.StringIO()) as error:
+        assert main([*map(str, argv), "--steps", "10"]) == 0
+    return folder, error.getvalue(), time.monotonic() - begin
+
+
+@pytest.fixture
+def run(started):
+    return started[0]
+
+
+def test_the_run(run, flowers):
+    options = json.loads((run / "config.json").read_text())["options"]
+    assert options["image_encoder"] == "efficientnet_lite0"
+    assert options["preset"] == "char_cnn_rnn_features"
+    assert options["batch_size"] == 64
+    model = keras.saving.load_model(run / "checkpoints/step-00000010.keras")
+    assert model.image_encoder.input_shape == (None, 1280)
+    assert model.image_network == "efficientnet_lite0"
+    assert isinstance(model.loss, SoftmaxJointEmbedding)
+    (decay,) = linear_decays(model)
+    assert (decay.first_step, decay.last_step) == (8, 10)
+    assert model.optimizer.use_ema and model.optimizer.ema_momentum == 0.995
+    # The folder says what it is, and nothing else lies beside it.
+    (features,) = [path for path in flowers.iterdir() if path.is_dir()]
+    assert re.fullmatch(
+        r"features-efficientnet_lite0-[\da-f]{12}", features.name
+    )
+    assert features == extract_image_features(
+        EfficientNetLite0(), flowers, 224, 4
+    )
+
+
+def test_evaluate_text_finds_the_features(run, flowers, capsys, tmp_path):
+    before = contents(flowers)
+    capsys.readouterr()
+    file = shutil.copy(run / "model.keras", tmp_path / "bare.keras")
+    argv = ["evaluate-text", "--data", flowers, "--text-encoder", file]
+    assert main([str(argument) for argument in argv]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    results = json.loads(captured.out)
+    (features,) = flowers.glob("features-*")
+    model = keras.saving.load_model(file)
+    assert results == evaluate_text(model, flowers, "test", features)
+    assert contents(flowers) == before
+
+
+def test_the_time_is_told_and_not_part_of_the_training(started, flowers):
+    run, error, seconds = started
+    progress, told, *others = error.splitlines()
+    assert progress.startswith("Computing image features: 12 of 12 images, ")
+    (features,) = flowers.glob("features-*")
+    match = re.fullmatch(rf"image features: (\d+) s, kept in {features}", told)
+    (line,) = (run / "metrics.jsonl").read_text().splitlines()
+    assert json.loads(line)["seconds"] < seconds - int(match[1]) + 0.5
+    assert not any("features" in line for line in others)
+
+
+def test_a_run_goes_on(run, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "run")
+    argv = ["train-text", "--out", str(copy), "--resume", "--steps", "14"]
+    assert main(argv) == 0
+    model = keras.saving.load_model(copy / "model.keras")
+    assert int(model.optimizer.iterations) == 14
+    (decay,) = linear_decays(model)
+    assert (decay.first_step, decay.last_step) == (11, 14)
+
+
+def test_the_published_weights_are_averages(run):
+    model = keras.saving.load_model(run / "model.keras")
+    checkpoint = keras.saving.load_model(
+        run / "checkpoints/step-00000010.keras"
+    )
+    # But for the scale of the embeddings.
+    kernel = model.text_encoder.layers[2].kernel
+    optimizer = checkpoint.optimizer
+    optimizer.finalize_variable_values(checkpoint.trainable_weights)
+    np.testing.assert_array_equal(
+        kernel, checkpoint.text_encoder.layers[2].kernel
+    )
+
+
+def test_a_preset_that_is_named(flowers, run, tmp_path):
+    argv = ["train-text", "--data", flowers, "--out", tmp_path / "run"]
+    argv += [*NETWORK, "--preset", "char_cnn_rnn_small_softmax", "--steps", 2]
+    assert main([str(argument) for argument in argv]) == 0
+    model = keras.saving.load_model(tmp_path / "run/model.keras")
+    assert not model.optimizer.use_ema
+    assert model.image_network == "efficientnet_lite0"
+
+
+def test_an_unknown_network(flowers, run):
+    with pytest.raises(ValueError, match="lite2. Received: 'efficientnet_b9'"):
+        network_features("efficientnet_b9", flowers)
+    model = keras.saving.load_model(run / "model.keras")
+    model.image_network = "efficientnet_b9"
+    with pytest.raises(ValueError, match="lite2. Received: 'efficientnet_b9'"):
+        evaluate_text(model, flowers, "test")
+
+
+def _command(data, out):
+    argv = ["train-text", "--data", data, "--out", out, *NETWORK]
+    argv += ["--steps", 1]
+    return [sys.executable, "-m", "keras_t2i.cli.main", *map(str, argv)]
+
+
+def _without_progress(error):
+    # Where the machine is slow, it is told how far it is.
+    progress = "Computing image features: "
+    return [
+        line for line in error.splitlines() if not line.startswith(progress)
+    ]
+
+
+def test_an_interrupted_extraction(tmp_path):
+    data = tmp_path / "data"
+    images = [example(number, height=300, width=300) for number in range(60)]
+    write_prepared_set(data, {"train": [images]}, image_size=64)
+    process = subprocess.Popen(
+        _command(data, tmp_path / "run"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 240
+    while not list(data.glob("features-*/.tmp-*")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    out, error = process.communicate(timeout=120)
+    assert (process.returncode, out) == (130, "")
+    assert _without_progress(error) == ["keras-t2i: interrupted"]
+    (features,) = data.glob("features-*")
+    assert list(features.iterdir()) == []
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_full_disk(tmp_path):
+    data = _write_data(tmp_path / "data")
+
+    def limit():
+        # Less than the features of nine images.
+        resource.setrlimit(
+            resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY)
+        )
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    process = subprocess.run(
+        _command(data, tmp_path / "run"),
+        capture_output=True,
+        text=True,
+        preexec_fn=limit,
+        timeout=240,
+    )
+    assert (process.returncode, process.stdout) == (1, "")
+    (line,) = _without_progress(process.stderr)
+    assert line.startswith("keras-t2i: ") and "File too large" in line
+    (features,) = data.glob("features-*")
+    assert list(features.iterdir()) == []
+    assert not (tmp_path / "run").exists()
