@@ -9,7 +9,7 @@ import pytest
 from keras_t2i.applications import EfficientNetLite0
 from keras_t2i.applications import EfficientNetLite2
 from keras_t2i.applications.efficientnet_lite import fold_batch_normalization
-from keras_t2i.torch_files.pytorch_weights import read_pytorch_weights
+from keras_t2i.applications.pytorch_weights import read_pytorch_weights
 
 # Of each block.
 CHANNELS = {

@@ -7,7 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from keras_t2i.torch_files.pytorch_weights import read_pytorch_weights
+from keras_t2i.applications.pytorch_weights import read_pytorch_weights
 from tests.damaged_files import check_damaged_files
 
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
