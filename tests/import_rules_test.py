@@ -16,9 +16,9 @@ ALLOWED = {
         "configured_model",
         "datasets.embedding_manifest",
         "datasets.embedding_shards",
+        "datasets.images",
         "datasets.manifest",
         "files",
-        "applications.pytorch_weights",
     },
     "callbacks": {"files", "plots.image_grid"},
     "datasets": {
@@ -75,9 +75,10 @@ ALLOWED = {
         "text.char_cnn_rnn",
     },
 }
-# Of these modules, `export` and `models` take these functions and nothing that
-# reads or writes.
+# Of these modules, others take these functions and nothing that reads or
+# writes.
 ALLOWED_NAMES = {
+    ("applications", "datasets.images"): {"model_square"},
     ("export", "datasets.images"): {"encode_png"},
     ("models", "datasets.captions"): {"is_empty_caption"},
     ("models", "datasets.image_range"): {"to_model_range", "to_uint8"},
