@@ -11,6 +11,7 @@ check_keras_backend()
 from keras_t2i import applications  # noqa: E402
 from keras_t2i import callbacks  # noqa: E402
 from keras_t2i import datasets  # noqa: E402
+from keras_t2i import evaluation  # noqa: E402
 from keras_t2i import export  # noqa: E402
 from keras_t2i import losses  # noqa: E402
 from keras_t2i import metrics  # noqa: E402
@@ -42,6 +43,7 @@ __all__ = [
     "applications",
     "callbacks",
     "datasets",
+    "evaluation",
     "export",
     "losses",
     "metrics",

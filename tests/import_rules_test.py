@@ -16,6 +16,7 @@ ALLOWED = {
         "configured_model",
         "datasets.embedding_manifest",
         "datasets.embedding_shards",
+        "datasets.images",
         "datasets.manifest",
         "files",
     },
@@ -26,6 +27,28 @@ ALLOWED = {
         "text.published_embeddings",
         "text.tokenizer",
         "untuned",
+        "version",
+    },
+    "evaluation": {
+        "applications.efficientnet_lite",
+        "applications.feature_networks",
+        "applications.image_features",
+        "datasets.examples",
+        "datasets.image_features",
+        "datasets.images",
+        "datasets.manifest",
+        "datasets.source",
+        "metrics.bloom_attribute_accuracy",
+        "metrics.density_coverage",
+        "metrics.diversity_within_captions",
+        "metrics.frechet_distance",
+        "metrics.grain",
+        "metrics.kernel_distance",
+        "metrics.nearest_training_images",
+        "metrics.nearest_training_ratio",
+        "metrics.precision_recall",
+        "metrics.r_precision",
+        "text.embeddings",
         "version",
     },
     "export": {
@@ -78,9 +101,10 @@ ALLOWED = {
         "text.char_cnn_rnn",
     },
 }
-# Of these modules, `export` and `models` take these functions and nothing that
-# reads or writes.
+# Of these modules, others take these functions and nothing that reads or
+# writes.
 ALLOWED_NAMES = {
+    ("applications", "datasets.images"): {"model_square"},
     ("export", "datasets.images"): {"encode_png"},
     ("models", "datasets.captions"): {"is_empty_caption"},
     ("models", "datasets.image_range"): {"to_model_range", "to_uint8"},
@@ -97,6 +121,7 @@ IMPORTS_TENSORFLOW = {
     "datasets.records",
     "datasets.shard_reader",
     "datasets.tfrecord_file",
+    "evaluation.versions",
     "export.grpc_transport",
     "export.readme",
     "export.saved_model",

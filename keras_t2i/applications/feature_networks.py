@@ -56,11 +56,7 @@ def feature_network(name, image_size):
             for layer in network.layers
             if len(getattr(layer.output, "shape", ())) == 4
         ]
-    if not all(np.isfinite(weight).all() for weight in network.get_weights()):
-        raise ValueError(
-            "The weights of a feature network must be finite. Received: NaN or "
-            f"infinity in {name!r}."
-        )
+    check_finite_weights(network, name)
     # Of each size the last, which has seen the most layers.
     last = {map.shape[1]: map for map in candidates}
     missing = [s for s in _STRIDES if image_size // s not in last]
@@ -74,6 +70,45 @@ def feature_network(name, image_size):
     model = keras.Model(network.input, maps, name=name)
     model.trainable = False
     return model
+
+
+def image_network(name, image_size):
+    """Makes a frozen network that returns its last feature map.
+
+    Args:
+        name: string, as in `feature_network`.
+        image_size: int. Side of the images.
+
+    Returns:
+        `keras.Model` of that name, from images in [-1, 1] to a map.
+
+    Raises:
+        ValueError: there is no such network, or its weights cannot be had or
+            are not finite.
+
+    Example:
+
+    >>> from keras_t2i.applications.feature_networks import image_network
+    >>> image_network("efficientnet_lite0", 224).output_shape
+    (None, 7, 7, 1280)
+    """
+    if name in _OWN:
+        network = _OWN[name](image_size=image_size, name=name)
+    else:
+        network = _network_of_keras(name, image_size)
+        network = keras.Model(network.input, network.output, name=name)
+    check_finite_weights(network, name)
+    network.trainable = False
+    return network
+
+
+def check_finite_weights(network, name):
+    """Raises `ValueError` where a network has diverged or is damaged."""
+    if not all(np.isfinite(weight).all() for weight in network.get_weights()):
+        raise ValueError(
+            "The weights of a feature network must be finite. Received: NaN or "
+            f"infinity in {name!r}."
+        )
 
 
 def _network_of_keras(name, image_size):

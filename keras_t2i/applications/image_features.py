@@ -1,6 +1,7 @@
 """Features of all images of a data set, computed once and kept beside it."""
 
 import contextlib
+import functools
 import hashlib
 import io
 import os
@@ -15,6 +16,7 @@ from keras_t2i.datasets.embedding_manifest import data_fingerprint
 from keras_t2i.datasets.embedding_manifest import read_embedding_manifest
 from keras_t2i.datasets.embedding_manifest import write_embedding_manifest
 from keras_t2i.datasets.embedding_shards import write_embedding_shards
+from keras_t2i.datasets.images import model_square
 from keras_t2i.datasets.manifest import MANIFEST_FILE
 from keras_t2i.datasets.manifest import read_manifest
 from keras_t2i.files import waited_for
@@ -66,6 +68,8 @@ def extract_image_features(
     image_size: int = 224,
     num_views: int = 1,
     progress: Callable[[int, int], None] | None = None,
+    model_image_size: int | None = None,
+    network_sha256: str | None = None,
 ) -> pathlib.Path:
     """Computes the features of a data set's images, unless that is done.
 
@@ -75,7 +79,7 @@ def extract_image_features(
 
     Args:
         network: `keras.Model` from images in [-1, 1] to a feature map, such as
-            `EfficientNetLite0`.
+            `EfficientNetLite0`, or to a vector.
         data_path: path. Folder that `keras-t2i prepare` wrote.
         image_size: int. Side in pixels that each view is resized to, bicubic
             and antialiased. Defaults to `224`.
@@ -83,6 +87,11 @@ def extract_image_features(
             corner, each also flipped. Defaults to `1`.
         progress: function of the number of images done and of all images.
             Defaults to `None`.
+        model_image_size: int. Take the views of what a model of this size
+            sees, `model_square`, rather than of the whole image. Defaults to
+            `None`.
+        network_sha256: string. Tells the network from others. Defaults to
+            `None`: its weights do.
 
     Returns:
         path of the folder, for `ImageFeatures`.
@@ -90,6 +99,7 @@ def extract_image_features(
     Raises:
         ValueError: the data set is damaged, there is no such number of views,
             or the network returns NaN.
+        OSError: the folder cannot be written.
     """
     if num_views not in _VIEWS:
         raise ValueError(
@@ -98,7 +108,19 @@ def extract_image_features(
         )
     data_path = pathlib.Path(data_path)
     manifest = read_manifest(data_path)
-    fingerprint = _fingerprint(manifest, network, image_size, num_views)
+    fingerprint = _fingerprint(
+        manifest,
+        network,
+        image_size,
+        num_views,
+        model_image_size,
+        network_sha256,
+    )
+    read = _whole_image
+    if model_image_size is not None:
+        read = functools.partial(
+            _model_square, manifest.image_size, model_image_size
+        )
     path = data_path / f"features-{network.name}-{fingerprint[:12]}"
     if _is_whole(path, fingerprint):
         return path
@@ -112,7 +134,7 @@ def extract_image_features(
             data_path,
             path,
             lambda examples: _features(
-                network, examples, image_size, _VIEWS[num_views]
+                network, examples, image_size, _VIEWS[num_views], read
             ),
             progress,
         )
@@ -132,7 +154,8 @@ def features_of_images(network, images: np.ndarray) -> np.ndarray:
     """Computes the features of images, the mean over the last feature map.
 
     Args:
-        network: `keras.Model` from images in [-1, 1] to a feature map.
+        network: `keras.Model` from images in [-1, 1] to a feature map or to a
+            vector.
         images: uint8 array of shape `(num_images, size, size, 3)`.
 
     Returns:
@@ -142,7 +165,8 @@ def features_of_images(network, images: np.ndarray) -> np.ndarray:
         ValueError: the network returns NaN or infinities.
     """
     features = network.predict_on_batch(images / np.float32(127.5) - 1.0)
-    features = features.mean(axis=(1, 2))
+    if features.ndim > 2:
+        features = features.mean(axis=(1, 2))
     if not np.isfinite(features).all():
         raise ValueError(
             "The network must return finite features. Received: NaN or "
@@ -151,19 +175,45 @@ def features_of_images(network, images: np.ndarray) -> np.ndarray:
     return features
 
 
-def _features(network, examples, image_size, views_of):
+def resized(images: np.ndarray, image_size: int) -> np.ndarray:
+    """Resizes images for a network, bicubic and antialiased.
+
+    Args:
+        images: uint8 array of shape `(num_images, size, size, 3)`.
+        image_size: int. Side in pixels.
+
+    Returns:
+        uint8 array of shape `(num_images, image_size, image_size, 3)`.
+    """
+    if images.shape[1:3] == (image_size, image_size):
+        return images
+    return np.stack([_resized(Image.fromarray(i), image_size) for i in images])
+
+
+def _resized(image, image_size):
+    size = (image_size, image_size)
+    return np.asarray(image.resize(size, Image.Resampling.BICUBIC))
+
+
+def _whole_image(encoded):
+    with Image.open(io.BytesIO(encoded)) as image:
+        return image.convert("RGB")
+
+
+def _model_square(crop_size, image_size, encoded):
+    return Image.fromarray(model_square(encoded, crop_size, image_size))
+
+
+def _features(network, examples, image_size, views_of, read):
     """Yields an array of shape `(num_views, num_features)` for each image."""
     num_views = len(views_of(Image.new("RGB", (8, 8))))
     num_images = max(1, _BATCH_SIZE // num_views)
-    size = (image_size, image_size)
     for start in range(0, len(examples), num_images):
-        views = []
-        for example in examples[start : start + num_images]:
-            with Image.open(io.BytesIO(example.image)) as image:
-                views += [
-                    np.asarray(view.resize(size, Image.Resampling.BICUBIC))
-                    for view in views_of(image)
-                ]
+        views = [
+            _resized(view, image_size)
+            for example in examples[start : start + num_images]
+            for view in views_of(read(example.image))
+        ]
         features = features_of_images(network, np.stack(views))
         yield from features.reshape(-1, num_views, features.shape[-1])
 
@@ -176,9 +226,16 @@ def _is_whole(path, fingerprint):
     return False
 
 
-def _fingerprint(manifest, network, image_size, num_views):
+def _fingerprint(
+    manifest, network, image_size, num_views, model_image_size, network_sha256
+):
     digest = hashlib.sha256(data_fingerprint(manifest).encode())
     digest.update(f"{image_size} {num_views}".encode())
+    if model_image_size is not None:
+        digest.update(f" of {model_image_size}".encode())
+    if network_sha256 is not None:
+        digest.update(network_sha256.encode())
+        return digest.hexdigest()
     for weight in network.get_weights():
         digest.update(weight.tobytes())
     return digest.hexdigest()

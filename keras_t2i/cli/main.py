@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from keras_t2i.cli import demo
 from keras_t2i.cli import embed
+from keras_t2i.cli import evaluate
 from keras_t2i.cli import evaluate_text
 from keras_t2i.cli import export
 from keras_t2i.cli import generate
@@ -32,6 +33,7 @@ _COMMANDS = (
     embed,
     train,
     generate,
+    evaluate,
     train_style,
     interpolate,
     transfer,

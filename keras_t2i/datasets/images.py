@@ -115,6 +115,44 @@ def read_square(path: str | os.PathLike, side: int) -> np.ndarray:
         return np.asarray(image.crop((left, top, left + side, top + side)))
 
 
+def model_square(encoded: bytes, crop_size: int, image_size: int) -> np.ndarray:
+    """Cuts out of a prepared image what a model sees of it.
+
+    It is the central one of the squares that training cuts out at random,
+    resized as there where the model has another size than the data set.
+
+    Args:
+        encoded: bytes. The JPEG or PNG file of a prepared data set.
+        crop_size: int. Pixels of the square's side: the `image_size` of the
+            data set. An image with a shorter side gives that much.
+        image_size: int. Pixels of the side that the square is resized to,
+            bilinear and antialiased.
+
+    Returns:
+        uint8 array of shape `(image_size, image_size, 3)`.
+
+    Example:
+
+    >>> from keras_t2i.datasets.images import encode_png
+    >>> from keras_t2i.datasets.images import model_square
+    >>> pixels = np.zeros((76, 100, 3), "uint8")
+    >>> pixels[6:70, 18:82] = 255
+    >>> square = model_square(encode_png(pixels), 64, 32)
+    >>> square.shape, int(square.min())
+    ((32, 32, 3), 255)
+    """
+    with Image.open(io.BytesIO(encoded)) as image:
+        side = min(crop_size, *image.size)
+        # Where one pixel is left over, as the training's center.
+        left, top = ((length - side + 1) // 2 for length in image.size)
+        square = image.convert("RGB").crop((left, top, left + side, top + side))
+    if side != image_size:
+        square = square.resize(
+            (image_size, image_size), Image.Resampling.BILINEAR
+        )
+    return np.asarray(square)
+
+
 def encode_png(pixels: np.ndarray) -> bytes:
     """Encodes pixels, and nothing else, as PNG.
 

@@ -23,6 +23,16 @@ _OPTIONS = {
         "--seed S",
         "--resume",
     ],
+    "evaluate": [
+        "--model MODEL",
+        "--images DIR",
+        "--data DIR",
+        "--split NAME",
+        "--images-per-caption K",
+        "--features NAME|FILE",
+        "--text-encoder RUN_OR_FILE",
+        "--out FILE.json",
+    ],
     "evaluate-text": [
         "--data DIR",
         "--text-encoder RUN_OR_FILE",

@@ -8,10 +8,15 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_t2i.datasets.images import encode_png
+from keras_t2i.datasets.images import model_square
 from keras_t2i.datasets.images import read_image
 from keras_t2i.datasets.images import read_square
 from keras_t2i.datasets.images import stored_side
+from keras_t2i.datasets.make_dataset import make_ordered_dataset
 from keras_t2i.datasets.source import UnusableFileError
+from tests.datasets.prepared_sets import example
+from tests.datasets.prepared_sets import noise_image
+from tests.datasets.prepared_sets import write_prepared_set
 
 
 def _read(path, side):
@@ -300,3 +305,26 @@ def test_no_square(tmp_path):
     (tmp_path / "a.png").write_text("no image")
     with pytest.raises(UnusableFileError, match="a.png: is not an image"):
         read_square(tmp_path / "a.png", 16)
+
+
+@pytest.mark.parametrize("image_size", [32, 16, 64])
+def test_what_a_model_sees_is_what_it_is_trained_on(tmp_path, image_size):
+    stored = example(7, height=38, width=43)
+    write_prepared_set(tmp_path, {"test": [[stored]]}, image_size=32)
+    stream = make_ordered_dataset(tmp_path, "test", 1, image_size=image_size)
+    expected = (next(iter(stream)).numpy()[0] + 1) * 127.5
+    square = model_square(stored.image, 32, image_size)
+    assert square.shape == (image_size, image_size, 3)
+    assert square.dtype == np.uint8
+    # Resized bilinearly by two libraries, which round differently.
+    np.testing.assert_allclose(square, expected, atol=1.01)
+    if image_size == 32:
+        pixels = noise_image(7, 38, 43)
+        np.testing.assert_array_equal(square, pixels[3:35, 6:38])
+
+
+def test_a_model_sees_the_whole_shorter_side_of_a_small_image():
+    pixels = noise_image(7, 8, 11)
+    np.testing.assert_array_equal(
+        model_square(encode_png(pixels), 32, 8), pixels[:, 2:10]
+    )
