@@ -20,7 +20,11 @@ from keras_t2i import text  # noqa: E402
 from keras_t2i import torch_files  # noqa: E402
 from keras_t2i.linear_decay import LinearDecay  # noqa: E402
 from keras_t2i.models.discriminator import Discriminator  # noqa: E402
+from keras_t2i.models.discriminator_ensemble import DiscriminatorEnsemble  # noqa: E402
+from keras_t2i.models.feature_discriminator import FeatureDiscriminator  # noqa: E402
 from keras_t2i.models.generator import Generator  # noqa: E402
+from keras_t2i.models.modulated_generator import ModulatedGenerator  # noqa: E402
+from keras_t2i.models.pixel_discriminator import PixelDiscriminator  # noqa: E402
 from keras_t2i.models.staged_matching import StagedMatching  # noqa: E402
 from keras_t2i.models.style_encoder import StyleEncoder  # noqa: E402
 from keras_t2i.models.style_inversion import StyleInversion  # noqa: E402
@@ -32,9 +36,13 @@ from keras_t2i.version import __version__  # noqa: E402
 __all__ = [
     "CharCNNRNN",
     "Discriminator",
+    "DiscriminatorEnsemble",
+    "FeatureDiscriminator",
     "Generator",
     "JointEmbedding",
     "LinearDecay",
+    "ModulatedGenerator",
+    "PixelDiscriminator",
     "StagedMatching",
     "StyleEncoder",
     "StyleInversion",

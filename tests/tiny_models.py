@@ -5,7 +5,11 @@ import numpy as np
 
 from keras_t2i import CharCNNRNN
 from keras_t2i import Discriminator
+from keras_t2i import DiscriminatorEnsemble
+from keras_t2i import FeatureDiscriminator
 from keras_t2i import Generator
+from keras_t2i import ModulatedGenerator
+from keras_t2i import PixelDiscriminator
 from keras_t2i import StyleEncoder
 from keras_t2i import TextToImageGAN
 from keras_t2i.text.image_encoder import image_encoder
@@ -60,6 +64,57 @@ def tiny_released_gan(**options):
         tiny_discriminator(fusion_size=4, as_released=True),
         tiny_text_encoder(),
         **{"scores_jointly": False, **options},
+    )
+
+
+def tiny_modulated_generator(**options):
+    return ModulatedGenerator(
+        IMAGE_SIZE,
+        width=4,
+        text_embedding_dim=EMBEDDING_DIM,
+        text_projection_dim=4,
+        noise_dim=NOISE_DIM,
+        **options,
+    )
+
+
+def tiny_pixel_discriminator(**options):
+    return PixelDiscriminator(
+        IMAGE_SIZE,
+        width=4,
+        text_embedding_dim=EMBEDDING_DIM,
+        text_projection_dim=4,
+        projection_dim=8,
+        **options,
+    )
+
+
+def tiny_feature_discriminator(**options):
+    """Looks at images at their own size, which is the fastest."""
+    return FeatureDiscriminator(
+        IMAGE_SIZE,
+        width=4,
+        network_size=IMAGE_SIZE,
+        text_embedding_dim=EMBEDDING_DIM,
+        text_projection_dim=4,
+        projection_dim=8,
+        **options,
+    )
+
+
+def tiny_plus_gan(**options):
+    """Like that of the preset `gan_int_cls_plus`."""
+    return TextToImageGAN(
+        tiny_modulated_generator(),
+        DiscriminatorEnsemble(
+            [tiny_pixel_discriminator(), tiny_feature_discriminator()]
+        ),
+        tiny_text_encoder(),
+        **{
+            **TextToImageGAN.presets["gan_int_cls_plus"]["model"]["gan"],
+            "preset": "gan_int_cls_plus",
+            **options,
+        },
     )
 
 

@@ -47,7 +47,7 @@ def feature_network(name, image_size):
             f"Received: {image_size}"
         )
     if name in _OWN:
-        network = _OWN[name](image_size=image_size)
+        network = _OWN[name](image_size=image_size, dtype="float32")
         candidates = network.block_outputs
     else:
         network = _network_of_keras(name, image_size)
@@ -113,6 +113,16 @@ def check_finite_weights(network, name):
 
 def _network_of_keras(name, image_size):
     make, preprocess = find_network(name)
+    policy = keras.config.dtype_policy()
+    # The one way to tell networks of Keras in which precision to compute.
+    keras.config.set_dtype_policy("float32")
+    try:
+        return _preprocessed(name, make, preprocess, image_size)
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+
+def _preprocessed(name, make, preprocess, image_size):
     shape = (image_size, image_size, 3)
     images = keras.Input(shape, name="images")
     x = layers.Conv2D(3, 1, name="preprocessing")

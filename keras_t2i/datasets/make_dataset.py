@@ -338,6 +338,11 @@ class _BatchReader:
         turns = captions_per_image
         if not isinstance(turns, Sequence):
             turns = (captions_per_image,)
+        if not len(turns):
+            raise ValueError(
+                "`captions_per_image` must be a whole number, or a sequence "
+                f"of at least one. Received: {captions_per_image!r}"
+            )
         for number in turns:
             _check_at_least("captions_per_image", number, 1)
         _check_at_least("mismatch_candidates", mismatch_candidates, 1)

@@ -3,7 +3,7 @@
 import copy
 
 import keras
-from keras import layers
+from keras import ops
 
 
 @keras.saving.register_keras_serializable("keras_t2i")
@@ -22,12 +22,27 @@ class DiscriminatorEnsemble(keras.Model):
     3)`, and `text_embeddings`, `(batch, text_embedding_dim)`. Output: float32
     logits of all members, side by side.
 
+    Example:
+
+    >>> shared = {"image_size": 32, "width": 4, "text_embedding_dim": 16}
+    >>> discriminator = keras_t2i.DiscriminatorEnsemble(
+    ...     [
+    ...         keras_t2i.PixelDiscriminator(**shared),
+    ...         keras_t2i.FeatureDiscriminator(**shared),
+    ...     ]
+    ... )
+    >>> pairs = {"images": np.zeros((2, 32, 32, 3))}
+    >>> pairs["text_embeddings"] = np.zeros((2, 16))
+    >>> discriminator(pairs).shape
+    TensorShape([2, 5])
+
     Raises:
         ValueError: there are no members, or they do not fit each other.
     """
 
     def __init__(self, members, **kwargs):
-        super().__init__(**kwargs)
+        # float32: each member rounds its own inputs, and no logit is rounded.
+        super().__init__(**{"dtype": "float32", **kwargs})
         shapes = {
             (member.image_size, member.text_embedding_dim) for member in members
         }
@@ -42,7 +57,7 @@ class DiscriminatorEnsemble(keras.Model):
 
     def call(self, inputs, training=False):
         logits = [member(inputs, training=training) for member in self.members]
-        return layers.concatenate(logits)
+        return ops.concatenate(logits, axis=-1)
 
     def get_config(self):
         return {

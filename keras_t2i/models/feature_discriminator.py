@@ -53,8 +53,7 @@ class FeatureDiscriminator(ConfiguredModel):
 
     Example:
 
-    >>> from keras_t2i.models.feature_discriminator import FeatureDiscriminator
-    >>> discriminator = FeatureDiscriminator(
+    >>> discriminator = keras_t2i.FeatureDiscriminator(
     ...     32, width=4, text_embedding_dim=16
     ... )
     >>> pairs = {"images": np.zeros((2, 32, 32, 3))}

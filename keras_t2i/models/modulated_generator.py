@@ -37,8 +37,9 @@ class ModulatedGenerator(ConfiguredModel):
 
     Example:
 
-    >>> from keras_t2i.models.modulated_generator import ModulatedGenerator
-    >>> generator = ModulatedGenerator(32, width=4, text_embedding_dim=16)
+    >>> generator = keras_t2i.ModulatedGenerator(
+    ...     32, width=4, text_embedding_dim=16
+    ... )
     >>> noise, text = np.zeros((2, 100)), np.zeros((2, 16))
     >>> generator({"noise": noise, "text_embeddings": text}).shape
     TensorShape([2, 32, 32, 3])

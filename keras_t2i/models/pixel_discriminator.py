@@ -43,8 +43,9 @@ class PixelDiscriminator(ConfiguredModel):
 
     Example:
 
-    >>> from keras_t2i.models.pixel_discriminator import PixelDiscriminator
-    >>> discriminator = PixelDiscriminator(32, width=4, text_embedding_dim=16)
+    >>> discriminator = keras_t2i.PixelDiscriminator(
+    ...     32, width=4, text_embedding_dim=16
+    ... )
     >>> pairs = {"images": np.zeros((2, 32, 32, 3))}
     >>> pairs["text_embeddings"] = np.zeros((2, 16))
     >>> discriminator(pairs).shape

@@ -94,22 +94,24 @@ def _width_scale(discriminators, width):
     return lambda of_preset: of_preset // of_discriminator * width
 
 
-def gan_optimizer(training, network, steps_per_epoch):
+def gan_optimizer(training, network, steps_per_epoch=None):
     """Makes the optimizer of a network.
 
     Args:
         training: dict. The `training` of a preset.
         network: string. `"generator"` or `"discriminator"`.
-        steps_per_epoch: int.
+        steps_per_epoch: int. Defaults to `None`: the learning rate is not
+            halved after some epochs.
 
     Returns:
         `keras.optimizers.Adam`.
     """
     learning_rate = training[f"{network}_learning_rate"]
-    if training["epochs_per_halving"] is not None:
+    epochs_per_halving = training["epochs_per_halving"]
+    if None not in (epochs_per_halving, steps_per_epoch):
         learning_rate = keras.optimizers.schedules.ExponentialDecay(
             learning_rate,
-            training["epochs_per_halving"] * steps_per_epoch,
+            epochs_per_halving * steps_per_epoch,
             decay_rate=0.5,
             staircase=True,
         )

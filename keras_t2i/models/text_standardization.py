@@ -15,6 +15,10 @@ class TextStandardization(layers.Layer):
     Call input: tensor of shape `(batch, text_embedding_dim)`. Output: the same.
     """
 
+    def __init__(self, **kwargs):
+        # Rounded texts may differ from the mean by less than their rounding.
+        super().__init__(autocast=False, **kwargs)
+
     def build(self, input_shape):
         self.mean = self.add_weight(
             shape=(input_shape[-1],),
@@ -44,9 +48,13 @@ class TextStandardization(layers.Layer):
         Args:
             text_embeddings: float array of shape `(num_texts, dim)`.
         """
-        self.mean.assign(text_embeddings.mean(axis=0))
-        # A number that never varies says nothing, whatever it is divided by.
-        self.deviation.assign(text_embeddings.std(axis=0) + 1e-6)
+        self.mean.assign(ops.mean(text_embeddings, axis=0))
+        deviation = ops.std(text_embeddings, axis=0)
+        # What never varies here may do so a little in the texts of users, and
+        # must not become huge.
+        self.deviation.assign(
+            ops.where(deviation > 1e-6, deviation, ops.ones_like(deviation))
+        )
 
 
 def standardizations_of(model):

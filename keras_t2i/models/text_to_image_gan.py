@@ -23,6 +23,7 @@ from keras_t2i.models.noise import noise_of_step
 from keras_t2i.models.noise import uniform_of_step
 from keras_t2i.models.picture_drawing import PictureDrawing
 from keras_t2i.models.presets import PRESETS
+from keras_t2i.models.presets import gan_optimizer
 from keras_t2i.models.presets import networks_of_preset
 from keras_t2i.models.text_standardization import standardizations_of
 from keras_t2i.presets import preset
@@ -112,6 +113,8 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
             generator's weights that draws all pictures outside training; it
             rises to this value during the first steps. Defaults to `0.999`.
         seed: int. Of the noise in training. Defaults to `0`.
+        preset: string. One of `TextToImageGAN.presets`, whose optimizers
+            `compile` takes. Defaults to `None`: those of the paper.
 
     Call input: dict of `text_embeddings` or `char_ids`, and optionally
     `noise`. Output: float32 images in [-1, 1].
@@ -160,6 +163,7 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
         cutout=0.0,
         ema_decay=0.999,
         seed=0,
+        preset=None,
         **kwargs,
     ):
         # float32: under mixed precision, Keras would round the noise and the
@@ -216,6 +220,7 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
         self.cutout = cutout
         self.ema_decay = ema_decay
         self.seed = seed
+        self.preset = preset
 
         self.image_size = generator.image_size
         self.noise_dim = generator.noise_dim
@@ -290,7 +295,7 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
             width=width,
             text_encoder=text_encoder,
         )
-        gan = cls(*networks, **options)
+        gan = cls(*networks, **options, preset=name)
         if has_weights:
             weights = preset_weights("gan", name)
             gan.text_encoder.set_weights(weights["text_encoder"])
@@ -305,8 +310,10 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
 
         Args:
             generator_optimizer: string or `keras.optimizers.Optimizer`.
-                Defaults to `None`: Adam with a learning rate of 2e-4 and
-                beta_1 of 0.5.
+                Defaults to `None`: that of the preset which the GAN is made
+                from, or else Adam with a learning rate of 2e-4 and beta_1 of
+                0.5. Where the preset's learning rate falls with the epochs,
+                whose length is not known here, it stays as it begins.
             discriminator_optimizer: likewise.
             **kwargs: further arguments of `keras.Model.compile`, without
                 `optimizer` and `loss`.
@@ -320,8 +327,12 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
                 )
         # Not left out: that would make an RMSprop that nobody uses.
         super().compile(optimizer=None, **kwargs)
-        self.generator_optimizer = self._optimizer(generator_optimizer)
-        self.discriminator_optimizer = self._optimizer(discriminator_optimizer)
+        self.generator_optimizer = self._optimizer(
+            "generator", generator_optimizer
+        )
+        self.discriminator_optimizer = self._optimizer(
+            "discriminator", discriminator_optimizer
+        )
         if self.generator_optimizer is self.discriminator_optimizer:
             raise ValueError(
                 "`compile` takes two optimizers, one for each network. "
@@ -376,10 +387,12 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
                 mismatched_text = embeddings_of_batch(
                     self.text_encoder, batch, "mismatched_"
                 )
-            generator_text = self._generator_text(text)
+            drawn_text = self._generator_text(text)
+            # The generator's loss does not reach the text encoder.
+            generator_text = ops.stop_gradient(drawn_text)
             num_once = ops.shape(generator_text)[0]
             if self.mode_seeking_weight:
-                again = ops.stop_gradient(text[::_ROWS_PER_REPEATED])
+                again = generator_text[:num_rows:_ROWS_PER_REPEATED]
                 generator_text = ops.concatenate([generator_text, again])
 
             # z: draw the noise. x-hat: generate the images, once for both
@@ -401,7 +414,7 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
                 _map(ops.stop_gradient, _rows(generated_views, num_rows)),
                 text,
                 mismatched_text,
-                generator_text[:num_rows],
+                drawn_text[:num_rows],
                 True,
             )
             logits = self._logits(pairs, True)
@@ -548,6 +561,7 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
             "cutout",
             "ema_decay",
             "seed",
+            "preset",
         )
         return {
             "name": self.name,
@@ -572,9 +586,12 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
             config[name] = keras.saving.deserialize_keras_object(config[name])
         return cls(**config)
 
-    def _optimizer(self, optimizer):
-        if optimizer is None:
+    def _optimizer(self, network, optimizer):
+        if optimizer is None and self.preset is None:
             optimizer = keras.optimizers.Adam(2e-4, beta_1=0.5)
+        elif optimizer is None:
+            training = preset("gan", self.preset)["training"]
+            optimizer = gan_optimizer(training, network)
         optimizer = keras.optimizers.get(optimizer)
         # Keras does this only for a model's one `optimizer`.
         if (
@@ -594,7 +611,6 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
 
     def _generator_text(self, text):
         """The texts to draw: those of the batch, then those in between."""
-        text = ops.stop_gradient(text)
         if not self.interpolates_texts:
             return text
         if self.interpolate_in_place:

@@ -1,5 +1,6 @@
 """Runs that stop, in order or not, and go on."""
 
+import functools
 import json
 import os
 import re
@@ -9,10 +10,15 @@ import subprocess
 import sys
 import time
 
+import keras
+import numpy as np
 import pytest
 
+from keras_t2i.callbacks.checkpoints import Checkpoints
 from keras_t2i.callbacks.checkpoints import checkpoint_steps
+from keras_t2i.cli import training
 from keras_t2i.cli.main import main
+from keras_t2i.linear_decay import linear_decays
 from tests.cli.conftest import GAN_OPTIONS
 from tests.cli.conftest import TEXT_OPTIONS
 from tests.cli.conftest import contents
@@ -72,6 +78,34 @@ def test_train_goes_on_between_two_lines(
     assert _main("train", "--out", run, "--resume", "--steps", 40) == 0
     assert_same_state(run / "model.keras", gan_run / "model.keras")
     assert lines_of(run) == lines_of(gan_run)
+
+
+def test_train_of_the_plus_recipe_goes_on(
+    data, text_run, tmp_path, monkeypatch
+):
+    # A checkpoint in the middle of so short a run.
+    checkpoints = functools.partial(Checkpoints, every_steps=2, every_seconds=0)
+    monkeypatch.setattr(training, "Checkpoints", checkpoints)
+    run = tmp_path / "run"
+    argv = ["train", "--data", data, "--text-encoder", text_run, "--out", run]
+    argv += ["--preset", "gan_int_cls_plus", "--width", 4, "--batch-size", 4]
+    assert _main(*argv, "--steps", 4) == 0
+    assert checkpoint_steps(run / "checkpoints") == [2, 4]
+    # As it is when a run is killed after the first of them.
+    killed = _copy(run, tmp_path)
+    (killed / "checkpoints/step-00000004.keras").unlink()
+    (killed / "model.keras").unlink()
+    assert _main("train", "--out", killed, "--resume") == 0
+    assert_same_state(killed / "model.keras", run / "model.keras")
+    assert lines_of(killed) == lines_of(run)
+    gan = keras.saving.load_model(run / "model.keras")
+    # The last quarter of four steps.
+    (decay, _) = linear_decays(gan)
+    assert (decay.first_step, decay.last_step) == (3, 4)
+    # Texts are standardized by those of the training set.
+    mean = gan.generator.get_layer("text_standardization").mean
+    assert np.abs(mean).max() > 0
+    assert gan.preset == "gan_int_cls_plus"
 
 
 def test_train_text_goes_on(data, text_run, tmp_path):

@@ -423,6 +423,56 @@ def test_mean_of_all_captions(data, embeddings, captions_per_image):
     )
 
 
+def test_numbers_of_captions_take_turns(data, embeddings):
+    dataset = make_dataset(
+        data,
+        # Odd: where a batch begins the turns go on.
+        batch_size=5,
+        text_embeddings=embeddings,
+        captions_per_image=(1, 4),
+        start_step=0,
+    )
+    extracted = ExtractedEmbeddings(embeddings, PreparedExamples(data, "train"))
+    rows = [extracted.read(number) for number in range(_NUM_TRAIN)]
+    # Every image has three captions, all of which four take.
+    known = {1: np.concatenate(rows), 4: np.stack([r.mean(0) for r in rows])}
+    row = 0
+    for batch in _take(dataset, 4):
+        for own, other in zip(
+            batch["text_embeddings"], batch["mismatched_text_embeddings"]
+        ):
+            number = (1, 4)[row % 2]
+            images = []
+            for text in (own, other):
+                distances = np.abs(known[number] - text).max(axis=1)
+                assert distances.min() < 1e-6 * np.abs(text).max()
+                images.append(distances.argmin() // (3 if number == 1 else 1))
+            assert _class(images[0]) != _class(images[1])
+            row += 1
+
+
+@pytest.mark.parametrize("turns", [(1,), [1]])
+def test_one_number_may_be_a_sequence(data, turns):
+    texts = [
+        next(iter(make_dataset(data, captions_per_image=number, start_step=0)))
+        for number in (turns, 1)
+    ]
+    np.testing.assert_array_equal(texts[0]["char_ids"], texts[1]["char_ids"])
+
+
+@pytest.mark.parametrize(
+    ("turns", "match"),
+    [
+        ((), r"a sequence of at least one. Received: \(\)"),
+        ((0, 4), "at least 1. Received: 0"),
+        ((1, 2.5), "at least 1. Received: 2.5"),
+    ],
+)
+def test_turns_without_captions(data, embeddings, turns, match):
+    with pytest.raises(ValueError, match=f"`captions_per_image` .*{match}"):
+        make_dataset(data, text_embeddings=embeddings, captions_per_image=turns)
+
+
 def test_mean_needs_embeddings(data):
     with pytest.raises(
         ValueError,

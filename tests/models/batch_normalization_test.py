@@ -154,3 +154,50 @@ def test_config_round_trip():
     assert type(copy) is FusedBatchNormalization
     assert copy.get_config() == layer.get_config()
     assert (copy.momentum, copy.epsilon) == (0.9, 1e-5)
+
+
+WITHOUT = {"scale": False, "center": False}
+
+
+def test_without_scale_and_offset():
+    fused, plain = (
+        FusedBatchNormalization(**OPTIONS, **WITHOUT),
+        keras.layers.BatchNormalization(**OPTIONS, **WITHOUT),
+    )
+    inputs = tf.constant(_inputs())
+    results = []
+    for layer in (fused, plain):
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            outputs = layer(inputs, training=True)
+            loss = tf.reduce_sum(outputs * _inputs(seed=1))
+        results.append([outputs, tape.gradient(loss, inputs)])
+    assert len(fused.weights) == 2
+    assert fused.trainable_weights == []
+    for got, expected in zip(*results):
+        assert np.abs(expected).max() > 0.1
+        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(fused.moving_mean, plain.moving_mean, rtol=1e-5)
+    variance = _inputs().var(axis=(0, 1, 2)) * COUNT / (COUNT - 1)
+    np.testing.assert_allclose(
+        fused.moving_variance, 0.9 + 0.1 * variance, rtol=1e-5
+    )
+    # What is inferred follows from the moving statistics alone.
+    expected = (_inputs() - fused.moving_mean) / np.sqrt(
+        fused.moving_variance + 1e-5
+    )
+    np.testing.assert_allclose(fused(inputs), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_half_precision_without_scale_and_offset(policy):
+    fused = FusedBatchNormalization(**OPTIONS, **WITHOUT, dtype=policy)
+    exact = FusedBatchNormalization(**OPTIONS, **WITHOUT)
+    outputs = fused(_inputs(), training=True)
+    assert outputs.dtype == policy.removeprefix("mixed_")
+    np.testing.assert_allclose(
+        tf.cast(outputs, tf.float32),
+        exact(_inputs(), training=True),
+        atol=0.05,
+    )
+    assert {weight.dtype for weight in fused.weights} == {"float32"}

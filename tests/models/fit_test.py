@@ -3,12 +3,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import keras_t2i
 from keras_t2i import StagedMatching
 from keras_t2i.datasets import from_arrays
 from tests.tiny_models import VARIANTS
 from tests.tiny_models import embeddings_batch
+from tests.tiny_models import tiny_discriminator
 from tests.tiny_models import tiny_gan
+from tests.tiny_models import tiny_modulated_generator
 from tests.tiny_models import tiny_released_gan
+from tests.tiny_models import tiny_text_encoder
 
 
 def _stream(**options):
@@ -76,9 +80,27 @@ def _sgd():
     return keras.optimizers.SGD(0.1)
 
 
+def _modulated_gan(**options):
+    """The recipe without `MinibatchDeviation`, which is each device's own."""
+    return keras_t2i.TextToImageGAN(
+        tiny_modulated_generator(),
+        tiny_discriminator(),
+        tiny_text_encoder(),
+        relativistic=True,
+        translation=0.125,
+        cutout=0.3125,
+        **options,
+    )
+
+
 @pytest.mark.parametrize(
     ("make_gan", "optimizer"),
-    [(tiny_gan, _sgd), (tiny_gan, _adam), (tiny_released_gan, _sgd)],
+    [
+        (tiny_gan, _sgd),
+        (tiny_gan, _adam),
+        (tiny_released_gan, _sgd),
+        (_modulated_gan, _sgd),
+    ],
 )
 def test_two_replicas_take_the_steps_of_one_device(
     two_replicas, make_gan, optimizer

@@ -45,7 +45,7 @@ def test_without_a_text_encoder_a_new_one_of_full_size_is_made():
     assert gan.discriminator.count_params() == 7418752
 
 
-@pytest.mark.parametrize("name", TextToImageGAN.presets)
+@pytest.mark.parametrize("name", [*VARIANTS, "reed2016"])
 @pytest.mark.parametrize("image_size", [32, 128, 256])
 def test_other_image_sizes_and_widths(name, image_size):
     gan = TextToImageGAN.from_preset(
@@ -112,6 +112,16 @@ def test_the_released_learning_rates_are_halved_every_100_epochs():
         for step, rate in ((0, 2e-4), (699, 2e-4), (700, 1e-4), (1400, 5e-5)):
             optimizer.iterations.assign(step)
             assert float(optimizer.learning_rate) == pytest.approx(rate)
+
+
+def test_without_the_length_of_an_epoch_nothing_is_halved():
+    gan = TextToImageGAN.from_preset(
+        "reed2016", image_size=32, width=2, text_encoder=tiny_text_encoder()
+    )
+    gan.compile()
+    for optimizer in (gan.generator_optimizer, gan.discriminator_optimizer):
+        optimizer.iterations.assign(10**6)
+        assert float(optimizer.learning_rate) == pytest.approx(2e-4)
 
 
 def test_errors():

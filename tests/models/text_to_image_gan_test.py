@@ -27,8 +27,14 @@ OPTIONS = {
     "mode_seeking_weight": 0.625,
     "image_noise": 0.375,
     "image_noise_half_life": 250,
+    "scores_jointly": False,
+    "relativistic": True,
+    "interpolate_in_place": True,
+    "translation": 0.25,
+    "cutout": 0.5,
     "ema_decay": 0.5,
     "seed": 11,
+    "preset": "gan_int_cls_plus",
 }
 
 
@@ -225,7 +231,14 @@ def _discriminator_of(image_size, text_embedding_dim):
 
 
 @pytest.mark.parametrize(
-    "name", ["mismatch_weight", "interpolation_beta", "ema_decay"]
+    "name",
+    [
+        "mismatch_weight",
+        "interpolation_beta",
+        "translation",
+        "cutout",
+        "ema_decay",
+    ],
 )
 @pytest.mark.parametrize("value", [-0.1, 1.5, float("nan")])
 def test_shares_outside_of_0_and_1(name, value):

@@ -217,8 +217,11 @@ def test_real_pairs_share_statistics_with_mismatched_ones(scores_jointly):
     text = tf.constant(embeddings_batch(NUM_ROWS)["text_embeddings"])
 
     def real_logits(mismatched_text):
-        pairs = gan._pairs(images, -images, text, mismatched_text, True)
-        return gan._logits(pairs, True)["real_logits"]
+        pairs = gan._pairs(
+            [images], [-images], text, mismatched_text, text, True
+        )
+        (logits,) = gan._logits(pairs, True)["real"]
+        return logits
 
     change = real_logits(text) - real_logits(10.0 * text)
     if scores_jointly:
@@ -252,9 +255,9 @@ def test_end_to_end_step_is_that_of_separate_passes():
 def test_accuracies_count_the_logits():
     gan = _sgd_gan()
     logits = {
-        "real_logits": tf.constant([[1.0], [2.0], [-1.0], [0.5]]),
-        "mismatched_logits": tf.constant([[1.0], [-2.0], [-1.0], [0.5]]),
-        "generated_logits": tf.constant([[1.0], [2.0], [3.0], [-0.5]]),
+        "real": [tf.constant([[1.0], [2.0], [-1.0], [0.5]])],
+        "mismatched": [tf.constant([[1.0], [-2.0], [-1.0], [0.5]])],
+        "generated": [tf.constant([[1.0], [2.0], [3.0], [-0.5]])],
     }
     gan._track_discriminator(tf.constant(0.5), logits)
     results = {k: float(v) for k, v in gan.get_metrics_result().items()}

@@ -1,0 +1,100 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_t2i.applications import EfficientNetLite0
+from keras_t2i.applications.feature_networks import feature_network
+from tests.tiny_models import random_images
+
+
+def test_the_maps_are_the_last_of_each_size():
+    network = feature_network("efficientnet_lite0", 32)
+    # After blocks 2, 4, 10 and 15, as the number of channels tells.
+    assert [map.shape[1:] for map in network.outputs] == [
+        (8, 8, 24),
+        (4, 4, 40),
+        (2, 2, 112),
+        (1, 1, 320),
+    ]
+    assert network.trainable_weights == []
+    whole = EfficientNetLite0(image_size=32)
+    images = random_images(1)
+    maps = network(images)
+    for block, found in zip((2, 4, 10, 15), maps):
+        until = keras.Model(whole.input, whole.block_outputs[block])
+        np.testing.assert_allclose(found, until(images), atol=1e-5)
+
+
+@pytest.fixture
+def published(monkeypatch):
+    """Keras' MobileNet, with random weights in place of downloaded ones."""
+    make = keras.applications.MobileNet
+
+    def load(weights, **options):
+        assert weights == "imagenet"
+        return make(weights=None, **options)
+
+    monkeypatch.setattr(keras.applications, "MobileNet", load)
+    return load
+
+
+def test_a_network_of_keras(published):
+    keras.mixed_precision.set_dtype_policy("mixed_bfloat16")
+    network = feature_network("MobileNet", 64)
+    sizes = [map.shape[1:] for map in network.outputs]
+    assert sizes == [(16, 16, 128), (8, 8, 256), (4, 4, 512), (2, 2, 1024)]
+    # What it computes does not depend on the precision of the rest.
+    assert {layer.compute_dtype for layer in network.layers} == {"float32"}
+    assert keras.mixed_precision.dtype_policy().name == "mixed_bfloat16"
+    # It expects [-1, 1] as it is.
+    kernel, bias = network.get_layer("preprocessing").get_weights()
+    np.testing.assert_allclose(kernel[0, 0], np.eye(3), atol=1e-6)
+    np.testing.assert_allclose(bias, 0.0, atol=1e-6)
+
+
+def test_weights_that_cannot_be_had_are_one_line(monkeypatch):
+    def fail(**options):
+        raise Exception("URL fetch failure on https://a: None\n-- no network")
+
+    monkeypatch.setattr(keras.applications, "MobileNet", fail)
+    with pytest.raises(ValueError) as error:
+        feature_network("MobileNet", 64)
+    assert str(error.value) == (
+        "A feature network needs its ImageNet weights. Received: 'MobileNet', "
+        "whose weights Keras cannot load: URL fetch failure on https://a: None"
+    )
+
+
+def test_damaged_weights(monkeypatch, published):
+    def load(**options):
+        network = published(**options)
+        weight = network.weights[-1]
+        values = np.array(weight)
+        values[0] = np.nan
+        weight.assign(values)
+        return network
+
+    monkeypatch.setattr(keras.applications, "MobileNet", load)
+    with pytest.raises(ValueError, match="finite.*Received: NaN.*'MobileNet'"):
+        feature_network("MobileNet", 32)
+
+
+def test_a_network_without_the_maps(monkeypatch):
+    def load(weights, input_tensor, include_top):
+        x = keras.layers.Conv2D(2, 3, strides=4, padding="same")(input_tensor)
+        return keras.Model(input_tensor, x)
+
+    monkeypatch.setattr(keras.applications, "MobileNet", load)
+    with pytest.raises(ValueError, match=r"'MobileNet', without .*8, 16, 32\]"):
+        feature_network("MobileNet", 32)
+
+
+def test_unknown_networks():
+    with pytest.raises(ValueError, match="VGG16.*Received: 'AlexNet'"):
+        feature_network("AlexNet", 96)
+
+
+@pytest.mark.parametrize("image_size", [48, 100])
+def test_other_sizes(image_size):
+    with pytest.raises(ValueError, match=f"of 32 pixels. .*: {image_size}"):
+        feature_network("efficientnet_lite0", image_size)
