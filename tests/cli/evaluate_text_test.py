@@ -157,6 +157,55 @@ def test_results_of_known_embeddings(tmp_path):
     }
 
 
+def test_cosines(tmp_path):
+    """Where a model compares by cosines, no length counts."""
+    captions = ["a red rose", "tall sunflowers", "white petals", "it is blue"]
+    images = [
+        example(number, number // 2, (caption,))
+        for number, caption in enumerate(captions)
+    ]
+    write_prepared_set(tmp_path / "data", {"test": [images]}, "xy")
+    model = JointEmbedding(
+        CharCNNRNN((16, 16, 16), recurrence="gated", embedding_dim=16),
+        feature_encoder(16, embedding_dim=16),
+        similarity="cosine",
+    )
+    model.image_encoder.get_layer("embedding").set_weights(
+        [np.eye(16), np.zeros(16)]
+    )
+    texts = embed_texts(model.text_encoder, captions).astype("float64")
+    units = texts / np.linalg.norm(texts, axis=1, keepdims=True)
+    # Cosines to the captions, and lengths that turn the products around.
+    cosines = np.array(
+        [
+            [0.5, 0.1, 0.3, 0.2],
+            [0.2, 0.1, 0.4, 0.3],
+            [0.1, 0.2, 0.5, 0.4],
+            [0.4, 0.3, 0.1, 0.2],
+        ]
+    )
+    rows = (np.linalg.pinv(units) @ cosines.T).T
+    rows *= np.array([[1.0], [100.0], [0.01], [10.0]])
+    views = {image.id: row for image, row in zip(images, rows)}
+    np.savez(tmp_path / "features.npz", **views)
+    results = evaluate_text(
+        model, tmp_path / "data", "test", tmp_path / "features.npz"
+    )
+    # The mean of a class' captions, each of length 1.
+    means = np.stack([units[:2].mean(axis=0), units[2:].mean(axis=0)])
+    means /= np.linalg.norm(means, axis=1, keepdims=True)
+    right = np.argmax(rows @ means.T, axis=1) == [0, 0, 1, 1]
+    assert results["zero_shot_accuracy"] == pytest.approx(right.mean())
+    # A caption's own image is the best of those by cosine, which only the
+    # lengths of images could change.
+    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    scores = units @ (rows / length).T
+    found = np.mean(scores.argmax(axis=1) == np.arange(4))
+    assert results["recall_at_1"] == pytest.approx(found)
+    products = texts @ rows.T
+    assert found != np.mean(products.argmax(axis=1) == np.arange(4))
+
+
 def test_zero_shot_accuracy_is_that_of_the_embeddings(data, text_run, capsys):
     results = _evaluate(
         *[capsys, "--data", data, "--text-encoder", text_run],
