@@ -93,6 +93,15 @@ SETTINGS = {
         "gan_int_cls_plus",
         {"discriminator": [{**_PIXELS[0], "penalty_weight": 0.0}, *_FEATURES]},
     ),
+    # And with more.
+    "plus_mode_seeking": (
+        "gan_int_cls_plus",
+        {"gan": {"mode_seeking_weight": 1.0}},
+    ),
+    "plus_hard_mismatches": (
+        "gan_int_cls_plus",
+        {"training": {"mismatch_candidates": 8}},
+    ),
 }
 
 

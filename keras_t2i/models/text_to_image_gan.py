@@ -826,16 +826,20 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
 
     def _member_generator_loss(self, real, logits, num_rows, num_once):
         own = logits[:num_rows]
+        if self.mode_seeking_weight:
+            # None outside of training.
+            repeated = logits[num_once:]
+            own = ops.concatenate([own, repeated])
+            others = real[::_ROWS_PER_REPEATED][: ops.shape(repeated)[0]]
+            real = ops.concatenate([real, others])
         if self.relativistic:
             loss = self._pairing(own, real)
-            if num_once is not None and self._adds_rows():
-                half = logits[num_rows:num_once]
+            if self._adds_rows():
+                between = logits[num_rows:num_once]
                 loss += self.interpolation_weight * self._pairing(
-                    half, real[: ops.shape(half)[0]]
+                    between, real[: ops.shape(between)[0]]
                 )
             return loss
-        if self.mode_seeking_weight:
-            own = ops.concatenate([own, logits[num_once:]])
         return generator_loss(
             own,
             self.loss_fn,
