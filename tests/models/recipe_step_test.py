@@ -39,7 +39,6 @@ def _switched(**options):
 
 GANS = {
     "recipe": tiny_plus_gan,
-    "relativistic": _switched(relativistic=True),
     "relativistic, apart": _switched(relativistic=True, scores_jointly=False),
     "relativistic, weight": _switched(
         relativistic=True, mismatch_weight=0.2, interpolation_weight=0.3
