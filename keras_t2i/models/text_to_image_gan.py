@@ -403,7 +403,12 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
                 watch_accessed_variables=False
             ) as generator_tape:
                 # Not the weights of frozen features.
-                generator_tape.watch(self.generator.trainable_variables)
+                generator_tape.watch(
+                    [
+                        weight.value
+                        for weight in self.generator.trainable_weights
+                    ]
+                )
                 num_drawn = ops.shape(generator_text)[0]
                 noise = self._step_noise(0, num_drawn, self.noise_dim, num_once)
                 pictures = self.generator(
