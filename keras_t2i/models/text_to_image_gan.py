@@ -645,8 +645,10 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
         between = beta * text[:quarter] + (1.0 - beta) * other
         return ops.concatenate([between, text[quarter:]])
 
-    def _step_noise(self, stream, num_rows, dim, num_once=None):
-        """Normal noise of this step; each stream has its own.
+    def _step_noise(
+        self, stream, num_rows, dim, num_once=None, draw=noise_of_step
+    ):
+        """Normal noise of this step, or uniform; each stream has its own.
 
         Rows from `num_once` on are of texts that are drawn again. They have a
         stream of their own, or the rows before them would be others on
@@ -655,9 +657,9 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
         # The generator's steps: the discriminator's own change in the step.
         step = self.generator_optimizer.iterations
         if num_once is None or not self.mode_seeking_weight:
-            return noise_of_step(self.seed + stream, step, num_rows, dim)
-        once = noise_of_step(self.seed + stream, step, num_once, dim)
-        again = noise_of_step(
+            return draw(self.seed + stream, step, num_rows, dim)
+        once = draw(self.seed + stream, step, num_once, dim)
+        again = draw(
             self.seed + stream + _STREAM_OF_REPEATED,
             step,
             num_rows - num_once,
@@ -686,11 +688,12 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
         """What the discriminator reads of images, with noise, augmented."""
         images = images + self._image_noise(images, stream, num_once)
         if self.translation or self.cutout:
-            uniform = uniform_of_step(
-                self.seed + _STREAM_OF_AUGMENTATION + stream,
-                self.generator_optimizer.iterations,
+            uniform = self._step_noise(
+                _STREAM_OF_AUGMENTATION + stream,
                 ops.shape(images)[0],
                 4,
+                num_once,
+                draw=uniform_of_step,
             )
             images = augment(images, uniform, self.translation, self.cutout)
         return self._views(images)

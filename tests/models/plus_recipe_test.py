@@ -201,20 +201,35 @@ def test_an_export_holds_the_generator_alone(saved, tmp_path):
 def test_half_precision_stays_finite(policy):
     keras.mixed_precision.set_dtype_policy(policy)
     gan = tiny_plus_gan()
-    gan.compile(run_eagerly=True)
+    optimizers = [keras.optimizers.Adam(2e-4, beta_1=0.0) for _ in range(2)]
+    if policy == "mixed_float16":
+        # One of which the first step does not overflow.
+        optimizers = [
+            keras.optimizers.LossScaleOptimizer(optimizer, initial_scale=64)
+            for optimizer in optimizers
+        ]
+    gan.compile(*optimizers, run_eagerly=True)
     before = gan.get_weights()
-    # Loss scales that are too high take steps that change nothing.
-    steps = 4 if policy == "mixed_float16" else 1
-    history = gan.fit(_stream(0, steps), verbose=0).history
+    history = gan.fit(_stream(0, 1), verbose=0).history
     assert all(np.isfinite(values).all() for values in history.values())
-    after = gan.get_weights()
-    assert all(np.isfinite(value).all() for value in after)
-    assert any(not np.array_equal(a, b) for a, b in zip(before, after))
+    trained = {
+        id(weight)
+        for network in (gan.generator, gan.discriminator)
+        for weight in network.trainable_variables
+    }
+    for weight, value in zip(gan.weights, before):
+        assert np.isfinite(weight).all()
+        # What is added to all logits cancels where they are compared.
+        if id(weight) in trained and not weight.path.endswith("logit/bias"):
+            assert not np.array_equal(weight, value), weight.path
     assert {weight.dtype for weight in gan.weights} == {"float32"}
     for network in (gan.generator, *gan.discriminator.members):
         assert network.dtype_policy.name == policy
 
 
+# Two discriminators are traced for two devices. `fit_test.py` shows the same of
+# the generator alone, in all runs of the tests.
+@pytest.mark.large
 def test_two_replicas_take_the_step_of_one_device(two_replicas):
     def make():
         # Interpolated rows are made on each device from its own.

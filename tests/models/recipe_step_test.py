@@ -39,15 +39,13 @@ def _switched(**options):
 
 GANS = {
     "recipe": tiny_plus_gan,
-    "relativistic, apart": _switched(relativistic=True, scores_jointly=False),
     "relativistic, weight": _switched(
         relativistic=True, mismatch_weight=0.2, interpolation_weight=0.3
     ),
     "relativistic, not matching": _switched(
         relativistic=True, matching_aware=False
     ),
-    "translation": _switched(translation=0.125),
-    "cutout": _switched(cutout=0.3125),
+    "augmented": _switched(translation=0.125, cutout=0.3125),
     "in place": _switched(interpolate_in_place=True, interpolation_beta=0.3),
     "pixels": _with(tiny_generator, tiny_pixel_discriminator),
     "features": _with(tiny_generator, tiny_feature_discriminator),
