@@ -98,6 +98,16 @@ SETTINGS = {
         "gan_int_cls_plus",
         {"gan": {"mode_seeking_weight": 1.0}},
     ),
+    "plus_full_resolution": (
+        "gan_int_cls_plus",
+        {
+            "generator": {
+                "class_name": "ModulatedGenerator",
+                "width": 32,
+                "full_resolution": True,
+            }
+        },
+    ),
     "plus_hard_mismatches": (
         "gan_int_cls_plus",
         {"training": {"mismatch_candidates": 8}},

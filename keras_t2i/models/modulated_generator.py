@@ -27,6 +27,10 @@ class ModulatedGenerator(ConfiguredModel):
         width: int. Channels of the map of 32x32; each smaller map has twice as
             many, up to `8 * width` at 4x4, each larger one half as many.
             Defaults to `32`.
+        full_resolution: bool. Whether a 3x3 convolution of one more map, of the
+            image's own size, makes the image. Otherwise the last upsampling
+            layer does, whose pixels are less free to differ from their
+            neighbors. Defaults to `False`.
         text_embedding_dim: int. Defaults to `1024`.
         text_projection_dim: int. Defaults to `128`.
         noise_dim: int. Defaults to `100`.
@@ -55,6 +59,7 @@ class ModulatedGenerator(ConfiguredModel):
         self,
         image_size=64,
         width=32,
+        full_resolution=False,
         text_embedding_dim=1024,
         text_projection_dim=128,
         noise_dim=100,
@@ -112,7 +117,8 @@ class ModulatedGenerator(ConfiguredModel):
         )(x)
         residual = modulated(residual, "residual")
         x = layers.Add(dtype=policy, name="residual_add")([x, residual])
-        while size < image_size // 2:
+        last_size = image_size if full_resolution else image_size // 2
+        while size < last_size:
             size *= 2
             x = BoxedConv2DTranspose(
                 max(1, 32 * width // size),
@@ -122,12 +128,22 @@ class ModulatedGenerator(ConfiguredModel):
                 name=f"convolution_{size}",
             )(x)
             x = modulated(x, size)
-        x = BoxedConv2DTranspose(
-            3,
-            kernel_initializer=initializer,
-            dtype=policy,
-            name=f"convolution_{image_size}",
-        )(x)
+        if full_resolution:
+            x = layers.Conv2D(
+                3,
+                3,
+                padding="same",
+                kernel_initializer=initializer,
+                dtype=policy,
+                name="image_convolution",
+            )(x)
+        else:
+            x = BoxedConv2DTranspose(
+                3,
+                kernel_initializer=initializer,
+                dtype=policy,
+                name=f"convolution_{image_size}",
+            )(x)
         images = layers.Activation("tanh", dtype="float32", name="images")(x)
         super().__init__(
             inputs={"noise": noise, "text_embeddings": text_embeddings},
@@ -140,6 +156,7 @@ class ModulatedGenerator(ConfiguredModel):
             policy,
             image_size=image_size,
             width=width,
+            full_resolution=full_resolution,
             text_embedding_dim=text_embedding_dim,
             text_projection_dim=text_projection_dim,
             noise_dim=noise_dim,

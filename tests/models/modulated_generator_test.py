@@ -51,6 +51,24 @@ def test_layers_and_parameters():
     assert generator.count_params() == sum(counts.values()) == 2_283_619
 
 
+def test_an_image_made_at_full_resolution():
+    generator = ModulatedGenerator(
+        64, width=32, full_resolution=True, text_embedding_dim=256
+    )
+    # In place of an upsampling layer to three channels, one to half the width,
+    # with all that follows such layers, and a 3x3 convolution.
+    more = 9 * 32 * 16 + 228 * 32 + 32 + 32 + 9 * 16 * 3 + 3
+    less = 9 * 32 * 3 + 3
+    assert generator.count_params() == 2_283_619 + more - less
+    assert generator.get_layer("convolution_64").output.shape[1:] == (
+        64,
+        64,
+        16,
+    )
+    assert generator.get_layer("image_convolution").strides == (1, 1)
+    assert generator.get_config()["full_resolution"] is True
+
+
 @pytest.mark.parametrize("image_size", CHANNELS)
 def test_image_sizes(image_size):
     generator = ModulatedGenerator(image_size, width=4, text_embedding_dim=16)
