@@ -93,7 +93,7 @@ def image_network(name, image_size):
     (None, 7, 7, 1280)
     """
     if name in _OWN:
-        network = _OWN[name](image_size=image_size, name=name)
+        network = _OWN[name](image_size=image_size, name=name, dtype="float32")
     else:
         network = _network_of_keras(name, image_size)
         network = keras.Model(network.input, network.output, name=name)

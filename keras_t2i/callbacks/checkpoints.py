@@ -19,6 +19,10 @@ class Checkpoints(StepCallback):
     A checkpoint is either whole or not there, and the newest two are kept.
     Weights that are not finite are not saved.
 
+    With `keep_best`, there is a checkpoint of the last two of its best steps
+    too. Whichever of the newest two a training goes on from, that of the best
+    step until then is there.
+
     Args:
         folder: path of the folder to save to.
         every_steps: int. Checkpoints are made after a multiple of so many
@@ -26,6 +30,7 @@ class Checkpoints(StepCallback):
             run has recorded then ends with its checkpoint.
         every_seconds: float. At least so many seconds apart. Defaults to `60`.
         first_step: int. Steps trained before `fit`. Defaults to `0`.
+        keep_best: `KeepBest`, which comes before this one. Defaults to `None`.
 
     Raises:
         ValueError: from `fit`, where the folder holds checkpoints of later
@@ -34,12 +39,18 @@ class Checkpoints(StepCallback):
     """
 
     def __init__(
-        self, folder, every_steps=10, every_seconds=60.0, first_step=0
+        self,
+        folder,
+        every_steps=10,
+        every_seconds=60.0,
+        first_step=0,
+        keep_best=None,
     ):
         super().__init__(first_step)
         self.folder = pathlib.Path(folder)
         self.every_steps = every_steps
         self.every_seconds = every_seconds
+        self.keep_best = keep_best
         self._saved_step = first_step
         self._saved_at = None
 
@@ -60,7 +71,8 @@ class Checkpoints(StepCallback):
 
     def on_step_end(self, step, logs):
         waited = time.monotonic() - self._saved_at
-        if step % self.every_steps == 0 and waited >= self.every_seconds:
+        is_due = step % self.every_steps == 0 and waited >= self.every_seconds
+        if is_due or step in self._best_steps():
             self._save()
 
     def on_epoch_end(self, epoch, logs=None):
@@ -90,8 +102,13 @@ class Checkpoints(StepCallback):
             self.model.save(temporary)
         self._saved_step = self.step
         self._saved_at = time.monotonic()
+        best_steps = self._best_steps()
         for step in checkpoint_steps(self.folder)[:-2]:
-            os.unlink(checkpoint_path(self.folder, step))
+            if step not in best_steps:
+                os.unlink(checkpoint_path(self.folder, step))
+
+    def _best_steps(self):
+        return [] if self.keep_best is None else self.keep_best.best_steps[-2:]
 
 
 def last_good_checkpoint(folder):

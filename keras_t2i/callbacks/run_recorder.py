@@ -26,6 +26,8 @@ class RunRecorder(StepCallback):
         every_steps: int. Defaults to `10`.
         first_step: int. Steps trained before `fit`. Defaults to `0`.
         first_seconds: float. Seconds trained before `fit`. Defaults to `0`.
+        keep_best: `KeepBest`, which comes before this one. What it takes does
+            not count in the seconds. Defaults to `None`.
 
     Attributes:
         recorded_seconds: float. `seconds` of the last line.
@@ -38,12 +40,14 @@ class RunRecorder(StepCallback):
         every_steps=RECORDED_STEPS,
         first_step=0,
         first_seconds=0.0,
+        keep_best=None,
     ):
         super().__init__(first_step)
         self.path = path
         self.steps_per_epoch = steps_per_epoch
         self.every_steps = every_steps
         self.recorded_seconds = first_seconds
+        self.keep_best = keep_best
         self._first_seconds = first_seconds
         self._started = None
         self._logs = {}
@@ -54,7 +58,10 @@ class RunRecorder(StepCallback):
         """Seconds trained so far, those before `fit` included."""
         if self._started is None:
             return self._first_seconds
-        return self._first_seconds + time.monotonic() - self._started
+        seconds = time.monotonic() - self._started
+        if self.keep_best is not None:
+            seconds -= self.keep_best.seconds
+        return self._first_seconds + seconds
 
     def on_train_begin(self, logs=None):
         self._started = time.monotonic()

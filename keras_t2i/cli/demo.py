@@ -86,6 +86,7 @@ def _run(arguments):
             "end_to_end": None,
             "strategy": None,
             "precision": None,
+            "keep_best": None,
         },
     )
     _announce("4 of 4: drawing from captions of unseen kinds of flowers")

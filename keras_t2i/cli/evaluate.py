@@ -6,9 +6,10 @@ import sys
 
 from keras_t2i.cli.model_files import load_drawing_model
 from keras_t2i.cli.model_files import load_joint_embedding
+from keras_t2i.cli.model_files import networks_of_text_encoder
+from keras_t2i.cli.model_files import options_of_run
 from keras_t2i.cli.options import whole_number
 from keras_t2i.cli.progress import show_progress
-from keras_t2i.cli.run_folder import RunFolder
 from keras_t2i.evaluation.caption_match import CaptionMatch
 from keras_t2i.evaluation.captions import EvaluationCaptions
 from keras_t2i.evaluation.evaluate_images import evaluate_images
@@ -103,7 +104,7 @@ def _run(arguments):
             load_drawing_model(arguments.model),
             captions,
             arguments.images_per_caption or 1,
-            _network_of_text_encoder(arguments.model),
+            _networks_of_model(arguments.model),
         )
     else:
         images = FolderImages(arguments.images, captions.ids)
@@ -136,22 +137,12 @@ def _checked_out(out):
     return out
 
 
-def _network_of_text_encoder(model):
-    """The network whose features the model's text encoder learned from.
+def _networks_of_model(model):
+    """The networks that are known to have trained a model's text encoder.
 
     Known where the model's run, and that of its text encoder, are still there.
     """
-    try:
-        options = _options(model)
-        name = _options(options["text_encoder"])["image_encoder"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
-    return [name] if isinstance(name, str) else []
-
-
-def _options(run):
-    config = RunFolder(run).config.read_text("utf-8")
-    return json.loads(config)["options"]
+    return networks_of_text_encoder(options_of_run(model).get("text_encoder"))
 
 
 def _report_left_out(images):

@@ -1,5 +1,6 @@
 """Loads models from run folders and files."""
 
+import json
 import pathlib
 
 import keras
@@ -123,6 +124,41 @@ def load_text_encoder(path, option="--text-encoder"):
             f"{str(path)!r}, a {type(model).__name__}."
         )
     return model
+
+
+def options_of_run(path):
+    """Returns the options of the run that a folder or a file in it belongs to.
+
+    Args:
+        path: path.
+
+    Returns:
+        dict, empty where there is no such run.
+    """
+    path = pathlib.Path(path)
+    run = RunFolder(path if path.is_dir() else path.parent)
+    try:
+        options = json.loads(run.config.read_text("utf-8"))["options"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return options if isinstance(options, dict) else {}
+
+
+def networks_of_text_encoder(path):
+    """Returns the networks that have trained a text encoder.
+
+    Args:
+        path: path of the run folder of `train-text`, or of a file in it;
+            `None` without a text encoder.
+
+    Returns:
+        list of strings: the network whose features it learned from, if that is
+        known.
+    """
+    if not isinstance(path, str):
+        return []
+    name = options_of_run(path).get("image_encoder")
+    return [name] if isinstance(name, str) else []
 
 
 def load_style_encoder(path, option="--style-encoder"):

@@ -20,10 +20,12 @@ from keras_t2i.files import replace_when_whole
 from keras_t2i.version import __version__
 
 DURATIONS = ("epochs", "steps", "minutes")
+# What runs of before there was such an option were started with.
+_ADDED = {"keep_best": None}
 
 
 class RunFolder:
-    """Where a run keeps its config, metrics, samples, checkpoints and model.
+    """Where a run keeps its config, metrics, samples, checkpoints and models.
 
     Args:
         path: path of the folder.
@@ -36,6 +38,7 @@ class RunFolder:
         self.samples = self.path / "samples"
         self.checkpoints = self.path / "checkpoints"
         self.model = self.path / "model.keras"
+        self.best = self.path / "best.keras"
         self._is_locked = False
         self._must_be_free = False
 
@@ -129,6 +132,7 @@ class RunFolder:
             config = json.loads(self.config.read_text("utf-8"))
             kept, started_by = config["options"], config["command"]
             if started_by == command:
+                kept = {**_ADDED, **kept}
                 kept = {name: kept[name] for name in options}
         except (FileNotFoundError, NotADirectoryError):
             raise ValueError(
@@ -193,13 +197,7 @@ class RunFolder:
         if not self.metrics.exists():
             return 0.0
         kept, seconds = [], 0.0
-        for line in self.metrics.read_text("utf-8").splitlines():
-            try:
-                values = json.loads(line)
-            except ValueError:
-                break  # A kill may leave a part of a line, the last one.
-            if values["step"] > step:
-                break
+        for line, values in self._lines_until(step):
             seconds = values["seconds"]
             if values["step"] % RECORDED_STEPS == 0:
                 kept.append(line + "\n")
@@ -210,15 +208,66 @@ class RunFolder:
     def seconds_until(self, step):
         """Returns the seconds of the last recorded step up to a step."""
         seconds = 0.0
-        if self.metrics.exists():
-            for line in self.metrics.read_text("utf-8").splitlines():
-                values = json.loads(line)
-                if values["step"] <= step:
-                    seconds = values["seconds"]
+        for _, values in self._lines_until(step):
+            seconds = values["seconds"]
         return seconds
+
+    def measured_until(self, step, name):
+        """Returns what was measured up to a step, in rising order.
+
+        Args:
+            step: int.
+            name: string. What it is called in the metrics.
+
+        Returns:
+            list of pairs of a step and a float.
+        """
+        return [
+            (values["step"], values[name])
+            for _, values in self._lines_until(step)
+            if name in values
+        ]
+
+    def _lines_until(self, step):
+        """Yields the lines of the metrics up to a step, and what they hold."""
+        if not self.metrics.exists():
+            return
+        for line in self.metrics.read_text("utf-8").splitlines():
+            try:
+                values = json.loads(line)
+            except ValueError:
+                return  # A kill may leave a part of a line, the last one.
+            if values["step"] > step:
+                return
+            yield line, values
 
     def publish_model(self):
         """Makes the last checkpoint the run's `model.keras`."""
         source = checkpoint_path(self.checkpoints, self.last_step())
         with replace_when_whole(self.model) as temporary:
+            shutil.copyfile(source, temporary)
+
+    def publish_best(self, step):
+        """Makes the checkpoint of a step the run's `best.keras`.
+
+        A run that was killed may have kept a better one after its last
+        checkpoint, which it comes to again.
+
+        Args:
+            step: int, or `None`: there is no best one yet.
+
+        Raises:
+            ValueError: that checkpoint is not there.
+        """
+        if step is None:
+            self.best.unlink(missing_ok=True)
+            return
+        source = checkpoint_path(self.checkpoints, step)
+        if not source.is_file():
+            raise ValueError(
+                "--resume needs the checkpoint of the step that --keep-best "
+                f"has found to be the best. Received: no {str(source)!r}. "
+                "Start a new run."
+            )
+        with replace_when_whole(self.best) as temporary:
             shutil.copyfile(source, temporary)

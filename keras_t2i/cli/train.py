@@ -10,8 +10,11 @@ import tensorflow as tf
 
 from keras_t2i.callbacks.collapse_warning import CollapseWarning
 from keras_t2i.callbacks.image_grid import ImageGrid
+from keras_t2i.callbacks.keep_best import MEASURED_STEPS
+from keras_t2i.callbacks.keep_best import KeepBest
 from keras_t2i.cli.embed import report_cut
 from keras_t2i.cli.model_files import load_text_encoder
+from keras_t2i.cli.model_files import networks_of_text_encoder
 from keras_t2i.cli.options import add_duration
 from keras_t2i.cli.options import add_seed
 from keras_t2i.cli.options import whole_number
@@ -24,11 +27,18 @@ from keras_t2i.cli.training import failures_while_running
 from keras_t2i.cli.training import fit_run
 from keras_t2i.cli.training import num_images
 from keras_t2i.cli.training import set_up
+from keras_t2i.cli.training import total_steps
 from keras_t2i.cli.training import training_split
 from keras_t2i.datasets.embedding_manifest import read_embedding_manifest
 from keras_t2i.datasets.make_dataset import make_dataset
 from keras_t2i.datasets.manifest import MANIFEST_FILE
 from keras_t2i.datasets.manifest import read_manifest
+from keras_t2i.evaluation.captions import EvaluationCaptions
+from keras_t2i.evaluation.feature_distances import FEWEST_IMAGES
+from keras_t2i.evaluation.judge import load_judge
+from keras_t2i.evaluation.model_images import ModelImages
+from keras_t2i.evaluation.quick_evaluation import MEASURES
+from keras_t2i.evaluation.quick_evaluation import QuickEvaluation
 from keras_t2i.files import waited_for
 from keras_t2i.models.presets import gan_optimizer
 from keras_t2i.models.text_to_image_gan import TextToImageGAN
@@ -40,6 +50,7 @@ from keras_t2i.text.fingerprint import embeddings_fingerprint
 _DEFAULT_PRESET = "gan_int_cls"
 # Batches whose texts' mean and deviation are taken for those of all.
 _NUM_STANDARDIZED = 100
+_MEASURED_SPLIT = "val"
 
 
 def add_parser(subparsers):
@@ -53,8 +64,9 @@ def add_parser(subparsers):
         help="train a GAN on a prepared data set",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Trains a GAN that draws pictures from sentences. All "
-        "splits but test are used.\nThe run folder gets config.json, "
-        "metrics.jsonl, samples/, checkpoints/ and\nmodel.keras. Ctrl-C ends "
+        "splits but test are used,\nwith --keep-best only train. The run "
+        "folder gets config.json, metrics.jsonl,\nsamples/, checkpoints/, "
+        "model.keras and, with --keep-best, best.keras. Ctrl-C ends\n"
         f"the training in order.\n\npresets:\n{descriptions}",
     )
     parser.add_argument(
@@ -108,6 +120,16 @@ def add_parser(subparsers):
         help="of the computations; weights stay float32 (default: as the "
         "preset says, mostly float32)",
     )
+    parser.add_argument(
+        "--keep-best",
+        choices=tuple(MEASURES),
+        metavar="MEASURE",
+        help=f"train on the split train alone and, every {MEASURED_STEPS} "
+        f"steps, measure on {_MEASURED_SPLIT}: {', '.join(MEASURES)}, all "
+        "recorded in metrics.jsonl. The model that is the best by MEASURE is "
+        "kept as best.keras. docs/evaluation.md says what they mean (default: "
+        "nothing is measured)",
+    )
     add_seed(parser, "seed of weights, noise and the order of data")
     parser.add_argument(
         "--resume",
@@ -134,6 +156,7 @@ def _run(arguments):
         "end_to_end",
         "strategy",
         "precision",
+        "keep_best",
         "seed",
     )
     options = {name: getattr(arguments, name) for name in names}
@@ -147,7 +170,9 @@ def _run(arguments):
         print(f"model: {run.model}")
 
 
-def train(run, options, dry_run=False):
+def train(
+    run, options, dry_run=False, judge=None, measured_steps=MEASURED_STEPS
+):
     """Trains a GAN in a run folder.
 
     Args:
@@ -155,20 +180,31 @@ def train(run, options, dry_run=False):
         options: dict of the command's options, `None` where not given.
         dry_run: bool. Whether to print what would be done instead. Defaults
             to `False`.
+        judge: `Judge`, for `keep_best`. Defaults to `None`: that of
+            `evaluate`.
+        measured_steps: int. `keep_best` measures every so many steps. Defaults
+            to `250`.
     """
     _check_given(options)
     options = _with_defaults(options)
     manifest = read_manifest(options["data"])
     split = training_split(manifest)
+    if options["keep_best"] is not None:
+        _check_measured_split(manifest)
+        split = "train"
     training = preset("gan", options["preset"])["training"]
+    steps_per_epoch = max(
+        1, num_images(manifest, split) // options["batch_size"]
+    )
+    if options["keep_best"] is not None:
+        _check_measured_steps(
+            total_steps(options, steps_per_epoch), measured_steps
+        )
     set_up(options)
     with _strategy(options).scope():
         if run.last_step():
             gan = run.load_checkpoint()
         else:
-            steps_per_epoch = max(
-                1, num_images(manifest, split) // options["batch_size"]
-            )
             gan = _new_gan(
                 options, manifest.image_size, training, steps_per_epoch
             )
@@ -195,6 +231,13 @@ def train(run, options, dry_run=False):
     # Damaged data must leave nothing behind.
     captions, images = sample_captions(options["data"], manifest)
     make_stream(0)
+    captions_to_measure = None
+    if options["keep_best"] is not None:
+        captions_to_measure = EvaluationCaptions(
+            options["data"], _MEASURED_SPLIT
+        )
+        judge = load_judge() if judge is None else judge
+        _check_judge(judge, gan, captions_to_measure, options["text_encoder"])
     if dry_run:
         _print_plan(options, gan)
         return
@@ -203,9 +246,17 @@ def train(run, options, dry_run=False):
         stream = make_stream(0)
         if training.get("standardize_texts") and not run.last_step():
             gan.standardize_texts(some_texts(stream))
+    keep_best = evaluation = None
+    if captions_to_measure is not None:
+        evaluation = QuickEvaluation(
+            captions_to_measure, judge, gan.image_size, show_progress
+        )
     run.write_config("train", options)
     with failures_while_running(run):
         write_real_samples(run.samples, captions, images)
+        if evaluation is not None:
+            keep_best = _keep_best(run, options, evaluation, measured_steps)
+            run.publish_best(keep_best.best_step)
         interrupted = fit_run(
             run,
             gan,
@@ -217,10 +268,37 @@ def train(run, options, dry_run=False):
                 CollapseWarning(first_step=first_step),
             ],
             decay_share=training.get("decay_share"),
+            keep_best=keep_best,
         )
         run.publish_model()
     if interrupted:
         raise KeyboardInterrupt
+    if keep_best is not None:
+        print(f"best: {_best_of(run, keep_best)}")
+
+
+def _keep_best(run, options, evaluation, measured_steps):
+    """Returns the callback, which goes on from the run's last checkpoint."""
+    monitor = f"val_{options['keep_best']}"
+    first_step = run.last_step()
+    return KeepBest(
+        run.best,
+        evaluation.measure,
+        monitor,
+        MEASURES[options["keep_best"]],
+        every_steps=measured_steps,
+        first_step=first_step,
+        earlier=run.measured_until(first_step, monitor),
+    )
+
+
+def _best_of(run, keep_best):
+    if keep_best.best_step is None:
+        return f"none, the training ended before step {keep_best.every_steps}"
+    return (
+        f"{run.best}, of step {keep_best.best_step}: "
+        f"{keep_best.monitor} {keep_best.best:.5g}"
+    )
 
 
 def some_texts(stream):
@@ -238,6 +316,43 @@ def _check_given(options):
         raise ValueError(
             "train needs --text-encoder RUN_OR_FILE, made by `train-text`, or "
             "--end-to-end to train a new one. Received: neither."
+        )
+
+
+def _check_measured_split(manifest):
+    splits = manifest.splits
+    received = f"the splits {', '.join(sorted(splits))}"
+    if _MEASURED_SPLIT in splits:
+        count = splits[_MEASURED_SPLIT].num_images
+        if "train" in splits and count >= FEWEST_IMAGES:
+            return
+        received += f", with {count} images in {_MEASURED_SPLIT}"
+    raise ValueError(
+        "--keep-best trains on a split train and measures on a split "
+        f"{_MEASURED_SPLIT} of at least {FEWEST_IMAGES} images. Received: "
+        f"{received}. Prepare the data set with a longer list of validation "
+        "classes, valclasses.txt, or leave out --keep-best."
+    )
+
+
+def _check_measured_steps(steps, measured_steps):
+    if steps is not None and steps < measured_steps:
+        raise ValueError(
+            f"--keep-best measures every {measured_steps} steps. Received: a "
+            f"training of {steps} steps. Train longer, or leave out "
+            "--keep-best."
+        )
+
+
+def _check_judge(judge, gan, captions, text_encoder):
+    networks = networks_of_text_encoder(text_encoder)
+    images = ModelImages(gan, captions, trained_with=networks)
+    if judge.known_as & images.trained_with:
+        raise ValueError(
+            f"--keep-best measures by {judge.name}, which must not have "
+            "trained what it measures. Received: a model or text encoder "
+            "trained with it. Take a text encoder of `train-text "
+            "--image-encoder efficientnet_lite0`, or leave out --keep-best."
         )
 
 

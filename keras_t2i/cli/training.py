@@ -54,6 +54,7 @@ def fit_run(
     num_images,
     callbacks=lambda first_step: [],
     decay_share=None,
+    keep_best=None,
 ):
     """Trains a model in a run folder, from its last checkpoint on.
 
@@ -71,6 +72,7 @@ def fit_run(
         decay_share: float. Last part of the training, over which the learning
             rate falls to 0; the optimizers have `LinearDecay`. Defaults to
             `None`: it does not.
+        keep_best: `KeepBest`, of the run's last step. Defaults to `None`.
 
     Returns:
         bool. Whether Ctrl-C ended the training.
@@ -109,6 +111,7 @@ def fit_run(
         steps_per_epoch,
         first_step=first_step,
         first_seconds=first_seconds,
+        keep_best=keep_best,
     )
     stop = StopAfter(recorder, steps, minutes, first_step=first_step)
     decay = []
@@ -125,13 +128,17 @@ def fit_run(
             callbacks=[
                 # What has diverged is neither recorded nor saved.
                 StopOnNaN(run.checkpoints, first_step=first_step),
+                # Before what records its measures.
+                *([] if keep_best is None else [keep_best]),
                 # Before what may end the training.
                 recorder,
                 *decay,
                 stop,
                 _Progress(progress, stop),
                 *callbacks(first_step),
-                Checkpoints(run.checkpoints, first_step=first_step),
+                Checkpoints(
+                    run.checkpoints, first_step=first_step, keep_best=keep_best
+                ),
             ],
         )
     return stop.requested

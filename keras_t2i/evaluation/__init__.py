@@ -8,6 +8,7 @@ from keras_t2i.evaluation.folder_images import FolderImages
 from keras_t2i.evaluation.judge import Judge
 from keras_t2i.evaluation.judge import load_judge
 from keras_t2i.evaluation.model_images import ModelImages
+from keras_t2i.evaluation.quick_evaluation import QuickEvaluation
 
 __all__ = [
     "CaptionMatch",
@@ -16,6 +17,7 @@ __all__ = [
     "FolderImages",
     "Judge",
     "ModelImages",
+    "QuickEvaluation",
     "evaluate_images",
     "load_judge",
 ]

@@ -1,35 +1,31 @@
 """All measures of generated images, and the same of real ones."""
 
-import contextlib
 import dataclasses
 import warnings
 
 import numpy as np
 
-from keras_t2i.applications.image_features import extract_image_features
 from keras_t2i.datasets.examples import PreparedExamples
-from keras_t2i.datasets.image_features import ImageFeatures
 from keras_t2i.datasets.images import model_square
 from keras_t2i.datasets.manifest import read_manifest
+from keras_t2i.evaluation.feature_distances import check_num_images
+from keras_t2i.evaluation.feature_distances import feature_distances
+from keras_t2i.evaluation.image_batches import image_batches
+from keras_t2i.evaluation.image_batches import show_nothing
 from keras_t2i.evaluation.independence import check_independence
+from keras_t2i.evaluation.quick_evaluation import QuickEvaluation
 from keras_t2i.evaluation.versions import versions
 from keras_t2i.metrics.bloom_attribute_accuracy import bloom_attribute_accuracy
-from keras_t2i.metrics.density_coverage import density_coverage
 from keras_t2i.metrics.diversity_within_captions import (
     diversity_within_captions,
 )
-from keras_t2i.metrics.frechet_distance import frechet_distance
 from keras_t2i.metrics.grain import grain
-from keras_t2i.metrics.kernel_distance import kernel_distance
 from keras_t2i.metrics.nearest_training_images import nearest_training_images
 from keras_t2i.metrics.nearest_training_ratio import nearest_training_ratio
-from keras_t2i.metrics.precision_recall import precision_recall
 from keras_t2i.metrics.r_precision import r_precision
 
-_FEWEST_IMAGES = 50
 _NUM_OTHERS = 99
 _NUM_NEAREST = 10
-_BATCH_SIZE = 32
 _SEED = 0
 _ALL_TRAINING = "trainval"
 _TRAINING_SPLITS = ("train", "val", _ALL_TRAINING)
@@ -132,7 +128,7 @@ def evaluate_images(
     (60, (10, 2, 32, 32, 3))
     """
     if show_progress is None:
-        show_progress = _show_nothing
+        show_progress = show_nothing
     manifest = read_manifest(captions.path)
     class_ids = captions.examples.class_ids
     _check_numbers(images, captions, class_ids, caption_match)
@@ -144,16 +140,8 @@ def evaluate_images(
             "data set with that image size.",
             stacklevel=2,
         )
-    with show_progress("Computing features of the data", "images") as progress:
-        path = extract_image_features(
-            judge.network,
-            captions.path,
-            judge.image_size,
-            progress=progress,
-            model_image_size=images.image_size,
-            network_sha256=judge.sha256,
-        )
-    real_features = _features(path, captions.path, captions.split)
+    quick = QuickEvaluation(captions, judge, images.image_size, show_progress)
+    real_features = quick.real_features
     training = _training_examples(captions.path, captions.split, manifest)
 
     looker = _Looker(judge, caption_match, manifest.name == "blooms")
@@ -173,11 +161,11 @@ def evaluate_images(
 
     order = np.random.default_rng(_SEED).permutation(len(real_features))
     halves = np.array_split(real_features[order], 2)
-    results = _distances(real_features, generated.features)
+    results = feature_distances(real_features, generated.features)
     with warnings.catch_warnings():
         # That halves are few was said of the whole.
         warnings.simplefilter("ignore", UserWarning)
-        of_real = _distances(*halves)
+        of_real = feature_distances(*halves)
     embeddings = None
     if caption_match is not None:
         embeddings = caption_match.text_embeddings(captions.captions)
@@ -201,7 +189,7 @@ def evaluate_images(
         figures.update(look.attributes)
     nearest_images, nearest_captions = None, []
     if training is not None:
-        training_features = _features(path, captions.path, _ALL_TRAINING)
+        training_features = quick.features_of(_ALL_TRAINING)
         for figures, rows, others in (
             (results, generated.features, real_features),
             (of_real, *halves),
@@ -235,21 +223,9 @@ def evaluate_images(
     return Evaluation(results, nearest_images, nearest_captions)
 
 
-@contextlib.contextmanager
-def _show_nothing(description, unit):
-    yield lambda done, total: None
-
-
 def _check_numbers(images, captions, class_ids, caption_match):
-    for what, count, remedy in (
-        ("real", len(captions), "Name a larger split."),
-        ("generated", len(images.indices), "Generate more."),
-    ):
-        if count < _FEWEST_IMAGES:
-            raise ValueError(
-                f"An evaluation needs at least {_FEWEST_IMAGES} {what} images. "
-                f"Received: {count}. {remedy}"
-            )
+    check_num_images("real", len(captions), "Name a larger split.")
+    check_num_images("generated", len(images.indices), "Generate more.")
     if class_ids is None:
         if caption_match is not None:
             raise ValueError(
@@ -270,10 +246,6 @@ def _check_numbers(images, captions, class_ids, caption_match):
                 f"classes. Received: {fewest} for images of the largest class. "
                 "Generate more images, or leave out the text encoder."
             )
-
-
-def _features(path, data_path, split):
-    return ImageFeatures(path, data_path, split).first_views()
 
 
 def _training_examples(path, split, manifest):
@@ -329,9 +301,7 @@ class _Looker:
         features, embeddings, grain_sum, readings = [], [], 0.0, []
         num_images = len(captions)
         progress(0, num_images)
-        for start in range(0, num_images, _BATCH_SIZE):
-            rows = np.arange(start, min(start + _BATCH_SIZE, num_images))
-            batch = read(rows)
+        for rows, batch in image_batches(read, num_images):
             if known_features is None:
                 features.append(self._judge.features(batch))
             else:
@@ -368,22 +338,6 @@ def _means(readings):
         values = [reading[name] for reading in readings if name in reading]
         means[name] = float(np.mean(values)) if values else None
     return means
-
-
-def _distances(real_features, generated_features):
-    both = (real_features, generated_features)
-    kernel_mean, kernel_deviation = kernel_distance(*both)
-    precision, recall = precision_recall(*both)
-    density, coverage = density_coverage(*both)
-    return {
-        "frechet_distance": frechet_distance(*both),
-        "kernel_distance": kernel_mean,
-        "kernel_distance_std": kernel_deviation,
-        "precision": precision,
-        "recall": recall,
-        "density": density,
-        "coverage": coverage,
-    }
 
 
 def _diversity(features, groups):

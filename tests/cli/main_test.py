@@ -58,6 +58,7 @@ _OPTIONS = {
         "--end-to-end",
         "--strategy {none,mirrored}",
         "--precision {float32,mixed_bfloat16,mixed_float16}",
+        "--keep-best MEASURE",
         "--seed S",
         "--resume",
         "--dry-run",
@@ -164,6 +165,10 @@ def test_version(capsys):
         (["train", "--out", "x", "--seed", "-1"], "--seed.*Received: '-1'"),
         (["train", "--out", "x", "--precision", "half"], "invalid choice"),
         (["train", "--out", "x", "--strategy", "two"], "invalid choice"),
+        (
+            ["train", "--out", "x", "--keep-best", "r_precision"],
+            "'r_precision' .choose from .*kernel_distance.*coverage",
+        ),
         (
             ["train", "--out", "x", "--steps", "3", "--epochs", "2"],
             "not allowed with",

@@ -1,3 +1,4 @@
+import json
 import shutil
 
 import keras
@@ -12,6 +13,8 @@ from keras_t2i.cli.model_files import load_gan
 from keras_t2i.cli.model_files import load_style_encoder
 from keras_t2i.cli.model_files import load_text_encoder
 from keras_t2i.cli.model_files import model_file
+from keras_t2i.cli.model_files import networks_of_text_encoder
+from keras_t2i.cli.model_files import options_of_run
 from tests.tiny_models import tiny_gan
 from tests.tiny_models import tiny_joint_embedding
 from tests.tiny_models import tiny_style_encoder
@@ -217,3 +220,21 @@ def test_a_published_text_encoder(tmp_path):
     path.write_bytes(t7_bytes(1.0))
     with pytest.raises(ValueError, match="a module of a Torch network .*enc"):
         load_text_encoder(path)
+
+
+def test_options_of_a_run_and_of_a_file_in_it(tmp_path):
+    options = {"image_encoder": "efficientnet_lite0", "seed": 3}
+    config = tmp_path / "config.json"
+    for path in (tmp_path, tmp_path / "best.keras", tmp_path / "none" / "a"):
+        assert options_of_run(path) == {}
+    config.write_text(json.dumps({"options": options}))
+    for path in (tmp_path, tmp_path / "best.keras"):
+        assert options_of_run(path) == options
+        assert networks_of_text_encoder(str(path)) == ["efficientnet_lite0"]
+    for text in ("[]", '{"options": 3}', "{}", '{"opt'):
+        config.write_text(text)
+        assert options_of_run(tmp_path) == {}
+        assert networks_of_text_encoder(str(tmp_path)) == []
+    config.write_text('{"options": {"image_encoder": 3}}')
+    assert networks_of_text_encoder(str(tmp_path)) == []
+    assert networks_of_text_encoder(None) == []

@@ -136,6 +136,14 @@ def test_resume_with_another_option(run, name, value, message):
         run.resumed_options("train", {**_NOT_GIVEN, name: value})
 
 
+def test_resume_a_run_of_before_there_was_an_option(run):
+    given = {**_NOT_GIVEN, "keep_best": None}
+    options = run.resumed_options("train", given)
+    assert options == {**_OPTIONS, "keep_best": None}
+    with pytest.raises(ValueError, match="--keep-best recall, started with N"):
+        run.resumed_options("train", {**given, "keep_best": "recall"})
+
+
 @pytest.mark.parametrize("kind", ["nothing", "folder", "file"])
 def test_resume_without_a_run(tmp_path, kind):
     path = tmp_path / "run"
@@ -247,6 +255,21 @@ def test_seconds_until(run):
     ]
 
 
+def test_measured_until(run):
+    assert run.measured_until(30, "val_recall") == []
+    lines = [
+        {"step": 10, "seconds": 1.0},
+        {"step": 20, "seconds": 2.0, "val_recall": 0.5},
+        {"step": 30, "seconds": 3.0, "val_recall": 0.25, "val_coverage": 1.0},
+        {"step": 40, "seconds": 4.0, "val_recall": 0.75},
+    ]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    run.metrics.write_text(text + '{"step": 50, "val_re')
+    assert run.measured_until(39, "val_recall") == [(20, 0.5), (30, 0.25)]
+    assert run.measured_until(60, "val_recall")[2:] == [(40, 0.75)]
+    assert run.measured_until(60, "val_coverage") == [(30, 1.0)]
+
+
 # === Checkpoints ===
 
 
@@ -271,4 +294,19 @@ def test_publish_model(run):
     run.model.write_text("model 80")
     run.publish_model()
     assert run.model.read_text() == "model 100"
+    assert not list(run.path.glob(".*"))
+
+
+def test_publish_best(run):
+    run.checkpoints.mkdir()
+    (run.checkpoints / "step-00000090.keras").write_text("model 90")
+    run.best.write_text("model 110, after the last checkpoint")
+    run.publish_best(90)
+    assert run.best.read_text() == "model 90"
+    with pytest.raises(ValueError, match="no '.*/step-00000080.keras'. Start"):
+        run.publish_best(80)
+    assert run.best.read_text() == "model 90"
+    run.publish_best(None)
+    assert not run.best.exists()
+    run.publish_best(None)
     assert not list(run.path.glob(".*"))

@@ -88,6 +88,7 @@ def test_config(gan_run, data, text_run):
         "end_to_end": False,
         "strategy": "none",
         "precision": "float32",
+        "keep_best": None,
         "seed": 0,
     }
     assert config["versions"]["keras"] == keras.__version__

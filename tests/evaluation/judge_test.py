@@ -135,3 +135,12 @@ def test_networks_of_other_outputs():
     x = keras.layers.Reshape((32, 128))(x)
     with pytest.raises(ValueError, match=r"Received: .*\(None, 32, 128\)"):
         Judge(keras.Model(inputs, x))
+
+
+def test_a_judge_of_a_name_is_float32_whatever_the_precision():
+    keras.mixed_precision.set_dtype_policy("mixed_bfloat16")
+    judge = load_judge("efficientnet_lite0")
+    assert judge.network.compute_dtype == "float32"
+    assert {
+        layer.compute_dtype for layer in judge.network.layers if layer.weights
+    } == {"float32"}

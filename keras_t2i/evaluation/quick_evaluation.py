@@ -1,0 +1,152 @@
+"""What can be measured of a model again and again while it is trained."""
+
+import warnings
+
+import numpy as np
+
+from keras_t2i.applications.image_features import extract_image_features
+from keras_t2i.datasets.image_features import ImageFeatures
+from keras_t2i.evaluation.captions import EvaluationCaptions
+from keras_t2i.evaluation.feature_distances import check_num_images
+from keras_t2i.evaluation.feature_distances import feature_distances
+from keras_t2i.evaluation.image_batches import image_batches
+from keras_t2i.evaluation.image_batches import show_nothing
+from keras_t2i.evaluation.independence import check_independence
+from keras_t2i.evaluation.judge import Judge
+from keras_t2i.evaluation.model_images import ModelImages
+
+# Which end of each is the better one.
+MEASURES = {
+    "kernel_distance": "min",
+    "frechet_distance": "min",
+    "precision": "max",
+    "recall": "max",
+    "density": "max",
+    "coverage": "max",
+}
+
+
+class QuickEvaluation:
+    """Measures generated images by their features alone.
+
+    The features of the real images are computed once, and kept beside the data
+    set. A measurement then takes the time of generating one image a caption,
+    and of the judge's look at them. The values are those of `evaluate_images`
+    with one image a caption.
+
+    Args:
+        captions: `EvaluationCaptions` of the split to compare with.
+        judge: `Judge`.
+        image_size: int. Side of the generated images in pixels.
+        show_progress: as of `evaluate_images`. Defaults to `None`.
+
+    Attributes:
+        features_path: path of the folder of the judge's features of the data
+            set.
+        real_features: float32 array of shape
+            `(num_real_images, num_features)`.
+
+    Raises:
+        ValueError: there are fewer than 50 real images, or the data set is
+            damaged.
+        OSError: the features cannot be written.
+
+    Example:
+
+    >>> from keras_t2i.datasets.blooms_source import BloomsSource
+    >>> from keras_t2i.datasets.prepare import prepare
+    >>> from keras_t2i.evaluation import EvaluationCaptions
+    >>> gan = keras_t2i.TextToImageGAN.from_preset(
+    ...     "gan_int_cls",
+    ...     image_size=32,
+    ...     width=4,
+    ...     text_encoder=keras_t2i.CharCNNRNN((8, 8, 8), embedding_dim=16),
+    ... )
+    >>> network = keras.Sequential(
+    ...     [keras.Input((32, 32, 3)), keras.layers.Conv2D(8, 4, 4)]
+    ... )
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = prepare(BloomsSource(num_images=600), folder, image_size=32)
+    ...     evaluation = keras_t2i.evaluation.QuickEvaluation(
+    ...         EvaluationCaptions(folder, "val"),
+    ...         keras_t2i.evaluation.Judge(network),
+    ...         gan.image_size,
+    ...     )
+    >>> sorted(evaluation.measure(gan))[:3]
+    ['coverage', 'density', 'frechet_distance']
+    """
+
+    def __init__(
+        self,
+        captions: EvaluationCaptions,
+        judge: Judge,
+        image_size: int,
+        show_progress=None,
+    ):
+        check_num_images("real", len(captions), "Name a larger split.")
+        self.captions = captions
+        self.judge = judge
+        self.image_size = image_size
+        show_progress = show_progress or show_nothing
+        with show_progress(
+            "Computing features of the data", "images"
+        ) as progress:
+            self.features_path = extract_image_features(
+                judge.network,
+                captions.path,
+                judge.image_size,
+                progress=progress,
+                model_image_size=image_size,
+                network_sha256=judge.sha256,
+            )
+        self.real_features = self.features_of(captions.split)
+
+    def features_of(self, split: str) -> np.ndarray:
+        """Returns the features of the real images of a split.
+
+        Args:
+            split: string.
+
+        Returns:
+            float32 array of shape `(num_images, num_features)`.
+        """
+        features = ImageFeatures(self.features_path, self.captions.path, split)
+        return features.first_views()
+
+    def measure(self, model) -> dict[str, float]:
+        """Generates one image of each caption, and measures them.
+
+        Args:
+            model: anything with `generate(captions, seed)`, as of
+                `ModelImages`. A `TextToImageGAN` generates by the moving
+                average of its generator.
+
+        Returns:
+            dict of `kernel_distance`, `frechet_distance`, of which less is
+            better, `precision`, `recall`, `density` and `coverage`, of which
+            more is.
+
+        Raises:
+            ValueError: the images are of another size, the judge has trained
+                the model, or the model has diverged.
+        """
+        images = ModelImages(model, self.captions)
+        if images.image_size != self.image_size:
+            raise ValueError(
+                f"The model must generate images of {self.image_size} pixels, "
+                "as the real ones were prepared to be compared with. Received: "
+                f"{images.image_size} pixels. Make a `QuickEvaluation` of that "
+                "size."
+            )
+        check_independence(images, self.judge)
+        features = np.concatenate(
+            [
+                self.judge.features(batch)
+                for _, batch in image_batches(images.read, len(images.indices))
+            ]
+        )
+        with warnings.catch_warnings():
+            # Of few images the Frechet distance is too large, alike each time.
+            warnings.simplefilter("ignore", UserWarning)
+            distances = feature_distances(self.real_features, features)
+        return {name: distances[name] for name in MEASURES}

