@@ -156,7 +156,8 @@ def test_replicas_take_the_accuracy_of_all(two_replicas):
 
     @tf.function
     def update(logits):
-        two_replicas.run(gan._update_matching_schedule, args=(logits,))
+        pairs = {"generated": [logits]}
+        two_replicas.run(gan._update_matching_schedule, args=(pairs,))
 
     gan.compile()
     # One replica refuses both generated pairs, the other one of two: 0.75.
