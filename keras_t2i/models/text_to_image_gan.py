@@ -27,7 +27,6 @@ from keras_t2i.models.presets import gan_optimizer
 from keras_t2i.models.presets import networks_of_preset
 from keras_t2i.models.text_standardization import standardizations_of
 from keras_t2i.presets import preset
-from keras_t2i.presets import preset_weights
 from keras_t2i.stream_trained_model import StreamTrainedModel
 
 _METRICS = (
@@ -251,57 +250,30 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
     def from_preset(
         cls, name, *, image_size=None, width=None, text_encoder=None
     ):
-        """Makes a GAN from a preset.
+        """Makes an untrained GAN from a preset.
 
         Args:
-            name: string. One of `TextToImageGAN.presets`. Those of which
-                `weights_sha256` is set come with a trained generator and text
-                encoder; the discriminator is untrained in all of them.
+            name: string. One of `TextToImageGAN.presets`.
             image_size: int. 32, 64, 128 or 256. Defaults to `None`, that of
                 the preset.
             width: int. Width of the discriminator; the generator keeps its
                 ratio to it. Defaults to `None`, that of the preset.
             text_encoder: `keras.Model` from `char_ids` to embeddings.
-                Defaults to `None`: that of the preset, or else a new
-                `CharCNNRNN`.
+                Defaults to `None`: a new `CharCNNRNN`.
 
         Returns:
             `TextToImageGAN`.
 
         Raises:
-            ValueError: there is no such preset, or no such image size; or the
-                preset has weights, to which an argument does not fit.
+            ValueError: there is no such preset, or no such image size.
         """
-        chosen = preset("gan", name)
-        has_weights = "weights_sha256" in chosen
-        if has_weights:
-            given = {
-                "image_size": image_size,
-                "width": width,
-                "text_encoder": text_encoder,
-            }
-            for argument, value in given.items():
-                if value not in (None, chosen["model"].get(argument)):
-                    raise ValueError(
-                        f"`{argument}` must be left out: the preset {name!r} "
-                        f"has trained weights. Received: {value!r}"
-                    )
-            text_encoder = keras.saving.deserialize_keras_object(
-                copy.deepcopy(chosen["text_encoder"])
-            )
         networks, options = networks_of_preset(
-            chosen["model"],
+            preset("gan", name)["model"],
             image_size=image_size,
             width=width,
             text_encoder=text_encoder,
         )
-        gan = cls(*networks, **options, preset=name)
-        if has_weights:
-            weights = preset_weights("gan", name)
-            gan.text_encoder.set_weights(weights["text_encoder"])
-            gan.generator.set_weights(weights["generator"])
-            gan.ema_generator.set_weights(weights["generator"])
-        return gan
+        return cls(*networks, **options, preset=name)
 
     def compile(
         self, generator_optimizer=None, discriminator_optimizer=None, **kwargs
