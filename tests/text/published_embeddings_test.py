@@ -132,7 +132,7 @@ def test_layouts(data, tmp_path, layout):
         path, data, out, lambda *call: calls.append(call)
     )
     assert num_more == 0
-    assert calls == [(3, 5), (4, 5), (5, 5)]
+    assert calls == [(done, 5) for done in range(1, 6)]
     manifest = read_embedding_manifest(out)
     assert manifest.embedding_dim == DIM
     assert manifest.splits["train"].num_captions == 8
