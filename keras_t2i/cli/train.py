@@ -56,7 +56,7 @@ _MEASURED_SPLIT = "val"
 def add_parser(subparsers):
     """Adds the command to the program's parser."""
     descriptions = "\n".join(
-        f"  {name:12} {value['description']}"
+        f"  {name:16} {value['description']}"
         for name, value in presets("gan").items()
     )
     parser = subparsers.add_parser(
@@ -90,8 +90,9 @@ def add_parser(subparsers):
         "--width",
         type=whole_number(at_least=1),
         metavar="N",
-        help="channels of the discriminator's first convolution; the generator "
-        "keeps its ratio to it (default: as the preset says)",
+        help="channels of the discriminator's first convolution (with "
+        "gan_int_cls_plus, of its map of 32x32); the generator keeps its ratio "
+        "to it (default: as the preset says)",
     )
     parser.add_argument(
         "--batch-size",
@@ -118,7 +119,7 @@ def add_parser(subparsers):
         "--precision",
         choices=("float32", "mixed_bfloat16", "mixed_float16"),
         help="of the computations; weights stay float32 (default: as the "
-        "preset says, mostly float32)",
+        "preset says, float32)",
     )
     parser.add_argument(
         "--keep-best",
