@@ -35,7 +35,7 @@ def main():
     steps = {
         "gan_int_cls_plus": _step("gan_int_cls_plus", arguments, None),
         "its pixel discriminator alone": _step(
-            "gan_int_cls_plus", arguments, "pixel_discriminator"
+            "gan_int_cls_plus", arguments, keras_t2i.PixelDiscriminator
         ),
         "gan_int_cls": _step("gan_int_cls", arguments, None),
     }
@@ -70,7 +70,7 @@ def _step(name, arguments, member):
     )
     if member is not None:
         (discriminator,) = (
-            one for one in members_of(discriminator) if one.name == member
+            one for one in members_of(discriminator) if isinstance(one, member)
         )
     gan = keras_t2i.TextToImageGAN(generator, discriminator, encoder, **options)
     gan.compile()
