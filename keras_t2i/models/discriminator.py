@@ -3,16 +3,16 @@
 import keras
 from keras import layers
 
-from keras_t2i.configured_model import ConfiguredModel
 from keras_t2i.models.blocks import batch_normalization
 from keras_t2i.models.blocks import convolution
 from keras_t2i.models.blocks import linear
 from keras_t2i.models.blocks import residual_block
 from keras_t2i.models.image_sizes import check_image_size
+from keras_t2i.models.text_discriminator import TextDiscriminator
 
 
 @keras.saving.register_keras_serializable("keras_t2i")
-class Discriminator(ConfiguredModel):
+class Discriminator(TextDiscriminator):
     """Judges whether an image is real and shows what a text says.
 
     The trunk's stride-2 convolutions reduce the image to a small map; the
@@ -82,23 +82,9 @@ class Discriminator(ConfiguredModel):
             policy,
         )
 
-        # === Functional Model ===
-        images = keras.Input((image_size, image_size, 3), name="images")
-        text_embeddings = keras.Input(
-            (text_embedding_dim,), name="text_embeddings"
-        )
-        logits = head(
-            {"features": trunk(images), "text_embeddings": text_embeddings}
-        )
-        super().__init__(
-            inputs={"images": images, "text_embeddings": text_embeddings},
-            outputs=logits,
-            **kwargs,
-        )
+        super().__init__(trunk, head, image_size, text_embedding_dim, **kwargs)
 
         # === Config ===
-        self.trunk = trunk
-        self.head = head
         self.set_arguments(
             policy,
             image_size=image_size,
@@ -108,14 +94,6 @@ class Discriminator(ConfiguredModel):
             text_embedding_dim=text_embedding_dim,
             text_projection_dim=text_projection_dim,
         )
-
-    def views(self, images):
-        """Returns what the trunk reads of images: the images."""
-        return images
-
-    def regularization(self, views, text_embeddings, step):
-        """Returns what is added to the loss: nothing."""
-        return 0.0
 
 
 def _leaky_relu(policy):

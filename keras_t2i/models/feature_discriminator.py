@@ -5,9 +5,9 @@ import numpy as np
 from keras import layers
 
 from keras_t2i.applications.feature_networks import feature_network
-from keras_t2i.configured_model import ConfiguredModel
 from keras_t2i.models.image_sizes import check_image_size
 from keras_t2i.models.spectral_convolution import SpectralConv2D
+from keras_t2i.models.text_discriminator import TextDiscriminator
 from keras_t2i.models.text_scores import standardized
 from keras_t2i.models.text_scores import text_scores
 
@@ -18,7 +18,7 @@ _LAST_SIZE = 3
 
 
 @keras.saving.register_keras_serializable("keras_t2i")
-class FeatureDiscriminator(ConfiguredModel):
+class FeatureDiscriminator(TextDiscriminator):
     """Judges images and texts by features of a frozen network.
 
     Images are resized and pass a network that was trained on ImageNet. Four of
@@ -93,30 +93,20 @@ class FeatureDiscriminator(ConfiguredModel):
             policy,
         )
 
-        # === Functional Model ===
-        images = keras.Input((image_size, image_size, 3), name="images")
-        text_embeddings = keras.Input(
-            (text_embedding_dim,), name="text_embeddings"
-        )
         # A layer that holds the network out of sight: what is trained, counted
         # and saved with a model are the heads.
         frozen_layer = _FrozenMaps(frozen, name="frozen")
-        logits = head(
-            {
-                "features": trunk(frozen_layer(images)),
-                "text_embeddings": text_embeddings,
-            }
-        )
         super().__init__(
-            inputs={"images": images, "text_embeddings": text_embeddings},
-            outputs=logits,
+            trunk,
+            head,
+            image_size,
+            text_embedding_dim,
+            views=frozen_layer,
             **kwargs,
         )
 
         # === Config ===
         self.frozen = frozen_layer
-        self.trunk = trunk
-        self.head = head
         self.set_arguments(
             policy,
             image_size=image_size,
@@ -132,10 +122,6 @@ class FeatureDiscriminator(ConfiguredModel):
     def views(self, images):
         """Returns what the trunk reads of images: the mixed feature maps."""
         return self.frozen(images)
-
-    def regularization(self, views, text_embeddings, step):
-        """Returns what is added to the loss: nothing."""
-        return 0.0
 
 
 class _FrozenMaps(layers.Layer):

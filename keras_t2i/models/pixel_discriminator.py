@@ -3,17 +3,17 @@
 import keras
 from keras import layers
 
-from keras_t2i.configured_model import ConfiguredModel
 from keras_t2i.models.boxed_convolutions import BoxedConv2D
 from keras_t2i.models.gradient_penalty import gradient_penalty
 from keras_t2i.models.image_sizes import check_image_size
 from keras_t2i.models.minibatch_deviation import MinibatchDeviation
+from keras_t2i.models.text_discriminator import TextDiscriminator
 from keras_t2i.models.text_scores import standardized
 from keras_t2i.models.text_scores import text_scores
 
 
 @keras.saving.register_keras_serializable("keras_t2i")
-class PixelDiscriminator(ConfiguredModel):
+class PixelDiscriminator(TextDiscriminator):
     """Judges images and texts from the pixels, as `Discriminator` does.
 
     Unlike `Discriminator` it has no batch norm, stride-2 convolutions that
@@ -80,23 +80,9 @@ class PixelDiscriminator(ConfiguredModel):
             policy,
         )
 
-        # === Functional Model ===
-        images = keras.Input((image_size, image_size, 3), name="images")
-        text_embeddings = keras.Input(
-            (text_embedding_dim,), name="text_embeddings"
-        )
-        logits = head(
-            {"features": trunk(images), "text_embeddings": text_embeddings}
-        )
-        super().__init__(
-            inputs={"images": images, "text_embeddings": text_embeddings},
-            outputs=logits,
-            **kwargs,
-        )
+        super().__init__(trunk, head, image_size, text_embedding_dim, **kwargs)
 
         # === Config ===
-        self.trunk = trunk
-        self.head = head
         self.set_arguments(
             policy,
             image_size=image_size,
@@ -107,10 +93,6 @@ class PixelDiscriminator(ConfiguredModel):
             text_projection_dim=text_projection_dim,
             projection_dim=projection_dim,
         )
-
-    def views(self, images):
-        """Returns what the trunk reads of images: the images."""
-        return images
 
     def regularization(self, views, text_embeddings, step):
         """Returns what is added to the loss: the gradient penalty.
