@@ -34,7 +34,7 @@ from keras_t2i.presets import preset
 # The preset, and what differs from its `model` and its `training`.
 _BY_STEPS = {"start_step": 1000, "rise_steps": 1000}
 _PIXELS = [{"class_name": "PixelDiscriminator", "width": 32}]
-_FEATURES = [{"class_name": "FeatureDiscriminator", "width": 128}]
+_FEATURES = [{"class_name": "FeatureDiscriminator", "width": 64}]
 _BY_ACCURACY = {"accuracy_threshold": 0.8, "rise_steps": 1000}
 SETTINGS = {
     "gan": ("gan", {}),
@@ -93,20 +93,19 @@ SETTINGS = {
         "gan_int_cls_plus",
         {"discriminator": [{**_PIXELS[0], "penalty_weight": 0.0}, *_FEATURES]},
     ),
-    # And with more.
-    "plus_mode_seeking": (
+    "plus_no_mode_seeking": (
         "gan_int_cls_plus",
-        {"gan": {"mode_seeking_weight": 1.0}},
+        {"gan": {"mode_seeking_weight": 0.0}},
     ),
-    "plus_full_resolution": (
+    "plus_fused_output": (
         "gan_int_cls_plus",
-        {
-            "generator": {
-                "class_name": "ModulatedGenerator",
-                "width": 32,
-                "full_resolution": True,
-            }
-        },
+        {"generator": {"class_name": "ModulatedGenerator", "width": 32}},
+    ),
+    # And with other sizes.
+    "plus_batch_32": ("gan_int_cls_plus", {"training": {"batch_size": 32}}),
+    "plus_wide_heads": (
+        "gan_int_cls_plus",
+        {"discriminator": [*_PIXELS, {**_FEATURES[0], "width": 128}]},
     ),
     "plus_hard_mismatches": (
         "gan_int_cls_plus",

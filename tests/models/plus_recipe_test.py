@@ -279,8 +279,9 @@ def test_the_preset_at_its_own_size():
     )
     assert type(gan.generator) is ModulatedGenerator
     assert (gan.image_size, gan.generator.width) == (64, 32)
+    assert gan.generator.get_config()["full_resolution"]
     pixels, features = gan.discriminator.members
-    assert (pixels.width, features.width) == (32, 128)
+    assert (pixels.width, features.width) == (32, 64)
     assert (pixels.penalty_weight, pixels.penalty_interval) == (1.0, 16)
     assert features.network == "efficientnet_lite0"
     assert features.trunk.inputs[0].shape[1:] == (24, 24, 32)
@@ -288,7 +289,7 @@ def test_the_preset_at_its_own_size():
     assert gan.matching_aware and gan.interpolates_texts
     assert not gan.scores_jointly
     assert (gan.translation, gan.cutout) == (1 / 8, 20 / 64)
-    assert (gan.image_noise, gan.mode_seeking_weight) == (0.0, 0.0)
+    assert (gan.image_noise, gan.mode_seeking_weight) == (0.0, 1.0)
 
 
 def test_the_preset_at_another_width_and_size():
@@ -302,4 +303,4 @@ def test_the_preset_at_another_width_and_size():
     pixels, features = gan.discriminator.members
     assert (gan.generator.width, pixels.width) == (8, 8)
     # Of what it sees, the heads have nothing to do with the GAN's width.
-    assert features.width == 128
+    assert features.width == 64
