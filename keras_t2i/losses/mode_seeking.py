@@ -5,6 +5,38 @@ from keras import ops
 
 # As in the paper's code: pictures that are all alike give a finite loss.
 _EPSILON = 1e-5
+# Squares on a side of a layout.
+_LAYOUT_SIZE = 16
+
+
+def layouts(images):
+    """Reduces images to where things are, whatever their color and contrast.
+
+    A generator can make images differ by brightness or by grain alone, and
+    satisfy `mode_seeking_loss`. Not so their layouts: means over squares, less
+    the mean of each image and channel, divided by its deviation.
+
+    Args:
+        images: tensor of shape `(batch, size, size, 3)`, whose size is a
+            multiple of 16.
+
+    Returns:
+        float32 tensor of shape `(batch, 16, 16, 3)`.
+
+    Example:
+
+    >>> images = np.random.default_rng(0).normal(size=(2, 32, 32, 3))
+    >>> same = keras_t2i.losses.layouts(0.5 * images + 0.25)
+    >>> bool(np.allclose(same, keras_t2i.losses.layouts(images), atol=1e-3))
+    True
+    """
+    images = ops.cast(images, "float32")
+    side = images.shape[1] // _LAYOUT_SIZE
+    coarse = ops.average_pool(images, side, data_format="channels_last")
+    coarse -= ops.mean(coarse, axis=(1, 2), keepdims=True)
+    variance = ops.mean(ops.square(coarse), axis=(1, 2), keepdims=True)
+    # Images of one color have no layout, and no infinite gradient.
+    return coarse * ops.rsqrt(variance + 1e-4)
 
 
 def mode_seeking_loss(pictures, other_pictures, noise, other_noise):

@@ -12,6 +12,7 @@ from keras import tree
 
 from keras_t2i.losses.gan_cls import discriminator_loss
 from keras_t2i.losses.gan_cls import generator_loss
+from keras_t2i.losses.mode_seeking import layouts
 from keras_t2i.losses.mode_seeking import mode_seeking_loss
 from keras_t2i.losses.relativistic_pairing import RelativisticPairing
 from keras_t2i.models.augmentation import augment
@@ -90,6 +91,9 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
             the texts is drawn a second time from other noise. It keeps the
             generator from drawing the same picture whatever the noise.
             Defaults to `0.0`.
+        mode_seeking_layouts: bool. Whether that loss compares the images'
+            `keras_t2i.losses.layouts`, so that other brightness or grain does
+            not count. Defaults to `False`: it compares the images.
         scores_jointly: bool. Whether all pairs of an update pass the
             discriminator's head in one batch, so that its batch norm treats
             them alike. In a pass of its own, the statistics of the mismatched
@@ -155,6 +159,7 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
         mode_seeking_weight=0.0,
         image_noise=0.0,
         image_noise_half_life=None,
+        mode_seeking_layouts=False,
         scores_jointly=True,
         relativistic=False,
         interpolate_in_place=False,
@@ -212,6 +217,7 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
         self.mode_seeking_weight = mode_seeking_weight
         self.image_noise = image_noise
         self.image_noise_half_life = image_noise_half_life
+        self.mode_seeking_layouts = mode_seeking_layouts
         self.scores_jointly = scores_jointly
         self.relativistic = relativistic
         self.interpolate_in_place = interpolate_in_place
@@ -435,9 +441,12 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
             self._trackers["generator_loss"].update_state(_unscaled(loss))
             if self.mode_seeking_weight:
                 repeated = slice(None, num_rows, _ROWS_PER_REPEATED)
+                compared = (
+                    layouts(pictures) if self.mode_seeking_layouts else pictures
+                )
                 alike = mode_seeking_loss(
-                    pictures[repeated],
-                    pictures[num_once:],
+                    compared[repeated],
+                    compared[num_once:],
                     noise[repeated],
                     noise[num_once:],
                 )
@@ -536,6 +545,7 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
             "mode_seeking_weight",
             "image_noise",
             "image_noise_half_life",
+            "mode_seeking_layouts",
             "scores_jointly",
             "relativistic",
             "interpolate_in_place",

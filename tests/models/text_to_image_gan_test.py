@@ -25,6 +25,7 @@ OPTIONS = {
     "interpolation_weight": 0.75,
     "interpolation_beta": 0.125,
     "mode_seeking_weight": 0.625,
+    "mode_seeking_layouts": True,
     "image_noise": 0.375,
     "image_noise_half_life": 250,
     "scores_jointly": False,
