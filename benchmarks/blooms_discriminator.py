@@ -17,7 +17,7 @@ import tensorflow as tf
 from blooms_gan import ATTRIBUTES
 from blooms_gan import decoded
 
-from keras_t2i.cli.run_folder import RunFolder
+from keras_t2i.training.run_folder import RunFolder
 from keras_t2i.datasets import blooms
 from keras_t2i.datasets.blooms.attributes import CENTER_COLORS
 from keras_t2i.datasets.blooms.attributes import PETAL_COLORS

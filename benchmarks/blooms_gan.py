@@ -13,8 +13,8 @@ import pathlib
 import numpy as np
 import PIL.Image
 
-from keras_t2i.cli.model_files import load_gan
-from keras_t2i.cli.run_folder import RunFolder
+from keras_t2i.training.model_files import load_gan
+from keras_t2i.training.run_folder import RunFolder
 from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.metrics import bloom_attribute_accuracy
 from keras_t2i.metrics import diversity

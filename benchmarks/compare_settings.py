@@ -17,14 +17,14 @@ import sys
 import keras_t2i
 from keras_t2i.callbacks import CollapseWarning
 from keras_t2i.callbacks import ImageGrid
-from keras_t2i.cli.model_files import load_text_encoder
-from keras_t2i.cli.run_folder import RunFolder
-from keras_t2i.cli.samples import sample_captions
+from keras_t2i.training.model_files import load_text_encoder
+from keras_t2i.training.run_folder import RunFolder
+from keras_t2i.training.samples import sample_captions
 from keras_t2i.cli.train import some_texts
-from keras_t2i.cli.training import fit_run
-from keras_t2i.cli.training import num_images
-from keras_t2i.cli.training import set_up
-from keras_t2i.cli.training import training_split
+from keras_t2i.training.runner import fit_run
+from keras_t2i.training.runner import num_images
+from keras_t2i.training.runner import set_up
+from keras_t2i.training.runner import training_split
 from keras_t2i.datasets.make_dataset import make_dataset
 from keras_t2i.datasets.manifest import read_manifest
 from keras_t2i.models.presets import gan_optimizer

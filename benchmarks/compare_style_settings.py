@@ -13,13 +13,13 @@ import pathlib
 import sys
 
 import keras_t2i
-from keras_t2i.cli.model_files import load_gan
-from keras_t2i.cli.run_folder import RunFolder
+from keras_t2i.training.model_files import load_gan
+from keras_t2i.training.run_folder import RunFolder
 from keras_t2i.cli.train_style import style_batches
-from keras_t2i.cli.training import fit_run
-from keras_t2i.cli.training import num_images
-from keras_t2i.cli.training import set_up
-from keras_t2i.cli.training import training_split
+from keras_t2i.training.runner import fit_run
+from keras_t2i.training.runner import num_images
+from keras_t2i.training.runner import set_up
+from keras_t2i.training.runner import training_split
 from keras_t2i.datasets.manifest import read_manifest
 
 # Width of the style encoder, and what is done to the pictures.

@@ -18,8 +18,8 @@ import numpy as np
 import PIL.Image
 
 import keras_t2i
-from keras_t2i.cli.model_files import load_gan
-from keras_t2i.cli.run_folder import RunFolder
+from keras_t2i.training.model_files import load_gan
+from keras_t2i.training.run_folder import RunFolder
 from keras_t2i.datasets.blooms import content_of_caption
 from keras_t2i.datasets.blooms import read_bloom
 from keras_t2i.datasets.blooms_source import bloom_of_record

@@ -18,16 +18,21 @@ from keras_t2i.losses.relativistic_pairing import RelativisticPairing
 from keras_t2i.models.augmentation import augment
 from keras_t2i.models.batch_texts import embeddings_of_batch
 from keras_t2i.models.discriminator_ensemble import members_of
+from keras_t2i.models.from_recipe import PRESETS
+from keras_t2i.models.from_recipe import gan_of_recipe
+from keras_t2i.models.from_recipe import gan_optimizer
+from keras_t2i.models.from_recipe import recipe_from_config
+from keras_t2i.models.from_recipe import recipe_of_preset
+from keras_t2i.models.from_recipe import with_overrides
 from keras_t2i.models.loss_scaling import skipped_together
 from keras_t2i.models.noise import noise_from_seeds
 from keras_t2i.models.noise import noise_of_step
 from keras_t2i.models.noise import uniform_of_step
 from keras_t2i.models.picture_drawing import PictureDrawing
-from keras_t2i.models.presets import PRESETS
-from keras_t2i.models.presets import gan_optimizer
-from keras_t2i.models.presets import networks_of_preset
 from keras_t2i.models.text_standardization import standardizations_of
-from keras_t2i.presets import preset
+from keras_t2i.preset_folder import is_folder
+from keras_t2i.preset_folder import load_preset_folder
+from keras_t2i.preset_folder import save_preset_folder
 from keras_t2i.stream_trained_model import StreamTrainedModel
 
 _METRICS = (
@@ -116,8 +121,9 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
             generator's weights that draws all pictures outside training; it
             rises to this value during the first steps. Defaults to `0.999`.
         seed: int. Of the noise in training. Defaults to `0`.
-        preset: string. One of `TextToImageGAN.presets`, whose optimizers
-            `compile` takes. Defaults to `None`: those of the paper.
+        recipe: `keras_t2i.Recipe`, whose optimizers `compile` takes, and
+            whose batches `make_dataset` makes. Defaults to `None`: the
+            optimizers of the paper.
 
     Call input: dict of `text_embeddings` or `char_ids`, and optionally
     `noise`. Output: float32 images in [-1, 1].
@@ -167,7 +173,7 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
         cutout=0.0,
         ema_decay=0.999,
         seed=0,
-        preset=None,
+        recipe=None,
         **kwargs,
     ):
         # float32: under mixed precision, Keras would round the noise and the
@@ -225,7 +231,7 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
         self.cutout = cutout
         self.ema_decay = ema_decay
         self.seed = seed
-        self.preset = preset
+        self.recipe = recipe
 
         self.image_size = generator.image_size
         self.noise_dim = generator.noise_dim
@@ -253,33 +259,94 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
         self.built = True
 
     @classmethod
-    def from_preset(
-        cls, name, *, image_size=None, width=None, text_encoder=None
-    ):
-        """Makes an untrained GAN from a preset.
+    def from_recipe(cls, recipe, *, text_encoder=None):
+        """Makes an untrained GAN from a recipe.
 
         Args:
-            name: string. One of `TextToImageGAN.presets`.
-            image_size: int. 32, 64, 128 or 256. Defaults to `None`, that of
-                the preset.
-            width: int. Width of the discriminator; the generator keeps its
-                ratio to it. Defaults to `None`, that of the preset.
+            recipe: `keras_t2i.Recipe`. Its `precision`, `strategy` and duration
+                are for `keras_t2i.train`.
             text_encoder: `keras.Model` from `char_ids` to embeddings.
                 Defaults to `None`: a new `CharCNNRNN`.
 
         Returns:
             `TextToImageGAN`.
+        """
+        return gan_of_recipe(cls, recipe, text_encoder)
+
+    @classmethod
+    def from_preset(cls, name_or_folder, *, text_encoder=None, **overrides):
+        """Makes an untrained GAN from a preset, or loads a trained one.
+
+        Args:
+            name_or_folder: string. One of `TextToImageGAN.presets`, or path of
+                a run folder with a `model.keras`, or of a folder that
+                `save_to_preset` has written.
+            text_encoder: `keras.Model` from `char_ids` to embeddings.
+                Defaults to `None`: that of the folder or, for a name, a new
+                `CharCNNRNN`.
+            **overrides: fields of `keras_t2i.Recipe` in place of the preset's,
+                or `width`, as of `Recipe.override`. With a folder, all but
+                those of the networks.
+
+        Returns:
+            `TextToImageGAN`, not compiled.
 
         Raises:
-            ValueError: there is no such preset, or no such image size.
+            ValueError: there is neither such a preset nor such a folder, or
+                no such field.
         """
-        networks, options = networks_of_preset(
-            preset("gan", name)["model"],
-            image_size=image_size,
-            width=width,
-            text_encoder=text_encoder,
+        if name_or_folder in PRESETS or not is_folder(name_or_folder):
+            recipe = recipe_of_preset(name_or_folder, overrides)
+            return cls.from_recipe(recipe, text_encoder=text_encoder)
+        gan = load_preset_folder(name_or_folder)
+        if not isinstance(gan, cls):
+            raise ValueError(
+                f"The folder must hold a `{cls.__name__}`. Received: "
+                f"{str(name_or_folder)!r}, with a {type(gan).__name__}"
+            )
+        if text_encoder is None and not overrides:
+            return gan
+        return with_overrides(gan, text_encoder, overrides)
+
+    def save_to_preset(self, folder):
+        """Writes the config and the weights, for `from_preset`.
+
+        Args:
+            folder: path of the folder to make.
+
+        Raises:
+            OSError: a file cannot be written.
+        """
+        save_preset_folder(self, folder)
+
+    def make_dataset(
+        self, path, split="train", *, text_embeddings=None, **options
+    ):
+        """Makes the batches that the recipe says.
+
+        Where the recipe has `standardize_texts` and the networks take texts as
+        they are yet, they learn the mean and the deviation of
+        `text_embeddings`.
+
+        Args:
+            path: path. Folder that `keras-t2i prepare` wrote.
+            split: string. Defaults to `"train"`.
+            text_embeddings: path, as of `keras_t2i.datasets.make_dataset`.
+                Defaults to `None`: the batches hold `char_ids`, one caption an
+                image and any mismatching text.
+            **options: arguments of `keras_t2i.datasets.make_dataset` in place
+                of the recipe's.
+
+        Returns:
+            `tf.data.Dataset` of the dicts that
+            `keras_t2i.datasets.make_dataset` makes.
+        """
+        # Not above: data sets reach text encoders, and those this module.
+        from keras_t2i.recipe_batches import recipe_batches
+
+        return recipe_batches(
+            self, self.recipe, path, split, text_embeddings, **options
         )
-        return cls(*networks, **options, preset=name)
 
     def compile(
         self, generator_optimizer=None, discriminator_optimizer=None, **kwargs
@@ -288,9 +355,9 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
 
         Args:
             generator_optimizer: string or `keras.optimizers.Optimizer`.
-                Defaults to `None`: that of the preset which the GAN is made
+                Defaults to `None`: that of the recipe which the GAN is made
                 from, or else Adam with a learning rate of 2e-4 and beta_1 of
-                0.5. Where the preset's learning rate falls with the epochs,
+                0.5. Where the recipe's learning rate falls with the epochs,
                 whose length is not known here, it stays as it begins.
             discriminator_optimizer: likewise.
             **kwargs: further arguments of `keras.Model.compile`, without
@@ -553,7 +620,6 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
             "cutout",
             "ema_decay",
             "seed",
-            "preset",
         )
         return {
             "name": self.name,
@@ -562,6 +628,7 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
             "text_encoder": serialize(self.text_encoder),
             "matching_schedule": serialize(self.matching_schedule),
             "interpolate": self.interpolates_texts,
+            "recipe": None if self.recipe is None else self.recipe.to_dict(),
             **{name: getattr(self, name) for name in names},
         }
 
@@ -576,14 +643,15 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
             "matching_schedule",
         ):
             config[name] = keras.saving.deserialize_keras_object(config[name])
+        config["recipe"] = recipe_from_config(config)
+        config.pop("preset", None)
         return cls(**config)
 
     def _optimizer(self, network, optimizer):
-        if optimizer is None and self.preset is None:
+        if optimizer is None and self.recipe is None:
             optimizer = keras.optimizers.Adam(2e-4, beta_1=0.5)
         elif optimizer is None:
-            training = preset("gan", self.preset)["training"]
-            optimizer = gan_optimizer(training, network)
+            optimizer = gan_optimizer(self.recipe, network)
         optimizer = keras.optimizers.get(optimizer)
         # Keras does this only for a model's one `optimizer`.
         if (

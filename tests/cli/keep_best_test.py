@@ -14,14 +14,14 @@ import pytest
 
 from keras_t2i.callbacks.checkpoints import checkpoint_path
 from keras_t2i.callbacks.checkpoints import checkpoint_steps
-from keras_t2i.cli.model_files import load_gan
-from keras_t2i.cli.run_folder import RunFolder
 from keras_t2i.cli.train import train
 from keras_t2i.datasets.manifest import read_manifest
 from keras_t2i.datasets.manifest import write_manifest
 from keras_t2i.evaluation import EvaluationCaptions
 from keras_t2i.evaluation import Judge
 from keras_t2i.evaluation import QuickEvaluation
+from keras_t2i.training.model_files import load_gan
+from keras_t2i.training.run_folder import RunFolder
 from tests.cli.conftest import contents
 from tests.cli.run_states import assert_same_state
 from tests.cli.run_states import lines_of
@@ -242,7 +242,7 @@ import signal
 import sys
 
 from keras_t2i.cli import train
-from keras_t2i.cli.run_folder import RunFolder
+from keras_t2i.training.run_folder import RunFolder
 from keras_t2i.evaluation import load_judge
 from keras_t2i.models.text_to_image_gan import TextToImageGAN
 

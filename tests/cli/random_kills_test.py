@@ -21,7 +21,7 @@ import functools
 import sys
 
 from keras_t2i.callbacks import Checkpoints
-from keras_t2i.cli import training
+from keras_t2i.training import runner
 from keras_t2i.cli.main import main
 from keras_t2i.presets import preset
 

@@ -16,9 +16,9 @@ import pytest
 
 from keras_t2i.callbacks.checkpoints import Checkpoints
 from keras_t2i.callbacks.checkpoints import checkpoint_steps
-from keras_t2i.cli import training
 from keras_t2i.cli.main import main
 from keras_t2i.linear_decay import linear_decays
+from keras_t2i.training import runner
 from tests.cli.conftest import GAN_OPTIONS
 from tests.cli.conftest import TEXT_OPTIONS
 from tests.cli.conftest import contents
@@ -85,7 +85,7 @@ def test_train_of_the_plus_recipe_goes_on(
 ):
     # A checkpoint in the middle of so short a run.
     checkpoints = functools.partial(Checkpoints, every_steps=2, every_seconds=0)
-    monkeypatch.setattr(training, "Checkpoints", checkpoints)
+    monkeypatch.setattr(runner, "Checkpoints", checkpoints)
     run = tmp_path / "run"
     argv = ["train", "--data", data, "--text-encoder", text_run, "--out", run]
     argv += ["--preset", "gan_int_cls_plus", "--width", 4, "--batch-size", 4]
@@ -105,7 +105,7 @@ def test_train_of_the_plus_recipe_goes_on(
     # Texts are standardized by those of the training set.
     mean = gan.generator.get_layer("text_standardization").mean
     assert np.abs(mean).max() > 0
-    assert gan.preset == "gan_int_cls_plus"
+    assert gan.recipe.preset == "gan_int_cls_plus"
 
 
 def test_train_text_goes_on(data, text_run, tmp_path):
@@ -131,7 +131,7 @@ import signal
 import sys
 
 from keras_t2i.callbacks import Checkpoints
-from keras_t2i.cli import training
+from keras_t2i.training import runner
 from keras_t2i.cli.main import main
 
 
@@ -144,7 +144,7 @@ class Killed(Checkpoints):
 
 
 # A minute apart otherwise.
-training.Checkpoints = functools.partial(Killed, every_seconds=0)
+runner.Checkpoints = functools.partial(Killed, every_seconds=0)
 sys.exit(main(sys.argv[1:]))
 """
 

@@ -10,8 +10,8 @@ import keras_t2i
 from keras_t2i import StyleInversion
 from keras_t2i.cli import train_style
 from keras_t2i.cli.main import main
-from keras_t2i.cli.model_files import load_gan
 from keras_t2i.datasets.manifest import read_manifest
+from keras_t2i.training.model_files import load_gan
 from tests.cli.conftest import contents
 from tests.cli.run_states import assert_same_state
 from tests.cli.run_states import lines_of

@@ -8,13 +8,13 @@ import pytest
 
 from keras_t2i import JointEmbedding
 from keras_t2i.cli.main import main
-from keras_t2i.cli.model_files import load_text_encoder
 from keras_t2i.cli.train_text import epoch_steps
 from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.losses import SoftmaxJointEmbedding
 from keras_t2i.losses import StructuredJointEmbedding
 from keras_t2i.presets import preset
 from keras_t2i.text.embeddings import embed_texts
+from keras_t2i.training.model_files import load_text_encoder
 from tests.cli.conftest import TEXT_OPTIONS
 from tests.cli.conftest import contents
 from tests.datasets.prepared_sets import example

@@ -3,7 +3,7 @@ import json
 import keras
 import pytest
 
-from keras_t2i.cli.run_folder import RunFolder
+from keras_t2i.training.run_folder import RunFolder
 from keras_t2i.version import __version__
 
 _OPTIONS = {

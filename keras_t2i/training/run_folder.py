@@ -7,6 +7,8 @@ import pathlib
 import platform
 import shutil
 import weakref
+from typing import Any
+from typing import TypeVar
 
 import keras
 import numpy as np
@@ -17,11 +19,11 @@ from keras_t2i.callbacks.checkpoints import checkpoint_steps
 from keras_t2i.callbacks.run_recorder import RECORDED_STEPS
 from keras_t2i.files import is_temporary
 from keras_t2i.files import replace_when_whole
+from keras_t2i.recipes.base_recipe import DURATIONS
+from keras_t2i.recipes.base_recipe import BaseRecipe
 from keras_t2i.version import __version__
 
-DURATIONS = ("epochs", "steps", "minutes")
-# What runs of before there was such an option were started with.
-_ADDED = {"keep_best": None}
+_Recipe = TypeVar("_Recipe", bound=BaseRecipe)
 
 
 class RunFolder:
@@ -50,9 +52,9 @@ class RunFolder:
         self._must_be_free = True
         if self.config.exists():
             raise ValueError(
-                "--out must name a new or empty folder. Received: "
+                "`out` must name a new or empty folder. Received: "
                 f"{str(self.path)!r}, which holds a run. Name another one, or "
-                "go on with that run by --resume."
+                "go on with that run by `resume=True`."
             )
         # A run that was killed before it had a config is no run yet.
         if self.path.exists() and (
@@ -62,7 +64,7 @@ class RunFolder:
             )
         ):
             raise ValueError(
-                "--out must name a new or empty folder. Received: "
+                "`out` must name a new or empty folder. Received: "
                 f"{str(self.path)!r}, which holds other files. Name another "
                 "one."
             )
@@ -83,7 +85,7 @@ class RunFolder:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ValueError(
-                "--out must name a folder in which no other process trains. "
+                "`out` must name a folder in which no other process trains. "
                 f"Received: {str(self.path)!r}, in which one does. Wait for "
                 "it, or name another folder."
             ) from None
@@ -91,21 +93,31 @@ class RunFolder:
             pass  # A file system without locks, such as some of networks.
         self._is_locked = True
 
-    def write_config(self, command, options):
+    def write_config(
+        self, recipe: BaseRecipe, inputs: dict[str, dict[str, str | None]]
+    ) -> None:
         """Writes what the run was started with, and locks the folder.
+
+        Args:
+            recipe: the recipe.
+            inputs: dict of the names of the arguments of `keras_t2i.train` to
+                dicts of a `path` and, where there is one, a `digest`.
 
         Raises:
             ValueError: another process trains in the folder, or has done so
-                since `check_free`.
+                since `check_free`; or an input has changed since the run was
+                started.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         self.lock()
         if self._must_be_free:
             self.check_free()
             self._must_be_free = False
+        self._check_digests(inputs)
         config = {
-            "command": command,
-            "options": options,
+            "command": recipe.COMMAND,
+            "recipe": recipe.to_dict(),
+            "inputs": inputs,
             "versions": {
                 "keras_t2i": __version__,
                 "keras": keras.__version__,
@@ -117,50 +129,67 @@ class RunFolder:
         with replace_when_whole(self.config) as temporary:
             temporary.write_text(json.dumps(config, indent=2) + "\n", "utf-8")
 
-    def resumed_options(self, command, options):
-        """Returns the options of the run that is there.
+    def _check_digests(self, inputs):
+        started_with = _read_config(self.config).get("inputs", {})
+        for name, values in inputs.items():
+            kept = started_with.get(name, {}).get("digest")
+            if None not in (kept, values.get("digest")):
+                if kept != values["digest"]:
+                    raise ValueError(
+                        f"`{name}` must be as it was when the run was started. "
+                        f"Received: {values['path']!r}, which has changed "
+                        "since. Start a new run."
+                    )
+
+    def started_with(
+        self, recipe_class: type[_Recipe]
+    ) -> tuple[_Recipe, dict[str, Any]]:
+        """Returns the recipe of the run that is there, and its options.
 
         Args:
-            command: string.
-            options: dict of option names to values, `None` where not given.
-                Durations may differ from those the run was started with.
+            recipe_class: subclass of `BaseRecipe`.
+
+        Returns:
+            The recipe, and a dict of its fields and of the paths of the
+            inputs.
 
         Raises:
-            ValueError: there is no such run, or an option differs.
+            ValueError: there is no such run.
         """
-        try:
-            config = json.loads(self.config.read_text("utf-8"))
-            kept, started_by = config["options"], config["command"]
-            if started_by == command:
-                kept = {**_ADDED, **kept}
-                kept = {name: kept[name] for name in options}
-        except (FileNotFoundError, NotADirectoryError):
+        if not self.config.is_file():
             raise ValueError(
-                "--resume goes on with the run in --out. Received: "
-                f"{str(self.path)!r}, which holds no run. Leave out --resume."
-            ) from None
-        except (ValueError, KeyError, TypeError):
-            raise ValueError(
-                f"{self.config} must be the JSON that a run has written. "
-                "Received: something else. Start a new run."
-            ) from None
-        if started_by != command:
-            raise ValueError(
-                f"--resume goes on with a run of `{command}`. Received: "
-                f"{str(self.path)!r}, a run of `{started_by}`."
+                "`resume` goes on with the run in `out`. Received: "
+                f"{str(self.path)!r}, which holds no run. Leave out `resume`."
             )
-        for name, value in options.items():
-            if name in DURATIONS or value is None or value == kept[name]:
-                continue
-            raise ValueError(
-                "--resume goes on as the run was started; only --epochs, "
-                f"--steps and --minutes may differ. Received: --"
-                f"{name.replace('_', '-')} {value}, started with {kept[name]}."
-            )
+        recipe = recipe_class.from_run(self.path)
+        return recipe, {**options_of_run(self.path), **recipe.to_dict()}
+
+    def resumed(
+        self, recipe: _Recipe, paths: dict[str, str | None]
+    ) -> tuple[_Recipe, dict[str, str | None]]:
+        """Returns the recipe and the inputs of the run that is there.
+
+        Args:
+            recipe: that to go on by. Its duration may differ from the one
+                that the run was started with.
+            paths: dict of names of inputs to paths, `None` where not given.
+
+        Returns:
+            Recipe and paths.
+
+        Raises:
+            ValueError: there is no such run, or something else differs.
+        """
+        _, started_with = self.started_with(type(recipe))
+        check_as_started(
+            {
+                **{name: path for name, path in paths.items() if path},
+                **recipe.to_dict(),
+            },
+            started_with,
+        )
         self.lock()
-        if any(options[name] is not None for name in DURATIONS):
-            kept = {**kept, **{name: options[name] for name in DURATIONS}}
-        return kept
+        return recipe, {name: started_with.get(name) for name in paths}
 
     def last_step(self):
         """Returns the step of the last checkpoint, 0 without one."""
@@ -265,9 +294,63 @@ class RunFolder:
         source = checkpoint_path(self.checkpoints, step)
         if not source.is_file():
             raise ValueError(
-                "--resume needs the checkpoint of the step that --keep-best "
+                "`resume` needs the checkpoint of the step that `keep_best` "
                 f"has found to be the best. Received: no {str(source)!r}. "
                 "Start a new run."
             )
         with replace_when_whole(self.best) as temporary:
             shutil.copyfile(source, temporary)
+
+
+def check_as_started(
+    options: dict[str, Any], started_with: dict[str, Any]
+) -> None:
+    """Checks that a run goes on as it was started.
+
+    Args:
+        options: dict of names to values.
+        started_with: dict of the same and other names to values.
+
+    Raises:
+        ValueError: something differs, other than the duration.
+    """
+    for name, value in options.items():
+        if name in DURATIONS or value == started_with.get(name):
+            continue
+        raise ValueError(
+            "`resume` goes on as the run was started; only `epochs`, `steps` "
+            f"and `minutes` may differ. Received: `{name}` {value}, started "
+            f"with {started_with.get(name)}."
+        )
+
+
+def options_of_run(path: str | os.PathLike) -> dict[str, Any]:
+    """Returns what the run was started with that a folder or file belongs to.
+
+    Args:
+        path: path of a run folder, or of a file in it.
+
+    Returns:
+        dict of the fields of its recipe and the paths of its inputs, empty
+        where there is no such run. Runs of before there were recipes have the
+        options of the command.
+    """
+    path = pathlib.Path(path)
+    folder = path if path.is_dir() else path.parent
+    config = _read_config(folder / "config.json")
+    options = config.get("options", config.get("recipe"))
+    if not isinstance(options, dict):
+        return {}
+    try:
+        inputs = config.get("inputs", {}).items()
+        return {**options, **{name: one["path"] for name, one in inputs}}
+    except (AttributeError, KeyError, TypeError):
+        return {}
+
+
+def _read_config(path):
+    try:
+        config = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return config if isinstance(config, dict) else {}

@@ -1,9 +1,11 @@
-"""What all training commands do alike."""
+"""What all trainings do alike."""
 
 import contextlib
 import math
 import signal
 import sys
+from collections.abc import Callable
+from collections.abc import Iterator
 
 import keras
 import tensorflow as tf
@@ -11,12 +13,16 @@ import tensorflow as tf
 from keras_t2i.callbacks.begin_decay import BeginDecay
 from keras_t2i.callbacks.begin_decay import decay_seconds
 from keras_t2i.callbacks.checkpoints import Checkpoints
+from keras_t2i.callbacks.keep_best import KeepBest
 from keras_t2i.callbacks.run_recorder import RunRecorder
 from keras_t2i.callbacks.step_callback import StepCallback
 from keras_t2i.callbacks.stop_after import StopAfter
 from keras_t2i.callbacks.stop_on_nan import StopOnNaN
-from keras_t2i.cli.progress import show_progress
+from keras_t2i.datasets.manifest import Manifest
 from keras_t2i.linear_decay import linear_decays
+from keras_t2i.progress import show_progress
+from keras_t2i.recipes.base_recipe import BaseRecipe
+from keras_t2i.training.run_folder import RunFolder
 
 # What begins those lines of TensorFlow's errors that do not say what failed.
 _WHERE = ("Graph execution error", "Detected at node", "<stack traces", "\t [[")
@@ -26,36 +32,35 @@ class TrainingError(Exception):
     """A training could not go on, though what was asked for may be right."""
 
 
-def training_split(manifest):
+def training_split(manifest: Manifest) -> str:
     """Returns the split to train on: all but the test split."""
     return "trainval" if "val" in manifest.splits else "train"
 
 
-def total_steps(options, steps_per_epoch):
-    """Returns the steps that the options ask for, `None` with `--minutes`."""
-    if options["steps"] is not None:
-        return options["steps"]
-    if options["epochs"] is not None:
-        return options["epochs"] * steps_per_epoch
+def total_steps(recipe: BaseRecipe, steps_per_epoch: int) -> int | None:
+    """Returns the steps of a recipe, `None` where it has `minutes`."""
+    if recipe.steps is not None:
+        return recipe.steps
+    if recipe.epochs is not None:
+        return recipe.epochs * steps_per_epoch
     return None
 
 
-def num_images(manifest, split):
+def num_images(manifest: Manifest, split: str) -> int:
     """Returns how many images a split, or `"trainval"`, holds."""
     names = ("train", "val") if split == "trainval" else (split,)
     return sum(manifest.splits[name].num_images for name in names)
 
 
 def fit_run(
-    run,
-    model,
-    make_stream,
-    options,
-    num_images,
-    callbacks=lambda first_step: [],
-    decay_share=None,
-    keep_best=None,
-):
+    run: RunFolder,
+    model: keras.Model,
+    make_stream: Callable[[int], tf.data.Dataset],
+    recipe: BaseRecipe,
+    num_images: int,
+    callbacks: Callable[[int], list[keras.callbacks.Callback]] = lambda _: [],
+    keep_best: KeepBest | None = None,
+) -> bool:
     """Trains a model in a run folder, from its last checkpoint on.
 
     Where the model's `optimizer` averages weights (`use_ema`), the model has
@@ -65,13 +70,11 @@ def fit_run(
         run: `RunFolder`. Its metrics are cut back to its last checkpoint.
         model: compiled `keras.Model`, as new or of that checkpoint.
         make_stream: function of a step to an endless `tf.data.Dataset`.
-        options: dict with `epochs`, `steps` and `minutes`; one is not `None`.
+        recipe: its duration counts and, where it has one, its `decay_share`;
+            the optimizers have `LinearDecay` then.
         num_images: int. Images of an epoch.
         callbacks: function of the first step to a list of callbacks. Defaults
             to none but those that every run has.
-        decay_share: float. Last part of the training, over which the learning
-            rate falls to 0; the optimizers have `LinearDecay`. Defaults to
-            `None`: it does not.
         keep_best: `KeepBest`, of the run's last step. Defaults to `None`.
 
     Returns:
@@ -79,7 +82,7 @@ def fit_run(
 
     Raises:
         FloatingPointError: the training has diverged.
-        OSError: the run folder can not be written.
+        OSError: the run folder cannot be written.
         tf.errors.OpError: TensorFlow has failed, as where memory runs out or
             the data of a step are bad.
     """
@@ -88,8 +91,8 @@ def fit_run(
     batch_size = next(iter(stream.element_spec.values())).shape[0]
     steps_per_epoch = max(1, num_images // batch_size)
     first_seconds = run.cut_metrics(first_step)
-    steps = total_steps(options, steps_per_epoch)
-    minutes = options["minutes"]
+    steps = total_steps(recipe, steps_per_epoch)
+    minutes, decay_share = recipe.minutes, recipe.decay_share
     if steps is not None:
         is_over = first_step >= steps
     else:
@@ -157,7 +160,7 @@ def _time_is_over(run, model, first_step, first_seconds, minutes, decay_share):
 
 
 @contextlib.contextmanager
-def failures_while_running(run):
+def failures_while_running(run: RunFolder) -> Iterator[None]:
     """Turns what ends a training that was rightly begun into `TrainingError`.
 
     A full disk or a lack of memory: what was asked for may be right, and the
@@ -174,7 +177,7 @@ def failures_while_running(run):
     except (OSError, tf.errors.OpError) as error:
         raise TrainingError(
             f"The training was stopped: {_reason(error)}. When that is put "
-            f"right, go on from step {run.last_step()} by --resume."
+            f"right, go on from step {run.last_step()} by `resume=True`."
         ) from error
 
 
@@ -228,8 +231,7 @@ def _stops_in_order(stop):
             signal.signal(signal.SIGINT, previous)
 
 
-def set_up(options):
+def set_up(recipe: BaseRecipe) -> None:
     """Seeds all random generators and sets the precision of new layers."""
-    keras.utils.set_random_seed(options["seed"])
-    precision = options.get("precision") or "float32"
-    keras.mixed_precision.set_dtype_policy(precision)
+    keras.utils.set_random_seed(recipe.seed)
+    keras.mixed_precision.set_dtype_policy(recipe.precision)

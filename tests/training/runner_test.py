@@ -12,12 +12,12 @@ import tensorflow as tf
 from keras_t2i import JointEmbedding
 from keras_t2i.callbacks.checkpoints import checkpoint_path
 from keras_t2i.callbacks.step_callback import StepCallback
-from keras_t2i.cli.run_folder import RunFolder
 from keras_t2i.cli.train_text import compile_for
-from keras_t2i.cli.training import fit_run
 from keras_t2i.linear_decay import linear_decays
 from keras_t2i.presets import preset
 from keras_t2i.text import feature_encoder
+from keras_t2i.training.run_folder import RunFolder
+from keras_t2i.training.runner import fit_run
 from tests.cli.run_states import assert_same_state
 from tests.cli.run_states import lines_of
 from tests.tiny_models import EMBEDDING_DIM

@@ -4,7 +4,7 @@ import re
 import time
 
 from keras_t2i.cli import progress
-from keras_t2i.cli.progress import show_progress
+from keras_t2i.progress import show_progress
 
 
 class _Terminal(io.StringIO):

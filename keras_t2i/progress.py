@@ -35,7 +35,7 @@ def show_progress(
 
     Example:
 
-    >>> from keras_t2i.cli.progress import show_progress
+    >>> from keras_t2i.progress import show_progress
     >>> with show_progress("Drawing", "images") as on_progress:
     ...     for number in range(3):
     ...         on_progress(number + 1, 3)

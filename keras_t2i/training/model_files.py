@@ -1,14 +1,11 @@
 """Loads models from run folders and files."""
 
-import json
+import os
 import pathlib
 
 import keras
 
 from keras_t2i.callbacks.checkpoints import checkpoint_path
-from keras_t2i.cli.run_folder import RunFolder
-from keras_t2i.export.client import Client
-from keras_t2i.export.model_folder import versions as saved_versions
 from keras_t2i.models.style_encoder import StyleEncoder
 from keras_t2i.models.style_inversion import StyleInversion
 from keras_t2i.models.text_to_image_gan import TextToImageGAN
@@ -16,9 +13,11 @@ from keras_t2i.text.char_cnn_rnn import CharCNNRNN
 from keras_t2i.text.feature_encoder import features_as_they_are
 from keras_t2i.text.joint_embedding import JointEmbedding
 from keras_t2i.torch_files.text_encoders import load_reed_text_encoder
+from keras_t2i.training.run_folder import RunFolder
+from keras_t2i.training.run_folder import options_of_run
 
 
-def model_file(path, option):
+def model_file(path: str | os.PathLike, option: str) -> pathlib.Path:
     """Returns the model file that a run folder or a file name stands for.
 
     Args:
@@ -54,7 +53,9 @@ def model_file(path, option):
     return checkpoint_path(run.checkpoints, step)
 
 
-def load_gan(path, option="--model"):
+def load_gan(
+    path: str | os.PathLike, option: str = "--model"
+) -> TextToImageGAN:
     """Returns the `TextToImageGAN` of a run folder or file."""
     model = _load(path, option)
     if not isinstance(model, TextToImageGAN):
@@ -65,21 +66,9 @@ def load_gan(path, option="--model"):
     return model
 
 
-def load_drawing_model(path, option="--model"):
-    """Returns what draws pictures by `generate(captions, seed)`.
-
-    Args:
-        path: run folder, file, folder of an exported model, or address of a
-            served one.
-        option: string. The option it was given by, for errors.
-    """
-    is_saved_model = (pathlib.Path(path) / "saved_model.pb").is_file()
-    if "://" in path or is_saved_model or saved_versions(path):
-        return Client(path)
-    return load_gan(path, option)
-
-
-def load_joint_embedding(path, option="--text-encoder"):
+def load_joint_embedding(
+    path: str | os.PathLike, option: str = "--text-encoder"
+) -> JointEmbedding:
     """Returns the text encoder with its image encoder, as `JointEmbedding`.
 
     The image encoder of a .t7 file, one of those that Reed et al. (2016)
@@ -99,7 +88,9 @@ def load_joint_embedding(path, option="--text-encoder"):
     return model
 
 
-def load_text_encoder(path, option="--text-encoder"):
+def load_text_encoder(
+    path: str | os.PathLike, option: str = "--text-encoder"
+) -> CharCNNRNN:
     """Returns the text encoder of a run folder or file.
 
     The run may be one of `train-text`, which must have ended, or of `train`. A
@@ -126,25 +117,7 @@ def load_text_encoder(path, option="--text-encoder"):
     return model
 
 
-def options_of_run(path):
-    """Returns the options of the run that a folder or a file in it belongs to.
-
-    Args:
-        path: path.
-
-    Returns:
-        dict, empty where there is no such run.
-    """
-    path = pathlib.Path(path)
-    run = RunFolder(path if path.is_dir() else path.parent)
-    try:
-        options = json.loads(run.config.read_text("utf-8"))["options"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
-    return options if isinstance(options, dict) else {}
-
-
-def networks_of_text_encoder(path):
+def networks_of_text_encoder(path: str | None) -> list[str]:
     """Returns the networks that have trained a text encoder.
 
     Args:
@@ -161,7 +134,9 @@ def networks_of_text_encoder(path):
     return [name] if isinstance(name, str) else []
 
 
-def load_style_encoder(path, option="--style-encoder"):
+def load_style_encoder(
+    path: str | os.PathLike, option: str = "--style-encoder"
+) -> StyleEncoder:
     """Returns the `StyleEncoder` of a run folder or file."""
     model = _load(path, option)
     if isinstance(model, StyleInversion):
