@@ -17,7 +17,6 @@ import tensorflow as tf
 from blooms_gan import ATTRIBUTES
 from blooms_gan import decoded
 
-from keras_t2i.training.run_folder import RunFolder
 from keras_t2i.datasets import blooms
 from keras_t2i.datasets.blooms.attributes import CENTER_COLORS
 from keras_t2i.datasets.blooms.attributes import PETAL_COLORS
@@ -26,6 +25,7 @@ from keras_t2i.datasets.blooms.attributes import PETAL_SHAPES
 from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.datasets.image_range import to_model_range
 from keras_t2i.text import embed_texts
+from keras_t2i.training.run_folder import RunFolder
 
 NUM_PICTURES = 256
 VALUES = {

@@ -13,6 +13,7 @@ from keras_t2i import PixelDiscriminator
 from keras_t2i import Recipe
 from keras_t2i import StyleEncoder
 from keras_t2i import TextToImageGAN
+from keras_t2i.models.from_recipe import gan_options
 from keras_t2i.text.image_encoder import image_encoder
 from keras_t2i.text.joint_embedding import JointEmbedding
 

@@ -127,6 +127,7 @@ def gan_options(gan_class: type, recipe: Recipe) -> dict[str, Any]:
         options["matching_schedule"] = StagedMatching(
             start_step=start_step,
             accuracy_threshold=accuracy_threshold,
+            patience=recipe.matching_patience,
             rise_steps=recipe.matching_rise_steps,
         )
     return {**options, "recipe": recipe}

@@ -4,6 +4,7 @@ import copy
 import functools
 import math
 import operator
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -33,6 +34,7 @@ from keras_t2i.models.text_standardization import standardizations_of
 from keras_t2i.preset_folder import is_folder
 from keras_t2i.preset_folder import load_preset_folder
 from keras_t2i.preset_folder import save_preset_folder
+from keras_t2i.recipes.recipe import Recipe
 from keras_t2i.stream_trained_model import StreamTrainedModel
 
 _METRICS = (
@@ -259,7 +261,9 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
         self.built = True
 
     @classmethod
-    def from_recipe(cls, recipe, *, text_encoder=None):
+    def from_recipe(
+        cls, recipe: Recipe, *, text_encoder: keras.Model | None = None
+    ) -> "TextToImageGAN":
         """Makes an untrained GAN from a recipe.
 
         Args:
@@ -274,7 +278,13 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
         return gan_of_recipe(cls, recipe, text_encoder)
 
     @classmethod
-    def from_preset(cls, name_or_folder, *, text_encoder=None, **overrides):
+    def from_preset(
+        cls,
+        name_or_folder: str,
+        *,
+        text_encoder: keras.Model | None = None,
+        **overrides: Any,
+    ) -> "TextToImageGAN":
         """Makes an untrained GAN from a preset, or loads a trained one.
 
         Args:
@@ -308,7 +318,7 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
             return gan
         return with_overrides(gan, text_encoder, overrides)
 
-    def save_to_preset(self, folder):
+    def save_to_preset(self, folder: str) -> None:
         """Writes the config and the weights, for `from_preset`.
 
         Args:
@@ -320,8 +330,13 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
         save_preset_folder(self, folder)
 
     def make_dataset(
-        self, path, split="train", *, text_embeddings=None, **options
-    ):
+        self,
+        path: str,
+        split: str = "train",
+        *,
+        text_embeddings: str | None = None,
+        **options: Any,
+    ) -> tf.data.Dataset:
         """Makes the batches that the recipe says.
 
         Where the recipe has `standardize_texts` and the networks take texts as

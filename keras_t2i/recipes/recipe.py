@@ -72,6 +72,7 @@ class Recipe(BaseRecipe):
             Defaults to `None`.
         matching_accuracy_threshold: float, its `accuracy_threshold`. Defaults
             to `None`. Without both, mismatched texts count from the beginning.
+        matching_patience: int, its `patience`.
         matching_rise_steps: int, its `rise_steps`.
         batch_size: int. Images in a step, on all devices together.
         captions_per_image: int, or tuple of ints to take in turn. As
@@ -148,6 +149,7 @@ class Recipe(BaseRecipe):
     matching_accuracy_threshold: float | None = number(
         None, "a number between 0 and 1", lambda value: 0 < value < 1, True
     )
+    matching_patience: int = whole_number(100, 1)
     matching_rise_steps: int = whole_number(1000, 1)
     batch_size: int = whole_number(32, 1)
     captions_per_image: int | tuple[int, ...] = checked(

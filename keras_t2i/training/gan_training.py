@@ -91,6 +91,8 @@ class GANTraining:
                 self.gan = run.load_checkpoint()
             else:
                 self.gan = self._new_gan(steps_per_epoch)
+        # That of a checkpoint may have had another duration.
+        self.gan.recipe = self._recipe_of_gan()
         self._embeddings = paths["text_embeddings"]
         if self._embeddings is not None:
             _check_embedding_dim(self._embeddings, self.gan.text_encoder)
@@ -159,13 +161,11 @@ class GANTraining:
         return self.gan
 
     def _new_gan(self, steps_per_epoch):
-        recipe, path = self._recipe, self._paths["text_encoder"]
+        recipe, path = self._recipe_of_gan(), self._paths["text_encoder"]
         text_encoder = None
         if path is not None:
             text_encoder = load_text_encoder(path, "`text_encoder`")
             text_encoder.trainable = recipe.end_to_end
-        if recipe.image_size is None:
-            recipe = recipe.override(image_size=self._manifest.image_size)
         gan = TextToImageGAN.from_recipe(recipe, text_encoder=text_encoder)
         gan.compile(
             *(
@@ -174,6 +174,11 @@ class GANTraining:
             )
         )
         return gan
+
+    def _recipe_of_gan(self):
+        if self._recipe.image_size is not None:
+            return self._recipe
+        return self._recipe.override(image_size=self._manifest.image_size)
 
     def _make_batches(self, step):
         return recipe_batches(

@@ -1,5 +1,7 @@
 """Features of a data set's images, of networks that have a name."""
 
+import os
+import pathlib
 import sys
 import time
 
@@ -16,7 +18,7 @@ _IMAGE_SIZE = 224
 _NUM_VIEWS = 4
 
 
-def network_features(name, data):
+def network_features(name: str, data: str | os.PathLike) -> pathlib.Path:
     """Computes the features of a data set's images, unless that is done.
 
     Args:

@@ -33,7 +33,7 @@ class RunFolder:
         path: path of the folder.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | os.PathLike):
         self.path = pathlib.Path(path)
         self.config = self.path / "config.json"
         self.metrics = self.path / "metrics.jsonl"
@@ -44,7 +44,7 @@ class RunFolder:
         self._is_locked = False
         self._must_be_free = False
 
-    def check_free(self):
+    def check_free(self) -> None:
         """Raises `ValueError` where something is there already.
 
         `write_config` looks again: much may happen until then.
@@ -69,7 +69,7 @@ class RunFolder:
                 "one."
             )
 
-    def lock(self):
+    def lock(self) -> None:
         """Keeps other processes from training in this folder.
 
         The lock ends with this object or its process, however that ends.
@@ -191,11 +191,11 @@ class RunFolder:
         self.lock()
         return recipe, {name: started_with.get(name) for name in paths}
 
-    def last_step(self):
+    def last_step(self) -> int:
         """Returns the step of the last checkpoint, 0 without one."""
         return max(checkpoint_steps(self.checkpoints), default=0)
 
-    def load_checkpoint(self):
+    def load_checkpoint(self) -> keras.Model:
         """Returns the model of the last checkpoint.
 
         Raises:
@@ -217,7 +217,7 @@ class RunFolder:
                 f"{first_line.rstrip('.')}. Remove that file to {goes_on}."
             ) from error
 
-    def cut_metrics(self, step):
+    def cut_metrics(self, step: int) -> float:
         """Removes the lines after a step; returns the seconds until it.
 
         Also that of a training that ended between two lines: the next line
@@ -234,14 +234,14 @@ class RunFolder:
             temporary.write_text("".join(kept), "utf-8")
         return seconds
 
-    def seconds_until(self, step):
+    def seconds_until(self, step: int) -> float:
         """Returns the seconds of the last recorded step up to a step."""
         seconds = 0.0
         for _, values in self._lines_until(step):
             seconds = values["seconds"]
         return seconds
 
-    def measured_until(self, step, name):
+    def measured_until(self, step: int, name: str) -> list[tuple[int, float]]:
         """Returns what was measured up to a step, in rising order.
 
         Args:
@@ -270,13 +270,13 @@ class RunFolder:
                 return
             yield line, values
 
-    def publish_model(self):
+    def publish_model(self) -> None:
         """Makes the last checkpoint the run's `model.keras`."""
         source = checkpoint_path(self.checkpoints, self.last_step())
         with replace_when_whole(self.model) as temporary:
             shutil.copyfile(source, temporary)
 
-    def publish_best(self, step):
+    def publish_best(self, step: int | None) -> None:
         """Makes the checkpoint of a step the run's `best.keras`.
 
         A run that was killed may have kept a better one after its last

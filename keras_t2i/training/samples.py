@@ -1,19 +1,24 @@
 """The captions that a training draws again and again, and their pictures."""
 
 import io
+import os
+import pathlib
 
 import numpy as np
 import PIL.Image
 import PIL.ImageOps
 
 from keras_t2i.datasets.examples import PreparedExamples
+from keras_t2i.datasets.manifest import Manifest
 from keras_t2i.files import replace_when_whole
 from keras_t2i.plots.image_grid import image_grid
 
 _NUM_SAMPLES = 8
 
 
-def sample_captions(data, manifest):
+def sample_captions(
+    data: str | os.PathLike, manifest: Manifest
+) -> tuple[list[str], np.ndarray]:
     """Returns captions, of unseen classes where there are some, and images.
 
     Args:
@@ -36,7 +41,9 @@ def sample_captions(data, manifest):
     return captions, np.stack(images)
 
 
-def write_real_samples(folder, captions, images):
+def write_real_samples(
+    folder: pathlib.Path, captions: list[str], images: np.ndarray
+) -> None:
     """Writes `real.png`: the real images of the captions that are drawn."""
     folder.mkdir(parents=True, exist_ok=True)
     figure = image_grid(images[:, None], captions)

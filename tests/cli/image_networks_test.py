@@ -62,10 +62,10 @@ def run(started):
 
 
 def test_the_run(run, flowers):
-    options = json.loads((run / "config.json").read_text())["options"]
-    assert options["image_encoder"] == "efficientnet_lite0"
-    assert options["preset"] == "char_cnn_rnn_features"
-    assert options["batch_size"] == 64
+    recipe = json.loads((run / "config.json").read_text())["recipe"]
+    assert recipe["image_encoder"] == "efficientnet_lite0"
+    assert recipe["preset"] == "char_cnn_rnn_features"
+    assert recipe["batch_size"] == 64
     model = keras.saving.load_model(run / "checkpoints/step-00000010.keras")
     assert model.image_encoder.input_shape == (None, 1280)
     assert model.image_network == "efficientnet_lite0"

@@ -54,16 +54,46 @@ def test_train_goes_on(half_run, gan_run, tmp_path, capsys):
     assert captured.err.splitlines()[-1].startswith("Training: 40 of 40 steps")
     assert_same_state(run / "model.keras", gan_run / "model.keras")
     assert lines_of(run) == lines_of(gan_run)
-    options = json.loads((run / "config.json").read_text())["options"]
-    assert (
-        options == json.loads((gan_run / "config.json").read_text())["options"]
-    )
+    assert (run / "config.json").read_text() == (
+        gan_run / "config.json"
+    ).read_text()
     assert set(contents(run)) - set(contents(gan_run)) == {
         "checkpoints/step-00000020.keras",
         "samples/step-00000020.png",
     }
     for file in ("samples/real.png", "samples/step-00000040.png"):
         assert (run / file).read_bytes() == (gan_run / file).read_bytes()
+
+
+def test_a_run_of_before_there_were_recipes_goes_on(
+    half_run, gan_run, data, text_run, tmp_path, error_of
+):
+    run = _copy(half_run, tmp_path)
+    options = {
+        "data": str(data),
+        "text_encoder": str(text_run),
+        "preset": "gan_int_cls",
+        "width": 4,
+        "batch_size": 8,
+        "epochs": None,
+        "steps": 20,
+        "minutes": None,
+        "end_to_end": False,
+        "strategy": "none",
+        "precision": "float32",
+        "seed": 0,
+    }
+    config = {"command": "train", "options": options, "versions": {}}
+    (run / "config.json").write_text(json.dumps(config))
+    line = error_of("train", "--out", run, "--resume", "--width", 8)
+    assert "Received: --width 8, started with 4" in line
+    argv = ["train", "--out", run, "--resume", "--width", 4, "--data", data]
+    assert _main(*argv, "--steps", 40) == 0
+    assert_same_state(run / "model.keras", gan_run / "model.keras")
+    assert lines_of(run) == lines_of(gan_run)
+    assert (run / "config.json").read_text() == (
+        gan_run / "config.json"
+    ).read_text()
 
 
 @pytest.mark.parametrize("stop", [3, 25])
@@ -304,7 +334,7 @@ def test_no_run(tmp_path, error_of, command):
 def test_data_that_is_gone(half_run, tmp_path, error_of):
     run = _copy(half_run, tmp_path)
     config = json.loads((run / "config.json").read_text())
-    config["options"]["data"] = str(tmp_path / "gone")
+    config["inputs"]["data"]["path"] = str(tmp_path / "gone")
     (run / "config.json").write_text(json.dumps(config))
     before = contents(run)
     line = error_of("train", "--out", run, "--resume", "--steps", 40)

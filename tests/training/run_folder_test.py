@@ -3,25 +3,44 @@ import json
 import keras
 import pytest
 
+from keras_t2i import Recipe
+from keras_t2i import TextRecipe
 from keras_t2i.training.run_folder import RunFolder
 from keras_t2i.version import __version__
 
-_OPTIONS = {
-    "data": "data",
-    "width": 4,
-    "end_to_end": False,
-    "batch_size": 8,
-    "epochs": None,
-    "steps": 20,
-    "minutes": None,
+_RECIPE = Recipe().override(width=4, batch_size=8, steps=20)
+_INPUTS = {
+    "data": {"path": "data", "digest": "d1"},
+    "text_encoder": {"path": "text", "digest": "d2"},
 }
-_NOT_GIVEN = dict.fromkeys(_OPTIONS)
+_PATHS = {"data": "data", "text_encoder": "text", "text_embeddings": None}
+_NOT_GIVEN = dict.fromkeys(_PATHS)
+# A config of before there were recipes.
+_EARLIER = {
+    "command": "train",
+    "options": {
+        "data": "data",
+        "text_encoder": "text",
+        "preset": "gan_int_cls",
+        "width": 4,
+        "batch_size": 8,
+        "epochs": None,
+        "steps": 20,
+        "minutes": None,
+        "end_to_end": False,
+        "strategy": "none",
+        "precision": "float32",
+        "keep_best": None,
+        "seed": 0,
+    },
+    "versions": {"keras_t2i": "0.1.0"},
+}
 
 
 @pytest.fixture
 def run(tmp_path):
     run = RunFolder(tmp_path / "deep" / "run")
-    run.write_config("train", _OPTIONS)
+    run.write_config(_RECIPE, _INPUTS)
     return run
 
 
@@ -45,7 +64,7 @@ def test_new_or_empty_folder(tmp_path, make):
 
 def test_folder_with_a_run(run):
     with pytest.raises(
-        ValueError, match="^--out must.*/run', which holds a run.*--resume"
+        ValueError, match="^`out` must.*/run', which holds a run.*`resume=True`"
     ):
         run.check_free()
 
@@ -64,10 +83,10 @@ def test_folder_with_other_files(tmp_path, kind):
     else:
         path.touch()
     with pytest.raises(
-        ValueError, match="^--out must.*which holds other files. Name another"
+        ValueError, match="^`out` must.*which holds other files. Name another"
     ) as error:
         RunFolder(path).check_free()
-    assert "--resume" not in str(error.value)
+    assert "resume" not in str(error.value)
 
 
 def test_a_run_that_came_and_went_meanwhile(tmp_path):
@@ -75,11 +94,11 @@ def test_a_run_that_came_and_went_meanwhile(tmp_path):
     run, other = (RunFolder(tmp_path / "run") for _ in range(2))
     run.check_free()
     other.check_free()
-    other.write_config("train", _OPTIONS)
+    other.write_config(_RECIPE, _INPUTS)
     config = other.config.read_text()
     del other  # Its lock ends.
-    with pytest.raises(ValueError, match="which holds a run.*--resume"):
-        run.write_config("train", {**_OPTIONS, "width": 8})
+    with pytest.raises(ValueError, match="which holds a run.*`resume"):
+        run.write_config(_RECIPE.override(width=8), _INPUTS)
     assert run.config.read_text() == config
 
 
@@ -89,7 +108,8 @@ def test_a_run_that_came_and_went_meanwhile(tmp_path):
 def test_config(run):
     config = json.loads(run.config.read_text())
     assert config["command"] == "train"
-    assert config["options"] == _OPTIONS
+    assert config["recipe"] == _RECIPE.to_dict()
+    assert config["inputs"] == _INPUTS
     assert config["versions"]["keras_t2i"] == __version__
     assert config["versions"]["keras"] == keras.__version__
     assert set(config["versions"]) == {
@@ -102,46 +122,79 @@ def test_config(run):
     assert [path.name for path in run.path.iterdir()] == ["config.json"]
 
 
-def test_resume_keeps_all_options(run):
-    assert run.resumed_options("train", _NOT_GIVEN) == _OPTIONS
+@pytest.fixture(params=["recipe", "options"])
+def any_run(run, request):
+    """A run of now, and one of before there were recipes."""
+    if request.param == "options":
+        run.config.write_text(json.dumps(_EARLIER))
+    return run
+
+
+def test_what_a_run_was_started_with(any_run):
+    recipe, options = any_run.started_with(Recipe)
+    assert recipe == _RECIPE
+    assert options["data"] == "data" and options["text_encoder"] == "text"
+    assert options["discriminator_width"] == 4
+    assert Recipe.from_run(any_run.path) == _RECIPE
+
+
+def test_resume_finds_the_inputs(any_run):
+    assert any_run.resumed(_RECIPE, _NOT_GIVEN) == (_RECIPE, _PATHS)
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("epochs", 3), ("steps", 40), ("minutes", 0.5)]
+    "duration", [{"epochs": 3}, {"steps": 40}, {"minutes": 0.5}]
 )
-def test_resume_with_another_duration(run, name, value):
-    options = run.resumed_options("train", {**_NOT_GIVEN, name: value})
-    durations = {"epochs": None, "steps": None, "minutes": None, name: value}
-    assert options == {**_OPTIONS, **durations}
+def test_resume_with_another_duration(any_run, duration):
+    recipe = _RECIPE.override(**duration)
+    assert any_run.resumed(recipe, _NOT_GIVEN) == (recipe, _PATHS)
 
 
-def test_resume_with_the_same_options(run):
-    given = {**_NOT_GIVEN, "data": "data", "width": 4}
-    assert run.resumed_options("train", given) == _OPTIONS
+def test_resume_with_the_same_inputs(any_run):
+    assert any_run.resumed(_RECIPE, _PATHS) == (_RECIPE, _PATHS)
 
 
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("width", 8, "--width 8, started with 4"),
-        ("data", "other", "--data other, started with data"),
-        ("batch_size", 16, "--batch-size 16, started with 8"),
-        ("end_to_end", True, "--end-to-end"),
+        ("discriminator_width", 8, "`discriminator_width` 8, started with 4"),
+        ("batch_size", 16, "`batch_size` 16, started with 8"),
+        ("end_to_end", True, "`end_to_end` True, started with False"),
+        ("keep_best", "recall", "`keep_best` recall, started with None"),
+        ("image_noise_half_life", None, "half_life` None, started with 6000"),
     ],
 )
-def test_resume_with_another_option(run, name, value, message):
+def test_resume_with_another_recipe(any_run, name, value, message):
     with pytest.raises(
-        ValueError, match=f"only --epochs, --steps and --minutes.*{message}"
+        ValueError, match=f"only `epochs`, `steps` and `minutes`.*{message}"
     ):
-        run.resumed_options("train", {**_NOT_GIVEN, name: value})
+        any_run.resumed(_RECIPE.override(**{name: value}), _NOT_GIVEN)
 
 
-def test_resume_a_run_of_before_there_was_an_option(run):
-    given = {**_NOT_GIVEN, "keep_best": None}
-    options = run.resumed_options("train", given)
-    assert options == {**_OPTIONS, "keep_best": None}
-    with pytest.raises(ValueError, match="--keep-best recall, started with N"):
-        run.resumed_options("train", {**given, "keep_best": "recall"})
+def test_resume_with_another_input(any_run):
+    with pytest.raises(ValueError, match="`data` other, started with data"):
+        any_run.resumed(_RECIPE, {**_NOT_GIVEN, "data": "other"})
+    with pytest.raises(ValueError, match="embeddings` e, started with None"):
+        any_run.resumed(_RECIPE, {**_NOT_GIVEN, "text_embeddings": "e"})
+
+
+def test_an_input_that_has_changed(run):
+    changed = {**_INPUTS, "data": {"path": "data", "digest": "d3"}}
+    with pytest.raises(ValueError, match="`data` must be as it was.*'data'"):
+        run.write_config(_RECIPE, changed)
+    run.write_config(_RECIPE, {**_INPUTS, "model": {"path": "m"}})
+    # Runs of before have no digests.
+    run.config.write_text(json.dumps(_EARLIER))
+    run.write_config(_RECIPE, changed)
+
+
+def test_a_config_of_before_becomes_one_of_now(run):
+    run.config.write_text(json.dumps(_EARLIER))
+    recipe, _ = run.resumed(_RECIPE, _NOT_GIVEN)
+    run.write_config(recipe, _INPUTS)
+    config = json.loads(run.config.read_text())
+    assert "options" not in config
+    assert config["recipe"] == _RECIPE.to_dict()
 
 
 @pytest.mark.parametrize("kind", ["nothing", "folder", "file"])
@@ -152,16 +205,16 @@ def test_resume_without_a_run(tmp_path, kind):
     elif kind == "file":
         path.touch()
     with pytest.raises(
-        ValueError, match="^--resume.*/run', which holds no run"
+        ValueError, match="^`resume`.*/run', which holds no run"
     ):
-        RunFolder(path).resumed_options("train", _NOT_GIVEN)
+        RunFolder(path).resumed(_RECIPE, _NOT_GIVEN)
 
 
 def test_resume_a_run_of_another_command(run):
     with pytest.raises(
         ValueError, match="a run of `train-text`. Received: .*a run of `train`"
     ):
-        run.resumed_options("train-text", _NOT_GIVEN)
+        run.resumed(TextRecipe(), _NOT_GIVEN)
 
 
 @pytest.mark.parametrize(
@@ -179,7 +232,7 @@ def test_resume_a_run_of_another_command(run):
 def test_resume_with_a_damaged_config(run, content):
     run.config.write_text(content)
     with pytest.raises(ValueError, match="config.json must be the JSON that a"):
-        run.resumed_options("train", {**_NOT_GIVEN, "batch_size": 8})
+        run.resumed(_RECIPE, _NOT_GIVEN)
 
 
 # === One process at a time ===
@@ -189,8 +242,8 @@ def test_two_trainings_in_one_folder(run):
     other = RunFolder(run.path)
     for enter in (
         other.lock,
-        lambda: other.write_config("train", _OPTIONS),
-        lambda: other.resumed_options("train", _NOT_GIVEN),
+        lambda: other.write_config(_RECIPE, _INPUTS),
+        lambda: other.resumed(_RECIPE, _NOT_GIVEN),
     ):
         with pytest.raises(ValueError, match="no other process trains"):
             enter()

@@ -10,20 +10,22 @@ import pytest
 import tensorflow as tf
 
 from keras_t2i import JointEmbedding
+from keras_t2i import TextRecipe
 from keras_t2i.callbacks.checkpoints import checkpoint_path
 from keras_t2i.callbacks.step_callback import StepCallback
-from keras_t2i.cli.train_text import compile_for
 from keras_t2i.linear_decay import linear_decays
-from keras_t2i.presets import preset
 from keras_t2i.text import feature_encoder
 from keras_t2i.training.run_folder import RunFolder
 from keras_t2i.training.runner import fit_run
+from keras_t2i.training.text_training import compile_for
 from tests.cli.run_states import assert_same_state
 from tests.cli.run_states import lines_of
 from tests.tiny_models import EMBEDDING_DIM
 from tests.tiny_models import tiny_text_encoder
 
-TRAINING = preset("text_encoder", "char_cnn_rnn_features")["training"]
+RECIPE = TextRecipe.from_preset("char_cnn_rnn_features").override(
+    decay_share=0.2
+)
 
 
 class _Interrupt(StepCallback):
@@ -52,7 +54,7 @@ def _new_model():
     model = JointEmbedding(
         tiny_text_encoder(), feature_encoder(5, embedding_dim=EMBEDDING_DIM)
     )
-    return compile_for(model, TRAINING, 10)
+    return compile_for(model, RECIPE, 10)
 
 
 def _fit(path, callbacks=lambda first_step: [], **duration):
@@ -60,10 +62,8 @@ def _fit(path, callbacks=lambda first_step: [], **duration):
     run = RunFolder(path)
     path.mkdir(exist_ok=True)
     model = run.load_checkpoint() if run.last_step() else _new_model()
-    durations = {"epochs": None, "steps": None, "minutes": None, **duration}
-    interrupted = fit_run(
-        run, model, _batches, durations, 40, callbacks, decay_share=0.2
-    )
+    recipe = RECIPE.override(**duration)
+    interrupted = fit_run(run, model, _batches, recipe, 40, callbacks)
     return model, interrupted
 
 

@@ -14,7 +14,7 @@ from keras_t2i.training.model_files import load_style_encoder
 from keras_t2i.training.model_files import load_text_encoder
 from keras_t2i.training.model_files import model_file
 from keras_t2i.training.model_files import networks_of_text_encoder
-from keras_t2i.training.model_files import options_of_run
+from keras_t2i.training.run_folder import options_of_run
 from tests.tiny_models import tiny_gan
 from tests.tiny_models import tiny_joint_embedding
 from tests.tiny_models import tiny_style_encoder
@@ -227,11 +227,19 @@ def test_options_of_a_run_and_of_a_file_in_it(tmp_path):
     config = tmp_path / "config.json"
     for path in (tmp_path, tmp_path / "best.keras", tmp_path / "none" / "a"):
         assert options_of_run(path) == {}
-    config.write_text(json.dumps({"options": options}))
-    for path in (tmp_path, tmp_path / "best.keras"):
-        assert options_of_run(path) == options
-        assert networks_of_text_encoder(str(path)) == ["efficientnet_lite0"]
-    for text in ("[]", '{"options": 3}', "{}", '{"opt'):
+    # Of before there were recipes, and of now.
+    for content in (
+        {"options": {**options, "data": "d"}},
+        {"recipe": options, "inputs": {"data": {"path": "d"}}},
+    ):
+        config.write_text(json.dumps(content))
+        for path in (tmp_path, tmp_path / "best.keras"):
+            assert options_of_run(path) == {**options, "data": "d"}
+            assert networks_of_text_encoder(str(path)) == ["efficientnet_lite0"]
+    for text in (
+        *("[]", '{"options": 3}', "{}", '{"opt'),
+        *('{"recipe": {}, "inputs": 3}', '{"recipe": {}, "inputs": {"a": 3}}'),
+    ):
         config.write_text(text)
         assert options_of_run(tmp_path) == {}
         assert networks_of_text_encoder(str(tmp_path)) == []

@@ -2,8 +2,9 @@ import keras
 import pytest
 
 from keras_t2i import CharCNNRNN
+from keras_t2i import Recipe
 from keras_t2i import TextToImageGAN
-from keras_t2i.models.presets import gan_optimizer
+from keras_t2i.models.from_recipe import gan_optimizer
 from tests.models.layer_tables import discriminator_parameters
 from tests.models.layer_tables import generator_parameters
 from tests.tiny_models import VARIANTS
@@ -57,8 +58,8 @@ def test_other_image_sizes_and_widths(name, image_size):
     assert gan.image_size == image_size
     assert gan.generator.output_shape == (None, image_size, image_size, 3)
     assert gan.discriminator.width == 2
-    model = TextToImageGAN.presets[name]["model"]
-    ratio = model["generator"]["width"] // model["discriminator"]["width"]
+    recipe = Recipe.from_preset(name)
+    ratio = recipe.generator_width // recipe.discriminator_width
     assert gan.generator.width == 2 * ratio
     assert gan.generator.count_params() == generator_parameters(
         image_size, 2 * ratio, gan.generator.residual_blocks, text_dim=16
@@ -82,7 +83,7 @@ def test_a_preset_is_not_changed_by_its_use():
 
     first = use()
     assert use()["width"] == first["width"] == 2
-    assert TextToImageGAN.presets["gan"]["model"]["image_size"] == 64
+    assert Recipe.from_preset("gan").discriminator_width == 64
 
 
 def test_a_global_policy_is_taken():
@@ -94,21 +95,17 @@ def test_a_global_policy_is_taken():
 
 
 def test_each_network_has_its_learning_rate():
-    training = {
-        "generator_learning_rate": 4e-4,
-        "discriminator_learning_rate": 1e-4,
-        "epochs_per_halving": None,
-    }
+    recipe = Recipe()
     for network, rate in (("generator", 4e-4), ("discriminator", 1e-4)):
-        optimizer = gan_optimizer(training, network, steps_per_epoch=7)
+        optimizer = gan_optimizer(recipe, network, steps_per_epoch=7)
         assert float(optimizer.learning_rate) == pytest.approx(rate)
         assert optimizer.beta_1 == 0.5
 
 
 def test_the_released_learning_rates_are_halved_every_100_epochs():
-    training = TextToImageGAN.presets["reed2016"]["training"]
+    recipe = Recipe.from_preset("reed2016")
     for network in ("generator", "discriminator"):
-        optimizer = gan_optimizer(training, network, steps_per_epoch=7)
+        optimizer = gan_optimizer(recipe, network, steps_per_epoch=7)
         for step, rate in ((0, 2e-4), (699, 2e-4), (700, 1e-4), (1400, 5e-5)):
             optimizer.iterations.assign(step)
             assert float(optimizer.learning_rate) == pytest.approx(rate)
