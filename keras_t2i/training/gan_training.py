@@ -76,6 +76,8 @@ class GANTraining:
         self._paths = paths
         self._measured_steps = measured_steps
         self._manifest = read_manifest(paths["data"])
+        self._digests = {"data": data_fingerprint(self._manifest)}
+        run.check_unchanged(self._inputs())
         self._split = training_split(self._manifest)
         if recipe.keep_best is not None:
             _check_measured_split(self._manifest)
@@ -128,13 +130,13 @@ class GANTraining:
             TrainingError, FloatingPointError: as `fit_run`.
         """
         run, recipe = self._run, self._recipe
-        inputs = self._find_embeddings()
+        self._find_embeddings()
         evaluation = keep_best = None
         if self._measured is not None:
             evaluation = QuickEvaluation(
                 self._measured, self._judge, self.gan.image_size, show_progress
             )
-        run.write_config(recipe, inputs)
+        run.write_config(recipe, self._inputs())
         captions, images = self._samples
         with failures_while_running(run):
             write_real_samples(run.samples, captions, images)
@@ -191,25 +193,28 @@ class GANTraining:
         )
 
     def _find_embeddings(self):
-        """Finds or makes the texts' embeddings; returns what the run reads."""
-        digests = {"data": data_fingerprint(self._manifest)}
+        """Finds the texts' embeddings, and makes them where there are none."""
+        if self._recipe.end_to_end:
+            return
         encoder = self.gan.text_encoder
-        if not self._recipe.end_to_end:
-            fingerprint = embeddings_fingerprint(self._manifest, encoder)
-            digests["text_encoder"] = fingerprint
-            if self._embeddings is None:
-                self._embeddings = embeddings_beside(
-                    self._paths["text_encoder"],
-                    encoder,
-                    self._paths["data"],
-                    fingerprint,
-                )
-            manifest = read_embedding_manifest(self._embeddings)
-            digests["text_embeddings"] = manifest.fingerprint
-            # Damaged embeddings must leave nothing behind.
-            self._make_batches(0)
+        fingerprint = embeddings_fingerprint(self._manifest, encoder)
+        self._digests["text_encoder"] = fingerprint
+        if self._embeddings is None:
+            self._embeddings = embeddings_beside(
+                self._paths["text_encoder"],
+                encoder,
+                self._paths["data"],
+                fingerprint,
+            )
+        manifest = read_embedding_manifest(self._embeddings)
+        self._digests["text_embeddings"] = manifest.fingerprint
+        # Damaged embeddings must leave nothing behind.
+        self._make_batches(0)
+
+    def _inputs(self):
+        """What the run reads, as far as it is known."""
         return {
-            name: {"path": path, "digest": digests.get(name)}
+            name: {"path": path, "digest": self._digests.get(name)}
             for name, path in self._paths.items()
             if path is not None
         }

@@ -113,7 +113,7 @@ class RunFolder:
         if self._must_be_free:
             self.check_free()
             self._must_be_free = False
-        self._check_digests(inputs)
+        self.check_unchanged(inputs)
         config = {
             "command": recipe.COMMAND,
             "recipe": recipe.to_dict(),
@@ -129,7 +129,14 @@ class RunFolder:
         with replace_when_whole(self.config) as temporary:
             temporary.write_text(json.dumps(config, indent=2) + "\n", "utf-8")
 
-    def _check_digests(self, inputs):
+    def check_unchanged(
+        self, inputs: dict[str, dict[str, str | None]]
+    ) -> None:
+        """Raises `ValueError` where an input is not what the run has read.
+
+        Args:
+            inputs: dict, as of `write_config`.
+        """
         started_with = _read_config(self.config).get("inputs", {})
         for name, values in inputs.items():
             kept = started_with.get(name, {}).get("digest")
