@@ -13,14 +13,12 @@ from keras_t2i.models.generator import Generator
 from keras_t2i.models.modulated_generator import ModulatedGenerator
 from keras_t2i.models.pixel_discriminator import PixelDiscriminator
 from keras_t2i.models.staged_matching import StagedMatching
-from keras_t2i.recipes.presets import presets
 from keras_t2i.recipes.recipe import Recipe
 from keras_t2i.text.char_cnn_rnn import CharCNNRNN
 
-PRESETS = presets("gan")
 _DEFAULT_IMAGE_SIZE = 64
 # The fields that the networks are made of, which trained ones cannot change.
-_OF_NETWORKS = {
+OF_NETWORKS = {
     "image_size",
     "generator",
     "generator_width",
@@ -35,17 +33,6 @@ _OF_NETWORKS = {
     "feature_network",
     "feature_width",
 }
-
-
-def recipe_of_preset(name: str, overrides: dict[str, Any]) -> Recipe:
-    """Returns the recipe of a preset, changed for a GAN that `fit` trains.
-
-    Raises:
-        ValueError: there is no such preset or field, or a field is of no use
-            outside of `keras_t2i.train`.
-    """
-    _check_overrides(overrides)
-    return Recipe.from_preset(name).override(**overrides)
 
 
 def networks_of_recipe(
@@ -119,7 +106,7 @@ def gan_options(gan_class: type, recipe: Recipe) -> dict[str, Any]:
     options = {
         name: getattr(recipe, name)
         for name in Recipe.names()
-        if name in arguments and name not in _OF_NETWORKS
+        if name in arguments and name not in OF_NETWORKS
     }
     start_step = recipe.matching_start_step
     accuracy_threshold = recipe.matching_accuracy_threshold
@@ -133,54 +120,13 @@ def gan_options(gan_class: type, recipe: Recipe) -> dict[str, Any]:
     return {**options, "recipe": recipe}
 
 
-def gan_of_recipe(
-    gan_class: type, recipe: Recipe, text_encoder: keras.Model | None
-) -> keras.Model:
-    """Makes an untrained `TextToImageGAN`."""
-    networks = networks_of_recipe(recipe, text_encoder)
-    return gan_class(*networks, **gan_options(gan_class, recipe))
-
-
-def with_overrides(
-    gan: keras.Model,
-    text_encoder: keras.Model | None,
-    overrides: dict[str, Any],
-) -> keras.Model:
-    """Returns a trained GAN with other options or another text encoder.
-
-    Raises:
-        ValueError: an option is none of a recipe, or one of the networks.
-    """
-    _check_overrides(overrides)
-    fixed = sorted(({*_OF_NETWORKS, "width"}) & set(overrides))
-    if fixed:
-        raise ValueError(
-            "The networks of a trained GAN stay as they are. Received: "
-            f"{', '.join(fixed)}. Begin with a preset's name to change them."
-        )
-    if gan.recipe is None:
-        raise ValueError(
-            "Only a GAN that was made from a recipe has options to override. "
-            f"Received: one without, and {', '.join(overrides) or 'no option'}."
-        )
-    recipe = gan.recipe.override(**overrides)
-    changed = type(gan)(
-        gan.generator,
-        gan.discriminator,
-        text_encoder or gan.text_encoder,
-        **gan_options(type(gan), recipe),
-    )
-    changed.ema_generator.set_weights(gan.ema_generator.get_weights())
-    return changed
-
-
 def gan_optimizer(
-    recipe: Recipe, network: str, steps_per_epoch: int | None = None
+    recipe: Recipe | None, network: str, steps_per_epoch: int | None = None
 ) -> keras.optimizers.Optimizer:
     """Makes the optimizer of a network.
 
     Args:
-        recipe: `Recipe`.
+        recipe: `Recipe`, or `None` for the optimizer of the paper.
         network: string. `"generator"` or `"discriminator"`.
         steps_per_epoch: int. Defaults to `None`: the learning rate is not
             halved after some epochs.
@@ -188,6 +134,8 @@ def gan_optimizer(
     Returns:
         `keras.optimizers.Adam`.
     """
+    if recipe is None:
+        return keras.optimizers.Adam(2e-4, beta_1=0.5)
     learning_rate = getattr(recipe, f"{network}_learning_rate")
     if None not in (recipe.epochs_per_halving, steps_per_epoch):
         learning_rate = keras.optimizers.schedules.ExponentialDecay(
@@ -201,29 +149,3 @@ def gan_optimizer(
     return keras.optimizers.Adam(
         learning_rate, beta_1=recipe.beta_1, beta_2=recipe.beta_2
     )
-
-
-def recipe_from_config(config: dict[str, Any]) -> Recipe | None:
-    """Returns the recipe in the config of a `TextToImageGAN`.
-
-    Files of before there were recipes hold the name of a preset.
-    """
-    if config.get("recipe") is not None:
-        known = set(Recipe.names())
-        fields = config["recipe"]
-        return Recipe(**{name: fields[name] for name in known & set(fields)})
-    if config.get("preset") is not None:
-        return Recipe.from_preset(config["preset"])
-    return None
-
-
-def _check_overrides(overrides):
-    for name, instead in (
-        ("precision", "`keras.mixed_precision.set_dtype_policy`"),
-        ("strategy", "the scope of a `tf.distribute` strategy"),
-    ):
-        if name in overrides:
-            raise ValueError(
-                f"`{name}` is an option of `keras_t2i.train`. Received: "
-                f"{overrides[name]!r}. Make the GAN under {instead}."
-            )

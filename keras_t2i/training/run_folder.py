@@ -129,9 +129,7 @@ class RunFolder:
         with replace_when_whole(self.config) as temporary:
             temporary.write_text(json.dumps(config, indent=2) + "\n", "utf-8")
 
-    def check_unchanged(
-        self, inputs: dict[str, dict[str, str | None]]
-    ) -> None:
+    def check_unchanged(self, inputs: dict[str, dict[str, str | None]]) -> None:
         """Raises `ValueError` where an input is not what the run has read.
 
         Args:

@@ -98,6 +98,7 @@ def test_history(saved):
         "mismatched_accuracy",
         "generated_accuracy",
         "diversity",
+        "mode_seeking_loss",
     }
     assert all(np.isfinite(values).all() for values in history.values())
 
