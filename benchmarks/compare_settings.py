@@ -25,7 +25,7 @@ from keras_t2i.cli.training import fit_run
 from keras_t2i.cli.training import num_images
 from keras_t2i.cli.training import set_up
 from keras_t2i.cli.training import training_split
-from keras_t2i.datasets.make_dataset import make_dataset
+from keras_t2i.datasets.batches import make_dataset
 from keras_t2i.datasets.manifest import read_manifest
 from keras_t2i.models.presets import gan_optimizer
 from keras_t2i.models.presets import networks_of_preset

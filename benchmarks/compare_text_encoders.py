@@ -17,17 +17,17 @@ import pathlib
 import sys
 
 import keras_t2i
-from keras_t2i.cli.evaluate_text import evaluate_text
 from keras_t2i.cli.image_networks import IMAGE_NETWORKS
 from keras_t2i.cli.image_networks import network_features
 from keras_t2i.cli.run_folder import RunFolder
+from keras_t2i.cli.text_evaluation import evaluate_text
 from keras_t2i.cli.train_text import compile_for
 from keras_t2i.cli.train_text import epoch_steps
 from keras_t2i.cli.train_text import new_joint_embedding
 from keras_t2i.cli.training import fit_run
 from keras_t2i.cli.training import set_up
-from keras_t2i.datasets.image_features import ImageFeatures
-from keras_t2i.datasets.make_dataset import make_pairs_dataset
+from keras_t2i.datasets.batches import make_pairs_dataset
+from keras_t2i.datasets.examples import ImageFeatures
 from keras_t2i.datasets.manifest import read_manifest
 from keras_t2i.presets import preset
 

@@ -14,7 +14,7 @@ import keras_t2i  # First: it silences TensorFlow.
 import keras
 import numpy as np
 
-from keras_t2i.datasets import blooms
+from keras_t2i import blooms
 
 
 def add_options(parser):

@@ -12,7 +12,7 @@ from keras_t2i import ModulatedGenerator
 from keras_t2i import PixelDiscriminator
 from keras_t2i import StyleEncoder
 from keras_t2i import TextToImageGAN
-from keras_t2i.text.image_encoder import image_encoder
+from keras_t2i.text.image_encoders import image_encoder
 from keras_t2i.text.joint_embedding import JointEmbedding
 
 IMAGE_SIZE = 32

@@ -4,20 +4,8 @@ import argparse
 import pathlib
 import sys
 
-import numpy as np
-
-from keras_t2i.cli.model_files import load_gan
 from keras_t2i.cli.options import positive_number
-from keras_t2i.cli.progress import show_progress
-from keras_t2i.cli.run_folder import RunFolder
-from keras_t2i.cli.train import train
-from keras_t2i.cli.train_text import train_text
-from keras_t2i.datasets.blooms_source import BloomsSource
-from keras_t2i.datasets.examples import PreparedExamples
-from keras_t2i.datasets.prepare import prepare
 from keras_t2i.files import replace_when_whole
-from keras_t2i.metrics.bloom_attribute_accuracy import bloom_attribute_accuracy
-from keras_t2i.plots.image_grid import image_grid
 
 _NUM_IMAGES = 8000
 _TEXT_MINUTES = 1.5
@@ -55,6 +43,17 @@ def add_parser(subparsers):
 
 
 def _run(arguments):
+    from keras_t2i.cli.model_files import load_gan
+    from keras_t2i.cli.progress import show_progress
+    from keras_t2i.cli.run_folder import RunFolder
+    from keras_t2i.cli.train import train
+    from keras_t2i.cli.train_text import train_text
+    from keras_t2i.datasets.blooms_source import BloomsSource
+    from keras_t2i.datasets.preparation import prepare
+    from keras_t2i.metrics.bloom_attribute_accuracy import (
+        bloom_attribute_accuracy,
+    )
+
     out = pathlib.Path(arguments.out)
     RunFolder(out).check_free()
     data, text = out / "data", RunFolder(out / "text")
@@ -108,6 +107,11 @@ def _announce(text):
 
 def _unseen_captions(data):
     """One caption of each of so many images of the test split."""
+
+    import numpy as np
+
+    from keras_t2i.datasets.examples import PreparedExamples
+
     examples = PreparedExamples(data, "test")
     generator = np.random.default_rng(0)
     order = generator.permutation(len(examples))[:_NUM_EVALUATED]
@@ -117,6 +121,10 @@ def _unseen_captions(data):
 
 
 def _write_grid(path, model, captions):
+    import numpy as np
+
+    from keras_t2i.plots.image_grid import image_grid
+
     seeds = np.tile(np.arange(_GRID_COLUMNS), len(captions))
     pictures = model.generate(
         np.repeat(captions, _GRID_COLUMNS).tolist(), seed=seeds

@@ -29,9 +29,9 @@ from keras_t2i.cli.training import num_images
 from keras_t2i.cli.training import set_up
 from keras_t2i.cli.training import total_steps
 from keras_t2i.cli.training import training_split
-from keras_t2i.datasets.embedding_manifest import read_embedding_manifest
-from keras_t2i.datasets.make_dataset import make_dataset
+from keras_t2i.datasets.batches import make_dataset
 from keras_t2i.datasets.manifest import MANIFEST_FILE
+from keras_t2i.datasets.manifest import read_embedding_manifest
 from keras_t2i.datasets.manifest import read_manifest
 from keras_t2i.evaluation.captions import EvaluationCaptions
 from keras_t2i.evaluation.feature_distances import FEWEST_IMAGES
@@ -44,8 +44,8 @@ from keras_t2i.models.presets import gan_optimizer
 from keras_t2i.models.text_to_image_gan import TextToImageGAN
 from keras_t2i.presets import preset
 from keras_t2i.presets import presets
+from keras_t2i.text.embeddings import embeddings_fingerprint
 from keras_t2i.text.embeddings import extract_embeddings
-from keras_t2i.text.fingerprint import embeddings_fingerprint
 
 _DEFAULT_PRESET = "gan_int_cls"
 # Batches whose texts' mean and deviation are taken for those of all.

@@ -12,14 +12,14 @@ from keras_t2i.cli.training import fit_run
 from keras_t2i.cli.training import num_images
 from keras_t2i.cli.training import set_up
 from keras_t2i.cli.training import training_split
+from keras_t2i.datasets.batches import make_captions_dataset
+from keras_t2i.datasets.batches import make_dataset
 from keras_t2i.datasets.examples import PreparedExamples
-from keras_t2i.datasets.make_dataset import make_captions_dataset
-from keras_t2i.datasets.make_dataset import make_dataset
 from keras_t2i.datasets.manifest import read_manifest
 from keras_t2i.files import replace_when_whole
 from keras_t2i.models.style_encoder import StyleEncoder
 from keras_t2i.models.style_inversion import StyleInversion
-from keras_t2i.text.tokenizer import tokenize_for
+from keras_t2i.tokenizers import tokenize_for
 
 _DEFAULT_MINUTES = 15.0
 # A step takes a third of the time that it takes at a width of 64.

@@ -19,9 +19,9 @@ from keras_t2i.cli.training import fit_run
 from keras_t2i.cli.training import num_images
 from keras_t2i.cli.training import set_up
 from keras_t2i.cli.training import training_split
+from keras_t2i.datasets.batches import make_pairs_dataset
+from keras_t2i.datasets.examples import ImageFeatures
 from keras_t2i.datasets.examples import PreparedExamples
-from keras_t2i.datasets.image_features import ImageFeatures
-from keras_t2i.datasets.make_dataset import make_pairs_dataset
 from keras_t2i.datasets.manifest import read_manifest
 from keras_t2i.files import replace_when_whole
 from keras_t2i.linear_decay import LinearDecay
@@ -29,12 +29,12 @@ from keras_t2i.losses.joint_embedding import StructuredJointEmbedding
 from keras_t2i.losses.softmax_joint_embedding import SoftmaxJointEmbedding
 from keras_t2i.presets import preset
 from keras_t2i.presets import presets
-from keras_t2i.text.application_encoder import application_encoder
 from keras_t2i.text.char_cnn_rnn import CharCNNRNN
-from keras_t2i.text.feature_encoder import feature_encoder
-from keras_t2i.text.image_encoder import image_encoder
+from keras_t2i.text.image_encoders import application_encoder
+from keras_t2i.text.image_encoders import feature_encoder
+from keras_t2i.text.image_encoders import image_encoder
 from keras_t2i.text.joint_embedding import JointEmbedding
-from keras_t2i.text.words import vocabulary_of
+from keras_t2i.tokenizers import vocabulary_of
 
 _DEFAULT_PRESET = "char_cnn_rnn_small_softmax"
 # On features of a network that is named.

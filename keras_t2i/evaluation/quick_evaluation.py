@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 
 from keras_t2i.applications.image_features import extract_image_features
-from keras_t2i.datasets.image_features import ImageFeatures
+from keras_t2i.datasets.examples import ImageFeatures
 from keras_t2i.evaluation.captions import EvaluationCaptions
 from keras_t2i.evaluation.feature_distances import check_num_images
 from keras_t2i.evaluation.feature_distances import feature_distances
@@ -54,7 +54,7 @@ class QuickEvaluation:
     Example:
 
     >>> from keras_t2i.datasets.blooms_source import BloomsSource
-    >>> from keras_t2i.datasets.prepare import prepare
+    >>> from keras_t2i.datasets.preparation import prepare
     >>> from keras_t2i.evaluation import EvaluationCaptions
     >>> gan = keras_t2i.TextToImageGAN.from_preset(
     ...     "gan_int_cls",

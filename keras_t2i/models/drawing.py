@@ -10,7 +10,7 @@ from keras_t2i.datasets.image_range import to_model_range
 from keras_t2i.datasets.image_range import to_uint8
 from keras_t2i.models.noise import between_noises
 from keras_t2i.models.noise import noise_from_seeds
-from keras_t2i.text.tokenizer import tokenize_for
+from keras_t2i.tokenizers import tokenize_for
 
 
 def embed_text(gan, text):

@@ -16,7 +16,7 @@ from keras_t2i.models.noise import noise_from_seeds
 from keras_t2i.models.noise import noise_of_step
 from keras_t2i.models.noise_recovery import noise_recovery
 from keras_t2i.stream_trained_model import StreamTrainedModel
-from keras_t2i.text.tokenizer import tokenize_for
+from keras_t2i.tokenizers import tokenize_for
 from keras_t2i.untuned import untuned
 
 

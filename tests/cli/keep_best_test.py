@@ -148,9 +148,7 @@ def test_training_is_as_on_the_training_split_without_measuring(
     data = shutil.copytree(measured_data, tmp_path / "data")
     manifest = read_manifest(data)
     splits = {name: manifest.splits[name] for name in ("train", "test")}
-    write_manifest(
-        data / "manifest.json", dataclasses.replace(manifest, splits=splits)
-    )
+    write_manifest(data, dataclasses.replace(manifest, splits=splits))
     run = tmp_path / "run"
     _train(
         run, {**given, "data": str(data), "keep_best": None, "steps": 60}, None

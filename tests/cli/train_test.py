@@ -12,8 +12,8 @@ from PIL import Image
 from keras_t2i.cli.main import main
 from keras_t2i.cli.model_files import load_gan
 from keras_t2i.cli.model_files import load_text_encoder
-from keras_t2i.datasets.embedding_manifest import read_embedding_manifest
 from keras_t2i.datasets.examples import PreparedExamples
+from keras_t2i.datasets.manifest import read_embedding_manifest
 from tests.cli.conftest import GAN_OPTIONS
 from tests.cli.conftest import contents
 from tests.cli.run_states import assert_same_state

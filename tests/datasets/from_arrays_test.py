@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_t2i.datasets.make_dataset import from_arrays
+from keras_t2i.datasets.batches import from_arrays
 from tests.datasets.prepared_sets import noise_image
 from tests.datasets.prepared_sets import texts_of
 from tests.tiny_models import tiny_gan

@@ -7,13 +7,13 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from keras_t2i.datasets.batches import make_captions_dataset
+from keras_t2i.datasets.batches import make_dataset
+from keras_t2i.datasets.batches import make_ordered_dataset
+from keras_t2i.datasets.batches import make_pairs_dataset
 from keras_t2i.datasets.examples import ExtractedEmbeddings
 from keras_t2i.datasets.examples import PreparedExamples
-from keras_t2i.datasets.make_dataset import make_captions_dataset
-from keras_t2i.datasets.make_dataset import make_dataset
-from keras_t2i.datasets.make_dataset import make_ordered_dataset
-from keras_t2i.datasets.make_dataset import make_pairs_dataset
-from keras_t2i.datasets.records import CaptionedImage
+from keras_t2i.datasets.shards import CaptionedImage
 from keras_t2i.text.embeddings import extract_embeddings
 from tests.captions_of_all_kinds import CAPTIONS_OF_ALL_KINDS
 from tests.datasets.prepared_sets import example
