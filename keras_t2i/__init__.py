@@ -32,8 +32,12 @@ if TYPE_CHECKING:
     from keras_t2i.models import StyleEncoder
     from keras_t2i.models import StyleInversion
     from keras_t2i.models import TextToImageGAN
+    from keras_t2i.recipes import Recipe
+    from keras_t2i.recipes import StyleRecipe
+    from keras_t2i.recipes import TextRecipe
     from keras_t2i.text import CharCNNRNN
     from keras_t2i.text import JointEmbedding
+    from keras_t2i.training.entry import train
 
 # The other public names are modules.
 _MODULE_OF = {
@@ -46,10 +50,14 @@ _MODULE_OF = {
     "LinearDecay": "linear_decay",
     "ModulatedGenerator": "models",
     "PixelDiscriminator": "models",
+    "Recipe": "recipes",
     "StagedMatching": "models",
     "StyleEncoder": "models",
     "StyleInversion": "models",
+    "StyleRecipe": "recipes",
+    "TextRecipe": "recipes",
     "TextToImageGAN": "models",
+    "train": "training.entry",
 }
 
 __all__ = [
@@ -62,9 +70,12 @@ __all__ = [
     "LinearDecay",
     "ModulatedGenerator",
     "PixelDiscriminator",
+    "Recipe",
     "StagedMatching",
     "StyleEncoder",
     "StyleInversion",
+    "StyleRecipe",
+    "TextRecipe",
     "TextToImageGAN",
     "__version__",
     "applications",
@@ -78,6 +89,7 @@ __all__ = [
     "plots",
     "text",
     "torch_files",
+    "train",
 ]
 
 register_with_keras()

@@ -128,10 +128,11 @@ def _embed_data_set(arguments):
 
 
 def _write_shards(arguments, out):
-    from keras_t2i.cli.model_files import load_text_encoder
-    from keras_t2i.cli.progress import show_progress
+    from keras_t2i.progress import show_progress
     from keras_t2i.text.embeddings import extract_embeddings
     from keras_t2i.text.embeddings import import_embeddings
+    from keras_t2i.training.encoder_embeddings import report_cut
+    from keras_t2i.training.model_files import load_text_encoder
 
     if arguments.source is not None:
         with show_progress("Importing", "images") as progress:
@@ -154,10 +155,11 @@ def _write_shards(arguments, out):
 def _embed_captions(arguments):
     import numpy as np
 
-    from keras_t2i.cli.model_files import load_text_encoder
     from keras_t2i.text.embeddings import embed_texts
     from keras_t2i.tokenizers import count_cut
     from keras_t2i.tokenizers import cuts_of
+    from keras_t2i.training.encoder_embeddings import report_cut
+    from keras_t2i.training.model_files import load_text_encoder
 
     out = pathlib.Path(arguments.out)
     if out.suffix not in (".npy", ".npz"):
@@ -214,17 +216,3 @@ def _read_lines(path):
                 f"{path}."
             )
     return lines
-
-
-def report_cut(encoder, num_cut):
-    """Prints how many captions are longer than an encoder reads, if any."""
-
-    from keras_t2i.tokenizers import MAX_CHARACTERS
-
-    if num_cut:
-        unit = "characters" if encoder.vocabulary is None else "words"
-        print(
-            f"cut: {num_cut} captions are longer than the {MAX_CHARACTERS} "
-            f"{unit} that are read",
-            file=sys.stderr,
-        )

@@ -81,15 +81,15 @@ def add_parser(subparsers):
 
 
 def _run(arguments):
-    from keras_t2i.cli.model_files import load_drawing_model
-    from keras_t2i.cli.model_files import load_joint_embedding
-    from keras_t2i.cli.progress import show_progress
+    from keras_t2i.cli.drawing_model import load_drawing_model
     from keras_t2i.evaluation.caption_match import CaptionMatch
     from keras_t2i.evaluation.captions import EvaluationCaptions
     from keras_t2i.evaluation.evaluate_images import evaluate_images
     from keras_t2i.evaluation.folder_images import FolderImages
     from keras_t2i.evaluation.judge import load_judge
     from keras_t2i.evaluation.model_images import ModelImages
+    from keras_t2i.progress import show_progress
+    from keras_t2i.training.model_files import load_joint_embedding
 
     out = _checked_out(arguments.out)
     if arguments.images is not None and arguments.images_per_caption:
@@ -142,8 +142,8 @@ def _networks_of_model(model):
     Known where the model's run, and that of its text encoder, are still there.
     """
 
-    from keras_t2i.cli.model_files import networks_of_text_encoder
-    from keras_t2i.cli.model_files import options_of_run
+    from keras_t2i.training.model_files import networks_of_text_encoder
+    from keras_t2i.training.run_folder import options_of_run
 
     return networks_of_text_encoder(options_of_run(model).get("text_encoder"))
 

@@ -48,8 +48,8 @@ def add_parser(subparsers):
 
 
 def _run(arguments):
-    from keras_t2i.cli.model_files import load_joint_embedding
     from keras_t2i.cli.text_evaluation import evaluate_text
+    from keras_t2i.training.model_files import load_joint_embedding
 
     model = load_joint_embedding(arguments.text_encoder)
     results = evaluate_text(

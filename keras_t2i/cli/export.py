@@ -42,9 +42,9 @@ def add_parser(subparsers):
 
 
 def _run(arguments):
-    from keras_t2i.cli.model_files import load_gan
-    from keras_t2i.cli.model_files import load_style_encoder
     from keras_t2i.export.saved_model import export_saved_model
+    from keras_t2i.training.model_files import load_gan
+    from keras_t2i.training.model_files import load_style_encoder
 
     gan = load_gan(arguments.model)
     style_encoder = None

@@ -55,7 +55,7 @@ def _run(arguments):
     import numpy as np
     import PIL.Image
 
-    from keras_t2i.cli.model_files import load_drawing_model
+    from keras_t2i.cli.drawing_model import load_drawing_model
 
     check_captions(arguments.captions)
     out = pathlib.Path(arguments.out)

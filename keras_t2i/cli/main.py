@@ -20,7 +20,6 @@ from keras_t2i.cli import train
 from keras_t2i.cli import train_style
 from keras_t2i.cli import train_text
 from keras_t2i.cli import transfer
-from keras_t2i.cli.training import TrainingError
 from keras_t2i.errors import FailedWhileRunning
 from keras_t2i.version import __version__
 
@@ -80,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
             arguments.run(arguments)
-    except (FloatingPointError, FailedWhileRunning, TrainingError) as error:
+    except (FloatingPointError, FailedWhileRunning) as error:
         _show_error(error)
         return 1
     except (ValueError, OSError) as error:

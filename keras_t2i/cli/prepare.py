@@ -94,8 +94,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def _run(arguments):
-    from keras_t2i.cli.progress import show_progress
     from keras_t2i.datasets.preparation import prepare
+    from keras_t2i.progress import show_progress
     from keras_t2i.tokenizers import MAX_CHARACTERS
 
     source = _make_source(arguments)

@@ -4,7 +4,6 @@ import numpy as np
 
 from keras_t2i.blooms import content_of_caption
 from keras_t2i.blooms import sentences_between
-from keras_t2i.cli.image_networks import network_features
 from keras_t2i.datasets.batches import make_ordered_dataset
 from keras_t2i.datasets.examples import ImageFeatures
 from keras_t2i.datasets.examples import PreparedExamples
@@ -16,6 +15,7 @@ from keras_t2i.metrics.linear_probe_accuracy import linear_probe_accuracy
 from keras_t2i.metrics.retrieval_precision import retrieval_precision
 from keras_t2i.metrics.zero_shot_accuracy import zero_shot_accuracy
 from keras_t2i.text.embeddings import embed_texts
+from keras_t2i.training.image_networks import network_features
 
 _RECALL_AT = (1, 5, 10)
 _PRECISION_AT = 50

@@ -56,9 +56,9 @@ def add_parser(subparsers):
 def _run(arguments):
     import numpy as np
 
-    from keras_t2i.cli.model_files import load_gan
-    from keras_t2i.cli.model_files import load_style_encoder
     from keras_t2i.plots.transfer_grid import transfer_grid
+    from keras_t2i.training.model_files import load_gan
+    from keras_t2i.training.model_files import load_style_encoder
 
     check_captions(arguments.captions)
     out = pathlib.Path(arguments.out)

@@ -14,16 +14,7 @@ from keras_t2i.evaluation.image_batches import show_nothing
 from keras_t2i.evaluation.independence import check_independence
 from keras_t2i.evaluation.judge import Judge
 from keras_t2i.evaluation.model_images import ModelImages
-
-# Which end of each is the better one.
-MEASURES = {
-    "kernel_distance": "min",
-    "frechet_distance": "min",
-    "precision": "max",
-    "recall": "max",
-    "density": "max",
-    "coverage": "max",
-}
+from keras_t2i.recipes.recipe import MEASURES
 
 
 class QuickEvaluation:
