@@ -18,6 +18,7 @@ from keras_t2i.blooms.attributes import class_id
 from keras_t2i.blooms.attributes import contents
 from keras_t2i.blooms.attributes import random_style
 from keras_t2i.blooms.sentences import bloom_captions
+from keras_t2i.checks import check_whole_number
 
 # Samples along each side of a pixel.
 _SUPERSAMPLING = 2
@@ -61,8 +62,8 @@ def draw_bloom(
     >>> image.shape
     (64, 64, 3)
     """
-    check_image_size(image_size)
-    check_not_negative("seed", seed)
+    _check_image_size(image_size)
+    check_whole_number(seed, "seed", at_least=0)
     rng = np.random.Generator(np.random.Philox(seed))
     background = _draw_background(style, image_size, rng)
     color, coverage = _draw_flower(content, style, image_size, rng)
@@ -269,8 +270,8 @@ def bloom_at(
     >>> bloom.image.shape, len(bloom.captions)
     ((64, 64, 3), 10)
     """
-    check_not_negative("index", index)
-    check_not_negative("seed", seed)
+    check_whole_number(index, "index", at_least=0)
+    check_whole_number(seed, "seed", at_least=0)
     candidates = contents(split)
     key = np.random.SeedSequence([seed, SPLITS.index(split), index])
     rng = np.random.Generator(np.random.Philox(key))
@@ -281,16 +282,10 @@ def bloom_at(
     return Bloom(image, captions, content, style, class_id(content))
 
 
-def check_image_size(image_size: int) -> None:
+def _check_image_size(image_size: int) -> None:
     """Raises `ValueError` if no bloom is drawn at this size."""
     if image_size not in range(MIN_IMAGE_SIZE, MAX_IMAGE_SIZE + 1):
         raise ValueError(
             "`image_size` must be a whole number of pixels from "
             f"{MIN_IMAGE_SIZE} to {MAX_IMAGE_SIZE}. Received: {image_size!r}."
         )
-
-
-def check_not_negative(name: str, value: int) -> None:
-    """Raises `ValueError` if an argument is below zero."""
-    if value < 0:
-        raise ValueError(f"`{name}` must not be negative. Received: {value!r}.")
