@@ -51,7 +51,7 @@ def make_dataset(
         batch_size: int. A data set smaller than a batch repeats. Defaults to
             `64`.
         text_embeddings: path. Folder that `keras_t2i.text.extract_embeddings`
-            wrote for this data set. Without it the batches hold `char_ids`.
+            wrote for this data set. Without it the batches hold `token_ids`.
             Defaults to `None`.
         captions_per_image: int, or sequence of ints to take in turn, row by
             row. An image's text is the mean over the embeddings of this many
@@ -75,10 +75,10 @@ def make_dataset(
         `tf.data.Dataset` of dicts: `images`, float32 in [-1, 1] of shape
         `(batch_size, image_size, image_size, 3)`, and either
         `text_embeddings` and `mismatched_text_embeddings`, float32 of shape
-        `(batch_size, embedding_dim)`, or `char_ids` and
-        `mismatched_char_ids`, int32 of shape `(batch_size, 201)`. A mismatching
-        text is one of an image of another class or, without classes, of
-        another image that shares no caption.
+        `(batch_size, embedding_dim)`, or `token_ids` and
+        `mismatched_token_ids`, int32 of shape `(batch_size, 201)`. A
+        mismatching text is one of an image of another class or, without
+        classes, of another image that shares no caption.
 
     Raises:
         ValueError: the data set or the embeddings are damaged or do not fit
@@ -134,8 +134,8 @@ def from_arrays(
         tokenize: function, as in `make_dataset`.
 
     Returns:
-        `tf.data.Dataset` of the dicts of `make_dataset`, with `char_ids` and
-        `mismatched_char_ids`.
+        `tf.data.Dataset` of the dicts of `make_dataset`, with `token_ids` and
+        `mismatched_token_ids`.
 
     Raises:
         ValueError: the arrays do not fit each other, or an argument is out of
@@ -147,7 +147,7 @@ def from_arrays(
     >>> captions = [["a red flower"], ["a rose"], ["a blue one"], ["a tulip"]]
     >>> dataset = keras_t2i.datasets.from_arrays(images, captions, batch_size=2)
     >>> batch = next(iter(dataset))
-    >>> batch["images"].shape, batch["char_ids"].shape
+    >>> batch["images"].shape, batch["token_ids"].shape
     (TensorShape([2, 32, 32, 3]), TensorShape([2, 201]))
     """
     check_whole_number(batch_size, "batch_size", at_least=1)
@@ -199,7 +199,7 @@ def make_pairs_dataset(
     Returns:
         `tf.data.Dataset` of dicts: `images`, float32 in [-1, 1] of shape
         `(batch, image_size, image_size, 3)`, or their features, `(batch,
-        num_features)`; `char_ids`, int32 of shape `(batch, 201)`; and
+        num_features)`; `token_ids`, int32 of shape `(batch, 201)`; and
         `class_ids`, int64 of shape `(batch,)`.
 
     Raises:
@@ -289,7 +289,7 @@ def make_captions_dataset(
         tokenize: function, as in `make_dataset`.
 
     Returns:
-        `tf.data.Dataset` of dicts: `char_ids`, int32 of shape
+        `tf.data.Dataset` of dicts: `token_ids`, int32 of shape
         `(batch_size, 201)`.
 
     Raises:
@@ -314,7 +314,7 @@ def make_captions_dataset(
 
     def decode(step):
         texts = tf.numpy_function(read, [step], tf.string, stateful=False)
-        return {"char_ids": tokenize(tf.ensure_shape(texts, (batch_size,)))}
+        return {"token_ids": tokenize(tf.ensure_shape(texts, (batch_size,)))}
 
     return untuned(_steps(order, start_step).map(decode).prefetch(2))
 
@@ -353,7 +353,7 @@ def _make_stream(reader, image_size, start_step, tokenize):
         for prefix, text in zip(prefixes, others):
             if in_words:
                 text = tf.ensure_shape(text, (batch_size,))
-                batch[prefix + "char_ids"] = tokenize(text)
+                batch[prefix + "token_ids"] = tokenize(text)
             else:
                 shape = (batch_size, reader.embeddings.embedding_dim)
                 text = tf.ensure_shape(text, shape)

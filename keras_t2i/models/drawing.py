@@ -23,8 +23,8 @@ def embed_text(gan, text):
     Returns:
         float32 tensor of shape `(batch, text_embedding_dim)`.
     """
-    char_ids = tokenize_for(gan.text_encoder, text)
-    embeddings = gan.text_encoder(char_ids, training=False)
+    token_ids = tokenize_for(gan.text_encoder, text)
+    embeddings = gan.text_encoder(token_ids, training=False)
     return ops.cast(embeddings, "float32")
 
 

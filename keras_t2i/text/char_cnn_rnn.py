@@ -238,18 +238,18 @@ class CharCNNRNN(ConfiguredModel):
         policy = keras.dtype_policies.get(kwargs.pop("dtype", None))
 
         # === Functional Model ===
-        char_ids = keras.Input(
-            (MAX_CHARACTERS,), dtype="int32", name="char_ids"
+        token_ids = keras.Input(
+            (MAX_CHARACTERS,), dtype="int32", name="token_ids"
         )
         if vocabulary is None:
-            x = OneHotCharacters(dtype=policy, name="one_hot")(char_ids)
+            x = OneHotCharacters(dtype=policy, name="one_hot")(token_ids)
         else:
             x = WordVectors(
                 len(vocabulary),
                 len(ALPHABET),
                 dtype=policy,
                 name="word_vectors",
-            )(char_ids)
+            )(token_ids)
         for index, filters in enumerate(convolution_filters, start=1):
             x = layers.Conv1D(
                 filters,
@@ -271,7 +271,7 @@ class CharCNNRNN(ConfiguredModel):
             x
         )
         x = layers.Dense(embedding_dim, dtype=policy, name="embedding")(x)
-        super().__init__(inputs=char_ids, outputs=x, **kwargs)
+        super().__init__(inputs=token_ids, outputs=x, **kwargs)
 
         # === Config ===
         self.set_arguments(
@@ -340,8 +340,8 @@ class CharCNNRNN(ConfiguredModel):
             # XLA compiles for one length.
             return super().predict_step(data)
         # A tensor, a dict of it, or a tuple that begins with either.
-        char_ids = keras.tree.flatten(data)[0]
-        x = char_ids[:, : self._num_columns_needed(char_ids)]
+        token_ids = keras.tree.flatten(data)[0]
+        x = token_ids[:, : self._num_columns_needed(token_ids)]
         for layer in self.layers[1:]:
             if layer.name == "recurrence":
                 steps = ops.arange(layer.input.shape[1])
@@ -350,10 +350,10 @@ class CharCNNRNN(ConfiguredModel):
             x = layer(x, training=False)
         return x
 
-    def _num_columns_needed(self, char_ids):
+    def _num_columns_needed(self, token_ids):
         """Columns up to the end of the first step that sees padding alone."""
-        places = ops.arange(1, char_ids.shape[1] + 1)
-        longest = ops.max(ops.where(char_ids != 0, places, 0))
+        places = ops.arange(1, token_ids.shape[1] + 1)
+        longest = ops.max(ops.where(token_ids != 0, places, 0))
         # Two pools of size 3, the third of stride 2: a step begins so many
         # columns after the one before, and sees so many.
         stride, seen = (18, 66) if self.third_pool else (9, 48)

@@ -30,7 +30,7 @@ def embed_texts(encoder, texts: list[str]) -> np.ndarray:
     """Embeds texts, each different one once.
 
     Args:
-        encoder: `keras.Model` from `char_ids` to embeddings.
+        encoder: `keras.Model` from `token_ids` to embeddings.
         texts: list of strings. Empty ones too, whose embedding is that of
             all-zero characters.
 
@@ -81,7 +81,7 @@ def extract_embeddings(
     keys in the same order, for `make_dataset(..., text_embeddings=out_path)`.
 
     Args:
-        encoder: `keras.Model` from `char_ids` to embeddings, such as
+        encoder: `keras.Model` from `token_ids` to embeddings, such as
             `CharCNNRNN`.
         data_path: path. Folder that `keras-t2i prepare` wrote.
         out_path: path. Folder to write to; it may be there, but not hold

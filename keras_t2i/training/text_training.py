@@ -101,7 +101,7 @@ def train_text_encoder(
         )
         # The published model only: a run that goes on does so from a
         # checkpoint.
-        model.standardize(_some_char_ids(batches))
+        model.standardize(_some_token_ids(batches))
         with replace_when_whole(run.model) as temporary:
             model.save(temporary)
     if interrupted:
@@ -121,9 +121,9 @@ def _report_smaller_batches(recipe: TextRecipe, num_rows: int) -> None:
         )
 
 
-def _some_char_ids(batches: tf.data.Dataset) -> np.ndarray:
+def _some_token_ids(batches: tf.data.Dataset) -> np.ndarray:
     some = batches.take(50).as_numpy_iterator()
-    return np.concatenate([batch["char_ids"] for batch in some])
+    return np.concatenate([batch["token_ids"] for batch in some])
 
 
 def _check_image_weights(recipe: TextRecipe) -> None:

@@ -66,9 +66,9 @@ def example(number: int, class_id=-1, captions=None, **size) -> CaptionedImage:
     )
 
 
-def texts_of(char_ids) -> list[str]:
+def texts_of(token_ids) -> list[str]:
     """Turns rows of character ids back into texts."""
     return [
         "".join(ALPHABET[id - 1] for id in row if id)
-        for row in np.asarray(char_ids)
+        for row in np.asarray(token_ids)
     ]

@@ -12,7 +12,7 @@ from tests.tiny_models import randomize
 from tests.tiny_models import tiny_text_encoder
 
 
-def _char_ids(num_texts=3, seed=0):
+def _token_ids(num_texts=3, seed=0):
     generator = np.random.default_rng(seed)
     return generator.integers(0, 71, (num_texts, 201), dtype="int32")
 
@@ -32,7 +32,7 @@ def _pool(x, strides):
     return np.stack([x[:, t : t + 3].max(axis=1) for t in starts], 1)
 
 
-def _reference(encoder, char_ids):
+def _reference(encoder, token_ids):
     """Steps before the recurrence, and the embeddings, in NumPy."""
 
     def weights(name):
@@ -42,7 +42,7 @@ def _reference(encoder, char_ids):
         columns = np.eye(70, dtype="float32")
     else:
         (columns,) = weights("word_vectors")
-    x = np.concatenate([np.zeros((1, 70), "float32"), columns])[char_ids]
+    x = np.concatenate([np.zeros((1, 70), "float32"), columns])[token_ids]
     x = _pool(_convolve(x, *weights("convolution_1")), 3)
     x = _pool(_convolve(x, *weights("convolution_2")), 3)
     x = _convolve(x, *weights("convolution_3"))
@@ -89,14 +89,14 @@ def test_against_numpy(recurrence, third_pool, steps, vocabulary):
     # Keeps the ReLU states from growing: one weight matrix of norm below 1.
     kernel = encoder.get_layer("recurrence").recurrent_kernel
     kernel.assign(kernel * 0.1)
-    char_ids = _char_ids()
-    reference_steps, expected = _reference(encoder, char_ids)
+    token_ids = _token_ids()
+    reference_steps, expected = _reference(encoder, token_ids)
     assert reference_steps == steps
     assert encoder.get_layer("recurrence").output.shape == (None, steps, 8)
     scale = np.abs(expected).max()
     assert np.ptp(expected, axis=0).max() > 1e-3 * scale
     np.testing.assert_allclose(
-        np.array(encoder(char_ids)) / scale, expected / scale, atol=1e-5
+        np.array(encoder(token_ids)) / scale, expected / scale, atol=1e-5
     )
 
 
@@ -109,14 +109,14 @@ def test_published_presets_against_numpy(name):
         weight.assign(generator.uniform(-0.08, 0.08, weight.shape))
     kernel = encoder.get_layer("recurrence").recurrent_kernel
     kernel.assign(kernel * 0.5)
-    char_ids = _char_ids(2)
-    steps, expected = _reference(encoder, char_ids)
+    token_ids = _token_ids(2)
+    steps, expected = _reference(encoder, token_ids)
     units = 256 if name == "cvpr" else 512
     assert encoder.get_layer("recurrence").output.shape == (None, steps, units)
     assert expected.shape == (2, 1024)
     scale = np.abs(expected).max()
     np.testing.assert_allclose(
-        np.array(encoder(char_ids)) / scale, expected / scale, atol=1e-5
+        np.array(encoder(token_ids)) / scale, expected / scale, atol=1e-5
     )
 
 
@@ -158,10 +158,10 @@ def test_an_empty_text_has_an_embedding():
 
 def test_a_text_does_not_depend_on_its_neighbors():
     encoder = tiny_text_encoder()
-    char_ids = _char_ids(4)
-    together = np.array(encoder(char_ids))
+    token_ids = _token_ids(4)
+    together = np.array(encoder(token_ids))
     for index in range(4):
-        alone = np.array(encoder(char_ids[index : index + 1]))
+        alone = np.array(encoder(token_ids[index : index + 1]))
         np.testing.assert_allclose(together[index], alone[0], atol=1e-6)
 
 
@@ -176,13 +176,13 @@ def test_predictions_leave_padding_out(recurrence, third_pool):
     kernel.assign(kernel * 0.1)
     # Around the ends of all windows, and with unknown characters inside.
     for length in (0, 1, 8, 9, 10, 17, 18, 19, 54, 55, *range(124, 166), 201):
-        char_ids = _char_ids(2, seed=length)
-        char_ids[0, length:] = 0
-        char_ids[1, length // 2 :] = 0
-        char_ids[:, 20:24] = 0
-        expected = np.array(encoder(char_ids))
+        token_ids = _token_ids(2, seed=length)
+        token_ids[0, length:] = 0
+        token_ids[1, length // 2 :] = 0
+        token_ids[:, 20:24] = 0
+        expected = np.array(encoder(token_ids))
         scale = np.abs(expected).max()
-        for inputs in (char_ids, {"char_ids": char_ids}):
+        for inputs in (token_ids, {"token_ids": token_ids}):
             predicted = encoder.predict(inputs, verbose=0)
             np.testing.assert_allclose(
                 predicted / scale,
@@ -203,9 +203,9 @@ def test_predictions_read_up_to_the_padding(third_pool, columns):
     call = convolution.call
     convolution.call = lambda x: read.append(x.shape[1]) or call(x)
     for length, expected in columns.items():
-        char_ids = np.zeros((2, 201), "int32")
-        char_ids[1, :length] = 1
-        encoder.predict_step(tf.constant(char_ids))
+        token_ids = np.zeros((2, 201), "int32")
+        token_ids[1, :length] = 1
+        encoder.predict_step(tf.constant(token_ids))
         assert read.pop() == expected
 
 
@@ -282,7 +282,7 @@ def test_saving_and_loading(tmp_path):
     encoder = tiny_text_encoder()
     encoder.save(tmp_path / "encoder.keras")
     copy = keras.saving.load_model(tmp_path / "encoder.keras")
-    np.testing.assert_array_equal(copy(_char_ids()), encoder(_char_ids()))
+    np.testing.assert_array_equal(copy(_token_ids()), encoder(_token_ids()))
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
@@ -293,7 +293,7 @@ def test_precision_comes_back(policy):
     assert copy.dtype_policy.name == policy
     for name in ("one_hot", "convolution_1", "recurrence", "embedding"):
         assert copy.get_layer(name).dtype_policy.name == policy
-    assert copy(_char_ids()).dtype == policy.removeprefix("mixed_")
+    assert copy(_token_ids()).dtype == policy.removeprefix("mixed_")
     assert {weight.dtype for weight in copy.weights} == {"float32"}
 
 
