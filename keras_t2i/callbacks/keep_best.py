@@ -6,8 +6,7 @@ import time
 
 from keras_t2i.callbacks.step_callback import StepCallback
 from keras_t2i.files import replace_when_whole
-
-MEASURED_STEPS = 250
+from keras_t2i.recipes.recipe import MEASURED_STEPS
 
 
 class KeepBest(StepCallback):

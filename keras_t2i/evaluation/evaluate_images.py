@@ -105,7 +105,7 @@ def evaluate_images(
     Example:
 
     >>> from keras_t2i.datasets.blooms_source import BloomsSource
-    >>> from keras_t2i.datasets.prepare import prepare
+    >>> from keras_t2i.datasets.preparation import prepare
     >>> from keras_t2i.evaluation import EvaluationCaptions
     >>> gan = keras_t2i.TextToImageGAN.from_preset(
     ...     "gan_int_cls",

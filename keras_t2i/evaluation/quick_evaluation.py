@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 
 from keras_t2i.applications.image_features import extract_image_features
-from keras_t2i.datasets.image_features import ImageFeatures
+from keras_t2i.datasets.examples import ImageFeatures
 from keras_t2i.evaluation.captions import EvaluationCaptions
 from keras_t2i.evaluation.feature_distances import check_num_images
 from keras_t2i.evaluation.feature_distances import feature_distances
@@ -14,16 +14,7 @@ from keras_t2i.evaluation.image_batches import show_nothing
 from keras_t2i.evaluation.independence import check_independence
 from keras_t2i.evaluation.judge import Judge
 from keras_t2i.evaluation.model_images import ModelImages
-
-# Which end of each is the better one.
-MEASURES = {
-    "kernel_distance": "min",
-    "frechet_distance": "min",
-    "precision": "max",
-    "recall": "max",
-    "density": "max",
-    "coverage": "max",
-}
+from keras_t2i.recipes.recipe import MEASURES
 
 
 class QuickEvaluation:
@@ -54,7 +45,7 @@ class QuickEvaluation:
     Example:
 
     >>> from keras_t2i.datasets.blooms_source import BloomsSource
-    >>> from keras_t2i.datasets.prepare import prepare
+    >>> from keras_t2i.datasets.preparation import prepare
     >>> from keras_t2i.evaluation import EvaluationCaptions
     >>> gan = keras_t2i.TextToImageGAN.from_preset(
     ...     "gan_int_cls",

@@ -8,11 +8,11 @@ import numpy as np
 import PIL.Image
 
 from keras_t2i.datasets.images import encode_png
+from keras_t2i.errors import ServerError
 from keras_t2i.export.grpc_transport import GrpcTransport
 from keras_t2i.export.model_address import ModelAddress
 from keras_t2i.export.rest_transport import RestTransport
 from keras_t2i.export.saved_model_transport import SavedModelTransport
-from keras_t2i.export.server_error import ServerError
 from keras_t2i.export.serving_files import MAX_BATCH_SIZE
 from keras_t2i.export.serving_files import REQUEST_SECONDS
 from keras_t2i.export.style_pictures import MAX_PIXELS

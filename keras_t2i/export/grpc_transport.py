@@ -3,10 +3,10 @@
 import numpy as np
 import tensorflow as tf
 
+from keras_t2i.errors import ServerError
 from keras_t2i.export.model_address import ModelAddress
 from keras_t2i.export.retries import Unavailable
 from keras_t2i.export.retries import with_retries
-from keras_t2i.export.server_error import ServerError
 
 # A client accepts 4 MB by default, which is fewer than 64 large pictures.
 _OPTIONS = [("grpc.max_receive_message_length", -1)]

@@ -13,11 +13,11 @@ import urllib.error
 import urllib.request
 import warnings
 
+from keras_t2i.errors import ServerError
 from keras_t2i.export.model_folder import SAVED_MODEL_FILE
 from keras_t2i.export.model_folder import check_name
 from keras_t2i.export.model_folder import newest_entry
 from keras_t2i.export.model_folder import versions
-from keras_t2i.export.server_error import ServerError
 from keras_t2i.export.server_programs import BINARY_VARIABLE
 from keras_t2i.export.server_programs import IMAGE
 from keras_t2i.export.server_programs import DockerProgram

@@ -8,10 +8,10 @@ import urllib.request
 
 import numpy as np
 
+from keras_t2i.errors import ServerError
 from keras_t2i.export.model_address import ModelAddress
 from keras_t2i.export.retries import Unavailable
 from keras_t2i.export.retries import with_retries
-from keras_t2i.export.server_error import ServerError
 
 _UNAVAILABLE = 503
 

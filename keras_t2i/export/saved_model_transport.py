@@ -6,10 +6,10 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
+from keras_t2i.errors import ServerError
 from keras_t2i.export.model_folder import SAVED_MODEL_FILE
 from keras_t2i.export.model_folder import version_folder
 from keras_t2i.export.model_folder import versions
-from keras_t2i.export.server_error import ServerError
 
 
 class SavedModelTransport:

@@ -42,7 +42,7 @@ class MadeFromRecipe:
         Args:
             recipe: `keras_t2i.Recipe`. Its `precision`, `strategy` and duration
                 are for `keras_t2i.train`.
-            text_encoder: `keras.Model` from `char_ids` to embeddings.
+            text_encoder: `keras.Model` from `token_ids` to embeddings.
                 Defaults to `None`: a new `CharCNNRNN`.
 
         Returns:
@@ -68,7 +68,7 @@ class MadeFromRecipe:
             name_or_folder: string. One of `TextToImageGAN.presets`, or path of
                 a run folder with a `model.keras`, or of a folder that
                 `save_to_preset` has written.
-            text_encoder: `keras.Model` from `char_ids` to embeddings.
+            text_encoder: `keras.Model` from `token_ids` to embeddings.
                 Defaults to `None`: that of the folder or, for a name, a new
                 `CharCNNRNN`.
             **overrides: fields of `keras_t2i.Recipe` in place of the preset's,
@@ -127,7 +127,7 @@ class MadeFromRecipe:
             path: path. Folder that `keras-t2i prepare` wrote.
             split: string. Defaults to `"train"`.
             text_embeddings: path, as of `keras_t2i.datasets.make_dataset`.
-                Defaults to `None`: the batches hold `char_ids`, one caption an
+                Defaults to `None`: the batches hold `token_ids`, one caption an
                 image and any mismatching text.
             **options: arguments of `keras_t2i.datasets.make_dataset` in place
                 of the recipe's.

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_t2i.datasets import blooms
+from keras_t2i import blooms
 from keras_t2i.metrics import background_colors
 
 
