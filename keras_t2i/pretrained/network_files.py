@@ -40,8 +40,8 @@ def pretrained_description(name: str) -> dict[str, Any]:
         GAN also has its `recipe`, the name of its `text_encoder`'s folder, and
         its `evaluation`; that of a text encoder its `config`.
     """
-    path = _package_folder() / name / _DESCRIPTION
-    return json.loads(path.read_text("utf-8"))
+    file = importlib.resources.files(__package__) / name / _DESCRIPTION
+    return json.loads(file.read_text("utf-8"))
 
 
 def pretrained_text_encoder(name: str) -> keras.Model:
@@ -64,7 +64,7 @@ def load_pretrained_weights(network: keras.Model, name: str, file: str) -> None:
         ValueError: the file is missing or not the one that was shipped, or the
             network has other weights.
     """
-    path = _package_folder() / name / file
+    path = importlib.resources.files(__package__) / name / file
     digests = pretrained_description(name)["files"]
     if file not in digests:
         raise ValueError(
@@ -130,11 +130,7 @@ def write_description(
         temporary.write_text(json.dumps(description, indent=2) + "\n", "utf-8")
 
 
-def _package_folder():
-    return pathlib.Path(str(importlib.resources.files(__package__)))
-
-
 def _folders():
-    for path in _package_folder().iterdir():
-        if (path / _DESCRIPTION).is_file():
-            yield path.name
+    for folder in importlib.resources.files(__package__).iterdir():
+        if (folder / _DESCRIPTION).is_file():
+            yield folder.name
