@@ -26,7 +26,7 @@ _DEFAULT_MINUTES = 15.0
 _WIDTH = 32
 # Of real pictures: the paper has none. Without them S knows nothing of such,
 # and without the limit on their styles that comes with it, transfers follow
-# the text less: docs/results.md.
+# the text less: docs/lab/style.md.
 _RECONSTRUCTION_WEIGHT = 5.0
 _NUM_MEASURED = 1000
 _UNSEEN = "test"
