@@ -5,6 +5,7 @@ so that every command, script and option that a page names is there.
 """
 
 import argparse
+import functools
 import json
 import pathlib
 import re
@@ -176,6 +177,12 @@ def test_python_runs(page, workspace, monkeypatch, one_epoch):
     # The exported model itself in place of its server.
     address = "http://localhost:8501/v1/models/"
     program = program.replace(address, "saved_models/")
+    # Presets as they are would take minutes.
+    monkeypatch.setattr(
+        keras_t2i.TextToImageGAN,
+        "from_preset",
+        functools.partial(keras_t2i.TextToImageGAN.from_preset, width=4),
+    )
     if page == "docs/evaluation.md":
         # As many images as an evaluation needs.
         program = program.replace("data/mine", "data/large")
