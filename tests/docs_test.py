@@ -121,6 +121,10 @@ def workspace(tmp_path_factory):
         encoder, image_encoder(_IMAGE_SIZE, embedding_dim=dim, width=4)
     )
     joint.save(runs / "text" / "model.keras")
+    text = str(runs / "text")
+    data = str(folder / "data" / "mine")
+    embed = ["embed", "--data", data, "--text-encoder", text, "--out"]
+    assert main([*embed, f"{text}/embeddings"]) == 0
     sizes = {"width": 2, "text_embedding_dim": dim, "text_projection_dim": 4}
     gan = keras_t2i.TextToImageGAN(
         keras_t2i.Generator(_IMAGE_SIZE, noise_dim=NOISE_DIM, **sizes),
