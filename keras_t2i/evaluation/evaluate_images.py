@@ -43,7 +43,7 @@ _GRAIN_SIDES = (4, 16)
 class Evaluation:
     """What `evaluate_images` has found.
 
-    Args:
+    Attributes:
         results: dict, for JSON. `frechet_distance`, `kernel_distance`,
             `kernel_distance_std`, `precision`, `recall`, `density`,
             `coverage`, `r_precision`, `diversity`, `nearest_training_ratio`

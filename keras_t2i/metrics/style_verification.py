@@ -12,7 +12,7 @@ from keras_t2i.metrics.scikit_learn import scikit_learn
 class RocCurve:
     """A receiver operating characteristic.
 
-    Args:
+    Attributes:
         false_positive_rates: float array of shape `(num_thresholds,)`. Shares
             of the pairs of other styles that are accepted, rising.
         true_positive_rates: float array of the same shape. Shares of the pairs
