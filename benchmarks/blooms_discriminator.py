@@ -17,7 +17,6 @@ import tensorflow as tf
 from blooms_gan import ATTRIBUTES
 from blooms_gan import decoded
 
-from keras_t2i.cli.run_folder import RunFolder
 from keras_t2i.datasets import blooms
 from keras_t2i.datasets.blooms.attributes import CENTER_COLORS
 from keras_t2i.datasets.blooms.attributes import PETAL_COLORS
@@ -25,7 +24,13 @@ from keras_t2i.datasets.blooms.attributes import PETAL_COUNTS
 from keras_t2i.datasets.blooms.attributes import PETAL_SHAPES
 from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.datasets.image_range import to_model_range
+from keras_t2i.losses.objectives import mean_scores
+from keras_t2i.models.image_noise import ImageNoise
+from keras_t2i.models.noise import StepNoise
+from keras_t2i.models.noise import Stream
+from keras_t2i.models.pair_scoring import PairScoring
 from keras_t2i.text import embed_texts
+from keras_t2i.training.run_folder import RunFolder
 
 NUM_PICTURES = 256
 VALUES = {
@@ -90,17 +95,22 @@ def measured(gan, images, texts):
     """Returns for each attribute how often a picture's own text wins."""
     images = to_model_range(images)
     # The noise that the discriminator was trained on in the end.
-    views = gan._views(images + gan._image_noise(images, 1))
+    noise = StepNoise(gan.seed, gan.generator_optimizer.iterations)
+    noisy = ImageNoise(gan.image_noise, gan.image_noise_half_life)(
+        images, noise=noise, stream=Stream.REAL_IMAGES, rows=len(images)
+    )
+    scoring = PairScoring(gan.discriminator, gan.scores_jointly)
     features = tf.nest.map_structure(
         lambda rows: tf.concat([rows] * len(texts), axis=0),
-        gan._features(views, True),
+        scoring.features(scoring.views(noisy), True),
     )
     embeddings = [
         tf.constant(embed_texts(gan.text_encoder, rows)) for rows in texts
     ]
-    logits = gan._score(features, tf.concat(embeddings, axis=0), True)
-    # Of several discriminators the sum, of which each averages its logits.
-    scores = sum(np.array(rows).mean(axis=1) for rows in logits)
+    logits = scoring.score(
+        {"real": (features, tf.concat(embeddings, axis=0))}, True
+    )
+    scores = np.array(mean_scores(logits)["real"])[:, 0]
     own, *others = np.split(scores, len(texts))
     return [np.mean(own > logits) for logits in others]
 

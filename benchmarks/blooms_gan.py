@@ -13,11 +13,11 @@ import pathlib
 import numpy as np
 import PIL.Image
 
-from keras_t2i.cli.model_files import load_gan
-from keras_t2i.cli.run_folder import RunFolder
 from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.metrics import bloom_attribute_accuracy
 from keras_t2i.metrics import diversity
+from keras_t2i.training.model_files import load_gan
+from keras_t2i.training.run_folder import RunFolder
 
 ATTRIBUTES = ("petal_color", "center_color", "petal_shape", "petal_count")
 NUM_CAPTIONS = 2000

@@ -16,8 +16,8 @@ import tensorflow as tf
 
 import keras_t2i
 from keras_t2i.models.discriminator_ensemble import members_of
-from keras_t2i.models.presets import networks_of_preset
-from keras_t2i.presets import preset
+from keras_t2i.models.from_recipe import gan_options
+from keras_t2i.models.from_recipe import networks_of_recipe
 
 TEXT_DIM = 256
 
@@ -62,12 +62,11 @@ def main():
 def _step(name, arguments, member):
     encoder = keras_t2i.CharCNNRNN((8, 8, 8), embedding_dim=TEXT_DIM)
     encoder.trainable = False
-    (generator, discriminator, encoder), options = networks_of_preset(
-        preset("gan", name)["model"],
-        image_size=arguments.image_size,
-        width=arguments.width,
-        text_encoder=encoder,
+    recipe = keras_t2i.Recipe.from_preset(name).override(
+        image_size=arguments.image_size, width=arguments.width
     )
+    generator, discriminator, encoder = networks_of_recipe(recipe, encoder)
+    options = gan_options(keras_t2i.TextToImageGAN, recipe)
     if member is not None:
         (discriminator,) = (
             one for one in members_of(discriminator) if isinstance(one, member)

@@ -19,7 +19,7 @@ import keras_t2i  # First: it silences TensorFlow.
 import numpy as np
 import tensorflow as tf
 
-from keras_t2i.cli.model_files import load_gan
+from keras_t2i.training.model_files import load_gan
 
 _BATCH_SIZES = (1, 8, 64)
 # A p99 of a few calls is chance; the table says of how many each is.

@@ -23,6 +23,10 @@ from train_step import matrix_product_rate
 from train_step import num_drawn
 from train_step import operations_of
 
+from keras_t2i.models.image_noise import ImageNoise
+from keras_t2i.models.noise import StepNoise
+from keras_t2i.models.noise import Stream
+
 TEXT_DIM = 1024
 
 
@@ -101,7 +105,9 @@ def _parts(gan, batch_size):
         return optimizer.iterations
 
     def average():
-        gan._update_ema_generator()
+        gan._moving_average.update(
+            gan.ema_generator, generator, gan.generator_optimizer.iterations
+        )
         return gan.generator_optimizer.iterations
 
     batch = {
@@ -134,8 +140,8 @@ def _parts(gan, batch_size):
         yield (
             "noise on the images",
             lambda: [
-                gan._image_noise(images[:batch_size], 1),
-                gan._image_noise(images, 2),
+                _noisy(gan, images[:batch_size], Stream.REAL_IMAGES),
+                _noisy(gan, images, Stream.GENERATED_IMAGES),
             ],
             0,
         )
@@ -144,6 +150,12 @@ def _parts(gan, batch_size):
         lambda: gan.train_step(batch),
         operations_of(gan, batch_size),
     )
+
+
+def _noisy(gan, images, stream):
+    layer = ImageNoise(gan.image_noise, gan.image_noise_half_life)
+    noise = StepNoise(gan.seed, gan.generator_optimizer.iterations)
+    return layer(images, noise=noise, stream=stream, rows=len(images))
 
 
 def _median_seconds(function, rounds=7):

@@ -18,8 +18,6 @@ import numpy as np
 import PIL.Image
 
 import keras_t2i
-from keras_t2i.cli.model_files import load_gan
-from keras_t2i.cli.run_folder import RunFolder
 from keras_t2i.datasets.blooms import content_of_caption
 from keras_t2i.datasets.blooms import read_bloom
 from keras_t2i.datasets.blooms_source import bloom_of_record
@@ -30,6 +28,9 @@ from keras_t2i.metrics import background_colors
 from keras_t2i.metrics import style_clusters
 from keras_t2i.metrics import style_verification
 from keras_t2i.plots import roc_curves
+from keras_t2i.training.model_files import load_gan
+from keras_t2i.training.run_folder import RunFolder
+from keras_t2i.training.run_folder import options_of_run
 
 NUM_IMAGES = 1000
 NUM_TRANSFERS = 500
@@ -91,7 +92,7 @@ def measured(run, unseen):
     """Returns what one run reached, and the ROC curves of the background."""
     folder = RunFolder(run)
     inversion = folder.load_checkpoint()
-    gan = load_gan(json.loads(folder.config.read_text())["options"]["model"])
+    gan = load_gan(options_of_run(run)["model"])
     lines = folder.metrics.read_text("utf-8").splitlines()
     noise = inversion.noise_r_squared(unseen.captions)
     aucs, curves = verification(inversion, gan, unseen)

@@ -55,23 +55,19 @@ def _torch(connection, preset, width, batch_size, precision):
     import torch
     import torch_gan
 
-    from keras_t2i.presets import preset as preset_of
+    from keras_t2i.recipes.recipe import Recipe
 
-    model = preset_of("gan", preset)["model"]
-    ratio = model["generator"]["width"] // model["discriminator"]["width"]
+    recipe = Recipe.from_preset(preset).override(width=width)
     trainer = torch_gan.Trainer(
         torch_gan.Generator(
-            ratio * width, model["generator"]["residual_blocks"], TEXT_DIM
+            recipe.generator_width, recipe.residual_blocks, TEXT_DIM
         ),
         torch_gan.Discriminator(
-            width,
-            model["discriminator"]["fusion_size"],
-            model["discriminator"]["as_released"],
-            TEXT_DIM,
+            width, recipe.fusion_size, recipe.as_released, TEXT_DIM
         ),
         precision,
-        model["gan"].get("image_noise", 0.0),
-        model["gan"].get("mode_seeking_weight", 0.0),
+        recipe.image_noise,
+        recipe.mode_seeking_weight,
     )
     images, text, mismatched_text = map(torch.from_numpy, _arrays(batch_size))
     # Torch's convolutions are fastest here with channels last, as Keras'.
@@ -126,7 +122,8 @@ def macs(network):
 def num_drawn(gan, batch_size):
     """Pictures that a step draws: for texts, the same again, and in between."""
     again = (batch_size + 3) // 4 if gan.mode_seeking_weight else 0
-    between = batch_size // 2 if gan._adds_rows() else 0
+    adds_texts = gan.interpolates_texts and not gan.interpolate_in_place
+    between = batch_size // 2 if adds_texts else 0
     return batch_size + again + between
 
 

@@ -29,8 +29,12 @@ from keras_t2i.models.staged_matching import StagedMatching  # noqa: E402
 from keras_t2i.models.style_encoder import StyleEncoder  # noqa: E402
 from keras_t2i.models.style_inversion import StyleInversion  # noqa: E402
 from keras_t2i.models.text_to_image_gan import TextToImageGAN  # noqa: E402
+from keras_t2i.recipes.recipe import Recipe  # noqa: E402
+from keras_t2i.recipes.style_recipe import StyleRecipe  # noqa: E402
+from keras_t2i.recipes.text_recipe import TextRecipe  # noqa: E402
 from keras_t2i.text.char_cnn_rnn import CharCNNRNN  # noqa: E402
 from keras_t2i.text.joint_embedding import JointEmbedding  # noqa: E402
+from keras_t2i.training.entry import train  # noqa: E402
 from keras_t2i.version import __version__  # noqa: E402
 
 __all__ = [
@@ -43,9 +47,12 @@ __all__ = [
     "LinearDecay",
     "ModulatedGenerator",
     "PixelDiscriminator",
+    "Recipe",
     "StagedMatching",
     "StyleEncoder",
     "StyleInversion",
+    "StyleRecipe",
+    "TextRecipe",
     "TextToImageGAN",
     "__version__",
     "applications",
@@ -58,4 +65,5 @@ __all__ = [
     "plots",
     "text",
     "torch_files",
+    "train",
 ]

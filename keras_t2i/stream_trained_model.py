@@ -1,5 +1,8 @@
 """Models that are trained on streams of batches."""
 
+import copy
+import inspect
+
 import keras
 import tensorflow as tf
 
@@ -8,7 +11,16 @@ _SEED = "seed_"
 
 
 class StreamTrainedModel(keras.Model):
-    """A model whose batches come from a stream that has an order already."""
+    """A model whose batches come from a stream that has an order already.
+
+    The arguments of a subclass' constructor are attributes of the same name,
+    and so make up its config. `object_arguments` names those that are Keras
+    objects, such as networks, and `compiled_objects` what its `compile` takes
+    of that kind.
+    """
+
+    object_arguments = ()
+    compiled_objects = ("optimizer",)
 
     def compile(self, *args, steps_per_execution=1, **kwargs):
         """Configures the model, as `keras.Model.compile` does.
@@ -27,6 +39,40 @@ class StreamTrainedModel(keras.Model):
         super().compile(
             *args, steps_per_execution=steps_per_execution, **kwargs
         )
+        self._compile_values = {
+            name: value
+            for name, value in kwargs.items()
+            if name not in ("optimizer", "loss")
+        }
+        if steps_per_execution != 1:
+            self._compile_values["steps_per_execution"] = steps_per_execution
+
+    def get_compile_config(self):
+        if not self.compiled:
+            return None
+        return {
+            **_serialized(self, self.compiled_objects),
+            **self._compile_values,
+        }
+
+    def compile_from_config(self, config):
+        self.compile(**_deserialized(config, self.compiled_objects))
+
+    def get_config(self):
+        arguments = inspect.signature(type(self).__init__).parameters
+        values = {
+            name: getattr(self, name)
+            for name in arguments
+            if name not in ("self", "kwargs")
+        }
+        objects = _serialized(self, self.object_arguments)
+        return {"name": self.name, **values, **objects}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        # Keras empties the config of a Functional model while reading it.
+        config = copy.deepcopy(config)
+        return cls(**_deserialized(config, cls.object_arguments))
 
     def save_own_variables(self, store):
         """Saves what a resumed training needs besides, and Keras does not save.
@@ -109,3 +155,18 @@ class StreamTrainedModel(keras.Model):
         return {
             name: keras.ops.reshape(value, (1,)) for name, value in logs.items()
         }
+
+
+def _serialized(model, names):
+    return {
+        name: keras.saving.serialize_keras_object(getattr(model, name))
+        for name in names
+    }
+
+
+def _deserialized(config, names):
+    objects = {
+        name: keras.saving.deserialize_keras_object(config[name])
+        for name in names
+    }
+    return {**config, **objects}

@@ -9,8 +9,8 @@ import keras_t2i
 
 _ROOT = pathlib.Path(keras_t2i.__file__).parent
 
-# What each package may import from the others. `cli` and the package itself
-# see everything.
+# What each package may import from the others. `training` sees all but `cli`
+# and `export`; `cli` and the package itself see everything.
 ALLOWED = {
     "applications": {
         "configured_model",
@@ -66,17 +66,19 @@ ALLOWED = {
         "datasets.captions",
         "datasets.image_range",
         "linear_decay",
-        "losses.gan_cls",
         "losses.mode_seeking",
-        "losses.relativistic_pairing",
-        "presets",
+        "losses.objectives",
+        "preset_folder",
+        "recipe_batches",
+        "recipes.presets",
+        "recipes.recipe",
         "stream_trained_model",
         "text.char_cnn_rnn",
         "text.tokenizer",
         "untuned",
     },
     "plots": set(),
-    "presets": set(),
+    "recipes": {"files"},
     "text": {
         "applications.keras_networks",
         "configured_model",
@@ -87,7 +89,8 @@ ALLOWED = {
         "datasets.manifest",
         "files",
         "losses.joint_embedding",
-        "presets",
+        "recipes.presets",
+        "recipes.text_recipe",
         "stream_trained_model",
         "torch_files.t7",
         "torch_files.text_encoders",
@@ -112,9 +115,6 @@ ALLOWED_NAMES = {
 # tf.data and TFRecord, a tape, a strategy, strings, a SavedModel, and what
 # TensorFlow raises. Everything else is Keras.
 IMPORTS_TENSORFLOW = {
-    "cli.run_folder",
-    "cli.train",
-    "cli.training",
     "datasets.embedding_shards",
     "datasets.examples",
     "datasets.make_dataset",
@@ -130,19 +130,30 @@ IMPORTS_TENSORFLOW = {
     "export.style_pictures",
     "export.warm_up",
     "losses.mode_seeking",
+    "models.adversarial_training",
     "models.batch_normalization",
+    "models.exponential_moving_average",
     "models.gradient_penalty",
     "models.captions_and_seeds",
     "models.loss_scaling",
+    "models.made_from_recipe",
     "models.noise",
+    "models.pair_scoring",
     "models.picture_drawing",
     "models.style_inversion",
     "models.text_to_image_gan",
+    "models.training_metrics",
     "quiet_import",
+    "recipe_batches",
     "stream_trained_model",
     "text.embeddings",
     "text.tokenizer",
     "text.words",
+    "training.gan_training",
+    "training.run_folder",
+    "training.runner",
+    "training.style_training",
+    "training.text_training",
     "untuned",
 }
 IMPORTS_TENSORFLOW_TEXT = {"quiet_import", "text.tokenizer"}
@@ -157,6 +168,7 @@ ALONE = {
     "files",
     "keras_backend",
     "linear_decay",
+    "progress",
     "quiet_import",
     "stream_trained_model",
 }
@@ -221,7 +233,7 @@ def test_all_modules_are_looked_at():
 
 def test_every_package_has_a_rule():
     folders = {path.name for path in _ROOT.iterdir() if path.is_dir()}
-    assert folders - {"__pycache__"} == set(ALLOWED) | {"cli"}
+    assert folders - {"__pycache__"} == set(ALLOWED) | {"cli", "training"}
 
 
 @pytest.mark.parametrize("package", ALLOWED)
@@ -262,6 +274,13 @@ def test_nothing_but_the_command_line_imports_the_command_line():
     assert {_package(module) for module in importers} == {"cli"}
 
 
+def test_trainings_are_imported_by_the_command_line_alone():
+    importers = _importers_of("keras_t2i.training")
+    assert {_package(module) for module in importers} == {"", "cli", "training"}
+    importers = _importers_of("keras_t2i.export")
+    assert {_package(module) for module in importers} == {"", "cli", "export"}
+
+
 def test_tensorflow_is_imported_only_where_keras_is_not_enough():
     assert _importers_of("tensorflow") == IMPORTS_TENSORFLOW
     assert _importers_of("tensorflow_text") == IMPORTS_TENSORFLOW_TEXT
@@ -277,9 +296,9 @@ def test_presets_are_read_as_resources():
     # They may lie in a zip file, where paths lead nowhere.
     assert _importers_of("importlib.resources") == {
         "applications.efficientnet_lite",
-        "presets",
+        "recipes.presets",
     }
-    assert not _importers_of("pathlib") & {"presets"}
+    assert not _importers_of("pathlib") & {"recipes.presets"}
 
 
 def test_keras_is_used_as_published():

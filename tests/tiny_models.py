@@ -10,8 +10,10 @@ from keras_t2i import FeatureDiscriminator
 from keras_t2i import Generator
 from keras_t2i import ModulatedGenerator
 from keras_t2i import PixelDiscriminator
+from keras_t2i import Recipe
 from keras_t2i import StyleEncoder
 from keras_t2i import TextToImageGAN
+from keras_t2i.models.from_recipe import gan_options
 from keras_t2i.text.image_encoder import image_encoder
 from keras_t2i.text.joint_embedding import JointEmbedding
 
@@ -104,6 +106,7 @@ def tiny_feature_discriminator(**options):
 
 def tiny_plus_gan(**options):
     """Like that of the preset `gan_int_cls_plus`."""
+    recipe = Recipe.from_preset("gan_int_cls_plus")
     return TextToImageGAN(
         tiny_modulated_generator(),
         DiscriminatorEnsemble(
@@ -111,8 +114,7 @@ def tiny_plus_gan(**options):
         ),
         tiny_text_encoder(),
         **{
-            **TextToImageGAN.presets["gan_int_cls_plus"]["model"]["gan"],
-            "preset": "gan_int_cls_plus",
+            **gan_options(TextToImageGAN, recipe),
             **options,
         },
     )

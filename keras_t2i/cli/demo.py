@@ -6,18 +6,20 @@ import sys
 
 import numpy as np
 
-from keras_t2i.cli.model_files import load_gan
 from keras_t2i.cli.options import positive_number
-from keras_t2i.cli.progress import show_progress
-from keras_t2i.cli.run_folder import RunFolder
-from keras_t2i.cli.train import train
-from keras_t2i.cli.train_text import train_text
+from keras_t2i.cli.recipe_options import options_named
 from keras_t2i.datasets.blooms_source import BloomsSource
 from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.datasets.prepare import prepare
 from keras_t2i.files import replace_when_whole
 from keras_t2i.metrics.bloom_attribute_accuracy import bloom_attribute_accuracy
 from keras_t2i.plots.image_grid import image_grid
+from keras_t2i.progress import show_progress
+from keras_t2i.recipes.recipe import Recipe
+from keras_t2i.recipes.text_recipe import TextRecipe
+from keras_t2i.training.entry import train
+from keras_t2i.training.model_files import load_gan
+from keras_t2i.training.run_folder import RunFolder
 
 _NUM_IMAGES = 8000
 _TEXT_MINUTES = 1.5
@@ -56,46 +58,27 @@ def add_parser(subparsers):
 
 def _run(arguments):
     out = pathlib.Path(arguments.out)
-    RunFolder(out).check_free()
-    data, text = out / "data", RunFolder(out / "text")
-    gan = RunFolder(out / "gan")
+    with options_named(arguments):
+        RunFolder(out).check_free()
+    data, text, gan = out / "data", out / "text", out / "gan"
     _announce("1 of 4: drawing captioned flowers")
     with show_progress("Drawing", "images") as progress:
         prepare(BloomsSource(_NUM_IMAGES), data, progress=progress)
     _announce("2 of 4: training a text encoder on them")
-    options = {"data": str(data), "epochs": None, "steps": None, "seed": 0}
-    train_text(
-        text,
-        {
-            **options,
-            "preset": "char_cnn_rnn_small",
-            "batch_size": None,
-            "minutes": _TEXT_MINUTES,
-        },
-    )
+    text_recipe = TextRecipe.from_preset("char_cnn_rnn_small")
+    train(text_recipe.override(minutes=_TEXT_MINUTES), data=data, out=text)
     _announce("3 of 4: training a GAN")
-    train(
-        gan,
-        {
-            **options,
-            "text_encoder": str(text.path),
-            "preset": "gan_int_cls",
-            "width": _WIDTH,
-            "batch_size": None,
-            "minutes": arguments.minutes,
-            "end_to_end": None,
-            "strategy": None,
-            "precision": None,
-            "keep_best": None,
-        },
+    recipe = Recipe.from_preset("gan_int_cls").override(
+        width=_WIDTH, minutes=arguments.minutes
     )
+    train(recipe, data=data, text_encoder=text, out=gan)
     _announce("4 of 4: drawing from captions of unseen kinds of flowers")
     captions = _unseen_captions(data)
-    model = load_gan(gan.path)
+    model = load_gan(gan)
     accuracy = bloom_attribute_accuracy(model.generate(captions), captions)
     grid = out / "pictures.png"
     _write_grid(grid, model, captions[:_GRID_ROWS])
-    print(f"run folder: {gan.path}")
+    print(f"run folder: {gan}")
     print(f"pictures that show what an unseen caption says, {len(captions)}:")
     for name, value in accuracy.items():
         print(f"  {name.replace('_', ' ')}: {value:.1%}")

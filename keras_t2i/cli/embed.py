@@ -7,19 +7,19 @@ import tempfile
 
 import numpy as np
 
-from keras_t2i.cli.model_files import load_text_encoder
 from keras_t2i.cli.options import caption
 from keras_t2i.cli.options import check_captions
-from keras_t2i.cli.progress import show_progress
 from keras_t2i.datasets.captions import is_empty_caption
 from keras_t2i.files import replace_when_whole
-from keras_t2i.text.alphabet import MAX_CHARACTERS
+from keras_t2i.progress import show_progress
 from keras_t2i.text.embeddings import count_cut
 from keras_t2i.text.embeddings import embed_texts
 from keras_t2i.text.embeddings import extract_embeddings
 from keras_t2i.text.embeddings import import_embeddings
 from keras_t2i.text.stackgan_pickles import check_free
 from keras_t2i.text.stackgan_pickles import write_stackgan_pickles
+from keras_t2i.training.encoder_embeddings import report_cut
+from keras_t2i.training.model_files import load_text_encoder
 
 # An array of strings gives each the size of the longest. So many characters
 # take as much as an embedding of 1,024 numbers.
@@ -210,14 +210,3 @@ def _read_lines(path):
                 f"{path}."
             )
     return lines
-
-
-def report_cut(encoder, num_cut):
-    """Prints how many captions are longer than an encoder reads, if any."""
-    if num_cut:
-        unit = "characters" if encoder.vocabulary is None else "words"
-        print(
-            f"cut: {num_cut} captions are longer than the {MAX_CHARACTERS} "
-            f"{unit} that are read",
-            file=sys.stderr,
-        )

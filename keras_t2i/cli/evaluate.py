@@ -4,12 +4,8 @@ import json
 import pathlib
 import sys
 
-from keras_t2i.cli.model_files import load_drawing_model
-from keras_t2i.cli.model_files import load_joint_embedding
-from keras_t2i.cli.model_files import networks_of_text_encoder
-from keras_t2i.cli.model_files import options_of_run
+from keras_t2i.cli.drawing_model import load_drawing_model
 from keras_t2i.cli.options import whole_number
-from keras_t2i.cli.progress import show_progress
 from keras_t2i.evaluation.caption_match import CaptionMatch
 from keras_t2i.evaluation.captions import EvaluationCaptions
 from keras_t2i.evaluation.evaluate_images import evaluate_images
@@ -19,6 +15,10 @@ from keras_t2i.evaluation.judge import load_judge
 from keras_t2i.evaluation.model_images import ModelImages
 from keras_t2i.files import replace_when_whole
 from keras_t2i.plots.picture_rows import picture_rows
+from keras_t2i.progress import show_progress
+from keras_t2i.training.model_files import load_joint_embedding
+from keras_t2i.training.model_files import networks_of_text_encoder
+from keras_t2i.training.run_folder import options_of_run
 
 _NEAREST_FILE = "nearest.png"
 _NUM_NAMED = 3

@@ -4,8 +4,6 @@ import json
 
 import numpy as np
 
-from keras_t2i.cli.image_networks import network_features
-from keras_t2i.cli.model_files import load_joint_embedding
 from keras_t2i.datasets.blooms import content_of_caption
 from keras_t2i.datasets.blooms import sentences_between
 from keras_t2i.datasets.examples import PreparedExamples
@@ -19,6 +17,8 @@ from keras_t2i.metrics.linear_probe_accuracy import linear_probe_accuracy
 from keras_t2i.metrics.retrieval_precision import retrieval_precision
 from keras_t2i.metrics.zero_shot_accuracy import zero_shot_accuracy
 from keras_t2i.text.embeddings import embed_texts
+from keras_t2i.training.image_networks import network_features
+from keras_t2i.training.model_files import load_joint_embedding
 
 _RECALL_AT = (1, 5, 10)
 _PRECISION_AT = 50

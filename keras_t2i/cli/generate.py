@@ -6,7 +6,7 @@ import re
 import numpy as np
 import PIL.Image
 
-from keras_t2i.cli.model_files import load_drawing_model
+from keras_t2i.cli.drawing_model import load_drawing_model
 from keras_t2i.cli.options import add_seed
 from keras_t2i.cli.options import caption
 from keras_t2i.cli.options import check_captions

@@ -2,7 +2,6 @@
 
 import pathlib
 
-from keras_t2i.cli.model_files import load_gan
 from keras_t2i.cli.options import add_seed
 from keras_t2i.cli.options import caption
 from keras_t2i.cli.options import check_captions
@@ -10,6 +9,7 @@ from keras_t2i.cli.options import whole_number
 from keras_t2i.files import replace_when_whole
 from keras_t2i.plots.animated_gif import animated_gif
 from keras_t2i.plots.interpolation_strips import interpolation_strips
+from keras_t2i.training.model_files import load_gan
 
 
 def add_parser(subparsers):

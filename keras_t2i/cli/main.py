@@ -20,8 +20,8 @@ from keras_t2i.cli import train
 from keras_t2i.cli import train_style
 from keras_t2i.cli import train_text
 from keras_t2i.cli import transfer
-from keras_t2i.cli.training import TrainingError
 from keras_t2i.export.server_error import ServerError
+from keras_t2i.training.runner import TrainingError
 from keras_t2i.version import __version__
 
 # Each module has `add_parser(subparsers)`, which sets `run` on its parser.

@@ -3,13 +3,13 @@
 import argparse
 import sys
 
-from keras_t2i.cli.progress import show_progress
 from keras_t2i.datasets.blooms_source import BloomsSource
 from keras_t2i.datasets.cub_birds import CubBirds
 from keras_t2i.datasets.folder import CaptionedFolder
 from keras_t2i.datasets.oxford_flowers import OxfordFlowers
 from keras_t2i.datasets.prepare import prepare
 from keras_t2i.models.image_sizes import IMAGE_SIZES
+from keras_t2i.progress import show_progress
 from keras_t2i.text.alphabet import MAX_CHARACTERS
 
 _SOURCES = {

@@ -4,14 +4,14 @@ import pathlib
 
 import numpy as np
 
-from keras_t2i.cli.model_files import load_gan
-from keras_t2i.cli.model_files import load_style_encoder
 from keras_t2i.cli.options import caption
 from keras_t2i.cli.options import check_captions
 from keras_t2i.datasets.images import read_square
 from keras_t2i.datasets.source import UnusableFileError
 from keras_t2i.files import replace_when_whole
 from keras_t2i.plots.transfer_grid import transfer_grid
+from keras_t2i.training.model_files import load_gan
+from keras_t2i.training.model_files import load_style_encoder
 
 
 def add_parser(subparsers):

@@ -1,5 +1,7 @@
 """The noise of the generator: the one place that it comes from."""
 
+import enum
+
 import tensorflow as tf
 
 
@@ -27,39 +29,81 @@ def noise_from_seeds(seeds, noise_dim):
     )
 
 
-def noise_of_step(seed, step, num_rows, noise_dim):
-    """Draws the noise of one training step, for this replica's rows.
+class Stream(enum.IntEnum):
+    """What the random numbers of a GAN's step are for: each has its own."""
+
+    GENERATOR = 0
+    REAL_IMAGES = 1
+    GENERATED_IMAGES = 2
+    REAL_AUGMENTATION = 7
+    GENERATED_AUGMENTATION = 8
+
+
+# Rows of repeated texts have streams of their own, numbered from here: the rows
+# before them would otherwise change with the number of devices.
+_FIRST_REPEATED = 3
+
+
+class StepNoise:
+    """The random numbers of one training step, for this replica's rows.
+
+    They are a function of seed, stream and step. All replicas generate the rows
+    of the global batch and take their share: no two rows are alike, and the
+    rows are those that one device would have.
 
     Args:
         seed: int.
-        step: int tensor. The optimizer's iteration.
-        num_rows: int or int tensor. Rows on each replica.
-        noise_dim: int.
-
-    Returns:
-        float32 tensor of shape `(num_rows, noise_dim)`.
+        step: int scalar tensor. Steps trained before.
     """
-    return _rows_of_step(
-        tf.random.stateless_normal, seed, step, num_rows, noise_dim
-    )
 
+    def __init__(self, seed, step):
+        self.seed = seed
+        self.step = step
 
-def uniform_of_step(seed, step, num_rows, dim):
-    """Draws uniform numbers in [0, 1) for one step, as `noise_of_step` does."""
-    return _rows_of_step(tf.random.stateless_uniform, seed, step, num_rows, dim)
+    def normal(self, stream, rows, dim):
+        """Returns normal noise.
 
+        Args:
+            stream: int, such as a `Stream`.
+            rows: int or scalar tensor, the number of rows on each replica; or
+                `GeneratorTexts`, one row for each of its texts.
+            dim: int.
 
-def _rows_of_step(distribution, seed, step, num_rows, dim):
-    replica = tf.distribute.get_replica_context()
-    # All replicas draw the rows of the global batch and take their share: no
-    # two rows are alike, and the rows are those that one device would draw.
-    rows = distribution(
-        [num_rows * replica.num_replicas_in_sync, dim],
-        tf.stack([tf.cast(seed, tf.int64), tf.cast(step, tf.int64)]),
-        alg="philox",
-    )
-    first = tf.cast(replica.replica_id_in_sync_group, tf.int32) * num_rows
-    return rows[first : first + num_rows]
+        Returns:
+            float32 tensor of shape `(num_rows, dim)`.
+        """
+        return self._rows(tf.random.stateless_normal, stream, rows, dim)
+
+    def uniform(self, stream, rows, dim):
+        """Returns uniform numbers in [0, 1), as `normal` does."""
+        return self._rows(tf.random.stateless_uniform, stream, rows, dim)
+
+    def _rows(self, distribution, stream, rows, dim):
+        if not hasattr(rows, "num_texts"):
+            return self._share(distribution, stream, rows, dim)
+        if not rows.repeats:
+            return self._share(distribution, stream, rows.num_texts, dim)
+        num_repeated = rows.num_texts - rows.num_once
+        return tf.concat(
+            [
+                self._share(distribution, stream, rows.num_once, dim),
+                self._share(
+                    distribution, stream + _FIRST_REPEATED, num_repeated, dim
+                ),
+            ],
+            axis=0,
+        )
+
+    def _share(self, distribution, stream, num_rows, dim):
+        replica = tf.distribute.get_replica_context()
+        seed = tf.cast(self.seed + stream, tf.int64)
+        rows = distribution(
+            [num_rows * replica.num_replicas_in_sync, dim],
+            tf.stack([seed, tf.cast(self.step, tf.int64)]),
+            alg="philox",
+        )
+        first = tf.cast(replica.replica_id_in_sync_group, tf.int32) * num_rows
+        return rows[first : first + num_rows]
 
 
 def between_noises(noise_from, noise_to, weight):

@@ -1,6 +1,6 @@
 """Trains a style encoder to invert a generator."""
 
-import copy
+import enum
 import math
 
 import keras
@@ -12,12 +12,18 @@ from keras_t2i.models.batch_texts import embeddings_of_batch
 from keras_t2i.models.captions_and_seeds import checked_captions
 from keras_t2i.models.captions_and_seeds import checked_seeds
 from keras_t2i.models.loss_scaling import skipped_together
+from keras_t2i.models.noise import StepNoise
 from keras_t2i.models.noise import noise_from_seeds
-from keras_t2i.models.noise import noise_of_step
 from keras_t2i.models.noise_recovery import noise_recovery
 from keras_t2i.stream_trained_model import StreamTrainedModel
 from keras_t2i.text.tokenizer import tokenize_for
 from keras_t2i.untuned import untuned
+
+
+class _Stream(enum.IntEnum):
+    GENERATOR = 0
+    COLORS = 1
+    IMAGES = 2
 
 
 @keras.saving.register_keras_serializable("keras_t2i")
@@ -89,6 +95,8 @@ class StyleInversion(StreamTrainedModel):
         - [Reed et al., 2016](https://arxiv.org/abs/1605.05396), section 4.4.
     """
 
+    object_arguments = ("generator", "text_encoder", "style_encoder")
+
     def __init__(
         self,
         generator,
@@ -148,22 +156,6 @@ class StyleInversion(StreamTrainedModel):
         super().compile(optimizer=optimizer, **kwargs)
         # Built here, not in the first step: strategies and loading need it.
         self.optimizer.build(self.style_encoder.trainable_variables)
-        self._compile_arguments = kwargs
-
-    def get_compile_config(self):
-        if not self.compiled:
-            return None
-        return {
-            "optimizer": keras.saving.serialize_keras_object(self.optimizer),
-            **self._compile_arguments,
-        }
-
-    def compile_from_config(self, config):
-        config = dict(config)
-        config["optimizer"] = keras.saving.deserialize_keras_object(
-            config["optimizer"]
-        )
-        self.compile(**config)
 
     def call(self, inputs, training=False):
         return self.style_encoder(inputs, training=training)
@@ -178,7 +170,9 @@ class StyleInversion(StreamTrainedModel):
         text = embeddings_of_batch(self.text_encoder, batch)
 
         # z, and G(z, h), which nothing is learned through.
-        noise = self._step_noise(0, ops.shape(text)[0], self.noise_dim)
+        noise = self._step_noise().normal(
+            _Stream.GENERATOR, ops.shape(text)[0], self.noise_dim
+        )
         pictures = self._augmented(self._draw(noise, text))
 
         with tf.GradientTape() as tape:
@@ -269,52 +263,30 @@ class StyleInversion(StreamTrainedModel):
     def metrics(self):
         return list(self._trackers.values())
 
-    def get_config(self):
-        serialize = keras.saving.serialize_keras_object
-        return {
-            "name": self.name,
-            "generator": serialize(self.generator),
-            "text_encoder": serialize(self.text_encoder),
-            "style_encoder": serialize(self.style_encoder),
-            "image_noise": self.image_noise,
-            "color_jitter": self.color_jitter,
-            "reconstruction_weight": self.reconstruction_weight,
-            "seed": self.seed,
-        }
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        # Keras empties the config of a Functional model while reading it.
-        config = copy.deepcopy(config)
-        for name in ("generator", "text_encoder", "style_encoder"):
-            config[name] = keras.saving.deserialize_keras_object(config[name])
-        return cls(**config)
-
     def _draw(self, noise, text):
         return self.generator(
             {"noise": noise, "text_embeddings": text}, training=False
         )
 
+    def _step_noise(self):
+        return StepNoise(self.seed, self.optimizer.iterations)
+
     def _augmented(self, pictures):
+        step_noise = self._step_noise()
         num_rows, shape = ops.shape(pictures)[0], pictures.shape[1:]
         if self.color_jitter:
-            jitter = self.color_jitter * ops.reshape(
-                self._step_noise(1, num_rows, 6), (-1, 2, 1, 1, 3)
-            )
+            jitter = step_noise.normal(_Stream.COLORS, num_rows, 6)
+            jitter = self.color_jitter * ops.reshape(jitter, (-1, 2, 1, 1, 3))
             pictures = (1.0 + jitter[:, 0]) * pictures + jitter[:, 1]
             pictures = ops.clip(pictures, -1.0, 1.0)
         if self.image_noise:
-            noise = self._step_noise(2, num_rows, 1 + math.prod(shape))
+            noise = step_noise.normal(
+                _Stream.IMAGES, num_rows, 1 + math.prod(shape)
+            )
             # The first column is the level of each picture.
             noise = self.image_noise * noise[:, :1] * noise[:, 1:]
             pictures += ops.reshape(noise, (-1, *shape))
         return pictures
-
-    def _step_noise(self, stream, num_rows, dim):
-        """Normal noise of this step; each stream has its own."""
-        return noise_of_step(
-            self.seed + stream, self.optimizer.iterations, num_rows, dim
-        )
 
     def _track_reconstruction(self, images, reconstructed):
         errors = ops.mean(ops.square(images - reconstructed), axis=(1, 2, 3))

@@ -1,67 +1,49 @@
 """The GAN of Reed et al. (2016) in its four variants."""
 
-import copy
-import functools
-import math
-import operator
-
 import keras
 import tensorflow as tf
 from keras import ops
 from keras import tree
 
-from keras_t2i.losses.gan_cls import discriminator_loss
-from keras_t2i.losses.gan_cls import generator_loss
-from keras_t2i.losses.mode_seeking import layouts
-from keras_t2i.losses.mode_seeking import mode_seeking_loss
-from keras_t2i.losses.relativistic_pairing import RelativisticPairing
-from keras_t2i.models.augmentation import augment
+from keras_t2i.losses.objectives import LabelObjective
+from keras_t2i.losses.objectives import RelativisticObjective
+from keras_t2i.models.adversarial_training import AdversarialTraining
 from keras_t2i.models.batch_texts import embeddings_of_batch
 from keras_t2i.models.discriminator_ensemble import members_of
+from keras_t2i.models.exponential_moving_average import ExponentialMovingAverage
+from keras_t2i.models.from_recipe import gan_optimizer
+from keras_t2i.models.image_noise import ImageNoise
 from keras_t2i.models.loss_scaling import skipped_together
+from keras_t2i.models.made_from_recipe import MadeFromRecipe
+from keras_t2i.models.network_checks import check_networks
+from keras_t2i.models.network_checks import check_shares
+from keras_t2i.models.noise import StepNoise
+from keras_t2i.models.noise import Stream
 from keras_t2i.models.noise import noise_from_seeds
-from keras_t2i.models.noise import noise_of_step
-from keras_t2i.models.noise import uniform_of_step
 from keras_t2i.models.picture_drawing import PictureDrawing
-from keras_t2i.models.presets import PRESETS
-from keras_t2i.models.presets import gan_optimizer
-from keras_t2i.models.presets import networks_of_preset
 from keras_t2i.models.text_standardization import standardizations_of
-from keras_t2i.presets import preset
+from keras_t2i.models.training_metrics import training_metrics
 from keras_t2i.stream_trained_model import StreamTrainedModel
-
-_METRICS = (
-    "discriminator_loss",
-    "generator_loss",
-    "real_accuracy",
-    "mismatched_accuracy",
-    "generated_accuracy",
-    "diversity",
-)
-# Of which a mode seeking loss takes one, to draw its text again.
-_ROWS_PER_REPEATED = 4
-_STREAM_OF_REPEATED = 3
-_STREAM_OF_AUGMENTATION = 6
 
 
 @keras.saving.register_keras_serializable("keras_t2i")
-class TextToImageGAN(PictureDrawing, StreamTrainedModel):
-    """Learns to draw pictures from sentences.
+class TextToImageGAN(
+    MadeFromRecipe, AdversarialTraining, PictureDrawing, StreamTrainedModel
+):
+    """Learns to generate images from sentences.
 
-    Four variants by two switches: GAN, GAN-CLS (`matching_aware`), GAN-INT
-    (`interpolate`) and GAN-INT-CLS (both). Training takes the batches of
-    `keras_t2i.datasets.make_dataset`: with text embeddings the text encoder
-    stays as it is; with character ids it is trained along, by the
-    discriminator's loss only.
+    Two switches give the paper's four variants: GAN, GAN-CLS
+    (`matching_aware`), GAN-INT (`interpolate`) and GAN-INT-CLS (both). Training
+    takes the batches of `keras_t2i.datasets.make_dataset`. Batches of text
+    embeddings leave the text encoder as it is; batches of character ids train
+    it too, by the discriminator's loss alone.
 
     Logged are both losses, the discriminator's accuracy on real, mismatched and
-    generated pairs, and `diversity`: how far the pictures generated for a batch
-    lie apart, where 1 is as far as its real images. With a
-    `mode_seeking_weight`, `mode_seeking_loss` is logged as well, and is not a
-    part of the logged `generator_loss`.
+    generated pairs, and `diversity`: how far the generated images of a batch
+    lie apart, where 1 is as far as its real images.
 
     Args:
-        generator: `Generator`.
+        generator: `Generator` or `ModulatedGenerator`.
         discriminator: `Discriminator`, `PixelDiscriminator`,
             `FeatureDiscriminator`, or a `DiscriminatorEnsemble` of them.
         text_encoder: `keras.Model` from `char_ids` to embeddings.
@@ -72,52 +54,49 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
         mismatch_weight: float in [0, 1]. Share of the mismatched pairs in
             what the discriminator must refuse. Defaults to `0.5`.
         matching_schedule: `keras_t2i.StagedMatching`, whose factor
-            `mismatch_weight` is multiplied by. Defaults to `None`: the full
-            weight from the first step on.
-        interpolation_weight: float. Weight of the interpolated rows in the
+            multiplies `mismatch_weight`. Defaults to `None`: the full weight
+            from the first step on.
+        interpolation_weight: float. Weight of the added texts in the
             generator's loss. Defaults to `1.0`.
-        image_noise: float. Standard deviation of the normal noise that is
-            added to all images which the discriminator sees in training. It
-            keeps the discriminator from telling pictures apart by details that
-            the generator can not draw yet. Defaults to `0.0`.
-        image_noise_half_life: int. Steps after which that noise has fallen to
-            half its deviation, and again to half of that. As long as there is
-            noise, the discriminator does not see fine faults, and the
-            generator keeps them. Defaults to `None`: it does not fall.
+        image_noise: float. Standard deviation of the normal noise on all
+            images that the discriminator is trained on. It hides details that
+            the generator cannot make yet. Defaults to `0.0`.
+        image_noise_half_life: int. Steps after which that deviation has
+            fallen to half. Noise hides grain, so it should fall. Defaults to
+            `None`: it does not.
         interpolation_beta: float in [0, 1]. Share of the first text in an
             interpolated one. Defaults to `0.5`.
         mode_seeking_weight: float. Weight of `keras_t2i.losses.
-            mode_seeking_loss` in the generator's loss, for which a quarter of
-            the texts is drawn a second time from other noise. It keeps the
-            generator from drawing the same picture whatever the noise.
-            Defaults to `0.0`.
-        mode_seeking_layouts: bool. Whether that loss compares the images'
-            `keras_t2i.losses.layouts`, so that other brightness or grain does
-            not count. Defaults to `False`: it compares the images.
+            mode_seeking_loss` in the generator's loss, which keeps the
+            generator from ignoring its noise. A quarter of the texts is
+            repeated for it. It is logged beside `generator_loss`. Defaults to
+            `0.0`.
+        mode_seeking_layouts: bool. Whether that loss compares
+            `keras_t2i.losses.layouts` of the images, where neither brightness
+            nor grain counts. Defaults to `False`: it compares the images.
         scores_jointly: bool. Whether all pairs of an update pass the
-            discriminator's head in one batch, so that its batch norm treats
-            them alike. In a pass of its own, the statistics of the mismatched
-            pairs give them away as a whole, whether or not the discriminator
-            has learned which rows match. Defaults to `True`.
+            discriminator's head in one batch. In a pass of their own, batch
+            norm's statistics give the mismatched pairs away. Defaults to
+            `True`.
         relativistic: bool. Whether the discriminator learns that a real pair
-            scores above the generated and the mismatched one of the same row,
-            and the generator the opposite, in place of labels for each. See
-            `keras_t2i.losses.RelativisticPairing`. Defaults to `False`.
-        interpolate_in_place: bool. Whether interpolated texts replace those of
-            a quarter of the rows, rather than adding half as many rows.
-            `interpolation_weight` then has no effect. Defaults to `False`.
-        translation: float in [0, 1]. Largest random shift of all images that
-            the discriminator sees in training, as a share of the side.
+            scores above the generated and the mismatched one of its row, in
+            place of labels (`keras_t2i.losses.RelativisticPairing`). Defaults
+            to `False`.
+        interpolate_in_place: bool. Whether interpolated texts replace a
+            quarter of the texts, rather than adding half as many; they then
+            have no weight of their own. Defaults to `False`.
+        translation: float in [0, 1]. Largest random shift of the images that
+            the discriminator is trained on, as a share of their side.
             Defaults to `0.0`.
-        cutout: float in [0, 1]. Side of a random square cut out of all images
-            that the discriminator sees in training, as a share of the side.
-            Defaults to `0.0`.
-        ema_decay: float in [0, 1]. Decay of the moving average of the
-            generator's weights that draws all pictures outside training; it
-            rises to this value during the first steps. Defaults to `0.999`.
+        cutout: float in [0, 1]. Side of a random square cut out of these
+            images, as a share of theirs. Defaults to `0.0`.
+        ema_decay: float in [0, 1]. Decay of the exponential moving average of
+            the generator's weights, which generates all images outside of
+            training. Defaults to `0.999`.
         seed: int. Of the noise in training. Defaults to `0`.
-        preset: string. One of `TextToImageGAN.presets`, whose optimizers
-            `compile` takes. Defaults to `None`: those of the paper.
+        recipe: `keras_t2i.Recipe`, whose optimizers `compile` takes, and
+            whose batches `make_dataset` makes. Defaults to `None`: the
+            optimizers of the paper.
 
     Call input: dict of `text_embeddings` or `char_ids`, and optionally
     `noise`. Output: float32 images in [-1, 1].
@@ -143,7 +122,13 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
           Adversarial Text to Image Synthesis.
     """
 
-    presets = PRESETS
+    object_arguments = (
+        "generator",
+        "discriminator",
+        "text_encoder",
+        "matching_schedule",
+    )
+    compiled_objects = ("generator_optimizer", "discriminator_optimizer")
 
     def __init__(
         self,
@@ -167,37 +152,25 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
         cutout=0.0,
         ema_decay=0.999,
         seed=0,
-        preset=None,
+        recipe=None,
         **kwargs,
     ):
         # float32: under mixed precision, Keras would round the noise and the
         # embeddings that `call` takes, and so draw other pictures than the
         # same GAN does in another process.
         super().__init__(**{"dtype": "float32", **kwargs})
-        _check_networks(generator, discriminator, text_encoder)
-        for name, value in (
-            ("mismatch_weight", mismatch_weight),
-            ("interpolation_beta", interpolation_beta),
-            ("translation", translation),
-            ("cutout", cutout),
-            ("ema_decay", ema_decay),
-        ):
-            if not 0.0 <= value <= 1.0:
-                raise ValueError(
-                    f"`{name}` must be in [0, 1]. Received: {value!r}"
-                )
-        for name, value in (
-            ("image_noise", image_noise),
-            ("mode_seeking_weight", mode_seeking_weight),
-        ):
-            if value < 0.0:
-                raise ValueError(
-                    f"`{name}` must be at least 0. Received: {value!r}"
-                )
-        if image_noise_half_life is not None and image_noise_half_life < 1:
+        check_networks(generator, discriminator, text_encoder)
+        check_shares(
+            mismatch_weight=mismatch_weight,
+            interpolation_beta=interpolation_beta,
+            translation=translation,
+            cutout=cutout,
+            ema_decay=ema_decay,
+        )
+        if mode_seeking_weight < 0.0:
             raise ValueError(
-                "`image_noise_half_life` must be at least 1, or None. "
-                f"Received: {image_noise_half_life!r}"
+                "`mode_seeking_weight` must be at least 0. Received: "
+                f"{mode_seeking_weight!r}"
             )
         if matching_schedule is not None and not matching_aware:
             raise ValueError(
@@ -225,23 +198,18 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
         self.cutout = cutout
         self.ema_decay = ema_decay
         self.seed = seed
-        self.preset = preset
+        self.recipe = recipe
 
         self.image_size = generator.image_size
         self.noise_dim = generator.noise_dim
-        self.loss_fn = keras.losses.BinaryCrossentropy(from_logits=True)
-        self._pairing = RelativisticPairing()
-        self._trackers = {name: keras.metrics.Mean(name) for name in _METRICS}
-        if not matching_aware:
-            del self._trackers["mismatched_accuracy"]
-        if mode_seeking_weight:
-            self._trackers["mode_seeking_loss"] = keras.metrics.Mean(
-                "mode_seeking_loss"
-            )
-        if matching_schedule is not None:
-            self._trackers["mismatch_weight"] = keras.metrics.Mean(
-                "mismatch_weight"
-            )
+        self._objective = (
+            RelativisticObjective() if relativistic else LabelObjective()
+        )
+        self._image_noise = ImageNoise(image_noise, image_noise_half_life)
+        self._moving_average = ExponentialMovingAverage(ema_decay)
+        self._trackers = training_metrics(
+            matching_aware, mode_seeking_weight, matching_schedule
+        )
         # float32 whatever the generator's own precision: it is a sum of very
         # many small changes, and it is what is exported.
         config = generator.get_config()
@@ -252,35 +220,6 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
         self.ema_generator.set_weights(generator.get_weights())
         self.built = True
 
-    @classmethod
-    def from_preset(
-        cls, name, *, image_size=None, width=None, text_encoder=None
-    ):
-        """Makes an untrained GAN from a preset.
-
-        Args:
-            name: string. One of `TextToImageGAN.presets`.
-            image_size: int. 32, 64, 128 or 256. Defaults to `None`, that of
-                the preset.
-            width: int. Width of the discriminator; the generator keeps its
-                ratio to it. Defaults to `None`, that of the preset.
-            text_encoder: `keras.Model` from `char_ids` to embeddings.
-                Defaults to `None`: a new `CharCNNRNN`.
-
-        Returns:
-            `TextToImageGAN`.
-
-        Raises:
-            ValueError: there is no such preset, or no such image size.
-        """
-        networks, options = networks_of_preset(
-            preset("gan", name)["model"],
-            image_size=image_size,
-            width=width,
-            text_encoder=text_encoder,
-        )
-        return cls(*networks, **options, preset=name)
-
     def compile(
         self, generator_optimizer=None, discriminator_optimizer=None, **kwargs
     ):
@@ -288,9 +227,9 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
 
         Args:
             generator_optimizer: string or `keras.optimizers.Optimizer`.
-                Defaults to `None`: that of the preset which the GAN is made
+                Defaults to `None`: that of the recipe which the GAN is made
                 from, or else Adam with a learning rate of 2e-4 and beta_1 of
-                0.5. Where the preset's learning rate falls with the epochs,
+                0.5. Where the recipe's learning rate falls with the epochs,
                 whose length is not known here, it stays as it begins.
             discriminator_optimizer: likewise.
             **kwargs: further arguments of `keras.Model.compile`, without
@@ -322,23 +261,6 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
             self.discriminator.trainable_variables
             + self.text_encoder.trainable_variables
         )
-        self._compile_arguments = kwargs
-
-    def get_compile_config(self):
-        if not self.compiled:
-            return None
-        serialize = keras.saving.serialize_keras_object
-        return {
-            "generator_optimizer": serialize(self.generator_optimizer),
-            "discriminator_optimizer": serialize(self.discriminator_optimizer),
-            **self._compile_arguments,
-        }
-
-    def compile_from_config(self, config):
-        config = dict(config)
-        for name in ("generator_optimizer", "discriminator_optimizer"):
-            config[name] = keras.saving.deserialize_keras_object(config[name])
-        self.compile(**config)
 
     def call(self, inputs, training=False):
         text_embeddings = embeddings_of_batch(self.text_encoder, inputs)
@@ -354,160 +276,72 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
     def train_step(self, data):
         """Algorithm 1 of the paper, with interpolated texts of equation 5."""
         batch = keras.utils.unpack_x_y_sample_weight(data)[0]
-        images = batch["images"]
-        num_rows = ops.shape(images)[0]
+        noise = StepNoise(self.seed, self.generator_optimizer.iterations)
         # Before the tapes: nothing that is trained makes them.
-        real_views = self._training_views(images, 1)
-
-        with tf.GradientTape() as discriminator_tape:
+        real_views = self._real_views(batch["images"], noise)
+        with tf.GradientTape() as tape:
             # h and h-hat: encode the matching and the mismatching text.
-            text = embeddings_of_batch(self.text_encoder, batch)
-            mismatched_text = None
-            if self.matching_aware:
-                mismatched_text = embeddings_of_batch(
-                    self.text_encoder, batch, "mismatched_"
-                )
-            drawn_text = self._generator_text(text)
-            # The generator's loss does not reach the text encoder.
-            generator_text = ops.stop_gradient(drawn_text)
-            num_once = ops.shape(generator_text)[0]
-            if self.mode_seeking_weight:
-                again = generator_text[:num_rows:_ROWS_PER_REPEATED]
-                generator_text = ops.concatenate([generator_text, again])
-
-            # z: draw the noise. x-hat: generate the images, once for both
-            # updates, and what the discriminator reads of them.
-            with tf.GradientTape(
-                watch_accessed_variables=False
-            ) as generator_tape:
-                # Not the weights of frozen features.
-                generator_tape.watch(
-                    [
-                        weight.value
-                        for weight in self.generator.trainable_weights
-                    ]
-                )
-                num_drawn = ops.shape(generator_text)[0]
-                noise = self._step_noise(0, num_drawn, self.noise_dim, num_once)
-                pictures = self.generator(
-                    {"noise": noise, "text_embeddings": generator_text},
-                    training=True,
-                )
-                generated_views = self._training_views(pictures, 2, num_once)
-
-            # s_r, s_w, s_f: score real, mismatched and generated pairs. The
-            # text joins in the head, so the real images pass the trunk once.
-            pairs = self._pairs(
-                real_views,
-                _map(ops.stop_gradient, _rows(generated_views, num_rows)),
-                text,
-                mismatched_text,
-                drawn_text[:num_rows],
-                True,
-            )
-            logits = self._logits(pairs, True)
-            loss = self._discriminator_loss(logits) + self._regularization(
-                real_views, text
-            )
+            text, mismatched_text = self._encode(batch)
+            texts = self._generator_texts(text, repeat=True)
+            # z: the noise. x-hat: the images, generated once for both updates.
+            z = noise.normal(Stream.GENERATOR, texts, self.noise_dim)
+            with tf.GradientTape(watch_accessed_variables=False) as generation:
+                generation.watch(_values(self.generator.trainable_weights))
+                images = self._generate_in_training(z, texts)
+                views = self._generated_views(images, noise, texts)
+            # s_r, s_w, s_f: score real, mismatched and generated pairs.
+            pairs = self._pairs(real_views, views, text, mismatched_text, texts)
+            logits = self._scoring.score(pairs, training=True)
+            loss = self._discriminator_loss(logits)
+            loss += self._scoring.regularization(real_views, text, noise.step)
             scaled_loss = self.discriminator_optimizer.scale_loss(loss)
 
         # Update the discriminator.
         variables = self._trained_by_discriminator_loss(batch)
-        gradients = discriminator_tape.gradient(scaled_loss, variables)
-        self.discriminator_optimizer.apply(
-            skipped_together(self.discriminator_optimizer, gradients), variables
-        )
-        self._track_discriminator(loss, logits)
-        self._trackers["diversity"].update_state(
-            _relative_diversity(pictures[:num_rows], images)
-        )
+        gradients = tape.gradient(scaled_loss, variables)
+        _apply(self.discriminator_optimizer, gradients, variables)
+        self._track(loss, logits, texts.matched(images), batch["images"])
         self._update_matching_schedule(logits)
 
-        # Score the same images with the updated discriminator.
-        sources = tree.flatten(generated_views)
-        if self.mode_seeking_weight:
-            sources.append(pictures)
-        with tf.GradientTape(watch_accessed_variables=False) as score_tape:
-            score_tape.watch(sources)
-            loss = self._generator_loss(
-                generated_views,
-                generator_text,
-                num_rows,
-                num_once,
-                pairs,
-                logits,
-                True,
-            )
-            self._trackers["generator_loss"].update_state(_unscaled(loss))
-            if self.mode_seeking_weight:
-                repeated = slice(None, num_rows, _ROWS_PER_REPEATED)
-                compared = (
-                    layouts(pictures) if self.mode_seeking_layouts else pictures
-                )
-                alike = mode_seeking_loss(
-                    compared[repeated],
-                    compared[num_once:],
-                    noise[repeated],
-                    noise[num_once:],
-                )
-                self._trackers["mode_seeking_loss"].update_state(
-                    _unscaled(alike)
-                )
-                loss += self.mode_seeking_weight * alike
+        # Update the generator, by the scores of the updated discriminator.
+        sources = [*tree.flatten(views), images]
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(sources)
+            loss = self._generator_loss(views, texts, pairs, logits)
+            loss += self._weighted_mode_seeking_loss(images, z, texts)
             scaled_loss = self.generator_optimizer.scale_loss(loss)
-
-        # Update the generator.
-        source_gradients = score_tape.gradient(scaled_loss, sources)
+        gradients = tape.gradient(
+            scaled_loss, sources, unconnected_gradients="zero"
+        )
         variables = self.generator.trainable_variables
-        gradients = generator_tape.gradient(
-            sources, variables, output_gradients=source_gradients
+        gradients = generation.gradient(sources, variables, gradients)
+        _apply(self.generator_optimizer, gradients, variables)
+        self._moving_average.update(
+            self.ema_generator, self.generator, noise.step
         )
-        self.generator_optimizer.apply(
-            skipped_together(self.generator_optimizer, gradients), variables
-        )
-        self._update_ema_generator()
         return self.get_metrics_result()
 
     def test_step(self, data):
         batch = keras.utils.unpack_x_y_sample_weight(data)[0]
-        images = batch["images"]
-        num_rows = ops.shape(images)[0]
-        text = embeddings_of_batch(self.text_encoder, batch)
-        mismatched_text = None
-        if self.matching_aware:
-            mismatched_text = embeddings_of_batch(
-                self.text_encoder, batch, "mismatched_"
-            )
-        generator_text = self._generator_text(text)
-        num_once = ops.shape(generator_text)[0]
-        pictures = self({"text_embeddings": generator_text})
-        generated_views = self._views(pictures)
+        text, mismatched_text = self._encode(batch)
+        texts = self._generator_texts(text, repeat=False)
+        images = self({"text_embeddings": texts.embeddings})
+        scoring = self._scoring
+        views = scoring.views(images)
         pairs = self._pairs(
-            self._views(images),
-            _rows(generated_views, num_rows),
+            scoring.views(batch["images"]),
+            views,
             text,
             mismatched_text,
-            generator_text[:num_rows],
-            False,
+            texts,
+            training=False,
         )
-        logits = self._logits(pairs, False)
+        logits = scoring.score(pairs, training=False)
         loss = self._discriminator_loss(logits)
-        self._track_discriminator(loss, logits)
-        self._trackers["diversity"].update_state(
-            _relative_diversity(pictures[:num_rows], images)
-        )
-        loss = self._generator_loss(
-            generated_views,
-            generator_text,
-            num_rows,
-            num_once,
-            pairs,
-            logits,
-            False,
-        )
-        self._trackers["generator_loss"].update_state(_unscaled(loss))
+        self._track(loss, logits, texts.matched(images), batch["images"])
+        self._generator_loss(views, texts, pairs, logits, training=False)
         results = self.get_metrics_result()
-        # No text is drawn twice here.
+        # No text is repeated here.
         results.pop("mode_seeking_loss", None)
         return results
 
@@ -536,54 +370,12 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
         return list(self._trackers.values())
 
     def get_config(self):
-        serialize = keras.saving.serialize_keras_object
-        names = (
-            "matching_aware",
-            "mismatch_weight",
-            "interpolation_weight",
-            "interpolation_beta",
-            "mode_seeking_weight",
-            "image_noise",
-            "image_noise_half_life",
-            "mode_seeking_layouts",
-            "scores_jointly",
-            "relativistic",
-            "interpolate_in_place",
-            "translation",
-            "cutout",
-            "ema_decay",
-            "seed",
-            "preset",
-        )
-        return {
-            "name": self.name,
-            "generator": serialize(self.generator),
-            "discriminator": serialize(self.discriminator),
-            "text_encoder": serialize(self.text_encoder),
-            "matching_schedule": serialize(self.matching_schedule),
-            "interpolate": self.interpolates_texts,
-            **{name: getattr(self, name) for name in names},
-        }
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        # Keras empties the config of a Functional model while reading it.
-        config = copy.deepcopy(config)
-        for name in (
-            "generator",
-            "discriminator",
-            "text_encoder",
-            "matching_schedule",
-        ):
-            config[name] = keras.saving.deserialize_keras_object(config[name])
-        return cls(**config)
+        # The attribute `interpolate` is a method.
+        return {**super().get_config(), "interpolate": self.interpolates_texts}
 
     def _optimizer(self, network, optimizer):
-        if optimizer is None and self.preset is None:
-            optimizer = keras.optimizers.Adam(2e-4, beta_1=0.5)
-        elif optimizer is None:
-            training = preset("gan", self.preset)["training"]
-            optimizer = gan_optimizer(training, network)
+        if optimizer is None:
+            optimizer = gan_optimizer(self.recipe, network)
         optimizer = keras.optimizers.get(optimizer)
         # Keras does this only for a model's one `optimizer`.
         if (
@@ -593,357 +385,10 @@ class TextToImageGAN(PictureDrawing, StreamTrainedModel):
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
         return optimizer
 
-    def _trained_by_discriminator_loss(self, batch):
-        # Only the discriminator's loss reaches a text encoder that is trained
-        # along: it has to express what tells matching pairs apart.
-        variables = self.discriminator.trainable_variables
-        if "char_ids" in batch:
-            variables = variables + self.text_encoder.trainable_variables
-        return variables
 
-    def _generator_text(self, text):
-        """The texts to draw: those of the batch, then those in between."""
-        if not self.interpolates_texts:
-            return text
-        if self.interpolate_in_place:
-            return self._with_interpolated_rows(text)
-        if text.shape[0] == 1:
-            raise ValueError(
-                "Interpolated texts need batches of at least 2 rows on each "
-                "device. Received: 1 row. Raise `batch_size`, or set "
-                "`interpolate=False`."
-            )
-        half = ops.shape(text)[0] // 2
-        beta = self.interpolation_beta
-        between = beta * text[:half] + (1.0 - beta) * text[half : 2 * half]
-        return ops.concatenate([text, between])
-
-    def _with_interpolated_rows(self, text):
-        """Replaces the first quarter by texts on the way to the third."""
-        num_rows = ops.shape(text)[0]
-        quarter = num_rows // 4
-        other = text[num_rows // 2 : num_rows // 2 + quarter]
-        beta = self.interpolation_beta
-        between = beta * text[:quarter] + (1.0 - beta) * other
-        return ops.concatenate([between, text[quarter:]])
-
-    def _step_noise(
-        self, stream, num_rows, dim, num_once=None, draw=noise_of_step
-    ):
-        """Normal noise of this step, or uniform; each stream has its own.
-
-        Rows from `num_once` on are of texts that are drawn again. They have a
-        stream of their own, or the rows before them would be others on
-        several devices, which share out each stream by itself.
-        """
-        # The generator's steps: the discriminator's own change in the step.
-        step = self.generator_optimizer.iterations
-        if num_once is None or not self.mode_seeking_weight:
-            return draw(self.seed + stream, step, num_rows, dim)
-        once = draw(self.seed + stream, step, num_once, dim)
-        again = draw(
-            self.seed + stream + _STREAM_OF_REPEATED,
-            step,
-            num_rows - num_once,
-            dim,
-        )
-        return ops.concatenate([once, again])
-
-    def _image_noise(self, images, stream, num_once=None):
-        """What is added to the images of a step, as `_step_noise`."""
-        if not self.image_noise:
-            return 0.0
-        noise = self._step_noise(
-            stream,
-            ops.shape(images)[0],
-            math.prod(images.shape[1:]),
-            num_once,
-        )
-        deviation = self.image_noise
-        if self.image_noise_half_life is not None:
-            step = self.generator_optimizer.iterations
-            half_lives = ops.cast(step, "float32") / self.image_noise_half_life
-            deviation *= 0.5**half_lives
-        return deviation * ops.reshape(noise, (-1, *images.shape[1:]))
-
-    def _training_views(self, images, stream, num_once=None):
-        """What the discriminator reads of images, with noise, augmented."""
-        images = images + self._image_noise(images, stream, num_once)
-        if self.translation or self.cutout:
-            uniform = self._step_noise(
-                _STREAM_OF_AUGMENTATION + stream,
-                ops.shape(images)[0],
-                4,
-                num_once,
-                draw=uniform_of_step,
-            )
-            images = augment(images, uniform, self.translation, self.cutout)
-        return self._views(images)
-
-    def _views(self, images):
-        """For each member of the discriminator, what its trunk reads."""
-        return [
-            member.views(images) for member in members_of(self.discriminator)
-        ]
-
-    def _features(self, views, training):
-        return [
-            member.trunk(view, training=training)
-            for member, view in zip(members_of(self.discriminator), views)
-        ]
-
-    def _regularization(self, real_views, text):
-        return sum(
-            member.regularization(
-                view, text, self.generator_optimizer.iterations
-            )
-            for member, view in zip(members_of(self.discriminator), real_views)
-        )
-
-    def _pairs(
-        self,
-        real_views,
-        generated_views,
-        text,
-        mismatched_text,
-        generator_text,
-        training,
-    ):
-        """The pairs of an update: features of images, and texts."""
-        features = self._features(real_views, training)
-        pairs = {"real": (features, text)}
-        if mismatched_text is not None:
-            pairs["mismatched"] = (features, mismatched_text)
-        features = self._features(generated_views, training)
-        pairs["generated"] = (features, generator_text)
-        return pairs
-
-    def _logits(self, pairs, training):
-        """Scores pairs: for each name, a list of the logits of each member."""
-        if not self.scores_jointly:
-            return {
-                name: self._score(*pair, training)
-                for name, pair in pairs.items()
-            }
-        features, texts = zip(*pairs.values())
-        joined = _map(lambda *rows: ops.concatenate(rows), *features)
-        logits = self._score(joined, ops.concatenate(texts), training)
-        # tf.split, as Keras' own takes no sizes that a graph finds out.
-        sizes = [ops.shape(text)[0] for text in texts]
-        members = [tf.split(rows, sizes) for rows in logits]
-        return {name: list(rows) for name, rows in zip(pairs, zip(*members))}
-
-    def _score(self, features, text_embeddings, training):
-        return [
-            member.head(
-                {"features": rows, "text_embeddings": text_embeddings},
-                training=training,
-            )
-            for member, rows in zip(members_of(self.discriminator), features)
-        ]
-
-    def _discriminator_loss(self, logits):
-        """The sum of the members' losses."""
-        weight = None
-        if self.matching_aware:
-            weight = self._scheduled_mismatch_weight()
-        losses = []
-        for index, real in enumerate(logits["real"]):
-            generated = logits["generated"][index]
-            mismatched = None
-            if self.matching_aware:
-                mismatched = logits["mismatched"][index]
-            if not self.relativistic:
-                losses.append(
-                    discriminator_loss(
-                        real, generated, self.loss_fn, mismatched, weight
-                    )
-                )
-                continue
-            losses.append(self._pairing(real, generated))
-            if self.matching_aware:
-                # 0.5, the paper's weight, counts both pairs alike.
-                losses.append(2.0 * weight * self._pairing(real, mismatched))
-        return functools.reduce(operator.add, losses)
-
-    def _scheduled_mismatch_weight(self):
-        if self.matching_schedule is None:
-            return self.mismatch_weight
-        # The generator's steps: the discriminator's own change in the step.
-        steps = self.generator_optimizer.iterations
-        weight = self.mismatch_weight * self.matching_schedule.factor(steps)
-        self._trackers["mismatch_weight"].update_state(weight)
-        return weight
-
-    def _update_matching_schedule(self, logits):
-        if self.matching_schedule is None:
-            return
-        _, refused = self._judged(logits)["generated"]
-        # Of all replicas, or each of them would start in a step of its own.
-        accuracy = tf.distribute.get_replica_context().all_reduce(
-            tf.distribute.ReduceOp.MEAN,
-            ops.mean(ops.cast(refused, "float32")),
-        )
-        steps = self.generator_optimizer.iterations + 1
-        self.matching_schedule.update(steps, accuracy)
-
-    def _generator_loss(
-        self,
-        generated_views,
-        generator_text,
-        num_rows,
-        num_once,
-        pairs,
-        logits,
-        training,
-    ):
-        features = self._features(generated_views, training)
-        # Scored among the real pairs of the discriminator's update, whose
-        # features are those from before it: batch norm must not see generated
-        # images alone here, where it has just seen them among others.
-        pairs = {**pairs, "generated": (features, generator_text)}
-        if not self.scores_jointly:
-            pairs = {"generated": pairs["generated"]}
-        real = _map(ops.stop_gradient, logits["real"])
-        generated = self._logits(pairs, training)["generated"]
-        return functools.reduce(
-            operator.add,
-            [
-                self._member_generator_loss(*rows, num_rows, num_once)
-                for rows in zip(real, generated)
-            ],
-        )
-
-    def _member_generator_loss(self, real, logits, num_rows, num_once):
-        own = logits[:num_rows]
-        if self.mode_seeking_weight:
-            # None outside of training.
-            repeated = logits[num_once:]
-            own = ops.concatenate([own, repeated])
-            others = real[::_ROWS_PER_REPEATED][: ops.shape(repeated)[0]]
-            real = ops.concatenate([real, others])
-        if self.relativistic:
-            loss = self._pairing(own, real)
-            if self._adds_rows():
-                between = logits[num_rows:num_once]
-                loss += self.interpolation_weight * self._pairing(
-                    between, real[: ops.shape(between)[0]]
-                )
-            return loss
-        return generator_loss(
-            own,
-            self.loss_fn,
-            interpolated_logits=logits[num_rows:num_once]
-            if self._adds_rows()
-            else None,
-            interpolation_weight=self.interpolation_weight,
-        )
-
-    def _adds_rows(self):
-        return self.interpolates_texts and not self.interpolate_in_place
-
-    def _judged(self, logits):
-        """For each pair whether it is accepted, and whether it is refused."""
-        # Of several members the sum, of which each has averaged its logits.
-        scores = {
-            name: functools.reduce(
-                operator.add,
-                [ops.mean(rows, axis=-1, keepdims=True) for rows in members],
-            )
-            for name, members in logits.items()
-        }
-        if not self.relativistic:
-            return {
-                name: (score > 0, score <= 0) for name, score in scores.items()
-            }
-        real = scores.pop("real")
-        # Only comparisons count: a pair is refused below the real one.
-        judged = {
-            name: (score >= real, score < real)
-            for name, score in scores.items()
-        }
-        accepted = functools.reduce(
-            ops.logical_and, [refused for _, refused in judged.values()]
-        )
-        return {"real": (accepted, ops.logical_not(accepted)), **judged}
-
-    def _track_discriminator(self, loss, logits):
-        self._trackers["discriminator_loss"].update_state(_unscaled(loss))
-        for name, (accepted, refused) in self._judged(logits).items():
-            right = accepted if name == "real" else refused
-            self._trackers[f"{name}_accuracy"].update_state(
-                ops.cast(right, "float32")
-            )
-
-    def _update_ema_generator(self):
-        step = ops.cast(self.generator_optimizer.iterations, "float32")
-        # A full decay from the start would show the initial weights, and so
-        # grey pictures, for the first thousand steps.
-        decay = ops.minimum(self.ema_decay, (1.0 + step) / (10.0 + step))
-        averages = [weight.value for weight in self.ema_generator.weights]
-        values = [weight.value for weight in self.generator.weights]
-        decays = [
-            # Batch norm's moving statistics are averages already.
-            decay if weight.trainable else 0.0
-            for weight in self.generator.weights
-        ]
-
-        def update(strategy, averages, values, decays):
-            for average, value, decay in zip(averages, values, decays):
-                strategy.extended.update(
-                    average,
-                    lambda a, v, d: a.assign(d * a + (1.0 - d) * v),
-                    args=(value, decay),
-                )
-
-        tf.distribute.get_replica_context().merge_call(
-            update, args=(averages, values, decays)
-        )
+def _values(weights):
+    return [weight.value for weight in weights]
 
 
-def _map(function, *structures):
-    return tree.map_structure(function, *structures)
-
-
-def _rows(views, num_rows):
-    return _map(lambda view: view[:num_rows], views)
-
-
-def _relative_diversity(pictures, images):
-    """How far the pictures of a batch lie apart; 1 is as far as real ones."""
-    replica = tf.distribute.get_replica_context()
-    variances = []
-    for rows in (pictures, images):
-        rows = ops.cast(rows, "float32")
-        # Of the batch of all replicas.
-        mean, square = replica.all_reduce(
-            tf.distribute.ReduceOp.MEAN,
-            [ops.mean(rows, axis=0), ops.mean(ops.square(rows), axis=0)],
-        )
-        variances.append(ops.mean(square - ops.square(mean)))
-    drawn, real = variances
-    return ops.sqrt(ops.maximum(ops.divide_no_nan(drawn, real), 0.0))
-
-
-def _unscaled(loss):
-    # Keras divides a loss by the number of replicas, to sum their gradients.
-    return loss * tf.distribute.get_strategy().num_replicas_in_sync
-
-
-def _check_networks(generator, discriminator, text_encoder):
-    if generator.image_size != discriminator.image_size:
-        raise ValueError(
-            "`generator` and `discriminator` must have one `image_size`. "
-            f"Received: {generator.image_size} and {discriminator.image_size}"
-        )
-    embedding_dim = text_encoder.output_shape[-1]
-    for name, network in (
-        ("generator", generator),
-        ("discriminator", discriminator),
-    ):
-        if network.text_embedding_dim != embedding_dim:
-            raise ValueError(
-                f"`{name}` must take the embeddings of `text_encoder`, of size "
-                f"{embedding_dim}. Received: text_embedding_dim="
-                f"{network.text_embedding_dim}"
-            )
+def _apply(optimizer, gradients, variables):
+    optimizer.apply(skipped_together(optimizer, gradients), variables)

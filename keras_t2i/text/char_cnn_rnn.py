@@ -5,8 +5,8 @@ from keras import layers
 from keras import ops
 
 from keras_t2i.configured_model import ConfiguredModel
-from keras_t2i.presets import preset
-from keras_t2i.presets import presets
+from keras_t2i.recipes.presets import presets
+from keras_t2i.recipes.text_recipe import TextRecipe
 from keras_t2i.text.alphabet import ALPHABET
 from keras_t2i.text.alphabet import MAX_CHARACTERS
 from keras_t2i.text.recurrence import GatedRecurrence
@@ -198,7 +198,17 @@ class CharCNNRNN(ConfiguredModel):
         >>> encoder.recurrence, encoder.third_pool
         ('gated', False)
         """
-        return cls(**{**preset("text_encoder", name)["model"], **arguments})
+        recipe = TextRecipe.from_preset(name)
+        layers = {
+            "convolution_filters": recipe.convolution_filters,
+            "third_pool": recipe.third_pool,
+            "recurrence": recipe.recurrence,
+            "embedding_dim": recipe.embedding_dim,
+        }
+        if recipe.vocabulary_size is not None:
+            # Whoever makes one that reads words has to say which.
+            layers["vocabulary"] = ()
+        return cls(**{**layers, **arguments})
 
     def tokenize(self, texts):
         """Turns texts into the ids that this encoder reads.

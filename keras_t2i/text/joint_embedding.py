@@ -1,6 +1,5 @@
 """Trains a text encoder together with an image encoder."""
 
-import copy
 import math
 
 import keras
@@ -72,6 +71,9 @@ class JointEmbedding(StreamTrainedModel):
         - [Radford et al., 2021](https://arxiv.org/abs/2103.00020), section
           2.5, for the learned temperature.
     """
+
+    object_arguments = ("text_encoder", "image_encoder")
+    compiled_objects = ("optimizer", "loss")
 
     def __init__(
         self,
@@ -146,23 +148,6 @@ class JointEmbedding(StreamTrainedModel):
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
         # Built here, not in the first step: strategies and saving need it.
         self.optimizer.build(self.trainable_variables)
-        self._compile_arguments = kwargs
-
-    def get_compile_config(self):
-        if not self.compiled:
-            return None
-        serialize = keras.saving.serialize_keras_object
-        return {
-            "optimizer": serialize(self.optimizer),
-            "loss": serialize(self.loss),
-            **self._compile_arguments,
-        }
-
-    def compile_from_config(self, config):
-        config = dict(config)
-        for name in ("optimizer", "loss"):
-            config[name] = keras.saving.deserialize_keras_object(config[name])
-        self.compile(**config)
 
     def call(self, inputs, training=False):
         return (
@@ -244,23 +229,3 @@ class JointEmbedding(StreamTrainedModel):
         ):
             for weight in encoder.get_layer("embedding").weights:
                 weight.assign(weight * factor)
-
-    def get_config(self):
-        serialize = keras.saving.serialize_keras_object
-        return {
-            "name": self.name,
-            "text_encoder": serialize(self.text_encoder),
-            "image_encoder": serialize(self.image_encoder),
-            "similarity": self.similarity,
-            "num_classes": self.num_classes,
-            "class_head_weight": self.class_head_weight,
-            "image_network": self.image_network,
-        }
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        # Keras empties the config of a Functional model while reading it.
-        config = copy.deepcopy(config)
-        for name in ("text_encoder", "image_encoder"):
-            config[name] = keras.saving.deserialize_keras_object(config[name])
-        return cls(**config)

@@ -5,8 +5,8 @@ from PIL import Image
 
 from keras_t2i.cli import demo
 from keras_t2i.cli.main import main
-from keras_t2i.cli.model_files import load_gan
 from keras_t2i.datasets.manifest import read_manifest
+from keras_t2i.training.model_files import load_gan
 
 
 @pytest.fixture

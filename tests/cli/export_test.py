@@ -7,8 +7,8 @@ from PIL import Image
 
 from keras_t2i import StyleEncoder
 from keras_t2i.cli.main import main
-from keras_t2i.cli.model_files import load_gan
 from keras_t2i.export import Client
+from keras_t2i.training.model_files import load_gan
 from tests.export.stand_in_servers import rest_stand_in
 
 

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from keras_t2i.cli.main import main
-from keras_t2i.cli.model_files import load_gan
+from keras_t2i.training.model_files import load_gan
 
 _CAPTIONS = ["a red flower", "five blue petals"]
 

@@ -18,10 +18,10 @@ import pytest
 from keras_t2i.applications import EfficientNetLite0
 from keras_t2i.applications.image_features import extract_image_features
 from keras_t2i.cli.evaluate_text import evaluate_text
-from keras_t2i.cli.image_networks import network_features
 from keras_t2i.cli.main import main
 from keras_t2i.linear_decay import linear_decays
 from keras_t2i.losses import SoftmaxJointEmbedding
+from keras_t2i.training.image_networks import network_features
 from tests.cli.conftest import contents
 from tests.datasets.prepared_sets import example
 from tests.datasets.prepared_sets import write_prepared_set
@@ -62,10 +62,10 @@ def run(started):
 
 
 def test_the_run(run, flowers):
-    options = json.loads((run / "config.json").read_text())["options"]
-    assert options["image_encoder"] == "efficientnet_lite0"
-    assert options["preset"] == "char_cnn_rnn_features"
-    assert options["batch_size"] == 64
+    recipe = json.loads((run / "config.json").read_text())["recipe"]
+    assert recipe["image_encoder"] == "efficientnet_lite0"
+    assert recipe["preset"] == "char_cnn_rnn_features"
+    assert recipe["batch_size"] == 64
     model = keras.saving.load_model(run / "checkpoints/step-00000010.keras")
     assert model.image_encoder.input_shape == (None, 1280)
     assert model.image_network == "efficientnet_lite0"

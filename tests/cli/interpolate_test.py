@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from keras_t2i.cli.main import main
-from keras_t2i.cli.model_files import load_gan
 from keras_t2i.plots import interpolation_strips
+from keras_t2i.training.model_files import load_gan
 from tests.tiny_models import vivid_gan
 
 _CAPTIONS = ["a red flower", "five blue petals"]

@@ -12,16 +12,18 @@ import keras
 import numpy as np
 import pytest
 
+from keras_t2i import Recipe
 from keras_t2i.callbacks.checkpoints import checkpoint_path
 from keras_t2i.callbacks.checkpoints import checkpoint_steps
-from keras_t2i.cli.model_files import load_gan
-from keras_t2i.cli.run_folder import RunFolder
-from keras_t2i.cli.train import train
 from keras_t2i.datasets.manifest import read_manifest
 from keras_t2i.datasets.manifest import write_manifest
 from keras_t2i.evaluation import EvaluationCaptions
 from keras_t2i.evaluation import Judge
 from keras_t2i.evaluation import QuickEvaluation
+from keras_t2i.training.entry import prepared
+from keras_t2i.training.gan_training import GANTraining
+from keras_t2i.training.model_files import load_gan
+from keras_t2i.training.run_folder import RunFolder
 from tests.cli.conftest import contents
 from tests.cli.run_states import assert_same_state
 from tests.cli.run_states import lines_of
@@ -29,21 +31,9 @@ from tests.evaluation.tiny_sets import judging_network
 from tests.evaluation.tiny_sets import write_set
 
 MEASURED_STEPS = 20
-NOT_GIVEN = {
-    "data": None,
-    "text_encoder": None,
-    "preset": None,
-    "width": None,
-    "batch_size": None,
-    "epochs": None,
-    "steps": None,
-    "minutes": None,
-    "end_to_end": None,
-    "strategy": None,
-    "precision": None,
-    "keep_best": None,
-    "seed": None,
-}
+RECIPE = Recipe().override(
+    width=4, batch_size=8, keep_best="kernel_distance", steps=60
+)
 
 
 @pytest.fixture(scope="module")
@@ -60,13 +50,11 @@ def judge():
 
 @pytest.fixture(scope="module")
 def given(measured_data, text_run):
+    """The inputs."""
     return {
-        **NOT_GIVEN,
         "data": str(measured_data),
         "text_encoder": str(text_run),
-        "width": 4,
-        "batch_size": 8,
-        "keep_best": "kernel_distance",
+        "text_embeddings": None,
     }
 
 
@@ -74,20 +62,27 @@ def given(measured_data, text_run):
 def whole(given, judge, tmp_path_factory):
     """Sixty steps. Tests that write to it take a copy."""
     folder = tmp_path_factory.mktemp("whole") / "run"
-    _train(folder, {**given, "steps": 60}, judge)
+    _train(folder, RECIPE, given, judge)
     return folder
 
 
-def _train(folder, options, judge):
-    train(
-        RunFolder(folder), options, judge=judge, measured_steps=MEASURED_STEPS
-    )
+def _train(folder, recipe, given, judge):
+    GANTraining(
+        RunFolder(folder),
+        recipe,
+        given,
+        judge=judge,
+        measured_steps=MEASURED_STEPS,
+    ).fit()
 
 
-def _resume(folder, judge, **options):
-    run = RunFolder(folder)
-    options = run.resumed_options("train", {**NOT_GIVEN, **options})
-    train(run, options, judge=judge, measured_steps=MEASURED_STEPS)
+def _resume(folder, judge, **duration):
+    recipe = Recipe.from_run(folder).override(**duration)
+    not_given = dict.fromkeys(("data", "text_encoder", "text_embeddings"))
+    run, recipe, paths = prepared(recipe, folder, not_given, resume=True)
+    GANTraining(
+        run, recipe, paths, judge=judge, measured_steps=MEASURED_STEPS
+    ).fit()
 
 
 def _steps_of(folder):
@@ -139,7 +134,7 @@ def test_what_is_measured(whole, measured_data, judge):
     assert distances == sorted(distances, reverse=True)
     _assert_best_is_of(whole, 60)
     config = json.loads((whole / "config.json").read_text())
-    assert config["options"]["keep_best"] == "kernel_distance"
+    assert config["recipe"]["keep_best"] == "kernel_distance"
 
 
 def test_training_is_as_on_the_training_split_without_measuring(
@@ -152,9 +147,8 @@ def test_training_is_as_on_the_training_split_without_measuring(
         data / "manifest.json", dataclasses.replace(manifest, splits=splits)
     )
     run = tmp_path / "run"
-    _train(
-        run, {**given, "data": str(data), "keep_best": None, "steps": 60}, None
-    )
+    recipe = RECIPE.override(keep_best=None)
+    _train(run, recipe, {**given, "data": str(data)}, None)
     # But for the last digits of embeddings, extracted beside those of fewer
     # images. A step moves weights by up to 4e-4.
     for weight, expected in zip(
@@ -173,7 +167,7 @@ def test_training_is_as_on_the_training_split_without_measuring(
 def test_the_best_one_is_not_always_the_last(given, judge, tmp_path, capsys):
     # Nothing so young has any recall, and the first of equals is the best.
     run = tmp_path / "run"
-    _train(run, {**given, "keep_best": "recall", "steps": 60}, judge)
+    _train(run, RECIPE.override(keep_best="recall"), given, judge)
     assert [line["val_recall"] for line in lines_of(run)[1::2]] == [0, 0, 0]
     assert _steps_of(run) == [20, 60]
     _assert_best_is_of(run, 20)
@@ -190,7 +184,7 @@ def test_a_training_that_ends_before_it_is_measured(
     given, judge, tmp_path, capsys
 ):
     run = tmp_path / "run"
-    _train(run, {**given, "minutes": 0.001}, judge)
+    _train(run, RECIPE.override(minutes=0.001), given, judge)
     assert capsys.readouterr().out == (
         "best: none, the training ended before step 20\n"
     )
@@ -203,7 +197,7 @@ def test_a_training_that_ends_before_it_is_measured(
 
 def test_a_resumed_run_is_as_a_whole_one(given, judge, whole, tmp_path):
     run = tmp_path / "run"
-    _train(run, {**given, "steps": 27}, judge)
+    _train(run, RECIPE.override(steps=27), given, judge)
     _resume(run, judge, steps=60)
     _assert_same_run(run, whole)
 
@@ -241,10 +235,11 @@ import os
 import signal
 import sys
 
-from keras_t2i.cli import train
-from keras_t2i.cli.run_folder import RunFolder
+from keras_t2i import Recipe
 from keras_t2i.evaluation import load_judge
 from keras_t2i.models.text_to_image_gan import TextToImageGAN
+from keras_t2i.training.gan_training import GANTraining
+from keras_t2i.training.run_folder import RunFolder
 
 save = TextToImageGAN.save
 
@@ -258,23 +253,25 @@ def save_half(self, path):
 
 
 TextToImageGAN.save = save_half
-folder, options, judge, measured_steps = sys.argv[1:]
-train.train(
+folder, recipe, given, judge, measured_steps = sys.argv[1:]
+GANTraining(
     RunFolder(folder),
-    json.loads(options),
+    Recipe.from_json(recipe),
+    json.loads(given),
     judge=load_judge(judge),
     measured_steps=int(measured_steps),
-)
+).fit()
 """
 
 
 def test_killed_while_keeping_the_best_one(given, judge, whole, tmp_path):
     run = tmp_path / "run"
     judge.network.save(tmp_path / "judge.keras")
-    options = json.dumps({**given, "steps": 60})
+    recipe = tmp_path / "recipe.json"
+    RECIPE.to_json(recipe)
     process = subprocess.run(
-        [sys.executable, "-c", _KILLED_WHILE_KEEPING, run, options]
-        + [tmp_path / "judge.keras", str(MEASURED_STEPS)]
+        [sys.executable, "-c", _KILLED_WHILE_KEEPING, run, recipe]
+        + [json.dumps(given), tmp_path / "judge.keras", str(MEASURED_STEPS)]
     )
     assert process.returncode == -signal.SIGKILL
     assert _steps_of(run) == [20]
@@ -295,9 +292,9 @@ def refused(given, tmp_path, error_of):
     """Runs the command, which must leave everything as it was."""
 
     def run(*more):
-        names = ("data", "text_encoder", "keep_best")
         argv = ["train", "--out", tmp_path / "run"]
-        for name in names:
+        argv += ["--keep-best", RECIPE.keep_best]
+        for name in ("data", "text_encoder"):
             argv += ["--" + name.replace("_", "-"), given[name]]
         before = contents(tmp_path)
         lines = [error_of(*argv, *more, *dry) for dry in ([], ["--dry-run"])]
@@ -343,13 +340,14 @@ def test_a_judge_that_has_trained_the_text_encoder(
 ):
     text = shutil.copytree(text_run, tmp_path / "text")
     config = json.loads((text / "config.json").read_text())
-    config["options"]["image_encoder"] = "tiny_judge"
+    config["recipe"]["image_encoder"] = "tiny_judge"
     (text / "config.json").write_text(json.dumps(config))
     before = contents(tmp_path)
     with pytest.raises(ValueError, match="measures by tiny_judge, which must"):
         _train(
             tmp_path / "run",
-            {**given, "text_encoder": str(text), "steps": 60},
+            RECIPE,
+            {**given, "text_encoder": str(text)},
             judge,
         )
     assert contents(tmp_path) == before

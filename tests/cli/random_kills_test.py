@@ -21,14 +21,14 @@ import functools
 import sys
 
 from keras_t2i.callbacks import Checkpoints
-from keras_t2i.cli import training
 from keras_t2i.cli.main import main
-from keras_t2i.presets import preset
+from keras_t2i.recipes.presets import preset
+from keras_t2i.training import runner
 
-training.Checkpoints = functools.partial(Checkpoints, every_seconds=0)
-preset("gan", "gan_int_cls")["model"]["gan"]["matching_schedule"] = {
-    "accuracy_threshold": 0.99, "patience": 20, "rise_steps": 1000
-}
+runner.Checkpoints = functools.partial(Checkpoints, every_seconds=0)
+preset("gan", "gan_int_cls").update(
+    matching_accuracy_threshold=0.99, matching_patience=20
+)
 sys.exit(main(sys.argv[1:]))
 """
 

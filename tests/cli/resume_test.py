@@ -16,9 +16,9 @@ import pytest
 
 from keras_t2i.callbacks.checkpoints import Checkpoints
 from keras_t2i.callbacks.checkpoints import checkpoint_steps
-from keras_t2i.cli import training
 from keras_t2i.cli.main import main
 from keras_t2i.linear_decay import linear_decays
+from keras_t2i.training import runner
 from tests.cli.conftest import GAN_OPTIONS
 from tests.cli.conftest import TEXT_OPTIONS
 from tests.cli.conftest import contents
@@ -54,16 +54,46 @@ def test_train_goes_on(half_run, gan_run, tmp_path, capsys):
     assert captured.err.splitlines()[-1].startswith("Training: 40 of 40 steps")
     assert_same_state(run / "model.keras", gan_run / "model.keras")
     assert lines_of(run) == lines_of(gan_run)
-    options = json.loads((run / "config.json").read_text())["options"]
-    assert (
-        options == json.loads((gan_run / "config.json").read_text())["options"]
-    )
+    assert (run / "config.json").read_text() == (
+        gan_run / "config.json"
+    ).read_text()
     assert set(contents(run)) - set(contents(gan_run)) == {
         "checkpoints/step-00000020.keras",
         "samples/step-00000020.png",
     }
     for file in ("samples/real.png", "samples/step-00000040.png"):
         assert (run / file).read_bytes() == (gan_run / file).read_bytes()
+
+
+def test_a_run_of_before_there_were_recipes_goes_on(
+    half_run, gan_run, data, text_run, tmp_path, error_of
+):
+    run = _copy(half_run, tmp_path)
+    options = {
+        "data": str(data),
+        "text_encoder": str(text_run),
+        "preset": "gan_int_cls",
+        "width": 4,
+        "batch_size": 8,
+        "epochs": None,
+        "steps": 20,
+        "minutes": None,
+        "end_to_end": False,
+        "strategy": "none",
+        "precision": "float32",
+        "seed": 0,
+    }
+    config = {"command": "train", "options": options, "versions": {}}
+    (run / "config.json").write_text(json.dumps(config))
+    line = error_of("train", "--out", run, "--resume", "--width", 8)
+    assert "Received: --width 8, started with 4" in line
+    argv = ["train", "--out", run, "--resume", "--width", 4, "--data", data]
+    assert _main(*argv, "--steps", 40) == 0
+    assert_same_state(run / "model.keras", gan_run / "model.keras")
+    assert lines_of(run) == lines_of(gan_run)
+    assert (run / "config.json").read_text() == (
+        gan_run / "config.json"
+    ).read_text()
 
 
 @pytest.mark.parametrize("stop", [3, 25])
@@ -85,7 +115,7 @@ def test_train_of_the_plus_recipe_goes_on(
 ):
     # A checkpoint in the middle of so short a run.
     checkpoints = functools.partial(Checkpoints, every_steps=2, every_seconds=0)
-    monkeypatch.setattr(training, "Checkpoints", checkpoints)
+    monkeypatch.setattr(runner, "Checkpoints", checkpoints)
     run = tmp_path / "run"
     argv = ["train", "--data", data, "--text-encoder", text_run, "--out", run]
     argv += ["--preset", "gan_int_cls_plus", "--width", 4, "--batch-size", 4]
@@ -105,7 +135,7 @@ def test_train_of_the_plus_recipe_goes_on(
     # Texts are standardized by those of the training set.
     mean = gan.generator.get_layer("text_standardization").mean
     assert np.abs(mean).max() > 0
-    assert gan.preset == "gan_int_cls_plus"
+    assert gan.recipe.preset == "gan_int_cls_plus"
 
 
 def test_train_text_goes_on(data, text_run, tmp_path):
@@ -131,7 +161,7 @@ import signal
 import sys
 
 from keras_t2i.callbacks import Checkpoints
-from keras_t2i.cli import training
+from keras_t2i.training import runner
 from keras_t2i.cli.main import main
 
 
@@ -144,7 +174,7 @@ class Killed(Checkpoints):
 
 
 # A minute apart otherwise.
-training.Checkpoints = functools.partial(Killed, every_seconds=0)
+runner.Checkpoints = functools.partial(Killed, every_seconds=0)
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -304,7 +334,7 @@ def test_no_run(tmp_path, error_of, command):
 def test_data_that_is_gone(half_run, tmp_path, error_of):
     run = _copy(half_run, tmp_path)
     config = json.loads((run / "config.json").read_text())
-    config["options"]["data"] = str(tmp_path / "gone")
+    config["inputs"]["data"]["path"] = str(tmp_path / "gone")
     (run / "config.json").write_text(json.dumps(config))
     before = contents(run)
     line = error_of("train", "--out", run, "--resume", "--steps", 40)

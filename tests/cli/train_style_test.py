@@ -8,10 +8,13 @@ import pytest
 
 import keras_t2i
 from keras_t2i import StyleInversion
-from keras_t2i.cli import train_style
+from keras_t2i import StyleRecipe
 from keras_t2i.cli.main import main
-from keras_t2i.cli.model_files import load_gan
+from keras_t2i.datasets.embedding_manifest import data_fingerprint
 from keras_t2i.datasets.manifest import read_manifest
+from keras_t2i.training import style_training
+from keras_t2i.training.model_files import load_gan
+from keras_t2i.training.style_training import captions_to_measure
 from tests.cli.conftest import contents
 from tests.cli.run_states import assert_same_state
 from tests.cli.run_states import lines_of
@@ -33,12 +36,11 @@ def test_run_folder(style_run, data, gan_run):
     ]
     config = json.loads((style_run / "config.json").read_text())
     assert config["command"] == "train-style"
-    assert config["options"] == {
-        "model": str(gan_run),
-        "data": str(data),
-        "epochs": None,
-        "steps": 20,
-        "minutes": None,
+    assert config["recipe"] == StyleRecipe(steps=20, minutes=None).to_dict()
+    digest = data_fingerprint(read_manifest(data))
+    assert config["inputs"] == {
+        "data": {"path": str(data), "digest": digest},
+        "model": {"path": str(gan_run), "digest": None},
     }
 
 
@@ -83,9 +85,7 @@ def test_r_squared_is_that_of_unseen_captions(style_run, data):
     assert measured["step"] == 20
     assert len(measured["r_squared_per_dimension"]) == 100
     assert len(measured["effect_per_dimension"]) == 100
-    captions, split = train_style._captions_to_measure(
-        data, read_manifest(data)
-    )
+    captions, split = captions_to_measure(data, read_manifest(data))
     assert split == "test"
     inversion = keras.saving.load_model(style_run / "model.keras")
     again = inversion.noise_r_squared(captions)
@@ -108,8 +108,8 @@ def test_output(style_run, data, gan_run, tmp_path, capsys):
         lines[1],
     )
     assert captured.err.splitlines()[-1].startswith("Training: ")
-    options = json.loads((out / "config.json").read_text())["options"]
-    assert options["minutes"] == 0.001
+    recipe = json.loads((out / "config.json").read_text())["recipe"]
+    assert recipe["minutes"] == 0.001
 
 
 def test_without_a_test_split(gan_run, tmp_path, capsys):
@@ -149,7 +149,7 @@ def test_what_was_measured_of_an_earlier_model_goes(
     def interrupted(*arguments, **options):
         return True
 
-    monkeypatch.setattr(train_style, "fit_run", interrupted)
+    monkeypatch.setattr(style_training, "fit_run", interrupted)
     argv = ["train-style", "--out", run, "--resume", "--steps", 21]
     assert _main(*argv) == 130
     assert (run / "model.keras").exists()

@@ -9,11 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from keras_t2i import Recipe
 from keras_t2i.cli.main import main
-from keras_t2i.cli.model_files import load_gan
-from keras_t2i.cli.model_files import load_text_encoder
+from keras_t2i.datasets.embedding_manifest import data_fingerprint
 from keras_t2i.datasets.embedding_manifest import read_embedding_manifest
 from keras_t2i.datasets.examples import PreparedExamples
+from keras_t2i.datasets.manifest import read_manifest
+from keras_t2i.text.fingerprint import embeddings_fingerprint
+from keras_t2i.training.model_files import load_gan
+from keras_t2i.training.model_files import load_text_encoder
 from tests.cli.conftest import GAN_OPTIONS
 from tests.cli.conftest import contents
 from tests.cli.run_states import assert_same_state
@@ -76,20 +80,13 @@ def test_files(gan_run):
 def test_config(gan_run, data, text_run):
     config = json.loads((gan_run / "config.json").read_text())
     assert config["command"] == "train"
-    assert config["options"] == {
-        "data": str(data),
-        "text_encoder": str(text_run),
-        "preset": "gan_int_cls",
-        "width": 4,
-        "batch_size": 8,
-        "epochs": None,
-        "steps": 40,
-        "minutes": None,
-        "end_to_end": False,
-        "strategy": "none",
-        "precision": "float32",
-        "keep_best": None,
-        "seed": 0,
+    recipe = Recipe().override(width=4, batch_size=8, steps=40)
+    assert config["recipe"] == recipe.to_dict()
+    manifest = read_manifest(data)
+    digest = embeddings_fingerprint(manifest, load_text_encoder(text_run))
+    assert config["inputs"] == {
+        "data": {"path": str(data), "digest": data_fingerprint(manifest)},
+        "text_encoder": {"path": str(text_run), "digest": digest},
     }
     assert config["versions"]["keras"] == keras.__version__
 
@@ -176,6 +173,7 @@ import sys
 
 import tensorflow as tf
 
+from keras_t2i import Recipe
 from keras_t2i.cli.main import main
 
 # `--strategy mirrored` takes all GPUs; these stand for them.
@@ -253,6 +251,62 @@ def test_end_to_end(end_to_end_run, text_run):
     before = load_text_encoder(text_run).get_weights()
     after = load_gan(end_to_end_run).text_encoder.get_weights()
     assert all(not np.array_equal(a, b) for a, b in zip(before, after))
+
+
+# === Embeddings ===
+
+
+def test_embeddings_that_are_given(data, text_run, text_copy, tmp_path, capsys):
+    embeddings, out = tmp_path / "embeddings", tmp_path / "run"
+    argv = ["embed", "--data", data, "--text-encoder", text_copy]
+    assert main([*map(str, argv), "--out", str(embeddings)]) == 0
+    options = ["--data", data, "--text-encoder", text_copy, *GAN_OPTIONS]
+    options += ["--text-embeddings", embeddings]
+    capsys.readouterr()
+    assert _train(*options, "--steps", 2, "--out", out) == 0
+    assert "Embedding" not in capsys.readouterr().err
+    assert _embedding_folders(text_copy) == []
+    inputs = json.loads((out / "config.json").read_text())["inputs"]
+    assert inputs["text_embeddings"] == {
+        "path": str(embeddings),
+        "digest": read_embedding_manifest(embeddings).fingerprint,
+    }
+    # The same as with those beside the encoder.
+    whole = tmp_path / "whole"
+    options = ["--data", data, "--text-encoder", text_run, *GAN_OPTIONS]
+    assert _train(*options, "--steps", 2, "--out", whole) == 0
+    assert_same_state(out / "model.keras", whole / "model.keras")
+    # They are found again, and must be what they were.
+    assert _train("--out", out, "--resume", "--steps", 3) == 0
+    manifest = embeddings / "manifest.json"
+    content = json.loads(manifest.read_text())
+    content["fingerprint"] = "f" * 64
+    manifest.write_text(json.dumps(content))
+    capsys.readouterr()
+    assert _train("--out", out, "--resume", "--steps", 4) == 2
+    line = capsys.readouterr().err
+    assert "--text-embeddings must be as it was when the run was st" in line
+
+
+def test_embeddings_that_do_not_fit(data, text_copy, tmp_path, error_of):
+    embeddings = tmp_path / "embeddings"
+    ids = [
+        id
+        for split in ("train", "val", "test")
+        for id in PreparedExamples(data, split).text_ids()
+    ]
+    np.savez(tmp_path / "own.npz", **{id: np.ones((1, 5)) for id in ids})
+    argv = ["embed", "--data", data, "--from", tmp_path / "own.npz"]
+    assert main([*map(str, argv), "--out", str(embeddings)]) == 0
+    out = tmp_path / "run"
+    argv = ["train", "--data", data, "--text-embeddings", embeddings]
+    argv += ["--out", out]
+    line = error_of(*argv, "--text-encoder", text_copy)
+    assert "--text-embeddings must be of the size of --text-encoder's, " in line
+    assert "embeddings', of size 5." in line
+    line = error_of(*argv, "--end-to-end")
+    assert "Received: --end-to-end too, which trains it along" in line
+    assert not out.exists()
 
 
 # === Embeddings beside the text encoder ===
@@ -351,9 +405,9 @@ def test_dry_run(data, text_copy, tmp_path, capsys):
     assert captured.err == ""
     plan = json.loads(captured.out)
     assert plan["image_size"] == 32
-    assert plan["options"]["width"] == 4
-    assert plan["options"]["epochs"] == 200
-    assert plan["options"]["seed"] == 0
+    recipe = Recipe().override(width=4, batch_size=8)
+    assert plan["recipe"] == recipe.to_dict()
+    assert plan["inputs"]["data"] == str(data)
     encoder = load_text_encoder(text_copy)
     assert plan["parameters"]["text_encoder"] == encoder.count_params()
     assert set(plan["parameters"]) == {

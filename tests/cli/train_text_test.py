@@ -7,14 +7,16 @@ import numpy as np
 import pytest
 
 from keras_t2i import JointEmbedding
+from keras_t2i import TextRecipe
 from keras_t2i.cli.main import main
-from keras_t2i.cli.model_files import load_text_encoder
-from keras_t2i.cli.train_text import epoch_steps
+from keras_t2i.datasets.embedding_manifest import data_fingerprint
 from keras_t2i.datasets.examples import PreparedExamples
+from keras_t2i.datasets.manifest import read_manifest
 from keras_t2i.losses import SoftmaxJointEmbedding
 from keras_t2i.losses import StructuredJointEmbedding
-from keras_t2i.presets import preset
 from keras_t2i.text.embeddings import embed_texts
+from keras_t2i.training.model_files import load_text_encoder
+from keras_t2i.training.text_training import epoch_steps
 from tests.cli.conftest import TEXT_OPTIONS
 from tests.cli.conftest import contents
 from tests.datasets.prepared_sets import example
@@ -46,18 +48,11 @@ def test_run_folder(text_run, data):
     ]
     config = json.loads((text_run / "config.json").read_text())
     assert config["command"] == "train-text"
-    assert config["options"] == {
-        "data": str(data),
-        "preset": "char_cnn_rnn_small",
-        "batch_size": 8,
-        "image_encoder": "small",
-        "image_weights": None,
-        "freeze_images": False,
-        "epochs": None,
-        "steps": 10,
-        "minutes": None,
-        "seed": 0,
-    }
+    recipe = TextRecipe.from_preset("char_cnn_rnn_small")
+    recipe = recipe.override(batch_size=8, steps=10)
+    assert config["recipe"] == recipe.to_dict()
+    digest = data_fingerprint(read_manifest(data))
+    assert config["inputs"] == {"data": {"path": str(data), "digest": digest}}
 
 
 def test_metrics(text_run):
@@ -193,9 +188,9 @@ def test_the_published_training(few_classes, tmp_path):
 def test_epochs_without_classes(tmp_path):
     images = [example(number) for number in range(9)]
     write_prepared_set(tmp_path, {"train": [images]})
-    training = preset("text_encoder", "char_cnn_rnn_cvpr")["training"]
-    assert epoch_steps(training, tmp_path, "train", 4) == 2
-    assert epoch_steps(training, tmp_path, "train", 40) == 1
+    recipe = TextRecipe.from_preset("char_cnn_rnn_cvpr")
+    assert epoch_steps(recipe, tmp_path, "train", 4) == 2
+    assert epoch_steps(recipe, tmp_path, "train", 40) == 1
 
 
 def test_fewer_classes_than_a_batch_takes(few_classes, tmp_path, capsys):

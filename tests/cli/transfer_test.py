@@ -5,10 +5,10 @@ import pytest
 from PIL import Image
 
 from keras_t2i.cli.main import main
-from keras_t2i.cli.model_files import load_gan
-from keras_t2i.cli.model_files import load_style_encoder
 from keras_t2i.datasets.images import read_square
 from keras_t2i.plots import transfer_grid
+from keras_t2i.training.model_files import load_gan
+from keras_t2i.training.model_files import load_style_encoder
 
 _CAPTIONS = ["a red flower", "five blue petals", "a white center"]
 

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_t2i.losses import layouts
 from keras_t2i.losses import mode_seeking_loss
 
 
@@ -31,3 +32,31 @@ def test_descending_drives_pictures_apart():
             tf.zeros((1, 4)),
         )
     assert np.all(tape.gradient(loss, picture) < 0.0)
+
+
+def test_a_layout_by_hand():
+    # Halves of 3 and 1: their mean is 2, their deviation 1.
+    images = np.ones((1, 32, 32, 3), "float32")
+    images[:, :, :16] = 3.0
+    expected = np.ones((1, 16, 16, 3))
+    expected[:, :, 8:] = -1.0
+    assert np.allclose(layouts(images), expected, atol=1e-4)
+
+
+def test_a_layout_has_neither_grain_nor_brightness_nor_contrast():
+    generator = np.random.default_rng(0)
+    coarse = generator.normal(size=(2, 16, 16, 3)).astype("float32")
+    images = np.repeat(np.repeat(coarse, 4, axis=1), 4, axis=2)
+    grain = np.indices((64, 64)).sum(axis=0) % 2 - 0.5
+    changed = 0.25 * images + 0.5 + grain[None, :, :, None]
+    assert np.allclose(layouts(changed), layouts(images), atol=5e-3)
+    assert not np.allclose(layouts(images[::-1]), layouts(images), atol=0.1)
+
+
+def test_one_color_has_no_layout_and_a_finite_gradient():
+    images = tf.Variable(np.full((1, 32, 32, 3), 0.3, "float32"))
+    with tf.GradientTape() as tape:
+        layout = layouts(images)
+        loss = tf.reduce_sum(layout[:, 0])
+    assert np.allclose(layout, 0.0, atol=1e-3)
+    assert np.all(np.isfinite(tape.gradient(loss, images)))

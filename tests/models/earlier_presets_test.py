@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_t2i import TextToImageGAN
-from keras_t2i.models.presets import gan_optimizer
+from keras_t2i.models.from_recipe import gan_optimizer
 from tests.tiny_models import char_ids_batch
 from tests.tiny_models import embeddings_batch
 from tests.tiny_models import tiny_text_encoder
@@ -22,10 +22,9 @@ def _after_two_steps(make_batch, embedding_scale=1.0):
         width=4,
         text_encoder=tiny_text_encoder(),
     )
-    training = TextToImageGAN.presets["gan_int_cls"]["training"]
     gan.compile(
-        gan_optimizer(training, "generator", 2),
-        gan_optimizer(training, "discriminator", 2),
+        gan_optimizer(gan.recipe, "generator", 2),
+        gan_optimizer(gan.recipe, "discriminator", 2),
     )
     kernel = gan.text_encoder.get_layer("embedding").kernel
     kernel.assign(embedding_scale * kernel)

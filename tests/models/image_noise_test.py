@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_t2i.models.noise import noise_of_step
+from keras_t2i.models.image_noise import ImageNoise
+from keras_t2i.models.noise import StepNoise
 from tests.tiny_models import embeddings_batch
 from tests.tiny_models import tiny_gan
 
@@ -15,44 +16,51 @@ def _batch(num_rows=4):
     return {name: tf.constant(value) for name, value in batch.items()}
 
 
-def _noise(seed, step=0):
-    values = noise_of_step(seed, tf.constant(step), 4, 32 * 32 * 3)
+def _noise(stream, step=0, seed=7):
+    values = StepNoise(seed, tf.constant(step)).normal(stream, 4, 32 * 32 * 3)
     return np.reshape(values, SHAPE)
 
 
-def test_its_deviation_is_that_asked_for():
-    gan = tiny_gan(image_noise=0.25)
-    gan.compile()
-    noise = np.array(gan._image_noise(tf.zeros((64, 32, 32, 3)), 1))
+def _added(layer, stream, step=0, shape=SHAPE):
+    noise = StepNoise(7, tf.constant(step))
+    return np.array(
+        layer(tf.zeros(shape), noise=noise, stream=stream, rows=shape[0])
+    )
+
+
+def test_its_deviation_is_that_of_the_argument():
+    noise = _added(ImageNoise(0.25), 1, shape=(64, 32, 32, 3))
     assert noise.mean() == pytest.approx(0.0, abs=0.003)
     assert noise.std() == pytest.approx(0.25, abs=0.003)
 
 
 def test_streams_and_steps_differ():
-    gan = tiny_gan(image_noise=0.5, seed=7)
-    gan.compile()
-    images = tf.zeros(SHAPE)
-    first, second = gan._image_noise(images, 1), gan._image_noise(images, 2)
-    np.testing.assert_allclose(first, 0.5 * _noise(8), rtol=1e-6)
-    np.testing.assert_allclose(second, 0.5 * _noise(9), rtol=1e-6)
-    gan.generator_optimizer.iterations.assign(1)
-    later = gan._image_noise(images, 1)
-    np.testing.assert_allclose(later, 0.5 * _noise(8, step=1), rtol=1e-6)
+    layer = ImageNoise(0.5)
+    for stream, step in ((1, 0), (2, 0), (1, 1)):
+        expected = 0.5 * _noise(stream, step)
+        np.testing.assert_allclose(
+            _added(layer, stream, step), expected, rtol=1e-6
+        )
+    assert np.abs(_noise(1) - _noise(2)).max() > 1.0
 
 
 def test_it_falls_by_half_in_a_half_life():
-    gan = tiny_gan(image_noise=0.5, image_noise_half_life=100, seed=7)
-    gan.compile()
+    layer = ImageNoise(0.5, half_life=100)
     for step, deviation in (
         (0, 0.5),
         (50, 0.353553),
         (100, 0.25),
         (300, 0.0625),
     ):
-        gan.generator_optimizer.iterations.assign(step)
-        noise = gan._image_noise(tf.zeros(SHAPE), 1)
-        expected = deviation * _noise(8, step=step)
-        np.testing.assert_allclose(noise, expected, rtol=1e-5)
+        expected = deviation * _noise(1, step)
+        np.testing.assert_allclose(_added(layer, 1, step), expected, rtol=1e-5)
+
+
+def test_it_comes_back_from_its_config():
+    layer = ImageNoise(0.5, half_life=100, name="mine")
+    copy = ImageNoise.from_config(layer.get_config())
+    assert copy.get_config() == layer.get_config()
+    assert (copy.deviation, copy.half_life) == (0.5, 100)
 
 
 @pytest.mark.parametrize("steps", (0, -5))
@@ -83,7 +91,7 @@ def test_the_discriminator_is_trained_on_noisy_images():
     }
     pictures = plain.generator(
         {
-            "noise": noise_of_step(3, tf.constant(0), 4, plain.noise_dim),
+            "noise": StepNoise(3, tf.constant(0)).normal(0, 4, plain.noise_dim),
             "text_embeddings": batch["text_embeddings"],
         },
         training=True,
@@ -95,8 +103,8 @@ def test_the_discriminator_is_trained_on_noisy_images():
         )
 
     text, wrong = batch["text_embeddings"], batch["mismatched_text_embeddings"]
-    images = batch["images"] + 0.1 * _noise(4)
-    generated = score(pictures + 0.1 * _noise(5), text)
+    images = batch["images"] + 0.1 * _noise(1, seed=3)
+    generated = score(pictures + 0.1 * _noise(2, seed=3), text)
     softplus = tf.nn.softplus
     loss = tf.reduce_mean(softplus(-score(images, text)))
     loss += 0.5 * tf.reduce_mean(softplus(score(images, wrong)))

@@ -1,9 +1,10 @@
 import numpy as np
 import tensorflow as tf
 
+from keras_t2i.models.generator_texts import generator_texts
+from keras_t2i.models.noise import StepNoise
 from keras_t2i.models.noise import between_noises
 from keras_t2i.models.noise import noise_from_seeds
-from keras_t2i.models.noise import noise_of_step
 
 
 def _row(seed, noise_dim):
@@ -45,25 +46,58 @@ def test_no_rows_in_a_graph():
     assert in_a_graph(tf.constant([], tf.int64)).shape == (0, 4)
 
 
-def test_noise_of_a_step_depends_on_seed_and_step():
-    first = np.array(noise_of_step(0, tf.constant(3), 4, 5))
-    expected = tf.random.stateless_normal([4, 5], [0, 3], alg="philox")
+def test_noise_of_a_step_depends_on_seed_stream_and_step():
+    first = np.array(StepNoise(2, tf.constant(3)).normal(1, 4, 5))
+    expected = tf.random.stateless_normal([4, 5], [3, 3], alg="philox")
     np.testing.assert_array_equal(first, expected)
-    np.testing.assert_array_equal(noise_of_step(0, 3, 4, 5), first)
-    assert np.abs(noise_of_step(0, 4, 4, 5) - first).min() > 0
-    assert np.abs(noise_of_step(1, 3, 4, 5) - first).min() > 0
+    np.testing.assert_array_equal(StepNoise(2, 3).normal(1, 4, 5), first)
+    for other in (
+        StepNoise(2, 4).normal(1, 4, 5),
+        StepNoise(3, 3).normal(1, 4, 5),
+        StepNoise(2, 3).normal(2, 4, 5),
+    ):
+        assert np.abs(other - first).min() > 0
+
+
+def test_uniform_numbers_of_a_step():
+    uniform = StepNoise(2, tf.constant(3)).uniform(1, 4, 5)
+    expected = tf.random.stateless_uniform([4, 5], [3, 3], alg="philox")
+    np.testing.assert_array_equal(uniform, expected)
 
 
 def test_replicas_take_their_rows_of_the_global_batch(two_replicas):
     @tf.function
-    def draw():
-        return two_replicas.run(lambda: noise_of_step(0, tf.constant(3), 4, 5))
+    def generate():
+        return two_replicas.run(
+            lambda: StepNoise(0, tf.constant(3)).normal(0, 4, 5)
+        )
 
-    first, second = two_replicas.experimental_local_results(draw())
-    expected = np.array(noise_of_step(0, 3, 8, 5))
+    first, second = two_replicas.experimental_local_results(generate())
+    expected = np.array(StepNoise(0, 3).normal(0, 8, 5))
     np.testing.assert_array_equal(first, expected[:4])
     np.testing.assert_array_equal(second, expected[4:])
     assert len(np.unique(expected, axis=0)) == 8
+
+
+def test_repeated_texts_leave_the_noise_of_the_others_as_it_is(two_replicas):
+    text = tf.zeros((4, 2))
+
+    def generate(num_rows):
+        texts = generator_texts(text[:num_rows], repeat=True)
+        return texts, StepNoise(0, tf.constant(3)).normal(0, texts, 5)
+
+    _, noise = generate(4)
+    np.testing.assert_array_equal(noise[:4], StepNoise(0, 3).normal(0, 4, 5))
+    np.testing.assert_array_equal(noise[4:], StepNoise(0, 3).normal(3, 1, 5))
+
+    @tf.function
+    def on_two():
+        return two_replicas.run(lambda: generate(2)[1])
+
+    first, second = two_replicas.experimental_local_results(on_two())
+    np.testing.assert_array_equal(
+        np.concatenate([first[:2], second[:2]]), noise[:4]
+    )
 
 
 def _two_noises():

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from keras_t2i import LinearDecay
 from keras_t2i import ModulatedGenerator
+from keras_t2i import Recipe
 from keras_t2i import TextToImageGAN
 from keras_t2i.export import export_saved_model
 from keras_t2i.models.noise import noise_from_seeds
@@ -79,7 +80,7 @@ def test_compile_takes_the_optimizers_of_the_preset(saved, loaded):
 
 def test_the_preset_is_remembered(saved):
     gan = TextToImageGAN.from_config(saved[0].get_config())
-    assert gan.preset == "gan_int_cls_plus"
+    assert gan.recipe == Recipe.from_preset("gan_int_cls_plus")
     gan.compile()
     assert gan.generator_optimizer.beta_2 == 0.99
     # What is asked for is taken.
@@ -97,6 +98,7 @@ def test_history(saved):
         "mismatched_accuracy",
         "generated_accuracy",
         "diversity",
+        "mode_seeking_loss",
     }
     assert all(np.isfinite(values).all() for values in history.values())
 

@@ -6,7 +6,6 @@ import pytest
 import tensorflow as tf
 
 from keras_t2i import TextToImageGAN
-from tests.tiny_models import EMBEDDING_DIM
 from tests.tiny_models import IMAGE_SIZE
 from tests.tiny_models import NOISE_DIM
 from tests.tiny_models import embeddings_batch
@@ -98,6 +97,21 @@ def _augmented(gan, images, stream):
     return tf.stack(rows)
 
 
+def _noise(num_rows, stream):
+    return tf.random.stateless_normal(
+        [num_rows, NOISE_DIM], [SEED + stream, 0], alg="philox"
+    )
+
+
+def _layouts(images):
+    """Means over the squares of a grid of 16, less their own, of variance 1."""
+    side = IMAGE_SIZE // 16
+    squares = tf.reshape(images, (-1, 16, side, 16, side, 3))
+    means = tf.reduce_mean(squares, axis=(2, 4))
+    center, variance = tf.nn.moments(means, axes=(1, 2), keepdims=True)
+    return (means - center) / tf.sqrt(variance + 1e-4)
+
+
 def _softplus(logits):
     return tf.reduce_mean(tf.nn.softplus(logits))
 
@@ -119,15 +133,24 @@ def _plain_step(gan, batch):
     elif gan.interpolates_texts:
         between = beta * text[:4] + (1 - beta) * text[4:]
         drawn_text = tf.concat([text, between], axis=0)
-    noise = tf.random.stateless_normal(
-        [len(drawn_text), NOISE_DIM], [SEED, 0], alg="philox"
-    )
+    num_once = len(drawn_text)
+    noise = _noise(num_once, 0)
+    if gan.mode_seeking_weight:
+        # Two of the eight texts of the batch a second time.
+        again = tf.stack([drawn_text[0], drawn_text[4]])
+        drawn_text = tf.concat([drawn_text, again], axis=0)
+        noise = tf.concat([noise, _noise(2, 3)], axis=0)
 
-    def drawn():
-        pictures = gan.generator(
+    def generated_images():
+        return gan.generator(
             {"noise": noise, "text_embeddings": drawn_text}, training=True
         )
-        return _augmented(gan, pictures, 2)
+
+    def seen(pictures):
+        rows = [_augmented(gan, pictures[:num_once], 2)]
+        if gan.mode_seeking_weight:
+            rows.append(_augmented(gan, pictures[num_once:], 5))
+        return tf.concat(rows, axis=0)
 
     def features_of(member, images):
         if hasattr(member, "frozen"):
@@ -150,7 +173,7 @@ def _plain_step(gan, batch):
 
     with tf.GradientTape() as tape:
         real_images = _augmented(gan, images, 1)
-        pictures = drawn()[:NUM_ROWS]
+        pictures = seen(generated_images())[:NUM_ROWS]
         discriminator_loss = 0.0
         real_pairs, logits = [], []
         for member in _members(gan):
@@ -184,15 +207,18 @@ def _plain_step(gan, batch):
     _descend(tape, discriminator_loss, gan.discriminator.trainable_variables)
 
     with tf.GradientTape() as tape:
-        pictures = drawn()
+        pictures = generated_images()
         generator_loss = 0.0
         for member, pairs, (real, _, _) in zip(
             _members(gan), real_pairs, logits
         ):
             pairs = [*pairs] if gan.scores_jointly else []
-            pairs.append((features_of(member, pictures), drawn_text))
+            pairs.append((features_of(member, seen(pictures)), drawn_text))
             generated = score(member, *pairs)[-1]
-            own, between = generated[:NUM_ROWS], generated[NUM_ROWS:]
+            own, between = generated[:NUM_ROWS], generated[NUM_ROWS:num_once]
+            if gan.mode_seeking_weight:
+                own = tf.concat([own, generated[num_once:]], axis=0)
+                real = tf.concat([real, real[:1], real[4:5]], axis=0)
             if gan.relativistic:
                 generator_loss += _softplus(real - own)
                 if len(between):
@@ -203,7 +229,18 @@ def _plain_step(gan, batch):
                 generator_loss += _softplus(-own)
                 if len(between):
                     generator_loss += _softplus(-between)
-    _descend(tape, generator_loss, gan.generator.trainable_variables)
+        total_loss = generator_loss
+        if gan.mode_seeking_weight:
+            layouts = _layouts(pictures)
+            distances = [
+                tf.reduce_mean(
+                    tf.abs(tf.stack([rows[0], rows[4]]) - rows[num_once:])
+                )
+                for rows in (layouts, noise)
+            ]
+            alike = 1.0 / (distances[0] / distances[1] + 1e-5)
+            total_loss += gan.mode_seeking_weight * alike
+    _descend(tape, total_loss, gan.generator.trainable_variables)
     return float(discriminator_loss), float(generator_loss), logits
 
 
@@ -274,7 +311,8 @@ def test_relativistic_accuracies_by_hand():
         ],
         "generated": [tf.constant([[0.0], [0.0], [0.0], [0.0]]), _column(0.0)],
     }
-    gan._track_discriminator(tf.constant(0.5), logits)
+    images = tf.constant(embeddings_batch(4)["images"])
+    gan._track(tf.constant(0.5), logits, images, images)
     results = {k: float(v) for k, v in gan.get_metrics_result().items()}
     # Mismatched below real: yes, no, yes, no (equal). Generated: yes, yes, no,
     # yes. Both: the first alone.
@@ -285,24 +323,6 @@ def test_relativistic_accuracies_by_hand():
 
 def _column(value):
     return tf.fill((4, 1), value)
-
-
-def test_a_quarter_of_the_rows_is_interpolated_in_place():
-    gan = tiny_gan(interpolate_in_place=True, interpolation_beta=0.25)
-    text = tf.constant(embeddings_batch(9)["text_embeddings"])
-    drawn = np.array(gan._generator_text(text))
-    # Of nine rows, two: the first with the fifth, the second with the sixth.
-    assert drawn.shape == (9, EMBEDDING_DIM)
-    np.testing.assert_allclose(
-        drawn[:2], 0.25 * text[:2] + 0.75 * text[4:6], rtol=1e-6
-    )
-    np.testing.assert_array_equal(drawn[2:], text[2:])
-
-
-def test_few_rows_can_be_drawn_without_interpolated_ones():
-    gan = tiny_gan(interpolate_in_place=True)
-    text = tf.constant(embeddings_batch(1)["text_embeddings"])
-    np.testing.assert_array_equal(gan._generator_text(text), text)
 
 
 def test_what_is_drawn_again_has_the_text_it_is_compared_with():
@@ -329,7 +349,8 @@ def test_later_steps_are_without_penalty_until_the_next():
     text = tf.constant(embeddings_batch(4)["text_embeddings"])
     penalties = []
     for step in range(3):
-        gan.generator_optimizer.iterations.assign(step)
-        penalties.append(float(gan._regularization(views, text)))
+        penalties.append(
+            float(gan._scoring.regularization(views, text, tf.constant(step)))
+        )
     assert penalties[0] == penalties[2] > 0.0
     assert penalties[1] == 0.0

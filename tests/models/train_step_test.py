@@ -4,7 +4,8 @@ import pytest
 import tensorflow as tf
 
 from keras_t2i.models.noise import noise_from_seeds
-from keras_t2i.models.text_to_image_gan import _relative_diversity
+from keras_t2i.models.pair_scoring import PairScoring
+from keras_t2i.models.training_metrics import relative_diversity
 from tests.tiny_models import NOISE_DIM
 from tests.tiny_models import VARIANTS
 from tests.tiny_models import char_ids_batch
@@ -216,11 +217,17 @@ def test_real_pairs_share_statistics_with_mismatched_ones(scores_jointly):
     images = tf.constant(random_images(NUM_ROWS))
     text = tf.constant(embeddings_batch(NUM_ROWS)["text_embeddings"])
 
+    scoring = PairScoring(gan.discriminator, scores_jointly)
+
     def real_logits(mismatched_text):
-        pairs = gan._pairs(
-            [images], [-images], text, mismatched_text, text, True
-        )
-        (logits,) = gan._logits(pairs, True)["real"]
+        features = scoring.features(scoring.views(images), True)
+        generated = scoring.features(scoring.views(-images), True)
+        pairs = {
+            "real": (features, text),
+            "mismatched": (features, mismatched_text),
+            "generated": (generated, text),
+        }
+        (logits,) = scoring.score(pairs, True)["real"]
         return logits
 
     change = real_logits(text) - real_logits(10.0 * text)
@@ -259,7 +266,8 @@ def test_accuracies_count_the_logits():
         "mismatched": [tf.constant([[1.0], [-2.0], [-1.0], [0.5]])],
         "generated": [tf.constant([[1.0], [2.0], [3.0], [-0.5]])],
     }
-    gan._track_discriminator(tf.constant(0.5), logits)
+    images = tf.constant(random_images(4))
+    gan._track(tf.constant(0.5), logits, images, images)
     results = {k: float(v) for k, v in gan.get_metrics_result().items()}
     # Real pairs must be accepted, the others refused.
     assert results["real_accuracy"] == 0.75
@@ -291,9 +299,9 @@ def test_diversity_compares_with_real_images():
     images = tf.constant([0.0, 1.0])[:, None, None, None] * tf.ones(
         (2, 2, 2, 3)
     )
-    assert float(_relative_diversity(pictures, images)) == pytest.approx(0.5)
+    assert float(relative_diversity(pictures, images)) == pytest.approx(0.5)
     # Of equal images nothing can be said.
-    assert float(_relative_diversity(pictures, tf.ones((2, 2, 2, 3)))) == 0.0
+    assert float(relative_diversity(pictures, tf.ones((2, 2, 2, 3)))) == 0.0
 
 
 def test_only_character_ids_train_the_text_encoder():
@@ -365,16 +373,6 @@ def test_ema_generator_is_not_trained():
     gan = tiny_gan()
     assert gan.ema_generator.trainable_variables == []
     assert gan.ema_generator.weights[0] is not gan.generator.weights[0]
-
-
-def test_odd_batches_leave_out_the_middle_of_the_interpolation():
-    gan = tiny_gan()
-    text = tf.constant(embeddings_batch(5)["text_embeddings"])
-    drawn = np.array(gan._generator_text(text))
-    assert len(drawn) == 7
-    np.testing.assert_array_equal(drawn[:5], text)
-    between = (text[:2] + text[2:4]) / 2
-    np.testing.assert_allclose(drawn[5:], between, rtol=1e-6)
 
 
 def test_one_row_can_not_be_interpolated():

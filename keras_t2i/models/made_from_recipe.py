@@ -1,0 +1,202 @@
+"""What a GAN has of the recipe that it is made from."""
+
+from typing import Any
+from typing import Self
+
+import keras
+import tensorflow as tf
+
+from keras_t2i.models.from_recipe import OF_NETWORKS
+from keras_t2i.models.from_recipe import gan_options
+from keras_t2i.models.from_recipe import networks_of_recipe
+from keras_t2i.preset_folder import is_folder
+from keras_t2i.preset_folder import load_preset_folder
+from keras_t2i.preset_folder import save_preset_folder
+from keras_t2i.recipes.presets import presets
+from keras_t2i.recipes.recipe import Recipe
+
+PRESETS = presets("gan")
+
+
+class MadeFromRecipe:
+    """The part of `TextToImageGAN` that makes, saves and loads it by a recipe.
+
+    Attributes:
+        recipe: `Recipe`, or `None`.
+    """
+
+    presets = PRESETS
+
+    @classmethod
+    def from_recipe(
+        cls, recipe: Recipe, *, text_encoder: keras.Model | None = None
+    ) -> Self:
+        """Makes an untrained GAN from a recipe.
+
+        Args:
+            recipe: `keras_t2i.Recipe`. Its `precision`, `strategy` and duration
+                are for `keras_t2i.train`.
+            text_encoder: `keras.Model` from `char_ids` to embeddings.
+                Defaults to `None`: a new `CharCNNRNN`.
+
+        Returns:
+            `TextToImageGAN`.
+        """
+        networks = networks_of_recipe(recipe, text_encoder)
+        return cls(*networks, **gan_options(cls, recipe))
+
+    @classmethod
+    def from_preset(
+        cls,
+        name_or_folder: str,
+        *,
+        text_encoder: keras.Model | None = None,
+        **overrides: Any,
+    ) -> Self:
+        """Makes an untrained GAN from a preset, or loads a trained one.
+
+        Args:
+            name_or_folder: string. One of `TextToImageGAN.presets`, or path of
+                a run folder with a `model.keras`, or of a folder that
+                `save_to_preset` has written.
+            text_encoder: `keras.Model` from `char_ids` to embeddings.
+                Defaults to `None`: that of the folder or, for a name, a new
+                `CharCNNRNN`.
+            **overrides: fields of `keras_t2i.Recipe` in place of the preset's,
+                or `width`, as of `Recipe.override`. With a folder, all but
+                those of the networks.
+
+        Returns:
+            `TextToImageGAN`, not compiled.
+
+        Raises:
+            ValueError: there is neither such a preset nor such a folder, or
+                no such field.
+        """
+        if name_or_folder in PRESETS or not is_folder(name_or_folder):
+            _check_overrides(overrides)
+            recipe = Recipe.from_preset(name_or_folder).override(**overrides)
+            return cls.from_recipe(recipe, text_encoder=text_encoder)
+        gan = load_preset_folder(name_or_folder)
+        if not isinstance(gan, cls):
+            raise ValueError(
+                f"The folder must hold a `{cls.__name__}`. Received: "
+                f"{str(name_or_folder)!r}, with a {type(gan).__name__}"
+            )
+        if text_encoder is None and not overrides:
+            return gan
+        return _with_overrides(gan, text_encoder, overrides)
+
+    def save_to_preset(self, folder: str) -> None:
+        """Writes the config and the weights, for `from_preset`.
+
+        Args:
+            folder: path of the folder to make.
+
+        Raises:
+            OSError: a file cannot be written.
+        """
+        save_preset_folder(self, folder)
+
+    def make_dataset(
+        self,
+        path: str,
+        split: str = "train",
+        *,
+        text_embeddings: str | None = None,
+        **options: Any,
+    ) -> tf.data.Dataset:
+        """Makes the batches that the recipe says.
+
+        Where the recipe has `standardize_texts` and the networks take texts as
+        they are yet, they learn the mean and the deviation of
+        `text_embeddings`.
+
+        Args:
+            path: path. Folder that `keras-t2i prepare` wrote.
+            split: string. Defaults to `"train"`.
+            text_embeddings: path, as of `keras_t2i.datasets.make_dataset`.
+                Defaults to `None`: the batches hold `char_ids`, one caption an
+                image and any mismatching text.
+            **options: arguments of `keras_t2i.datasets.make_dataset` in place
+                of the recipe's.
+
+        Returns:
+            `tf.data.Dataset` of the dicts that
+            `keras_t2i.datasets.make_dataset` makes.
+        """
+        # Not above: data sets reach text encoders, and those the networks.
+        from keras_t2i.recipe_batches import recipe_batches
+
+        return recipe_batches(
+            self, self.recipe, path, split, text_embeddings, **options
+        )
+
+    def get_config(self):
+        recipe = None if self.recipe is None else self.recipe.to_dict()
+        return {**super().get_config(), "recipe": recipe}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = {**config, "recipe": _recipe_of_config(config)}
+        config.pop("preset", None)
+        return super().from_config(config, custom_objects)
+
+
+def _with_overrides(
+    gan: keras.Model,
+    text_encoder: keras.Model | None,
+    overrides: dict[str, Any],
+) -> keras.Model:
+    """Returns a trained GAN with other options or another text encoder.
+
+    Raises:
+        ValueError: an option is none of a recipe, or one of the networks.
+    """
+    _check_overrides(overrides)
+    fixed = sorted(({*OF_NETWORKS, "width"}) & set(overrides))
+    if fixed:
+        raise ValueError(
+            "The networks of a trained GAN stay as they are. Received: "
+            f"{', '.join(fixed)}. Begin with a preset's name to change them."
+        )
+    if gan.recipe is None:
+        raise ValueError(
+            "Only a GAN that was made from a recipe has options to override. "
+            f"Received: one without, and {', '.join(overrides) or 'no option'}."
+        )
+    recipe = gan.recipe.override(**overrides)
+    changed = type(gan)(
+        gan.generator,
+        gan.discriminator,
+        text_encoder or gan.text_encoder,
+        **gan_options(type(gan), recipe),
+    )
+    changed.ema_generator.set_weights(gan.ema_generator.get_weights())
+    return changed
+
+
+def _recipe_of_config(config: dict[str, Any]) -> Recipe | None:
+    """Returns the recipe in the config of a `TextToImageGAN`.
+
+    Files of before there were recipes hold the name of a preset.
+    """
+    if config.get("recipe") is not None:
+        known = set(Recipe.names())
+        fields = config["recipe"]
+        return Recipe(**{name: fields[name] for name in known & set(fields)})
+    if config.get("preset") is not None:
+        return Recipe.from_preset(config["preset"])
+    return None
+
+
+def _check_overrides(overrides):
+    for name, instead in (
+        ("precision", "`keras.mixed_precision.set_dtype_policy`"),
+        ("strategy", "the scope of a `tf.distribute` strategy"),
+    ):
+        if name in overrides:
+            raise ValueError(
+                f"`{name}` is an option of `keras_t2i.train`. Received: "
+                f"{overrides[name]!r}. Make the GAN under {instead}."
+            )

@@ -1,0 +1,76 @@
+"""A folder with a model: its config as JSON, and its weights."""
+
+import json
+import os
+import pathlib
+
+import keras
+
+from keras_t2i.files import replace_when_whole
+
+_CONFIG = "config.json"
+_WEIGHTS = "model.weights.h5"
+# What a run folder has in place of these two.
+_MODEL_OF_RUN = "model.keras"
+
+
+def is_folder(path: str | os.PathLike) -> bool:
+    """Tells whether a path is that of a folder."""
+    return pathlib.Path(path).is_dir()
+
+
+def save_preset_folder(model: keras.Model, path: str | os.PathLike) -> None:
+    """Writes a model's config and weights, without its optimizers.
+
+    Args:
+        model: `keras.Model` of this library.
+        path: path of the folder to make, or that of an earlier one.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    path = pathlib.Path(path)
+    path.mkdir(parents=True, exist_ok=True)
+    config = keras.saving.serialize_keras_object(model)
+    config.pop("compile_config", None)
+    with replace_when_whole(path / _WEIGHTS) as temporary:
+        model.save_weights(temporary)
+    with replace_when_whole(path / _CONFIG) as temporary:
+        temporary.write_text(json.dumps(config, indent=2) + "\n", "utf-8")
+
+
+def load_preset_folder(path: str | os.PathLike) -> keras.Model:
+    """Returns the model of a folder, not compiled.
+
+    Nothing in the folder is executed.
+
+    Args:
+        path: path of a folder of `save_preset_folder`, or of a run folder with
+            a `model.keras`.
+
+    Raises:
+        ValueError: it is neither, or its files are damaged.
+    """
+    path = pathlib.Path(path)
+    is_run = (path / _MODEL_OF_RUN).is_file()
+    if not is_run and not (path / _WEIGHTS).is_file():
+        raise ValueError(
+            "A folder to load from must be a run folder with a model.keras, "
+            "or one that `save_to_preset` has written. Received: "
+            f"{str(path)!r}, which is neither"
+        )
+    try:
+        if is_run:
+            return keras.saving.load_model(path / _MODEL_OF_RUN, compile=False)
+        config = json.loads((path / _CONFIG).read_text("utf-8"))
+        model = keras.saving.deserialize_keras_object(config)
+        model.load_weights(path / _WEIGHTS)
+    except Exception as error:
+        # Keras raises errors of many kinds for files that are damaged.
+        first_line = (str(error).strip() or repr(error)).splitlines()[0]
+        raise ValueError(
+            "A folder to load from must hold a model that this library has "
+            f"saved. Received: {str(path)!r}, which cannot be loaded: "
+            f"{first_line}"
+        ) from error
+    return model

@@ -1,0 +1,116 @@
+"""The batches that a GAN is trained on, as its recipe says."""
+
+import os
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_t2i.datasets.examples import ExtractedEmbeddings
+from keras_t2i.datasets.examples import PreparedExamples
+from keras_t2i.datasets.make_dataset import make_dataset
+from keras_t2i.models.discriminator_ensemble import members_of
+from keras_t2i.models.text_standardization import standardizations_of
+from keras_t2i.recipes.recipe import Recipe
+
+# Texts whose mean and deviation are taken for those of all.
+_NUM_STANDARDIZED = 3200
+
+
+def recipe_batches(
+    gan: Any,
+    recipe: Recipe | None,
+    path: str | os.PathLike,
+    split: str,
+    text_embeddings: str | os.PathLike | None,
+    start_step: int | None = None,
+    **options: Any,
+) -> tf.data.Dataset:
+    """Makes the batches of a recipe, and standardizes a GAN's texts by them.
+
+    Args:
+        gan: `TextToImageGAN`.
+        recipe: `Recipe`, or `None` for the defaults of `make_dataset`.
+        path: path of a prepared data set.
+        split: string.
+        text_embeddings: path of its embeddings, or `None`.
+        start_step: int or `None`, as in `make_dataset`.
+        **options: arguments of `make_dataset`, in place of the recipe's.
+
+    Returns:
+        `tf.data.Dataset`, that of `make_dataset`.
+    """
+    given = {"mismatched": gan.matching_aware, "image_size": gan.image_size}
+    tokenize = getattr(gan.text_encoder, "tokenize", None)
+    if tokenize is not None:
+        given["tokenize"] = tokenize
+    if recipe is not None:
+        given["batch_size"] = recipe.batch_size
+        given["seed"] = recipe.seed
+        if text_embeddings is not None:
+            given["captions_per_image"] = recipe.captions_per_image
+            given["mismatch_candidates"] = recipe.mismatch_candidates
+    given |= options
+    batches = make_dataset(
+        path,
+        split,
+        text_embeddings=text_embeddings,
+        start_step=start_step,
+        **given,
+    )
+    wanted = recipe is not None and recipe.standardize_texts
+    if wanted and text_embeddings is not None and not _is_standardized(gan):
+        gan.standardize_texts(
+            sample_texts(
+                path,
+                split,
+                text_embeddings,
+                given["captions_per_image"],
+                given["seed"],
+            )
+        )
+    return batches
+
+
+def sample_texts(
+    path: str | os.PathLike,
+    split: str,
+    text_embeddings: str | os.PathLike,
+    captions_per_image: int | tuple[int, ...],
+    seed: int,
+) -> np.ndarray:
+    """Returns embeddings as the networks see them in training.
+
+    Args:
+        path: path of a prepared data set.
+        split: string.
+        text_embeddings: path of its embeddings.
+        captions_per_image: int or ints, as in `make_dataset`.
+        seed: int.
+
+    Returns:
+        float32 array of shape `(num_texts, embedding_dim)`.
+    """
+    embeddings = ExtractedEmbeddings(
+        text_embeddings, PreparedExamples(path, split)
+    )
+    generator = np.random.default_rng(seed)
+    indices = generator.permutation(len(embeddings))
+    # Small data sets several times, with other captions.
+    indices = np.resize(indices, _NUM_STANDARDIZED)
+    # Image by image, each with the numbers of captions in turn.
+    counts = np.resize(captions_per_image, _NUM_STANDARDIZED)
+    texts = []
+    for index, count in zip(indices, counts):
+        captions = embeddings.read(index)
+        chosen = generator.permutation(len(captions))[:count]
+        texts.append(captions[chosen].mean(axis=0))
+    return np.array(texts, np.float32)
+
+
+def _is_standardized(gan):
+    return any(
+        np.any(layer.mean)
+        for network in (gan.generator, *members_of(gan.discriminator))
+        for layer in standardizations_of(network)
+    )

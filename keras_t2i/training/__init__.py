@@ -1,0 +1,1 @@
+"""Trainings in run folders: recorded, resumed, one process at a time."""

@@ -1,0 +1,120 @@
+"""The one way into a training."""
+
+import os
+
+import keras
+
+from keras_t2i.recipes.base_recipe import BaseRecipe
+from keras_t2i.recipes.recipe import Recipe
+from keras_t2i.recipes.style_recipe import StyleRecipe
+from keras_t2i.recipes.text_recipe import TextRecipe
+from keras_t2i.training.gan_training import GANTraining
+from keras_t2i.training.run_folder import RunFolder
+from keras_t2i.training.style_training import train_style_encoder
+from keras_t2i.training.text_training import train_text_encoder
+
+# What a training by each class of recipe reads.
+INPUTS = {
+    Recipe: ("data", "text_encoder", "text_embeddings"),
+    TextRecipe: ("data",),
+    StyleRecipe: ("data", "model"),
+}
+
+
+def train(
+    recipe: BaseRecipe,
+    *,
+    out: str | os.PathLike,
+    data: str | os.PathLike | None = None,
+    text_encoder: str | os.PathLike | None = None,
+    text_embeddings: str | os.PathLike | None = None,
+    model: str | os.PathLike | None = None,
+    resume: bool = False,
+) -> keras.Model:
+    """Trains in a run folder, as the commands of `keras-t2i` do.
+
+    The folder gets `config.json`, with the recipe, the inputs and the versions
+    of libraries; `metrics.jsonl`; `checkpoints/`; `model.keras`; and for a GAN
+    `samples/` and, with `keep_best`, `best.keras`. It is locked: no other
+    process trains in it. Ctrl-C ends the training in order.
+
+    Args:
+        recipe: `Recipe` for a GAN, `TextRecipe` for a text encoder, or
+            `StyleRecipe` for a style encoder.
+        out: path of the run folder to make.
+        data: path of the folder that `keras-t2i prepare` wrote. Needed unless
+            a run is resumed.
+        text_encoder: for a GAN, path of a run folder of a `TextRecipe`, or of
+            a .keras file. Its embeddings of all captions are extracted first,
+            where they are not beside it yet.
+        text_embeddings: for a GAN, path of the folder of embeddings that
+            `keras-t2i embed` wrote, in place of those beside the encoder.
+        model: for a style encoder, path of the run folder of a GAN, or of a
+            .keras file.
+        resume: bool. Whether to go on with the run in `out`, from its last
+            checkpoint. Only the duration may differ from what the run was
+            started with; inputs may be left out. Defaults to `False`.
+
+    Returns:
+        `TextToImageGAN`, `JointEmbedding` or `StyleInversion`, as the last step
+        leaves it.
+
+    Raises:
+        ValueError: an input is missing or damaged, the recipe does not fit it,
+            or the folder is not free or, to resume, holds no such run.
+        FloatingPointError: the training has diverged.
+        keras_t2i.training.runner.TrainingError: the training was stopped by a
+            full disk, a lack of memory or damaged data.
+        KeyboardInterrupt: Ctrl-C has ended the training in order.
+    """
+    given = {
+        "data": data,
+        "text_encoder": text_encoder,
+        "text_embeddings": text_embeddings,
+        "model": model,
+    }
+    run, recipe, paths = prepared(recipe, out, given, resume)
+    if isinstance(recipe, Recipe):
+        return GANTraining(run, recipe, paths).fit()
+    if isinstance(recipe, TextRecipe):
+        return train_text_encoder(run, recipe, paths)
+    return train_style_encoder(run, recipe, paths)
+
+
+def prepared(
+    recipe: BaseRecipe,
+    out: str | os.PathLike,
+    given: dict[str, str | os.PathLike | None],
+    resume: bool,
+) -> tuple[RunFolder, BaseRecipe, dict[str, str | None]]:
+    """Returns the run folder, free or locked, the recipe and the inputs.
+
+    Args:
+        recipe: as `train`.
+        out: as `train`.
+        given: dict of the arguments of `train` that are inputs.
+        resume: as `train`.
+    """
+    if type(recipe) not in INPUTS:
+        raise ValueError(
+            "`recipe` must be a `Recipe`, `TextRecipe` or `StyleRecipe`. "
+            f"Received: {recipe!r}"
+        )
+    names = INPUTS[type(recipe)]
+    for name, path in given.items():
+        if path is not None and name not in names:
+            raise ValueError(
+                f"A `{type(recipe).__name__}` is trained with "
+                f"{', '.join(f'`{known}`' for known in names)}. Received: "
+                f"`{name}` {os.fspath(path)!r}"
+            )
+    paths = {
+        name: None if given.get(name) is None else os.fspath(given[name])
+        for name in names
+    }
+    run = RunFolder(out)
+    if resume:
+        recipe, paths = run.resumed(recipe, paths)
+    else:
+        run.check_free()
+    return run, recipe, paths

@@ -1,0 +1,331 @@
+"""The training of a GAN: a prepared data set and a text encoder -> a GAN."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_t2i.callbacks.collapse_warning import CollapseWarning
+from keras_t2i.callbacks.image_grid import ImageGrid
+from keras_t2i.callbacks.keep_best import MEASURED_STEPS
+from keras_t2i.callbacks.keep_best import KeepBest
+from keras_t2i.datasets.embedding_manifest import data_fingerprint
+from keras_t2i.datasets.embedding_manifest import read_embedding_manifest
+from keras_t2i.datasets.manifest import Manifest
+from keras_t2i.datasets.manifest import read_manifest
+from keras_t2i.evaluation.captions import EvaluationCaptions
+from keras_t2i.evaluation.feature_distances import FEWEST_IMAGES
+from keras_t2i.evaluation.judge import Judge
+from keras_t2i.evaluation.judge import load_judge
+from keras_t2i.evaluation.model_images import ModelImages
+from keras_t2i.evaluation.quick_evaluation import MEASURES
+from keras_t2i.evaluation.quick_evaluation import QuickEvaluation
+from keras_t2i.models.from_recipe import gan_optimizer
+from keras_t2i.models.text_to_image_gan import TextToImageGAN
+from keras_t2i.progress import show_progress
+from keras_t2i.recipe_batches import recipe_batches
+from keras_t2i.recipes.recipe import Recipe
+from keras_t2i.text.fingerprint import embeddings_fingerprint
+from keras_t2i.training.encoder_embeddings import embeddings_beside
+from keras_t2i.training.model_files import load_text_encoder
+from keras_t2i.training.model_files import networks_of_text_encoder
+from keras_t2i.training.run_folder import RunFolder
+from keras_t2i.training.runner import failures_while_running
+from keras_t2i.training.runner import fit_run
+from keras_t2i.training.runner import num_images
+from keras_t2i.training.runner import set_up
+from keras_t2i.training.runner import total_steps
+from keras_t2i.training.runner import training_split
+from keras_t2i.training.samples import sample_captions
+from keras_t2i.training.samples import write_real_samples
+
+MEASURED_SPLIT = "val"
+
+
+class GANTraining:
+    """A training in a run folder, checked and made ready; nothing is written.
+
+    Args:
+        run: `RunFolder`, free or of a run to go on with.
+        recipe: `Recipe`.
+        paths: dict of `data`, `text_encoder` and `text_embeddings`: paths,
+            `None` where not given.
+        judge: `Judge`, for `keep_best`. Defaults to `None`: that of
+            `evaluate`.
+        measured_steps: int. `keep_best` measures every so many steps. Defaults
+            to `250`.
+
+    Attributes:
+        gan: `TextToImageGAN`, new or of the run's last checkpoint.
+
+    Raises:
+        ValueError: an input is missing or damaged, or does not fit the recipe.
+    """
+
+    def __init__(
+        self,
+        run: RunFolder,
+        recipe: Recipe,
+        paths: dict[str, str | None],
+        judge: Judge | None = None,
+        measured_steps: int = MEASURED_STEPS,
+    ):
+        _check_given(recipe, paths)
+        self._run = run
+        self._recipe = recipe
+        self._paths = paths
+        self._measured_steps = measured_steps
+        self._manifest = read_manifest(paths["data"])
+        self._digests = {"data": data_fingerprint(self._manifest)}
+        run.check_unchanged(self._inputs())
+        self._split = training_split(self._manifest)
+        if recipe.keep_best is not None:
+            _check_measured_split(self._manifest)
+            self._split = "train"
+        self._num_images = num_images(self._manifest, self._split)
+        steps_per_epoch = max(1, self._num_images // recipe.batch_size)
+        if recipe.keep_best is not None:
+            steps = total_steps(recipe, steps_per_epoch)
+            _check_measured_steps(steps, measured_steps)
+        set_up(recipe)
+        with _strategy(recipe).scope():
+            if run.last_step():
+                self.gan = run.load_checkpoint()
+            else:
+                self.gan = self._new_gan(steps_per_epoch)
+        # That of a checkpoint may have had another duration.
+        self.gan.recipe = self._recipe_of_gan()
+        self._embeddings = paths["text_embeddings"]
+        if self._embeddings is not None:
+            _check_embedding_dim(self._embeddings, self.gan.text_encoder)
+        # Damaged data must leave nothing behind.
+        self._samples = sample_captions(paths["data"], self._manifest)
+        self._make_batches(0)
+        self._measured = self._judge = None
+        if recipe.keep_best is not None:
+            self._measured = EvaluationCaptions(paths["data"], MEASURED_SPLIT)
+            self._judge = load_judge() if judge is None else judge
+            _check_judge(
+                self._judge, self.gan, self._measured, paths["text_encoder"]
+            )
+
+    def plan(self) -> dict[str, Any]:
+        """Returns what `fit` would do: the recipe, inputs, and sizes."""
+        networks = ("generator", "discriminator", "text_encoder")
+        return {
+            "recipe": self._recipe.to_dict(),
+            "inputs": self._paths,
+            "image_size": self.gan.image_size,
+            "parameters": {
+                name: getattr(self.gan, name).count_params()
+                for name in networks
+            },
+        }
+
+    def fit(self) -> TextToImageGAN:
+        """Trains; returns the GAN as the last step leaves it.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C has ended the training in order.
+            TrainingError, FloatingPointError: as `fit_run`.
+        """
+        run, recipe = self._run, self._recipe
+        self._find_embeddings()
+        evaluation = keep_best = None
+        if self._measured is not None:
+            evaluation = QuickEvaluation(
+                self._measured, self._judge, self.gan.image_size, show_progress
+            )
+        run.write_config(recipe, self._inputs())
+        captions, images = self._samples
+        with failures_while_running(run):
+            write_real_samples(run.samples, captions, images)
+            if evaluation is not None:
+                keep_best = self._keep_best(evaluation)
+                run.publish_best(keep_best.best_step)
+            interrupted = fit_run(
+                run,
+                self.gan,
+                self._make_batches,
+                recipe,
+                self._num_images,
+                callbacks=lambda first_step: [
+                    ImageGrid(run.samples, captions, first_step=first_step),
+                    CollapseWarning(first_step=first_step),
+                ],
+                keep_best=keep_best,
+            )
+            run.publish_model()
+        if interrupted:
+            raise KeyboardInterrupt
+        if keep_best is not None:
+            print(f"best: {_best_of(run, keep_best)}")
+        return self.gan
+
+    def _new_gan(self, steps_per_epoch):
+        recipe, path = self._recipe_of_gan(), self._paths["text_encoder"]
+        text_encoder = None
+        if path is not None:
+            text_encoder = load_text_encoder(path, "`text_encoder`")
+            text_encoder.trainable = recipe.end_to_end
+        gan = TextToImageGAN.from_recipe(recipe, text_encoder=text_encoder)
+        gan.compile(
+            *(
+                gan_optimizer(recipe, network, steps_per_epoch)
+                for network in ("generator", "discriminator")
+            )
+        )
+        return gan
+
+    def _recipe_of_gan(self):
+        if self._recipe.image_size is not None:
+            return self._recipe
+        return self._recipe.override(image_size=self._manifest.image_size)
+
+    def _make_batches(self, step):
+        return recipe_batches(
+            self.gan,
+            self._recipe,
+            self._paths["data"],
+            self._split,
+            self._embeddings,
+            start_step=step,
+        )
+
+    def _find_embeddings(self):
+        """Finds the texts' embeddings, and makes them where there are none."""
+        if self._recipe.end_to_end:
+            return
+        encoder = self.gan.text_encoder
+        fingerprint = embeddings_fingerprint(self._manifest, encoder)
+        self._digests["text_encoder"] = fingerprint
+        if self._embeddings is None:
+            self._embeddings = embeddings_beside(
+                self._paths["text_encoder"],
+                encoder,
+                self._paths["data"],
+                fingerprint,
+            )
+        manifest = read_embedding_manifest(self._embeddings)
+        self._digests["text_embeddings"] = manifest.fingerprint
+        # Damaged embeddings must leave nothing behind.
+        self._make_batches(0)
+
+    def _inputs(self):
+        """What the run reads, as far as it is known."""
+        return {
+            name: {"path": path, "digest": self._digests.get(name)}
+            for name, path in self._paths.items()
+            if path is not None
+        }
+
+    def _keep_best(self, evaluation):
+        """Returns the callback, which goes on from the last checkpoint."""
+        monitor = f"val_{self._recipe.keep_best}"
+        first_step = self._run.last_step()
+        return KeepBest(
+            self._run.best,
+            evaluation.measure,
+            monitor,
+            MEASURES[self._recipe.keep_best],
+            every_steps=self._measured_steps,
+            first_step=first_step,
+            earlier=self._run.measured_until(first_step, monitor),
+        )
+
+
+def _best_of(run, keep_best):
+    if keep_best.best_step is None:
+        return f"none, the training ended before step {keep_best.every_steps}"
+    return (
+        f"{run.best}, of step {keep_best.best_step}: "
+        f"{keep_best.monitor} {keep_best.best:.5g}"
+    )
+
+
+def _check_given(recipe: Recipe, paths: dict[str, str | None]) -> None:
+    if paths["data"] is None:
+        raise ValueError(
+            "train needs `data` DIR, a prepared data set. Received: no `data`."
+        )
+    if paths["text_encoder"] is None and not recipe.end_to_end:
+        raise ValueError(
+            "train needs `text_encoder` RUN_OR_FILE, made by `train-text`, or "
+            "`end_to_end=True` to train a new one. Received: neither."
+        )
+    if paths["text_embeddings"] is not None and recipe.end_to_end:
+        raise ValueError(
+            "`text_embeddings` are of a text encoder that stays as it is. "
+            "Received: `end_to_end=True` too, which trains it along. Leave "
+            "out one of them."
+        )
+    if recipe.keep_best is not None and recipe.keep_best not in MEASURES:
+        raise ValueError(
+            f"`keep_best` must be one of {', '.join(MEASURES)}. Received: "
+            f"{recipe.keep_best!r}."
+        )
+
+
+def _check_embedding_dim(path: str, text_encoder: keras.Model) -> None:
+    embedding_dim = read_embedding_manifest(path).embedding_dim
+    if embedding_dim != text_encoder.output_shape[-1]:
+        raise ValueError(
+            "`text_embeddings` must be of the size of `text_encoder`'s, "
+            f"{text_encoder.output_shape[-1]}. Received: {path!r}, of size "
+            f"{embedding_dim}."
+        )
+
+
+def _check_measured_split(manifest: Manifest) -> None:
+    splits = manifest.splits
+    received = f"the splits {', '.join(sorted(splits))}"
+    if MEASURED_SPLIT in splits:
+        count = splits[MEASURED_SPLIT].num_images
+        if "train" in splits and count >= FEWEST_IMAGES:
+            return
+        received += f", with {count} images in {MEASURED_SPLIT}"
+    raise ValueError(
+        "`keep_best` trains on a split train and measures on a split "
+        f"{MEASURED_SPLIT} of at least {FEWEST_IMAGES} images. Received: "
+        f"{received}. Prepare the data set with a longer list of validation "
+        "classes, valclasses.txt, or leave out `keep_best`."
+    )
+
+
+def _check_measured_steps(steps: int | None, measured_steps: int) -> None:
+    if steps is not None and steps < measured_steps:
+        raise ValueError(
+            f"`keep_best` measures every {measured_steps} steps. Received: a "
+            f"training of {steps} steps. Train longer, or leave out "
+            "`keep_best`."
+        )
+
+
+def _check_judge(
+    judge: Judge,
+    gan: TextToImageGAN,
+    captions: EvaluationCaptions,
+    text_encoder: str | None,
+) -> None:
+    networks = networks_of_text_encoder(text_encoder)
+    images = ModelImages(gan, captions, trained_with=networks)
+    if judge.known_as & images.trained_with:
+        raise ValueError(
+            f"`keep_best` measures by {judge.name}, which must not have "
+            "trained what it measures. Received: a model or text encoder "
+            "trained with it. Take a text encoder of `train-text "
+            "--image-encoder efficientnet_lite0`, or leave out `keep_best`."
+        )
+
+
+def _strategy(recipe: Recipe) -> tf.distribute.Strategy:
+    if recipe.strategy != "mirrored":
+        return tf.distribute.get_strategy()
+    strategy = tf.distribute.MirroredStrategy()
+    devices = strategy.num_replicas_in_sync
+    if recipe.batch_size % devices:
+        raise ValueError(
+            "`batch_size` must be a multiple of the number of devices, "
+            f"{devices}. Received: {recipe.batch_size}."
+        )
+    return strategy

@@ -1,0 +1,164 @@
+"""Loads models from run folders and files."""
+
+import os
+import pathlib
+
+import keras
+
+from keras_t2i.callbacks.checkpoints import checkpoint_path
+from keras_t2i.models.style_encoder import StyleEncoder
+from keras_t2i.models.style_inversion import StyleInversion
+from keras_t2i.models.text_to_image_gan import TextToImageGAN
+from keras_t2i.text.char_cnn_rnn import CharCNNRNN
+from keras_t2i.text.feature_encoder import features_as_they_are
+from keras_t2i.text.joint_embedding import JointEmbedding
+from keras_t2i.torch_files.text_encoders import load_reed_text_encoder
+from keras_t2i.training.run_folder import RunFolder
+from keras_t2i.training.run_folder import options_of_run
+
+
+def model_file(path: str | os.PathLike, option: str) -> pathlib.Path:
+    """Returns the model file that a run folder or a file name stands for.
+
+    Args:
+        path: path of a file, or of a run folder: its `model.keras` or, before
+            it has one, its last checkpoint.
+        option: string. The option it was given by, for the error.
+
+    Raises:
+        ValueError: there is none.
+    """
+    path = pathlib.Path(path)
+    if not path.is_dir():
+        if path.is_file():
+            return path
+        raise ValueError(
+            f"{option} must name a run folder or a .keras file. Received: "
+            f"{str(path)!r}, which is not there."
+            + (
+                " The address of a served model begins with http://."
+                if "/v1/models/" in str(path)
+                else ""
+            )
+        )
+    run = RunFolder(path)
+    if run.model.is_file():
+        return run.model
+    step = run.last_step()
+    if not step:
+        raise ValueError(
+            f"{option} must name a run folder with a model. Received: "
+            f"{str(path)!r}, which holds neither model.keras nor checkpoints."
+        )
+    return checkpoint_path(run.checkpoints, step)
+
+
+def load_gan(
+    path: str | os.PathLike, option: str = "--model"
+) -> TextToImageGAN:
+    """Returns the `TextToImageGAN` of a run folder or file."""
+    model = _load(path, option)
+    if not isinstance(model, TextToImageGAN):
+        raise ValueError(
+            f"{option} must name a text-to-image GAN. Received: {str(path)!r}, "
+            f"a {type(model).__name__}."
+        )
+    return model
+
+
+def load_joint_embedding(
+    path: str | os.PathLike, option: str = "--text-encoder"
+) -> JointEmbedding:
+    """Returns the text encoder with its image encoder, as `JointEmbedding`.
+
+    The image encoder of a .t7 file, one of those that Reed et al. (2016)
+    published, takes features of images for their embeddings.
+    """
+    if pathlib.Path(path).suffix == ".t7":
+        text_encoder = load_reed_text_encoder(path)
+        return JointEmbedding(
+            text_encoder, features_as_they_are(text_encoder.embedding_dim)
+        )
+    model = _load(path, option)
+    if not isinstance(model, JointEmbedding):
+        raise ValueError(
+            f"{option} must name a run of train-text, which has an image "
+            f"encoder too. Received: {str(path)!r}, a {type(model).__name__}."
+        )
+    return model
+
+
+def load_text_encoder(
+    path: str | os.PathLike, option: str = "--text-encoder"
+) -> CharCNNRNN:
+    """Returns the text encoder of a run folder or file.
+
+    The run may be one of `train-text`, which must have ended, or of `train`. A
+    .t7 file is one of the encoders that Reed et al. (2016) published.
+    """
+    if pathlib.Path(path).suffix == ".t7":
+        return load_reed_text_encoder(path)
+    model = _load(path, option)
+    ended = model_file(path, option).parent.name != "checkpoints"
+    if isinstance(model, JointEmbedding) and not ended:
+        # Its embeddings get their scale when the training ends.
+        raise ValueError(
+            f"{option} must name a run of train-text that has ended. Received: "
+            f"{str(path)!r}, which holds checkpoints only. Go on with it by "
+            "`keras-t2i train-text --resume`, and let it end."
+        )
+    if isinstance(model, (JointEmbedding, TextToImageGAN)):
+        model = model.text_encoder
+    if not isinstance(model, CharCNNRNN):
+        raise ValueError(
+            f"{option} must name a model with a text encoder. Received: "
+            f"{str(path)!r}, a {type(model).__name__}."
+        )
+    return model
+
+
+def networks_of_text_encoder(path: str | None) -> list[str]:
+    """Returns the networks that have trained a text encoder.
+
+    Args:
+        path: path of the run folder of `train-text`, or of a file in it;
+            `None` without a text encoder.
+
+    Returns:
+        list of strings: the network whose features it learned from, if that is
+        known.
+    """
+    if not isinstance(path, str):
+        return []
+    name = options_of_run(path).get("image_encoder")
+    return [name] if isinstance(name, str) else []
+
+
+def load_style_encoder(
+    path: str | os.PathLike, option: str = "--style-encoder"
+) -> StyleEncoder:
+    """Returns the `StyleEncoder` of a run folder or file."""
+    model = _load(path, option)
+    if isinstance(model, StyleInversion):
+        model = model.style_encoder
+    if not isinstance(model, StyleEncoder):
+        raise ValueError(
+            f"{option} must name a run of train-style or its model. Received: "
+            f"{str(path)!r}, a {type(model).__name__}."
+        )
+    return model
+
+
+def _load(path, option):
+    file = model_file(path, option)
+    try:
+        # Not for training on: optimizers made under one precision can not be
+        # loaded under another.
+        return keras.saving.load_model(file, compile=False)
+    except Exception as error:
+        # Keras raises errors of many kinds for files that are no models.
+        first_line = (str(error).strip() or repr(error)).splitlines()[0]
+        raise ValueError(
+            f"{option} must name a model saved by this library. Received: "
+            f"{str(file)!r}, which can not be loaded: {first_line}"
+        ) from error

@@ -1,0 +1,178 @@
+"""The training of a style encoder, which inverts a GAN."""
+
+import json
+import pathlib
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_t2i.datasets.embedding_manifest import data_fingerprint
+from keras_t2i.datasets.examples import PreparedExamples
+from keras_t2i.datasets.make_dataset import make_captions_dataset
+from keras_t2i.datasets.make_dataset import make_dataset
+from keras_t2i.datasets.manifest import Manifest
+from keras_t2i.datasets.manifest import read_manifest
+from keras_t2i.files import replace_when_whole
+from keras_t2i.models.style_encoder import StyleEncoder
+from keras_t2i.models.style_inversion import StyleInversion
+from keras_t2i.models.text_to_image_gan import TextToImageGAN
+from keras_t2i.recipes.style_recipe import StyleRecipe
+from keras_t2i.text.tokenizer import tokenize_for
+from keras_t2i.training.model_files import load_gan
+from keras_t2i.training.run_folder import RunFolder
+from keras_t2i.training.runner import failures_while_running
+from keras_t2i.training.runner import fit_run
+from keras_t2i.training.runner import num_images
+from keras_t2i.training.runner import set_up
+from keras_t2i.training.runner import training_split
+
+UNSEEN_SPLIT = "test"
+_NUM_MEASURED = 1000
+
+
+def train_style_encoder(
+    run: RunFolder, recipe: StyleRecipe, paths: dict[str, str | None]
+) -> StyleInversion:
+    """Trains a style encoder in a run folder and measures it.
+
+    Args:
+        run: `RunFolder`, free or of a run to go on with.
+        recipe: `StyleRecipe`.
+        paths: dict of `model` and `data`: paths of a GAN and of a prepared data
+            set.
+
+    Returns:
+        `StyleInversion`, with the style encoder in it. What was measured is in
+        `measured_file(run)`.
+
+    Raises:
+        ValueError: an input is missing or damaged.
+        KeyboardInterrupt: Ctrl-C has ended the training in order.
+        TrainingError, FloatingPointError: as `fit_run`.
+    """
+    for name in ("model", "data"):
+        if paths[name] is None:
+            raise ValueError(
+                "train-style needs `model` RUN_OR_FILE, a GAN, and `data` DIR, "
+                f"a prepared data set. Received: no `{name}`."
+            )
+    data = paths["data"]
+    manifest = read_manifest(data)
+    split = training_split(manifest)
+    set_up(recipe)
+    inversion = (
+        run.load_checkpoint()
+        if run.last_step()
+        else _new_inversion(recipe, load_gan(paths["model"], "`model`"))
+    )
+
+    def make_batches(step):
+        return _batches(inversion, recipe, data, split, step)
+
+    # Damaged data must leave nothing behind.
+    captions, measured_split = captions_to_measure(data, manifest)
+    make_batches(0)
+    digests = {"data": data_fingerprint(manifest)}
+    run.write_config(
+        recipe,
+        {
+            name: {"path": path, "digest": digests.get(name)}
+            for name, path in paths.items()
+        },
+    )
+    with failures_while_running(run):
+        interrupted = fit_run(
+            run, inversion, make_batches, recipe, num_images(manifest, split)
+        )
+        # What was measured of an earlier model says nothing of this one.
+        measured_file(run).unlink(missing_ok=True)
+        run.publish_model()
+        if interrupted:
+            raise KeyboardInterrupt
+        measured = inversion.noise_r_squared(captions)
+        _write_measured(run, measured_split, captions, measured)
+    return inversion
+
+
+def measured_file(run: RunFolder) -> pathlib.Path:
+    """Returns the path of the JSON of how much of the noise is recovered."""
+    return run.path / "r_squared.json"
+
+
+def captions_to_measure(data: str, manifest: Manifest) -> tuple[list[str], str]:
+    """Returns one caption of each image of the test split, and that split.
+
+    Of many images so many. Without a test split, of one that is trained on.
+    """
+    split = (
+        UNSEEN_SPLIT
+        if UNSEEN_SPLIT in manifest.splits
+        else min(manifest.splits)
+    )
+    examples = PreparedExamples(data, split)
+    generator = np.random.default_rng(0)
+    # A data set of one image has one noise for each of its captions.
+    order = np.resize(
+        generator.permutation(len(examples)), max(2, len(examples))
+    )
+    captions = [
+        str(generator.choice(examples.read(index).captions))
+        for index in order[:_NUM_MEASURED]
+    ]
+    return captions, split
+
+
+def _batches(
+    inversion: StyleInversion,
+    recipe: StyleRecipe,
+    data: str,
+    split: str,
+    start_step: int,
+) -> tf.data.Dataset:
+    options = {
+        "seed": recipe.seed,
+        "start_step": start_step,
+        "tokenize": lambda texts: tokenize_for(inversion.text_encoder, texts),
+    }
+    if not inversion.reconstruction_weight:
+        return make_captions_dataset(data, split, recipe.batch_size, **options)
+    return make_dataset(
+        data,
+        split,
+        recipe.batch_size,
+        image_size=inversion.generator.image_size,
+        mismatched=False,
+        **options,
+    )
+
+
+def _new_inversion(recipe: StyleRecipe, gan: TextToImageGAN) -> StyleInversion:
+    inversion = StyleInversion(
+        # That which `generate` draws with.
+        gan.ema_generator,
+        gan.text_encoder,
+        StyleEncoder(gan.image_size, recipe.width, gan.noise_dim),
+        image_noise=recipe.image_noise,
+        color_jitter=recipe.color_jitter,
+        reconstruction_weight=recipe.reconstruction_weight,
+        seed=recipe.seed,
+    )
+    inversion.compile()
+    return inversion
+
+
+def _write_measured(
+    run: RunFolder, split: str, captions: list[str], measured: Any
+) -> None:
+    values = {
+        "step": run.last_step(),
+        "split": split,
+        "num_captions": len(captions),
+        "r_squared": measured.r_squared,
+        "r_squared_per_dimension": measured.r_squared_per_dimension.tolist(),
+        "effect_per_dimension": measured.effect_per_dimension.tolist(),
+        "ignored_dimensions": measured.ignored_dimensions,
+    }
+    with replace_when_whole(measured_file(run)) as temporary:
+        temporary.write_text(json.dumps(values, indent=2) + "\n", "utf-8")

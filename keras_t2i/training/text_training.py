@@ -1,0 +1,275 @@
+"""The training of a text encoder on a prepared data set."""
+
+import pathlib
+import sys
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_t2i.datasets.embedding_manifest import data_fingerprint
+from keras_t2i.datasets.examples import PreparedExamples
+from keras_t2i.datasets.image_features import ImageFeatures
+from keras_t2i.datasets.make_dataset import make_pairs_dataset
+from keras_t2i.datasets.manifest import Manifest
+from keras_t2i.datasets.manifest import read_manifest
+from keras_t2i.files import replace_when_whole
+from keras_t2i.linear_decay import LinearDecay
+from keras_t2i.losses.joint_embedding import StructuredJointEmbedding
+from keras_t2i.losses.softmax_joint_embedding import SoftmaxJointEmbedding
+from keras_t2i.recipes.text_recipe import TextRecipe
+from keras_t2i.text.application_encoder import application_encoder
+from keras_t2i.text.char_cnn_rnn import CharCNNRNN
+from keras_t2i.text.feature_encoder import feature_encoder
+from keras_t2i.text.image_encoder import image_encoder
+from keras_t2i.text.joint_embedding import JointEmbedding
+from keras_t2i.text.words import vocabulary_of
+from keras_t2i.training.image_networks import IMAGE_NETWORKS
+from keras_t2i.training.image_networks import network_features
+from keras_t2i.training.run_folder import RunFolder
+from keras_t2i.training.runner import failures_while_running
+from keras_t2i.training.runner import fit_run
+from keras_t2i.training.runner import num_images
+from keras_t2i.training.runner import set_up
+from keras_t2i.training.runner import training_split
+
+_SMALL = "small"
+
+
+def train_text_encoder(
+    run: RunFolder, recipe: TextRecipe, paths: dict[str, str | None]
+) -> JointEmbedding:
+    """Trains a text encoder in a run folder.
+
+    Args:
+        run: `RunFolder`, free or of a run to go on with.
+        recipe: `TextRecipe`.
+        paths: dict of `data`: path of a prepared data set.
+
+    Returns:
+        `JointEmbedding`, as published in the run folder.
+
+    Raises:
+        ValueError: the data set is damaged, or does not fit the recipe.
+        KeyboardInterrupt: Ctrl-C has ended the training in order.
+        TrainingError, FloatingPointError: as `fit_run`.
+    """
+    data = paths["data"]
+    if data is None:
+        raise ValueError(
+            "train-text needs `data` DIR, a prepared data set. Received: no "
+            "`data`."
+        )
+    _check_image_weights(recipe)
+    manifest = read_manifest(data)
+    split = training_split(manifest)
+    if recipe.split == "train":
+        split = "train"
+    # First: neither time nor random numbers of the training go into it.
+    features = _features(recipe, data)
+    set_up(recipe)
+    model = (
+        run.load_checkpoint()
+        if run.last_step()
+        else _new_model(recipe, data, manifest, split, features)
+    )
+
+    def make_batches(step):
+        return make_pairs_dataset(
+            data,
+            split,
+            recipe.batch_size,
+            images_per_class=recipe.images_per_class,
+            image_features=features,
+            seed=recipe.seed,
+            start_step=step,
+            tokenize=model.text_encoder.tokenize,
+        )
+
+    batches = make_batches(0)  # Damaged data must leave no run folder behind.
+    num_rows = batches.element_spec["images"].shape[0]
+    steps_per_epoch = epoch_steps(recipe, data, split, num_rows)
+    if not model.compiled:
+        compile_for(model, recipe, steps_per_epoch)
+    inputs = {"data": {"path": data, "digest": data_fingerprint(manifest)}}
+    run.write_config(recipe, inputs)
+    _report_smaller_batches(recipe, num_rows)
+    with failures_while_running(run):
+        interrupted = fit_run(
+            run, model, make_batches, recipe, steps_per_epoch * num_rows
+        )
+        # The published model only: a run that goes on does so from a
+        # checkpoint.
+        model.standardize(_some_char_ids(batches))
+        with replace_when_whole(run.model) as temporary:
+            model.save(temporary)
+    if interrupted:
+        raise KeyboardInterrupt
+    return model
+
+
+def _report_smaller_batches(recipe: TextRecipe, num_rows: int) -> None:
+    images_per_class = recipe.images_per_class
+    num_classes = recipe.batch_size // images_per_class
+    if num_rows < num_classes * images_per_class:
+        print(
+            f"smaller batches: {num_rows} images, not "
+            f"{num_classes * images_per_class}, as there are only "
+            f"{num_rows // images_per_class} classes to train on",
+            file=sys.stderr,
+        )
+
+
+def _some_char_ids(batches: tf.data.Dataset) -> np.ndarray:
+    some = batches.take(50).as_numpy_iterator()
+    return np.concatenate([batch["char_ids"] for batch in some])
+
+
+def _check_image_weights(recipe: TextRecipe) -> None:
+    name = recipe.image_encoder
+    if recipe.image_weights is None and not recipe.freeze_images:
+        return
+    if name == _SMALL or name in IMAGE_NETWORKS or _features_path(name):
+        raise ValueError(
+            "`image_weights` and `freeze_images` are for an `image_encoder` "
+            f"of keras.applications. Received: `image_encoder` {name}."
+        )
+
+
+def _features(recipe: TextRecipe, data: str) -> Any:
+    """Returns the path of the features, `None` without."""
+    if recipe.image_encoder in IMAGE_NETWORKS:
+        return network_features(recipe.image_encoder, data)
+    return _features_path(recipe.image_encoder)
+
+
+def _features_path(name: str) -> str | None:
+    # Whatever else is called so: features can be named as ./small.
+    if name == _SMALL or callable(getattr(keras.applications, name, None)):
+        return None
+    # What is neither there nor has a suffix is a misspelt network.
+    is_path = pathlib.Path(name).suffix or pathlib.Path(name).exists()
+    return name if is_path else None
+
+
+def _new_model(
+    recipe: TextRecipe, data: str, manifest: Manifest, split: str, features: Any
+) -> JointEmbedding:
+    """Makes an untrained `JointEmbedding`."""
+    name = recipe.image_encoder
+    words = {}
+    if recipe.vocabulary_size is not None:
+        words["vocabulary"] = _vocabulary(data, split, recipe.vocabulary_size)
+    text_encoder = CharCNNRNN(
+        convolution_filters=recipe.convolution_filters,
+        third_pool=recipe.third_pool,
+        recurrence=recipe.recurrence,
+        embedding_dim=recipe.embedding_dim,
+        **words,
+    )
+    if recipe.uniform_initialization is not None:
+        initialize_uniformly(
+            text_encoder, recipe.uniform_initialization, recipe.seed
+        )
+    num_classes = None
+    if recipe.class_head_weight:
+        num_classes = len(manifest.class_names)
+        if not num_classes:
+            raise ValueError(
+                "A class head needs a data set with classes. Received: "
+                f"{data!r}, which has none."
+            )
+    if name == _SMALL:
+        images = image_encoder(manifest.image_size, recipe.embedding_dim)
+    elif features is not None:
+        read = ImageFeatures(features, data, split)
+        images = feature_encoder(read.num_features, recipe.embedding_dim)
+    else:
+        images = application_encoder(
+            name,
+            manifest.image_size,
+            recipe.embedding_dim,
+            weights=recipe.image_weights,
+            frozen=recipe.freeze_images,
+        )
+    return JointEmbedding(
+        text_encoder,
+        images,
+        similarity=recipe.similarity,
+        num_classes=num_classes,
+        class_head_weight=recipe.class_head_weight,
+        image_network=name if name in IMAGE_NETWORKS else None,
+    )
+
+
+def epoch_steps(
+    recipe: TextRecipe, data: str, split: str, num_rows: int
+) -> int:
+    """Returns how many steps an epoch has.
+
+    Args:
+        recipe: `TextRecipe`.
+        data: path of a prepared data set.
+        split: string.
+        num_rows: int. Images in a step.
+    """
+    if recipe.steps_per_epoch == "classes":
+        # As the released code counts, whatever the number of images.
+        class_ids = PreparedExamples(data, split).class_ids
+        if class_ids is not None:
+            return len(np.unique(class_ids))
+    return max(1, num_images(read_manifest(data), split) // num_rows)
+
+
+def compile_for(
+    model: JointEmbedding, recipe: TextRecipe, steps_per_epoch: int
+) -> JointEmbedding:
+    """Compiles a `JointEmbedding` as a recipe says; returns it."""
+    learning_rate = recipe.learning_rate
+    if recipe.decay_share is not None:
+        learning_rate = LinearDecay(learning_rate)
+    elif recipe.decay_per_epoch is not None:
+        learning_rate = keras.optimizers.schedules.ExponentialDecay(
+            learning_rate,
+            steps_per_epoch,
+            decay_rate=recipe.decay_per_epoch,
+            staircase=True,
+        )
+    options = {}
+    if recipe.ema_momentum is not None:
+        options = {"use_ema": True, "ema_momentum": recipe.ema_momentum}
+    if recipe.optimizer == "adam":
+        optimizer = keras.optimizers.Adam(learning_rate, **options)
+    else:
+        # As Torch's, which adds 1e-8 to the root.
+        optimizer = keras.optimizers.RMSprop(
+            learning_rate, rho=0.99, epsilon=1e-16, **options
+        )
+    if recipe.loss == "softmax":
+        loss = SoftmaxJointEmbedding(temperature=recipe.temperature)
+    else:
+        loss = StructuredJointEmbedding(margin=recipe.margin)
+    model.compile(optimizer, loss)
+    return model
+
+
+def _vocabulary(data: str, split: str, size: int) -> tuple[str, ...]:
+    examples = PreparedExamples(data, split)
+    captions = (
+        caption
+        for index in range(len(examples))
+        for caption in examples.read(index).captions
+    )
+    return vocabulary_of(captions, size)
+
+
+def initialize_uniformly(model: keras.Model, limit: float, seed: int) -> None:
+    """Draws all weights anew, uniformly from `-limit` to `limit`."""
+    generator = np.random.default_rng(seed)
+    model.set_weights(
+        [
+            generator.uniform(-limit, limit, weight.shape)
+            for weight in model.weights
+        ]
+    )

@@ -1,0 +1,118 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from keras_t2i import Recipe
+from keras_t2i import TextToImageGAN
+from tests.tiny_models import tiny_gan
+from tests.tiny_models import tiny_style_encoder
+from tests.tiny_models import tiny_text_encoder
+
+
+@pytest.fixture
+def gan():
+    gan = TextToImageGAN.from_preset(
+        "gan_int_cls",
+        text_encoder=tiny_text_encoder(),
+        image_size=32,
+        width=2,
+        generator_learning_rate=1e-3,
+    )
+    gan.compile()
+    gan.ema_generator.set_weights(
+        [weight + 0.5 for weight in gan.generator.get_weights()]
+    )
+    return gan
+
+
+def test_a_saved_preset(gan, tmp_path):
+    folder = tmp_path / "deep" / "preset"
+    gan.save_to_preset(folder)
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *("config.json", "model.weights.h5")
+    ]
+    config = json.loads((folder / "config.json").read_text())
+    assert config["class_name"] == "TextToImageGAN"
+    assert "compile_config" not in config
+    loaded = TextToImageGAN.from_preset(folder)
+    for weight, expected in zip(
+        loaded.get_weights(), gan.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(weight, expected)
+    assert loaded.recipe == gan.recipe
+    assert not loaded.compiled
+    loaded.compile()
+    rate = loaded.generator_optimizer.learning_rate
+    assert float(rate) == pytest.approx(1e-3)
+    np.testing.assert_array_equal(
+        loaded.generate(["a rose"], seed=3), gan.generate(["a rose"], seed=3)
+    )
+
+
+def test_a_run_folder(gan, tmp_path):
+    gan.save(tmp_path / "model.keras")
+    loaded = TextToImageGAN.from_preset(str(tmp_path))
+    assert loaded.recipe == gan.recipe
+    assert not loaded.compiled
+
+
+def test_overrides_of_a_folder(gan, tmp_path):
+    gan.save_to_preset(tmp_path)
+    encoder = tiny_text_encoder()
+    loaded = TextToImageGAN.from_preset(
+        tmp_path, text_encoder=encoder, mismatch_weight=0.25, beta_1=0.25
+    )
+    assert loaded.mismatch_weight == 0.25
+    assert loaded.text_encoder is encoder
+    loaded.compile()
+    assert loaded.generator_optimizer.beta_1 == 0.25
+    for own, other in (
+        (loaded.generator, gan.generator),
+        (loaded.ema_generator, gan.ema_generator),
+        (loaded.discriminator, gan.discriminator),
+    ):
+        for weight, expected in zip(own.get_weights(), other.get_weights()):
+            np.testing.assert_array_equal(weight, expected)
+    with pytest.raises(ValueError, match="stay as they are. Received: width"):
+        TextToImageGAN.from_preset(tmp_path, width=4)
+    tiny_gan().save_to_preset(tmp_path)
+    with pytest.raises(ValueError, match="Received: one without, and beta_1"):
+        TextToImageGAN.from_preset(tmp_path, beta_1=0.1)
+
+
+def test_folders_that_hold_something_else(gan, tmp_path):
+    with pytest.raises(ValueError, match="a run folder with a model.keras"):
+        TextToImageGAN.from_preset(tmp_path)
+    tiny_style_encoder().save(tmp_path / "model.keras")
+    with pytest.raises(ValueError, match="with a StyleEncoder"):
+        TextToImageGAN.from_preset(tmp_path)
+    (tmp_path / "model.keras").write_text("no model")
+    with pytest.raises(ValueError, match="cannot be loaded: "):
+        TextToImageGAN.from_preset(tmp_path)
+    with pytest.raises(ValueError, match="one of gan, .*Received: 'nowhere'"):
+        TextToImageGAN.from_preset("nowhere")
+
+
+def test_what_is_of_a_training_in_a_run_folder(gan):
+    for option in ({"precision": "mixed_bfloat16"}, {"strategy": "mirrored"}):
+        with pytest.raises(ValueError, match="of `keras_t2i.train`. Received"):
+            TextToImageGAN.from_preset("gan", **option)
+
+
+def test_the_recipe_is_saved(gan, tmp_path):
+    path = tmp_path / "gan.keras"
+    gan.save(path)
+    assert keras.saving.load_model(path).recipe == gan.recipe
+    assert gan.recipe == Recipe().override(
+        image_size=32, width=2, generator_learning_rate=1e-3
+    )
+
+
+def test_configs_of_before_there_were_recipes(gan):
+    config = gan.get_config()
+    del config["recipe"]
+    loaded = TextToImageGAN.from_config({**config, "preset": "reed2016"})
+    assert loaded.recipe == Recipe.from_preset("reed2016")
+    assert TextToImageGAN.from_config({**config, "preset": None}).recipe is None

@@ -1,0 +1,93 @@
+import contextlib
+import io
+import re
+import time
+
+from keras_t2i.cli import progress
+from keras_t2i.progress import show_progress
+
+
+class _Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@contextlib.contextmanager
+def _on_terminal(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    with contextlib.redirect_stderr(_Terminal()) as terminal:
+        yield terminal
+
+
+def _last_line(terminal):
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", terminal.getvalue())
+    return [line for line in re.split(r"[\r\n]", text) if line.strip()][-1]
+
+
+def test_no_terminal_gets_one_line_at_the_end(capsys):
+    with show_progress("Drawing", "images") as on_progress:
+        for done in (0, 1, 2, 3, 3):
+            on_progress(done, 3)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.fullmatch(r"Drawing: 3 of 3 images, [\d,.]+ images/s\n", err)
+
+
+def test_no_terminal_gets_lines_now_and_then(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", 0.05)
+    with show_progress("Drawing", "images") as on_progress:
+        on_progress(1000, 3000)
+        time.sleep(0.1)
+        on_progress(1100, 3000)
+        on_progress(1101, 3000)
+    (line,) = capsys.readouterr().err.splitlines()
+    match = re.fullmatch(
+        r"Drawing: 1,100 of 3,000 images, ([\d,.]+) images/s, (\d+) s left",
+        line,
+    )
+    # The first 1000 were done by an earlier run: 100 came in 0.1 s or more.
+    assert 0 < float(match[1].replace(",", "")) <= 1000
+    assert 1 < int(match[2]) < 100
+
+
+def test_seconds_have_no_rate(capsys):
+    with show_progress("Training", "seconds") as on_progress:
+        on_progress(0, 60)
+        on_progress(60, 60)
+    err = capsys.readouterr().err
+    assert err == "Training: 60 of 60 seconds\n"
+
+
+def test_terminal_gets_a_bar(monkeypatch):
+    with (
+        _on_terminal(monkeypatch) as terminal,
+        show_progress("Drawing", "images") as on_progress,
+    ):
+        for done in range(1001):
+            on_progress(done, 1000)
+            time.sleep(0.0002)
+    line = _last_line(terminal)
+    assert re.match(r"Drawing ━+ 1,000 of 1,000 images [\d,.]+ images/s ", line)
+    assert "0:00:00" in line
+
+
+def test_bar_of_seconds_has_no_rate(monkeypatch):
+    with (
+        _on_terminal(monkeypatch) as terminal,
+        show_progress("Training", "seconds") as on_progress,
+    ):
+        on_progress(0, 60)
+        on_progress(30, 60)
+    line = _last_line(terminal)
+    assert "30 of 60 seconds" in line
+    assert "/s" not in line
+
+
+def test_bar_without_any_call(monkeypatch):
+    with (
+        _on_terminal(monkeypatch) as terminal,
+        show_progress("Drawing", "images"),
+    ):
+        pass
+    assert "Drawing" not in terminal.getvalue()

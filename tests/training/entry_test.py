@@ -1,0 +1,172 @@
+"""`keras_t2i.train`, beside what a user of Keras writes in its place."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+import keras_t2i
+from keras_t2i import Recipe
+from keras_t2i import StyleRecipe
+from keras_t2i import TextRecipe
+from keras_t2i import TextToImageGAN
+from keras_t2i.datasets.blooms_source import BloomsSource
+from keras_t2i.datasets.examples import ExtractedEmbeddings
+from keras_t2i.datasets.examples import PreparedExamples
+from keras_t2i.datasets.prepare import prepare
+from keras_t2i.recipe_batches import sample_texts
+from tests.cli.run_states import lines_of
+from tests.tiny_models import tiny_joint_embedding
+
+TINY = {"image_size": 32, "width": 4, "batch_size": 8}
+# All of `gan_int_cls_plus` but what depends on the length of a training, and
+# the pretrained network, which takes the most time.
+PLUS = {**TINY, "feature_network": None, "decay_share": None}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Sixty blooms of 32 pixels: 48 train, 6 val, 6 test."""
+    folder = tmp_path_factory.mktemp("blooms") / "data"
+    prepare(BloomsSource(60), folder, image_size=32)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def text_run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("text")
+    tiny_joint_embedding().save(folder / "model.keras")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("preset", "overrides"),
+    [("gan_int_cls", TINY), ("gan_int_cls_plus", PLUS)],
+)
+def test_both_ways_train_alike(data, text_run, tmp_path, preset, overrides):
+    recipe = Recipe.from_preset(preset).override(**overrides, steps=20)
+    trained = keras_t2i.train(
+        recipe, data=data, text_encoder=text_run, out=tmp_path / "run"
+    )
+    assert int(trained.generator_optimizer.iterations) == 20
+    (embeddings,) = text_run.glob("embeddings-*")
+
+    # As README does.
+    keras.utils.set_random_seed(0)
+    encoder = keras.saving.load_model(text_run / "model.keras").text_encoder
+    gan = TextToImageGAN.from_preset(preset, text_encoder=encoder, **overrides)
+    batches = gan.make_dataset(
+        data, split="trainval", text_embeddings=embeddings, start_step=0
+    )
+    gan.compile()
+    # Each epoch as long as a line of metrics.
+    history = gan.fit(batches, epochs=2, steps_per_epoch=10, verbose=0).history
+    for number, line in enumerate(lines_of(tmp_path / "run")):
+        assert set(line) == {*history, "step", "epoch"}
+        for name, values in history.items():
+            assert line[name] == pytest.approx(values[number], rel=1e-6), name
+    for own, other in zip(gan.get_weights(), trained.get_weights()):
+        np.testing.assert_allclose(own, other, atol=1e-6)
+
+
+def test_texts_are_standardized_by_those_of_training(data, text_run, tmp_path):
+    keras.utils.set_random_seed(0)
+    encoder = keras.saving.load_model(text_run / "model.keras").text_encoder
+    embeddings = tmp_path / "embeddings"
+    keras_t2i.text.extract_embeddings(encoder, data, embeddings)
+    gan = TextToImageGAN.from_preset(
+        "gan_int_cls_plus", text_encoder=encoder, **PLUS
+    )
+    layer = gan.generator.get_layer("text_standardization")
+    gan.make_dataset(data)
+    assert not np.any(layer.mean)
+    gan.make_dataset(data, text_embeddings=embeddings)
+    texts = sample_texts(data, "train", embeddings, (1, 4), seed=0)
+    assert texts.shape == (3200, 16)
+    np.testing.assert_allclose(layer.mean, texts.mean(axis=0), atol=1e-6)
+    # One caption of every other image, the mean of up to four of the others.
+    examples = PreparedExamples(data, "train")
+    read = ExtractedEmbeddings(embeddings, examples).read
+    captions = np.concatenate([read(index) for index in range(len(examples))])
+    alone, means = texts[::2], texts[1::2]
+    assert np.all(np.isclose(alone[:50, None], captions).all(-1).any(-1))
+    assert means.std(axis=0).sum() < alone.std(axis=0).sum()
+    # Once: a GAN that has them keeps them.
+    gan.make_dataset(data, "val", text_embeddings=embeddings)
+    np.testing.assert_allclose(layer.mean, texts.mean(axis=0), atol=1e-6)
+
+
+def test_other_images_than_the_data_sets_own(data, text_run, tmp_path):
+    recipe = Recipe().override(width=2, batch_size=4, steps=1, image_size=64)
+    gan = keras_t2i.train(
+        recipe, data=data, text_encoder=text_run, out=tmp_path / "run"
+    )
+    assert gan.image_size == 64
+    assert gan.recipe == recipe
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert Recipe.from_dict(config["recipe"]) == recipe
+
+
+def test_resume(data, text_run, tmp_path):
+    recipe = Recipe().override(width=2, batch_size=4, steps=2)
+    out = tmp_path / "run"
+    keras_t2i.train(recipe, data=data, text_encoder=text_run, out=out)
+    with pytest.raises(ValueError, match="`out` must.*`resume=True`"):
+        keras_t2i.train(recipe, data=data, text_encoder=text_run, out=out)
+    with pytest.raises(ValueError, match="`beta_1` 0.9, started with 0.5"):
+        keras_t2i.train(recipe.override(beta_1=0.9), out=out, resume=True)
+    gan = keras_t2i.train(recipe.override(steps=3), out=out, resume=True)
+    assert int(gan.generator_optimizer.iterations) == 3
+    assert Recipe.from_run(out).steps == 3
+    # The folder is a preset too, and what trains it on may differ.
+    gan = TextToImageGAN.from_preset(out)
+    assert gan.recipe.batch_size == 4
+    assert gan.generate(["a rose"]).shape == (1, 32, 32, 3)
+
+
+def test_text_and_style_encoders(data, text_run, tmp_path):
+    recipe = TextRecipe().override(
+        convolution_filters=(8, 8, 8),
+        embedding_dim=16,
+        batch_size=4,
+        split="train",
+        steps=1,
+    )
+    text = keras_t2i.train(recipe, data=data, out=tmp_path / "text")
+    assert text.text_encoder.embedding_dim == 16
+    assert TextRecipe.from_run(tmp_path / "text") == recipe
+    recipe = Recipe().override(width=2, batch_size=4, steps=1)
+    keras_t2i.train(
+        recipe, data=data, text_encoder=text_run, out=tmp_path / "gan"
+    )
+    recipe = StyleRecipe(width=2, batch_size=4, color_jitter=0.1)
+    inversion = keras_t2i.train(
+        recipe.override(steps=1),
+        data=data,
+        model=tmp_path / "gan",
+        out=tmp_path / "style",
+    )
+    assert inversion.style_encoder.width == 2
+    assert inversion.color_jitter == 0.1
+    assert (tmp_path / "style" / "r_squared.json").is_file()
+
+
+def test_what_is_of_another_training(data, text_run, tmp_path):
+    out = tmp_path / "run"
+    with pytest.raises(ValueError, match="`TextRecipe` is trained with `data`"):
+        keras_t2i.train(TextRecipe(), data=data, text_encoder="t", out=out)
+    with pytest.raises(ValueError, match="with `data`, `model`. Rec.*`text_en"):
+        keras_t2i.train(StyleRecipe(), text_encoder=text_run, out=out)
+    with pytest.raises(ValueError, match="`recipe` must be a .*'gan_int_cls'"):
+        keras_t2i.train("gan_int_cls", data=data, out=out)
+    with pytest.raises(ValueError, match="train needs `data`"):
+        keras_t2i.train(Recipe(), text_encoder=text_run, out=out)
+    with pytest.raises(ValueError, match="one of kernel_distance, .*'beauty'"):
+        keras_t2i.train(
+            Recipe().override(keep_best="beauty"),
+            data=data,
+            text_encoder=text_run,
+            out=out,
+        )
+    assert not out.exists()
