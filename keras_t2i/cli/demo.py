@@ -12,8 +12,8 @@ from keras_t2i.datasets.blooms_source import BloomsSource
 from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.datasets.prepare import prepare
 from keras_t2i.files import replace_when_whole
-from keras_t2i.metrics.bloom_attribute_accuracy import bloom_attribute_accuracy
-from keras_t2i.plots.image_grid import image_grid
+from keras_t2i.metrics.bloom_attributes import bloom_attribute_accuracy
+from keras_t2i.plots.grids import image_grid
 from keras_t2i.progress import show_progress
 from keras_t2i.recipes.recipe import Recipe
 from keras_t2i.recipes.text_recipe import TextRecipe

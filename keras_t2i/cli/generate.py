@@ -12,7 +12,7 @@ from keras_t2i.cli.options import caption
 from keras_t2i.cli.options import check_captions
 from keras_t2i.cli.options import whole_number
 from keras_t2i.files import replace_when_whole
-from keras_t2i.plots.image_grid import image_grid
+from keras_t2i.plots.grids import image_grid
 
 
 def add_parser(subparsers):

@@ -7,8 +7,8 @@ from keras_t2i.cli.options import caption
 from keras_t2i.cli.options import check_captions
 from keras_t2i.cli.options import whole_number
 from keras_t2i.files import replace_when_whole
-from keras_t2i.plots.animated_gif import animated_gif
-from keras_t2i.plots.interpolation_strips import interpolation_strips
+from keras_t2i.plots.animation import animated_gif
+from keras_t2i.plots.grids import interpolation_strips
 from keras_t2i.training.model_files import load_gan
 
 

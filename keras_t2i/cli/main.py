@@ -20,7 +20,7 @@ from keras_t2i.cli import train
 from keras_t2i.cli import train_style
 from keras_t2i.cli import train_text
 from keras_t2i.cli import transfer
-from keras_t2i.export.server_error import ServerError
+from keras_t2i.errors import ServerError
 from keras_t2i.training.runner import TrainingError
 from keras_t2i.version import __version__
 

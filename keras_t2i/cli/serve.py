@@ -7,7 +7,7 @@ import sys
 
 from keras_t2i.cli.options import whole_number
 from keras_t2i.export.model_server import ModelServer
-from keras_t2i.export.server_programs import IMAGE
+from keras_t2i.export.serving_files import IMAGE
 
 _ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

@@ -3,7 +3,7 @@
 import argparse
 import json
 
-from keras_t2i.callbacks.keep_best import MEASURED_STEPS
+from keras_t2i.callbacks.checkpoints import MEASURED_STEPS
 from keras_t2i.cli.options import add_duration
 from keras_t2i.cli.options import add_seed
 from keras_t2i.cli.options import whole_number

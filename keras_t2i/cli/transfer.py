@@ -9,7 +9,7 @@ from keras_t2i.cli.options import check_captions
 from keras_t2i.datasets.images import read_square
 from keras_t2i.datasets.source import UnusableFileError
 from keras_t2i.files import replace_when_whole
-from keras_t2i.plots.transfer_grid import transfer_grid
+from keras_t2i.plots.grids import transfer_grid
 from keras_t2i.training.model_files import load_gan
 from keras_t2i.training.model_files import load_style_encoder
 

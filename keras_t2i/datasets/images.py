@@ -14,11 +14,37 @@ from keras_t2i.datasets.source import UnusableFileError
 
 # Not every format Pillow knows: reading EPS would run Ghostscript.
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
+# Those of the files of these formats.
+IMAGE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff"),
+    ".ppm",
+)
 _EXIF_ORIENTATION = 0x0112
 _EXIF_UPRIGHT = 1
 # Longer side over shorter side. A file of few bytes can be a line of millions
 # of pixels, which resizing would make thick.
 _MAX_ASPECT_RATIO = 50
+
+
+def without_image_suffix(name: str) -> str:
+    """Returns a name without the suffix of an image file, if it has one.
+
+    Args:
+        name: string, with or without folders.
+
+    Returns:
+        String.
+
+    Example:
+
+    >>> from keras_t2i.datasets.images import without_image_suffix
+    >>> [without_image_suffix(name) for name in ["jpg/a.JPG", "a.b"]]
+    ['jpg/a', 'a.b']
+    """
+    for suffix in IMAGE_SUFFIXES:
+        if name.lower().endswith(suffix):
+            return name[: -len(suffix)]
+    return name
 
 
 def stored_side(image_size: int) -> int:

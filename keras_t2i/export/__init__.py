@@ -1,8 +1,8 @@
 """SavedModels for TensorFlow Serving: exporting, serving and asking them."""
 
+from keras_t2i.errors import ServerError
 from keras_t2i.export.client import Client
 from keras_t2i.export.model_server import ModelServer
 from keras_t2i.export.saved_model import export_saved_model
-from keras_t2i.export.server_error import ServerError
 
 __all__ = ["Client", "ModelServer", "ServerError", "export_saved_model"]

@@ -1,0 +1,40 @@
+"""Checks of arguments that many functions take."""
+
+import numbers
+
+# The image sizes that the networks come in.
+IMAGE_SIZES = (32, 64, 128, 256)
+
+
+def check_whole_number(value, name: str, at_least: int) -> None:
+    """Raises `ValueError` for what is no whole number, or too small a one.
+
+    Args:
+        value: the argument. Whole numbers of any type pass, NumPy's too, but
+            no bool.
+        name: string. Name of the argument, for the message.
+        at_least: int.
+
+    Example:
+
+    >>> from keras_t2i.checks import check_whole_number
+    >>> check_whole_number(2.5, "batch_size", at_least=1)
+    Traceback (most recent call last):
+    ValueError: `batch_size` must be a whole number of at least 1. Received: 2.5
+    """
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    # Infinity is not whole either: its remainder is NaN.
+    if not is_number or value % 1 != 0 or value < at_least:
+        raise ValueError(
+            f"`{name}` must be a whole number of at least {at_least}. "
+            f"Received: {value!r}"
+        )
+
+
+def check_image_size(image_size):
+    """Raises `ValueError` for a size that the networks do not come in."""
+    if image_size not in IMAGE_SIZES:
+        raise ValueError(
+            f"`image_size` must be one of {list(IMAGE_SIZES)}. Received: "
+            f"{image_size!r}"
+        )
