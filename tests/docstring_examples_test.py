@@ -45,7 +45,7 @@ def test_there_are_examples():
     assert len(names) >= 25
     assert {
         "keras_t2i.models.text_to_image_gan.TextToImageGAN",
-        "keras_t2i.losses.gan_cls.discriminator_loss",
+        "keras_t2i.losses.adversarial.discriminator_loss",
         "keras_t2i.tokenizers.tokenize",
         "keras_t2i.files.replace_when_whole",
     } <= names

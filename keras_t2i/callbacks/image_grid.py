@@ -6,7 +6,7 @@ import numpy as np
 
 from keras_t2i.callbacks.step_callback import StepCallback
 from keras_t2i.files import replace_when_whole
-from keras_t2i.plots.image_grid import image_grid
+from keras_t2i.plots.grids import image_grid
 
 
 class ImageGrid(StepCallback):

@@ -48,9 +48,7 @@ def add_parser(subparsers):
 def _run(arguments):
     from keras_t2i.datasets.blooms_source import BloomsSource
     from keras_t2i.datasets.preparation import prepare
-    from keras_t2i.metrics.bloom_attribute_accuracy import (
-        bloom_attribute_accuracy,
-    )
+    from keras_t2i.metrics.bloom_attributes import bloom_attribute_accuracy
     from keras_t2i.progress import show_progress
     from keras_t2i.training.entry import train
     from keras_t2i.training.model_files import load_gan
@@ -106,7 +104,7 @@ def _unseen_captions(data):
 def _write_grid(path, model, captions):
     import numpy as np
 
-    from keras_t2i.plots.image_grid import image_grid
+    from keras_t2i.plots.grids import image_grid
 
     seeds = np.tile(np.arange(_GRID_COLUMNS), len(captions))
     pictures = model.generate(

@@ -83,11 +83,11 @@ def add_parser(subparsers):
 def _run(arguments):
     from keras_t2i.cli.drawing_model import load_drawing_model
     from keras_t2i.evaluation.caption_match import CaptionMatch
-    from keras_t2i.evaluation.captions import EvaluationCaptions
-    from keras_t2i.evaluation.evaluate_images import evaluate_images
-    from keras_t2i.evaluation.folder_images import FolderImages
+    from keras_t2i.evaluation.full_evaluation import evaluate_images
+    from keras_t2i.evaluation.generated_images import EvaluationCaptions
+    from keras_t2i.evaluation.generated_images import FolderImages
+    from keras_t2i.evaluation.generated_images import ModelImages
     from keras_t2i.evaluation.judge import load_judge
-    from keras_t2i.evaluation.model_images import ModelImages
     from keras_t2i.progress import show_progress
     from keras_t2i.training.model_files import load_joint_embedding
 
@@ -168,7 +168,7 @@ def _report(line):
 def _write(out, text, evaluation):
     """Writes both files, or none of them."""
 
-    from keras_t2i.plots.picture_rows import picture_rows
+    from keras_t2i.plots.grids import picture_rows
 
     with replace_when_whole(out) as temporary:
         temporary.write_text(text + "\n", "utf-8")

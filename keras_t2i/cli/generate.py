@@ -84,7 +84,7 @@ def _run(arguments):
 def _write_file(path, pictures, arguments):
     import PIL.Image
 
-    from keras_t2i.plots.image_grid import image_grid
+    from keras_t2i.plots.grids import image_grid
 
     if len(pictures) == 1:
         PIL.Image.fromarray(pictures[0]).save(path, "PNG")

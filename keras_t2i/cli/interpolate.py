@@ -55,8 +55,8 @@ def add_parser(subparsers):
 
 
 def _run(arguments):
-    from keras_t2i.plots.animated_gif import animated_gif
-    from keras_t2i.plots.interpolation_strips import interpolation_strips
+    from keras_t2i.plots.animation import animated_gif
+    from keras_t2i.plots.grids import interpolation_strips
     from keras_t2i.training.model_files import load_gan
 
     captions = arguments.captions

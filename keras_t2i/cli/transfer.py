@@ -56,7 +56,7 @@ def add_parser(subparsers):
 def _run(arguments):
     import numpy as np
 
-    from keras_t2i.plots.transfer_grid import transfer_grid
+    from keras_t2i.plots.grids import transfer_grid
     from keras_t2i.training.model_files import load_gan
     from keras_t2i.training.model_files import load_style_encoder
 

@@ -5,9 +5,9 @@ import hashlib
 import keras
 import numpy as np
 
+from keras_t2i.applications.feature_extraction import features_of_images
+from keras_t2i.applications.feature_extraction import resized
 from keras_t2i.applications.feature_networks import image_network
-from keras_t2i.applications.image_features import features_of_images
-from keras_t2i.applications.image_features import resized
 from keras_t2i.evaluation.judge import Judge
 from keras_t2i.text.embeddings import embed_texts
 

@@ -7,15 +7,16 @@ import reprlib
 import numpy as np
 import PIL.Image
 
+from keras_t2i.checks import check_whole_number
 from keras_t2i.datasets.images import encode_png
 from keras_t2i.errors import ServerError
-from keras_t2i.export.grpc_transport import GrpcTransport
 from keras_t2i.export.model_address import ModelAddress
-from keras_t2i.export.rest_transport import RestTransport
-from keras_t2i.export.saved_model_transport import SavedModelTransport
 from keras_t2i.export.serving_files import MAX_BATCH_SIZE
 from keras_t2i.export.serving_files import REQUEST_SECONDS
-from keras_t2i.export.style_pictures import MAX_PIXELS
+from keras_t2i.export.signatures import MAX_PIXELS
+from keras_t2i.export.transports import GrpcTransport
+from keras_t2i.export.transports import RestTransport
+from keras_t2i.export.transports import SavedModelTransport
 from keras_t2i.models.captions_and_seeds import checked_captions
 from keras_t2i.models.captions_and_seeds import checked_seeds
 
@@ -135,12 +136,8 @@ class Client:
                 f"`captions_from`. Received: {len(captions_from)} and "
                 f"{len(captions_to)} captions"
             )
-        whole = isinstance(steps, (int, np.integer))
-        if not whole or isinstance(steps, bool) or steps < 2:
-            raise ValueError(
-                "`steps` must be a whole number of at least 2, both ends "
-                f"included. Received: {steps!r}"
-            )
+        check_whole_number(steps, "steps", at_least=2)
+        steps = int(steps)
         num_rows = len(captions_from)
         weights = np.linspace(0.0, 1.0, steps, dtype="float32")
         seeds = np.repeat(checked_seeds(seed, num_rows), steps)

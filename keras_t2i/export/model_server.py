@@ -5,6 +5,8 @@ import http.client
 import json
 import os
 import pathlib
+import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,11 +20,8 @@ from keras_t2i.export.model_folder import SAVED_MODEL_FILE
 from keras_t2i.export.model_folder import check_name
 from keras_t2i.export.model_folder import newest_entry
 from keras_t2i.export.model_folder import versions
-from keras_t2i.export.server_programs import BINARY_VARIABLE
-from keras_t2i.export.server_programs import IMAGE
-from keras_t2i.export.server_programs import DockerProgram
-from keras_t2i.export.server_programs import find_program
 from keras_t2i.export.serving_files import BATCHING_PARAMETERS_FILE
+from keras_t2i.export.serving_files import IMAGE
 from keras_t2i.export.serving_files import LOAD_RETRIES_FLAG
 from keras_t2i.export.serving_files import MODELS_CONFIG_FILE
 from keras_t2i.export.serving_files import REST_TIMEOUT_FLAG
@@ -31,12 +30,124 @@ from keras_t2i.export.serving_files import check_batching_parameters
 from keras_t2i.export.serving_files import models_config
 from keras_t2i.files import replace_when_whole
 
+BINARY_VARIABLE = "TF_SERVING_BINARY"
+_BINARY = "tensorflow_model_server"
+# The ports inside of a container.
+_GRPC_PORT, _REST_PORT = 8500, 8501
+_SECONDS_TO_KILL = 30
 _HOST = "127.0.0.1"
 _LARGEST_PORT = 65535
 _SECONDS_BETWEEN_LOOKS = 0.2
 _SECONDS_TO_STOP = 10
 # To this machine itself, whatever proxy is set.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+class LocalProgram:
+    """`tensorflow_model_server`, installed on this machine.
+
+    Args:
+        path: string. The program.
+    """
+
+    # It has no option against it.
+    listens_everywhere = True
+
+    def __init__(self, path: str):
+        self.path = path
+
+    def seen_folder(self, models: pathlib.Path) -> str:
+        """Returns the path by which it sees the folder of models."""
+        return str(models)
+
+    def command(
+        self, models: pathlib.Path, flags: list[str], grpc_port: int, port: int
+    ) -> list[str]:
+        """Returns the command that starts it, with its own flags at the end."""
+        return [
+            self.path,
+            f"--port={grpc_port}",
+            f"--rest_api_port={port}",
+            *flags,
+        ]
+
+    def stop(self, process: subprocess.Popen) -> None:
+        """Ends the process that the command has started, if it still runs."""
+        process.terminate()
+
+
+class DockerProgram:
+    """The image `tensorflow/serving`, run by Docker."""
+
+    listens_everywhere = False
+
+    def __init__(self):
+        self._container = f"keras-t2i-{secrets.token_hex(4)}"
+
+    def seen_folder(self, models: pathlib.Path) -> str:
+        """Returns the path by which it sees the folder of models."""
+        return "/models"
+
+    def command(
+        self, models: pathlib.Path, flags: list[str], grpc_port: int, port: int
+    ) -> list[str]:
+        """Returns the command that starts it, with its own flags at the end."""
+        return [
+            *["docker", "run", "--rm", "--name", self._container],
+            # The image starts a shell, which would pass no signal on.
+            *["--init", "--entrypoint", _BINARY],
+            *["--publish", f"127.0.0.1:{grpc_port}:{_GRPC_PORT}"],
+            *["--publish", f"127.0.0.1:{port}:{_REST_PORT}"],
+            *["--mount", f"type=bind,source={models},target=/models,readonly"],
+            IMAGE,
+            f"--port={_GRPC_PORT}",
+            f"--rest_api_port={_REST_PORT}",
+            *flags,
+        ]
+
+    def stop(self, process: subprocess.Popen) -> None:
+        """Ends the container that the command has started, if it still runs."""
+        # Not by a signal to `docker run`, which may not have come so far.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            subprocess.run(
+                ["docker", "kill", self._container],
+                capture_output=True,
+                timeout=_SECONDS_TO_KILL,
+            )
+
+
+def find_program() -> LocalProgram | DockerProgram | None:
+    """Finds TensorFlow Serving on this machine.
+
+    Returns:
+        What `$TF_SERVING_BINARY` names, else `tensorflow_model_server` on the
+        PATH, else Docker where it runs, else `None`.
+
+    Raises:
+        ValueError: `$TF_SERVING_BINARY` names no program.
+    """
+    named = os.environ.get(BINARY_VARIABLE)
+    path = shutil.which(named or _BINARY)
+    if path is not None:
+        return LocalProgram(path)
+    if named:
+        raise ValueError(
+            f"${BINARY_VARIABLE} must name a program that can be run. "
+            f"Received: {named!r}. Leave it out to take {_BINARY} from the "
+            "PATH, or Docker."
+        )
+    return DockerProgram() if _docker_runs() else None
+
+
+def _docker_runs():
+    try:
+        # The client may be installed where no daemon runs.
+        result = subprocess.run(
+            ["docker", "info"], capture_output=True, timeout=30
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return result.returncode == 0
 
 
 class ModelServer:

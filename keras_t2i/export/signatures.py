@@ -2,16 +2,129 @@
 
 import tensorflow as tf
 
-from keras_t2i.export.style_pictures import decode_style_pictures
 from keras_t2i.models.drawing import draw
 from keras_t2i.models.drawing import draw_between
 from keras_t2i.models.drawing import draw_from_embeddings
 from keras_t2i.models.drawing import draw_in_style
 from keras_t2i.models.drawing import embed_text
 
+# More than most cameras take. A PNG of so many takes 1.4 GB of memory while it
+# is decoded; pictures beyond count as undecodable.
+MAX_PIXELS = 2**26
+# What `to_uint8` makes of 0.
+_MID_GRAY = 128
+_JPEG_START = b"\xff\xd8\xff"
+# With the header as the first chunk: what a decoder skips in front of it could
+# hide the size.
+_PNG_START = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 _TEXT = tf.TensorSpec([None], tf.string)
 _SEED = tf.TensorSpec([None], tf.int64)
 _WEIGHT = tf.TensorSpec([None], tf.float32)
+
+
+def decode_style_pictures(files, image_size):
+    """Decodes image files, cuts out their middle square and resizes it.
+
+    Args:
+        files: string tensor of shape `(batch,)`. JPEG or PNG files. What is
+            neither, is damaged or has more than `MAX_PIXELS` pixels becomes
+            mid-gray.
+        image_size: int.
+
+    Returns:
+        uint8 tensor of shape `(batch, image_size, image_size, 3)`. A file of
+        this size is returned pixel by pixel.
+
+    Example:
+
+    >>> from keras_t2i.export.signatures import decode_style_pictures
+    >>> red = tf.io.encode_png(tf.constant([[[255, 0, 0]] * 9] * 9, "uint8"))
+    >>> decode_style_pictures(tf.stack([red, "no image"]), 1).numpy().tolist()
+    [[[[255, 0, 0]]], [[[128, 128, 128]]]]
+    """
+    gray = tf.fill([image_size, image_size, 3], tf.constant(_MID_GRAY, "uint8"))
+    default = tf.data.Dataset.from_tensors(gray)
+
+    def decode(row):
+        # An operation that fails fails the whole batch; only a tf.data stream
+        # goes on after one.
+        stream = tf.data.Dataset.from_tensors(files[row])
+        stream = stream.map(lambda file: _decode(file, image_size))
+        stream = stream.ignore_errors().concatenate(default).take(1)
+        return stream.get_single_element()
+
+    # Decoders and strings live on the CPU. Rows by their number: a loop over
+    # the strings themselves fails on a server with a GPU. One at a time: large
+    # pictures must not be in memory together.
+    with tf.device("CPU:0"):
+        return tf.map_fn(
+            decode,
+            tf.range(tf.shape(files)[0]),
+            parallel_iterations=1,
+            fn_output_signature=tf.TensorSpec(gray.shape, tf.uint8),
+        )
+
+
+def _decode(file, image_size):
+    is_png = tf.strings.substr(file, 0, len(_PNG_START)) == _PNG_START
+    is_jpeg = tf.strings.substr(file, 0, 3) == _JPEG_START
+    tf.debugging.assert_equal(is_png | is_jpeg, True)
+    pixels = tf.cond(
+        is_png,
+        lambda: _decode_png(file, image_size),
+        lambda: _decode_jpeg(file, image_size),
+    )
+    # Lanczos overshoots at edges.
+    pixels = tf.cast(tf.round(tf.clip_by_value(pixels, 0.0, 255.0)), tf.uint8)
+    return tf.ensure_shape(pixels, [image_size, image_size, 3])
+
+
+def _decode_jpeg(file, image_size):
+    size = tf.io.extract_jpeg_shape(file, tf.int64)[:2]
+    with tf.control_dependencies([_check_size(size)]):
+        pixels = tf.io.decode_jpeg(file, channels=3)
+    return _middle_square(pixels, image_size)
+
+
+def _decode_png(file, image_size):
+    # Width and height, big-endian.
+    size = tf.io.decode_raw(
+        tf.strings.substr(file, len(_PNG_START), 8),
+        tf.int32,
+        little_endian=False,
+    )
+    with tf.control_dependencies([_check_size(tf.cast(size, tf.int64))]):
+        pixels = tf.cast(tf.io.decode_png(file, channels=4), tf.uint16)
+    # What is transparent is shown on white. Mixed after the resizing, which is
+    # linear: floats of all pixels would take four times the memory.
+    color, alpha = pixels[..., :3], pixels[..., 3:]
+    # Without transparency and with less than 8 bits a channel, the decoder
+    # says 1, 3 or 15 of 255 for opaque.
+    depth = tf.io.decode_raw(tf.strings.substr(file, 24, 1), tf.uint8)[0]
+    filler = 2 ** tf.minimum(tf.cast(depth, tf.int32), 8) - 1
+    filler = tf.cast(filler, tf.uint16)
+    is_filled = tf.reduce_all(alpha == filler)
+    alpha += tf.where(is_filled, 255 - filler, tf.zeros_like(filler))
+    color = _middle_square(color * alpha, image_size)
+    return color / 255.0 + 255.0 - _middle_square(alpha, image_size)
+
+
+def _check_size(size):
+    # In front of the decoder, which would take the memory.
+    is_good = tf.logical_and(
+        tf.reduce_min(size) > 0, tf.reduce_prod(size) <= MAX_PIXELS
+    )
+    return tf.debugging.Assert(is_good, [size])
+
+
+def _middle_square(pixels, image_size):
+    size = tf.shape(pixels)[:2]
+    side = tf.reduce_min(size)
+    top, left = tf.unstack((size - side) // 2)
+    square = pixels[top : top + side, left : left + side]
+    return tf.image.resize(
+        square, [image_size, image_size], "lanczos3", antialias=True
+    )
 
 
 def make_signatures(gan, style_encoder=None):

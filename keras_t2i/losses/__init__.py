@@ -1,12 +1,12 @@
 """Losses: pure functions of logits, and `keras.losses.Loss` classes."""
 
-from keras_t2i.losses.gan_cls import discriminator_loss
-from keras_t2i.losses.gan_cls import generator_loss
-from keras_t2i.losses.joint_embedding import StructuredJointEmbedding
+from keras_t2i.losses.adversarial import RelativisticPairing
+from keras_t2i.losses.adversarial import discriminator_loss
+from keras_t2i.losses.adversarial import generator_loss
+from keras_t2i.losses.compatibility import SoftmaxJointEmbedding
+from keras_t2i.losses.compatibility import StructuredJointEmbedding
 from keras_t2i.losses.mode_seeking import layouts
 from keras_t2i.losses.mode_seeking import mode_seeking_loss
-from keras_t2i.losses.relativistic_pairing import RelativisticPairing
-from keras_t2i.losses.softmax_joint_embedding import SoftmaxJointEmbedding
 
 __all__ = [
     "RelativisticPairing",

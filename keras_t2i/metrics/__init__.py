@@ -1,28 +1,26 @@
 """Measures of what a model draws, and of what embeddings and pictures hold."""
 
-from keras_t2i.metrics.background_colors import background_colors
-from keras_t2i.metrics.bloom_attribute_accuracy import bloom_attribute_accuracy
-from keras_t2i.metrics.caption_recall import caption_recall
-from keras_t2i.metrics.class_means import class_means
-from keras_t2i.metrics.density_coverage import density_coverage
-from keras_t2i.metrics.diversity import diversity
-from keras_t2i.metrics.diversity_within_captions import (
-    diversity_within_captions,
-)
-from keras_t2i.metrics.frechet_distance import frechet_distance
-from keras_t2i.metrics.grain import grain
-from keras_t2i.metrics.interpolation_premise import interpolation_premise
-from keras_t2i.metrics.kernel_distance import kernel_distance
-from keras_t2i.metrics.linear_probe_accuracy import linear_probe_accuracy
-from keras_t2i.metrics.nearest_training_images import nearest_training_images
-from keras_t2i.metrics.nearest_training_ratio import nearest_training_ratio
-from keras_t2i.metrics.precision_recall import precision_recall
-from keras_t2i.metrics.r_precision import r_precision
-from keras_t2i.metrics.retrieval_precision import retrieval_precision
-from keras_t2i.metrics.style_clusters import style_clusters
-from keras_t2i.metrics.style_verification import RocCurve
-from keras_t2i.metrics.style_verification import style_verification
-from keras_t2i.metrics.zero_shot_accuracy import zero_shot_accuracy
+from keras_t2i.metrics.bloom_attributes import bloom_attribute_accuracy
+from keras_t2i.metrics.distances import frechet_distance
+from keras_t2i.metrics.distances import kernel_distance
+from keras_t2i.metrics.embedding_probes import interpolation_premise
+from keras_t2i.metrics.embedding_probes import linear_probe_accuracy
+from keras_t2i.metrics.nearest_training import nearest_training_images
+from keras_t2i.metrics.nearest_training import nearest_training_ratio
+from keras_t2i.metrics.neighborhoods import density_coverage
+from keras_t2i.metrics.neighborhoods import precision_recall
+from keras_t2i.metrics.periodic_patterns import grain
+from keras_t2i.metrics.retrieval import caption_recall
+from keras_t2i.metrics.retrieval import class_means
+from keras_t2i.metrics.retrieval import r_precision
+from keras_t2i.metrics.retrieval import retrieval_precision
+from keras_t2i.metrics.retrieval import zero_shot_accuracy
+from keras_t2i.metrics.style_separation import RocCurve
+from keras_t2i.metrics.style_separation import background_colors
+from keras_t2i.metrics.style_separation import style_clusters
+from keras_t2i.metrics.style_separation import style_verification
+from keras_t2i.metrics.variety import diversity
+from keras_t2i.metrics.variety import diversity_within_captions
 
 __all__ = [
     "RocCurve",

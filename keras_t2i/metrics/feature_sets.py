@@ -1,8 +1,22 @@
-"""Sets of image features that are compared with each other."""
+"""Sets of features: checks, and distances between them in blocks."""
 
 import numpy as np
 
-from keras_t2i.metrics.finite import check_finite
+from keras_t2i.checks import check_whole_number
+
+# 64 MiB of float64.
+_VALUES_AT_A_TIME = 2**23
+
+
+def check_finite(values, name):
+    """Raises `ValueError` for rows that hold NaN or infinities."""
+    bad_rows = np.count_nonzero(~np.isfinite(values).all(axis=1))
+    if bad_rows:
+        raise ValueError(
+            f"`{name}` must hold finite numbers. Received: NaN or infinity in "
+            f"{bad_rows} of {len(values)} rows. A network that has diverged "
+            "gives such: take an earlier checkpoint."
+        )
 
 
 def feature_sets(at_least=1, **sets):
@@ -41,3 +55,64 @@ def feature_sets(at_least=1, **sets):
             f"{widths}. Take the features of all images from one network."
         )
     return checked
+
+
+def row_blocks(num_rows, num_columns):
+    """Yields slices of the rows, of a bounded number of values each."""
+    size = max(1, _VALUES_AT_A_TIME // num_columns)
+    for start in range(0, num_rows, size):
+        yield slice(start, min(start + size, num_rows))
+
+
+def squared_distance_blocks(features, others):
+    """Yields squared Euclidean distances of some rows to all others.
+
+    Args:
+        features: float64 array of shape `(num_rows, num_features)`.
+        others: float64 array of shape `(num_others, num_features)`.
+
+    Yields:
+        The slice of the rows, and an array of shape
+        `(rows_of_slice, num_others)`, which the caller may write to.
+    """
+    squares = np.einsum("ij,ij->i", features, features)
+    other_squares = np.einsum("ij,ij->i", others, others)
+    for rows in row_blocks(len(features), len(others)):
+        distances = features[rows] @ others.T
+        distances *= -2.0
+        distances += squares[rows, None]
+        distances += other_squares
+        yield rows, np.maximum(distances, 0.0, out=distances)
+
+
+def squared_radii(features, k, name):
+    """Returns the squared distance of each row to its k-th nearest other row.
+
+    Args:
+        features: float64 array of shape `(num_rows, num_features)`.
+        k: int, at least 1.
+        name: string. The argument of the caller that holds the features.
+
+    Returns:
+        float64 array of shape `(num_rows,)`.
+
+    Raises:
+        ValueError: `k` is no whole number of at least 1, or there are no `k`
+            other rows.
+    """
+    check_whole_number(k, "k", at_least=1)
+    if len(features) <= k:
+        raise ValueError(
+            f"`{name}` must hold more than `k` images. Received: "
+            f"{len(features)} images with k={k}. Take more images, or a "
+            "smaller `k`."
+        )
+    k = int(k)
+    radii = np.empty(len(features))
+    for rows, distances in squared_distance_blocks(features, features):
+        places = np.arange(rows.start, rows.stop)
+        # An image is no neighbor of its own.
+        distances[places - rows.start, places] = np.inf
+        distances.partition(k - 1, axis=1)
+        radii[rows] = distances[:, k - 1]
+    return radii

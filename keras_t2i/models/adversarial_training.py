@@ -7,9 +7,9 @@ import tensorflow as tf
 from keras import ops
 from keras import tree
 
+from keras_t2i.losses.adversarial import mean_scores
 from keras_t2i.losses.mode_seeking import layouts
 from keras_t2i.losses.mode_seeking import mode_seeking_loss
-from keras_t2i.losses.objectives import mean_scores
 from keras_t2i.models.augmentation import augment
 from keras_t2i.models.batch_texts import embeddings_of_batch
 from keras_t2i.models.generator_texts import generator_texts

@@ -5,8 +5,8 @@ import tensorflow as tf
 from keras import ops
 from keras import tree
 
-from keras_t2i.losses.objectives import LabelObjective
-from keras_t2i.losses.objectives import RelativisticObjective
+from keras_t2i.losses.adversarial import LabelObjective
+from keras_t2i.losses.adversarial import RelativisticObjective
 from keras_t2i.models.adversarial_training import AdversarialTraining
 from keras_t2i.models.batch_texts import embeddings_of_batch
 from keras_t2i.models.discriminator_ensemble import members_of

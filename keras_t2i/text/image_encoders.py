@@ -5,8 +5,8 @@ import os
 import keras
 from keras import layers
 
-from keras_t2i.applications.keras_networks import find_network
-from keras_t2i.applications.keras_networks import preprocessing_weights
+from keras_t2i.applications.feature_networks import find_network
+from keras_t2i.applications.feature_networks import preprocessing_weights
 
 
 def image_encoder(image_size, embedding_dim=1024, width=32):

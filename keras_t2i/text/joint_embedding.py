@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_t2i.losses.joint_embedding import StructuredJointEmbedding
+from keras_t2i.losses.compatibility import StructuredJointEmbedding
 from keras_t2i.stream_trained_model import StreamTrainedModel
 
 _SIMILARITIES = ("dot", "cosine")

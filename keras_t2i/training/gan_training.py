@@ -5,18 +5,18 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_t2i.callbacks.collapse_warning import CollapseWarning
+from keras_t2i.callbacks.checkpoints import KeepBest
+from keras_t2i.callbacks.failures import CollapseWarning
 from keras_t2i.callbacks.image_grid import ImageGrid
-from keras_t2i.callbacks.keep_best import KeepBest
 from keras_t2i.datasets.manifest import Manifest
 from keras_t2i.datasets.manifest import data_fingerprint
 from keras_t2i.datasets.manifest import read_embedding_manifest
 from keras_t2i.datasets.manifest import read_manifest
-from keras_t2i.evaluation.captions import EvaluationCaptions
-from keras_t2i.evaluation.feature_distances import FEWEST_IMAGES
+from keras_t2i.evaluation.generated_images import EvaluationCaptions
+from keras_t2i.evaluation.generated_images import ModelImages
 from keras_t2i.evaluation.judge import Judge
 from keras_t2i.evaluation.judge import load_judge
-from keras_t2i.evaluation.model_images import ModelImages
+from keras_t2i.evaluation.quick_evaluation import FEWEST_IMAGES
 from keras_t2i.evaluation.quick_evaluation import QuickEvaluation
 from keras_t2i.models.from_recipe import gan_optimizer
 from keras_t2i.models.text_to_image_gan import TextToImageGAN

@@ -7,7 +7,7 @@ import time
 
 from keras_t2i.applications.efficientnet_lite import EfficientNetLite0
 from keras_t2i.applications.efficientnet_lite import EfficientNetLite2
-from keras_t2i.applications.image_features import extract_image_features
+from keras_t2i.applications.feature_extraction import extract_image_features
 from keras_t2i.progress import show_progress
 
 IMAGE_NETWORKS = {

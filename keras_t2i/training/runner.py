@@ -10,14 +10,14 @@ from collections.abc import Iterator
 import keras
 import tensorflow as tf
 
-from keras_t2i.callbacks.begin_decay import BeginDecay
-from keras_t2i.callbacks.begin_decay import decay_seconds
 from keras_t2i.callbacks.checkpoints import Checkpoints
-from keras_t2i.callbacks.keep_best import KeepBest
+from keras_t2i.callbacks.checkpoints import KeepBest
+from keras_t2i.callbacks.failures import StopOnNaN
 from keras_t2i.callbacks.run_recorder import RunRecorder
 from keras_t2i.callbacks.step_callback import StepCallback
-from keras_t2i.callbacks.stop_after import StopAfter
-from keras_t2i.callbacks.stop_on_nan import StopOnNaN
+from keras_t2i.callbacks.training_end import BeginDecay
+from keras_t2i.callbacks.training_end import StopAfter
+from keras_t2i.callbacks.training_end import decay_seconds
 from keras_t2i.datasets.manifest import Manifest
 from keras_t2i.errors import TrainingError
 from keras_t2i.linear_decay import linear_decays

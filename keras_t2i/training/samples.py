@@ -11,7 +11,7 @@ import PIL.ImageOps
 from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.datasets.manifest import Manifest
 from keras_t2i.files import replace_when_whole
-from keras_t2i.plots.image_grid import image_grid
+from keras_t2i.plots.grids import image_grid
 
 _NUM_SAMPLES = 8
 

@@ -16,8 +16,8 @@ from keras_t2i.datasets.manifest import data_fingerprint
 from keras_t2i.datasets.manifest import read_manifest
 from keras_t2i.files import replace_when_whole
 from keras_t2i.linear_decay import LinearDecay
-from keras_t2i.losses.joint_embedding import StructuredJointEmbedding
-from keras_t2i.losses.softmax_joint_embedding import SoftmaxJointEmbedding
+from keras_t2i.losses.compatibility import SoftmaxJointEmbedding
+from keras_t2i.losses.compatibility import StructuredJointEmbedding
 from keras_t2i.recipes.text_recipe import TextRecipe
 from keras_t2i.text.char_cnn_rnn import CharCNNRNN
 from keras_t2i.text.image_encoders import application_encoder

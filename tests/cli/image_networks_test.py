@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from keras_t2i.applications import EfficientNetLite0
-from keras_t2i.applications.image_features import extract_image_features
+from keras_t2i.applications.feature_extraction import extract_image_features
 from keras_t2i.cli.main import main
 from keras_t2i.cli.text_evaluation import evaluate_text
 from keras_t2i.linear_decay import linear_decays

@@ -26,7 +26,7 @@ from keras_t2i.export import Client
 from keras_t2i.export import ModelServer
 from keras_t2i.export import ServerError
 from keras_t2i.export import export_saved_model
-from keras_t2i.export.server_programs import find_program
+from keras_t2i.export.model_server import find_program
 from tests.export.tiny_served import decode
 from tests.export.tiny_served import encode
 from tests.export.tiny_served import inputs_of_signatures

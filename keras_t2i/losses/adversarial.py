@@ -1,0 +1,224 @@
+"""What discriminators and generators are trained for, from logits of pairs."""
+
+import functools
+import operator
+
+import keras
+from keras import ops
+
+
+def discriminator_loss(
+    real_logits,
+    generated_logits,
+    loss_fn,
+    mismatched_logits=None,
+    mismatch_weight=0.5,
+):
+    """Scores the discriminator on real, mismatched and generated pairs.
+
+    A real image with its own text must be accepted; a real image with another
+    text, and a generated image with the text it was made from, refused.
+
+    Args:
+        real_logits: tensor of shape `(batch, 1)`. Real image, own text.
+        generated_logits: tensor of shape `(batch, 1)`. Generated image, the
+            text it was made from.
+        loss_fn: `keras.losses.Loss` of labels and logits, such as
+            `keras.losses.BinaryCrossentropy(from_logits=True)`.
+        mismatched_logits: tensor of shape `(batch, 1)`. Real image, text of
+            another class. Defaults to `None`: a plain conditional GAN.
+        mismatch_weight: float or scalar tensor in [0, 1]. Share of the
+            refused half that the mismatched pairs have. Defaults to `0.5`.
+
+    Returns:
+        Scalar tensor.
+
+    Example:
+
+    >>> loss_fn = keras.losses.BinaryCrossentropy(from_logits=True)
+    >>> logits = keras.ops.zeros((4, 1))
+    >>> loss = keras_t2i.losses.discriminator_loss(
+    ...     logits, logits, loss_fn, mismatched_logits=logits
+    ... )
+    >>> round(float(loss), 4)
+    1.3863
+
+    Reference:
+        - [Reed et al., 2016](https://arxiv.org/abs/1605.05396), Algorithm 1.
+    """
+    accepted = loss_fn(ops.ones_like(real_logits), real_logits)
+    refused = loss_fn(ops.zeros_like(generated_logits), generated_logits)
+    if mismatched_logits is None:
+        return accepted + refused
+    mismatched = loss_fn(ops.zeros_like(mismatched_logits), mismatched_logits)
+    return (
+        accepted
+        + mismatch_weight * mismatched
+        + (1.0 - mismatch_weight) * refused
+    )
+
+
+def generator_loss(
+    generated_logits,
+    loss_fn,
+    interpolated_logits=None,
+    interpolation_weight=1.0,
+):
+    """Scores the generator by how far its pictures are taken for real.
+
+    Args:
+        generated_logits: tensor of shape `(batch, 1)`. Generated image, the
+            text it was made from.
+        loss_fn: `keras.losses.Loss` of labels and logits.
+        interpolated_logits: tensor of shape `(batch // 2, 1)`. Generated
+            image, the interpolated text it was made from. Defaults to `None`.
+        interpolation_weight: float. Defaults to `1.0`.
+
+    Returns:
+        Scalar tensor.
+
+    Example:
+
+    >>> loss_fn = keras.losses.BinaryCrossentropy(from_logits=True)
+    >>> logits = keras.ops.zeros((4, 1))
+    >>> loss = keras_t2i.losses.generator_loss(logits, loss_fn)
+    >>> round(float(loss), 4)
+    0.6931
+
+    Reference:
+        - [Reed et al., 2016](https://arxiv.org/abs/1605.05396), Algorithm 1
+          and equation 5.
+    """
+    loss = loss_fn(ops.ones_like(generated_logits), generated_logits)
+    if interpolated_logits is None:
+        return loss
+    interpolated = loss_fn(
+        ops.ones_like(interpolated_logits), interpolated_logits
+    )
+    return loss + interpolation_weight * interpolated
+
+
+@keras.saving.register_keras_serializable("keras_t2i")
+class RelativisticPairing(keras.losses.Loss):
+    """Softplus of how far the wrong one of a pair scores above the right one.
+
+    For a discriminator, the right one is a real image with its own text, the
+    wrong one a generated image, or another text. For the generator it is the
+    other way round. A discriminator that compares cannot win by scores alone,
+    and a generator that leaves out kinds of images loses those pairs.
+
+    Call inputs: `y_true`, the logits of those that must score higher, and
+    `y_pred`, the logits of those that must score lower, both of shape
+    `(batch, num_logits)`.
+
+    Example:
+
+    >>> from keras_t2i.losses import RelativisticPairing
+    >>> loss = RelativisticPairing()
+    >>> logits = keras.ops.zeros((4, 1))
+    >>> round(float(loss(logits, logits)), 4)
+    0.6931
+
+    Reference:
+        - [Jolicoeur-Martineau, 2018](https://arxiv.org/abs/1807.00734).
+        - [Huang et al., 2025](https://arxiv.org/abs/2501.05441), R3GAN.
+    """
+
+    def __init__(self, name="relativistic_pairing", **kwargs):
+        super().__init__(name=name, **kwargs)
+
+    def call(self, y_true, y_pred):
+        return ops.mean(ops.softplus(y_pred - y_true), axis=-1)
+
+
+class LabelObjective:
+    """Each pair is real or it is not: the paper's Algorithm 1.
+
+    Logits are those of one discriminator, `(batch, num_logits)`.
+    """
+
+    def __init__(self):
+        self._loss = keras.losses.BinaryCrossentropy(from_logits=True)
+
+    def discriminator_loss(
+        self, real, generated, mismatched=None, mismatch_weight=0.5
+    ):
+        """Scores a discriminator, as `keras_t2i.losses.discriminator_loss`."""
+        return discriminator_loss(
+            real, generated, self._loss, mismatched, mismatch_weight
+        )
+
+    def generator_loss(self, generated, real):
+        """Scores a generator; the real pairs do not matter."""
+        return generator_loss(generated, self._loss)
+
+    def right(self, scores):
+        """Tells which pairs a discriminator has judged rightly.
+
+        Args:
+            scores: dict of `"real"`, `"generated"` and, if there are any,
+                `"mismatched"` pairs to scores of shape `(batch, 1)`.
+
+        Returns:
+            dict of these names to bool tensors of the same shape.
+        """
+        return {
+            name: score > 0 if name == "real" else score <= 0
+            for name, score in scores.items()
+        }
+
+
+class RelativisticObjective:
+    """A real pair scores above the generated and the mismatched of its row.
+
+    The methods are those of `LabelObjective`.
+    """
+
+    def __init__(self):
+        self._pairing = RelativisticPairing()
+
+    def discriminator_loss(
+        self, real, generated, mismatched=None, mismatch_weight=0.5
+    ):
+        """Scores a discriminator.
+
+        A `mismatch_weight` of 0.5, the paper's, counts both comparisons alike.
+        """
+        loss = self._pairing(real, generated)
+        if mismatched is not None:
+            loss += 2.0 * mismatch_weight * self._pairing(real, mismatched)
+        return loss
+
+    def generator_loss(self, generated, real):
+        """Scores a generator by its pairs beside the real ones of the rows."""
+        return self._pairing(generated, real[: ops.shape(generated)[0]])
+
+    def right(self, scores):
+        """Tells which pairs are right: below, or for real ones above others."""
+        real = scores["real"]
+        below = {
+            name: score < real
+            for name, score in scores.items()
+            if name != "real"
+        }
+        above = functools.reduce(ops.logical_and, below.values())
+        return {"real": above, **below}
+
+
+def mean_scores(logits):
+    """Adds up what several discriminators say of pairs.
+
+    Args:
+        logits: dict of names to lists of logits, one tensor of shape
+            `(batch, num_logits)` per discriminator, which averages its own.
+
+    Returns:
+        dict of these names to scores of shape `(batch, 1)`.
+    """
+    return {
+        name: functools.reduce(
+            operator.add,
+            [ops.mean(rows, axis=-1, keepdims=True) for rows in members],
+        )
+        for name, members in logits.items()
+    }

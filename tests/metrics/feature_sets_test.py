@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+
+from keras_t2i.metrics import feature_sets
+from keras_t2i.metrics.feature_sets import squared_distance_blocks
+from keras_t2i.metrics.feature_sets import squared_radii
+
+
+def _squared(features, others):
+    return np.sum((features[:, None] - others[None]) ** 2, axis=2)
+
+
+@pytest.mark.parametrize("values", [1, 20, 100, 10_000])
+def test_blocks(values, monkeypatch):
+    monkeypatch.setattr(feature_sets, "_VALUES_AT_A_TIME", values)
+    generator = np.random.default_rng(0)
+    features, others = generator.normal(size=(2, 13, 3))
+    others = others[:9]
+    parts = list(squared_distance_blocks(features, others))
+    # At least a row, and else no more than so many values.
+    assert all(d.shape[0] == 1 or d.size <= values for _, d in parts)
+    assert len(parts) == {1: 13, 20: 7, 100: 2, 10_000: 1}[values]
+    places = np.concatenate([np.arange(13)[rows] for rows, _ in parts])
+    np.testing.assert_array_equal(places, np.arange(13))
+    found = np.concatenate([distances for _, distances in parts])
+    np.testing.assert_allclose(found, _squared(features, others))
+
+
+@pytest.mark.parametrize("values", [1, 3000, 100_000])
+@pytest.mark.parametrize("k", [1, 3, 60, 199])
+def test_radii(k, values, monkeypatch):
+    monkeypatch.setattr(feature_sets, "_VALUES_AT_A_TIME", values)
+    features = np.random.default_rng(0).normal(size=(200, 3))
+    # The image itself is the first of each row.
+    expected = np.sort(_squared(features, features), axis=1)[:, k]
+    found = squared_radii(features, k, "features")
+    np.testing.assert_allclose(found, expected)
+
+
+def test_a_copy_is_a_neighbor():
+    features = np.array([[1.0], [1.0], [4.0]])
+    assert squared_radii(features, 1, "features").tolist() == [0, 0, 9]
+    assert squared_radii(features, 2, "features").tolist() == [9, 9, 9]
+
+
+def test_rounding_makes_no_negative_distances():
+    features = 1000 + np.random.default_rng(0).normal(size=(50, 40))
+    for _, distances in squared_distance_blocks(features, features):
+        assert distances.min() >= 0
+
+
+@pytest.mark.parametrize(
+    ("k", "message"),
+    [
+        (0, "`k` must be a whole number of at least 1. Received: 0"),
+        (1.5, "`k`.*Received: 1.5"),
+        (4, "`some` must hold more than `k` images. Received: 4 .* k=4"),
+    ],
+)
+def test_too_few_neighbors(k, message):
+    with pytest.raises(ValueError, match=message):
+        squared_radii(np.ones((4, 2)), k, "some")
