@@ -80,7 +80,7 @@ def main():
         folder,
         {
             "description": arguments.description,
-            "recipe": gan.recipe.to_dict(),
+            "recipe": gan.recipe.override(image_size=gan.image_size).to_dict(),
             "text_encoder": arguments.text_encoder_name,
             "style_encoder": style,
             "files": files,

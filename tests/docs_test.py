@@ -21,7 +21,7 @@ from PIL import Image
 
 import keras_t2i
 from keras_t2i.cli.main import main
-from keras_t2i.text.image_encoder import image_encoder
+from keras_t2i.text.image_encoders import image_encoder
 from tests.tiny_models import NOISE_DIM
 from tests.tiny_models import tiny_text_encoder
 

@@ -15,8 +15,9 @@ def add_parser(subparsers):
     parser.add_argument(
         "--model",
         required=True,
-        metavar="RUN_OR_FILE",
-        help="run folder of `train`, or a .keras file",
+        metavar="MODEL",
+        help="run folder of `train`, a .keras file, or the name of a preset "
+        "with weights, such as gan_int_cls_plus_flowers",
     )
     parser.add_argument(
         "--style-encoder",

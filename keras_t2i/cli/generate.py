@@ -29,7 +29,8 @@ def add_parser(subparsers):
         "--model",
         required=True,
         metavar="MODEL",
-        help="run folder of `train`, a .keras file, the folder of an exported "
+        help="run folder of `train`, a .keras file, the name of a preset with "
+        "weights, such as gan_int_cls_plus_flowers, the folder of an exported "
         "model, or the address of a served one, "
         "http://HOST:8501/v1/models/NAME (or grpc://HOST:8500/...)",
     )

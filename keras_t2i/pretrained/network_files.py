@@ -108,7 +108,8 @@ def write_pretrained_weights(
     arrays = {}
     for index, weight in enumerate(network.weights):
         value = np.asarray(weight, "float32")
-        stored = value if value.ndim < 2 else value.astype("float16")
+        with np.errstate(over="ignore"):  # Refused below.
+            stored = value if value.ndim < 2 else value.astype("float16")
         if not np.all(np.isfinite(stored)):
             raise ValueError(
                 f"{weight.path} must be finite in half precision. Received: "

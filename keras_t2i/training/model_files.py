@@ -9,6 +9,7 @@ from keras_t2i.callbacks.checkpoints import checkpoint_path
 from keras_t2i.models.style_encoder import StyleEncoder
 from keras_t2i.models.style_inversion import StyleInversion
 from keras_t2i.models.text_to_image_gan import TextToImageGAN
+from keras_t2i.pretrained.network_files import pretrained_names
 from keras_t2i.text.char_cnn_rnn import CharCNNRNN
 from keras_t2i.text.image_encoders import features_as_they_are
 from keras_t2i.text.joint_embedding import JointEmbedding
@@ -56,7 +57,13 @@ def model_file(path: str | os.PathLike, option: str) -> pathlib.Path:
 def load_gan(
     path: str | os.PathLike, option: str = "--model"
 ) -> TextToImageGAN:
-    """Returns the `TextToImageGAN` of a run folder or file."""
+    """Returns the `TextToImageGAN` of a run folder, file or preset's name.
+
+    A preset's name is one of those with weights. What is there by that name
+    comes first.
+    """
+    if path in pretrained_names() and not pathlib.Path(path).exists():
+        return TextToImageGAN.from_preset(path)
     model = _load(path, option)
     if not isinstance(model, TextToImageGAN):
         raise ValueError(
