@@ -21,7 +21,7 @@ ORDER = (
     {"captions", "checks", "errors", "files", "version"},
     {"keras_backend", "quiet_stderr", "registration"},
     {"configured_model", "linear_decay", "stream_trained_model", "untuned"},
-    {"preset_folder", "progress"},
+    {"preset_folder", "pretrained", "progress"},
     {"recipes"},
     {"tokenizers"},
     {"formats"},
@@ -295,6 +295,7 @@ def test_presets_are_read_as_resources():
     # They may lie in a zip file, where paths lead nowhere.
     assert _importers_of("importlib.resources") == {
         "applications.efficientnet_lite",
+        "pretrained.network_files",
         "recipes.presets",
     }
     assert not _importers_of("pathlib") & {"recipes.presets"}
