@@ -18,9 +18,9 @@ from keras_t2i.training.model_files import load_joint_embedding
 from tests.cli.conftest import TEXT_OPTIONS
 from tests.datasets.prepared_sets import example
 from tests.datasets.prepared_sets import write_prepared_set
-from tests.torch_files.t7_writer import LuaTable
-from tests.torch_files.t7_writer import t7_bytes
-from tests.torch_files.t7_writer import tensor
+from tests.formats.t7_writer import LuaTable
+from tests.formats.t7_writer import t7_bytes
+from tests.formats.t7_writer import tensor
 from tests.torch_files.torch_networks import Builder
 from tests.torch_files.torch_networks import text_encoder
 

@@ -15,11 +15,11 @@ from keras_t2i.training.model_files import load_text_encoder
 from keras_t2i.training.model_files import model_file
 from keras_t2i.training.model_files import networks_of_text_encoder
 from keras_t2i.training.run_folder import options_of_run
+from tests.formats.t7_writer import t7_bytes
 from tests.tiny_models import tiny_gan
 from tests.tiny_models import tiny_joint_embedding
 from tests.tiny_models import tiny_style_encoder
 from tests.tiny_models import tiny_text_encoder
-from tests.torch_files.t7_writer import t7_bytes
 from tests.torch_files.torch_networks import Builder
 from tests.torch_files.torch_networks import text_encoder
 
