@@ -8,11 +8,13 @@ import pytest
 from PIL import Image
 
 from keras_t2i import JointEmbedding
+from keras_t2i.cli import evaluate as evaluate_command
 from keras_t2i.cli.main import main
 from keras_t2i.evaluation import EvaluationCaptions
 from keras_t2i.evaluation import ModelImages
 from keras_t2i.evaluation import evaluate_images
 from keras_t2i.evaluation import load_judge
+from keras_t2i.evaluation.judge import DEFAULT_JUDGE
 from keras_t2i.text.image_encoders import feature_encoder
 from tests.datasets.prepared_sets import noise_image
 from tests.evaluation.tiny_sets import judging_network
@@ -262,3 +264,8 @@ def test_an_interruption_leaves_no_file(options, models, tmp_path, capsys):
     timer.join()
     assert capsys.readouterr().out == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_and_python_have_the_same_default_judge():
+    # Which the command has to name without importing what judges.
+    assert evaluate_command._DEFAULT_JUDGE == DEFAULT_JUDGE
