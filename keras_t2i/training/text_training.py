@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_t2i.applications.efficientnet_lite import IMAGE_NETWORKS
 from keras_t2i.datasets.embedding_manifest import data_fingerprint
 from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.datasets.image_features import ImageFeatures
@@ -25,7 +26,6 @@ from keras_t2i.text.feature_encoder import feature_encoder
 from keras_t2i.text.image_encoder import image_encoder
 from keras_t2i.text.joint_embedding import JointEmbedding
 from keras_t2i.text.words import vocabulary_of
-from keras_t2i.training.image_networks import IMAGE_NETWORKS
 from keras_t2i.training.image_networks import network_features
 from keras_t2i.training.run_folder import RunFolder
 from keras_t2i.training.runner import failures_while_running
