@@ -7,7 +7,7 @@ import argparse
 import dataclasses
 import time
 
-from keras_t2i.datasets import blooms
+from keras_t2i import blooms
 
 
 def main():

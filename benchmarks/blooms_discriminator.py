@@ -17,11 +17,11 @@ import tensorflow as tf
 from blooms_gan import ATTRIBUTES
 from blooms_gan import decoded
 
-from keras_t2i.datasets import blooms
-from keras_t2i.datasets.blooms.attributes import CENTER_COLORS
-from keras_t2i.datasets.blooms.attributes import PETAL_COLORS
-from keras_t2i.datasets.blooms.attributes import PETAL_COUNTS
-from keras_t2i.datasets.blooms.attributes import PETAL_SHAPES
+from keras_t2i import blooms
+from keras_t2i.blooms.attributes import CENTER_COLORS
+from keras_t2i.blooms.attributes import PETAL_COLORS
+from keras_t2i.blooms.attributes import PETAL_COUNTS
+from keras_t2i.blooms.attributes import PETAL_SHAPES
 from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.datasets.image_range import to_model_range
 from keras_t2i.losses.adversarial import mean_scores

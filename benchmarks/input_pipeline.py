@@ -16,7 +16,7 @@ import keras_t2i  # First: it silences TensorFlow.
 # isort: split
 import tensorflow as tf
 
-from keras_t2i.datasets.make_dataset import make_dataset
+from keras_t2i.datasets.batches import make_dataset
 
 
 def main():

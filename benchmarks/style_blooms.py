@@ -18,8 +18,8 @@ import numpy as np
 import PIL.Image
 
 import keras_t2i
-from keras_t2i.datasets.blooms import content_of_caption
-from keras_t2i.datasets.blooms import read_bloom
+from keras_t2i.blooms import content_of_caption
+from keras_t2i.blooms import read_bloom
 from keras_t2i.datasets.blooms_source import bloom_of_record
 from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.datasets.image_range import to_model_range

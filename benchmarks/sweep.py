@@ -24,7 +24,7 @@ import keras_t2i
 from keras_t2i import Recipe
 from keras_t2i import StyleRecipe
 from keras_t2i import TextRecipe
-from keras_t2i.cli.evaluate_text import evaluate_text
+from keras_t2i.cli.text_evaluation import evaluate_text
 from keras_t2i.datasets.manifest import read_manifest
 
 _COLUMNS = ("zero_shot_accuracy", "precision_at_50", "recall_at_10")

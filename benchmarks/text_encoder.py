@@ -13,7 +13,7 @@ import time
 import keras_t2i  # First: it silences TensorFlow.
 
 # isort: split
-from keras_t2i.datasets import blooms
+from keras_t2i import blooms
 
 PRESETS = (
     "char_cnn_rnn_small",

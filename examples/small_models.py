@@ -14,7 +14,7 @@ import keras_t2i  # First: it silences TensorFlow.
 import keras
 import numpy as np
 
-from keras_t2i.datasets import blooms
+from keras_t2i import blooms
 
 
 def add_options(parser):
@@ -52,7 +52,7 @@ def trained_gan(options, preset="gan_int_cls"):
     joint_embedding.compile(keras.optimizers.Adam(1e-3))
     batches = training_batches(options)
     joint_embedding.fit(batches, epochs=options.epochs, verbose=0)
-    joint_embedding.standardize(next(iter(batches))["char_ids"])
+    joint_embedding.standardize(next(iter(batches))["token_ids"])
     text_encoder = joint_embedding.text_encoder
     text_encoder.trainable = False
     gan = keras_t2i.TextToImageGAN.from_preset(

@@ -1,41 +1,64 @@
-"""Text-to-image GANs for Keras 3 and TensorFlow."""
+"""Text-to-image GANs for Keras 3 and TensorFlow.
 
-from keras_t2i.keras_backend import check_keras_backend
-from keras_t2i.quiet_import import import_tensorflow_quietly
+Nothing is imported before it is used: TensorFlow takes seconds.
+"""
 
-check_keras_backend()
-# Before anything that imports Keras, which would import TensorFlow loudly.
-import_tensorflow_quietly()
-check_keras_backend()
+import importlib
+from typing import TYPE_CHECKING
 
-from keras_t2i import applications  # noqa: E402
-from keras_t2i import callbacks  # noqa: E402
-from keras_t2i import datasets  # noqa: E402
-from keras_t2i import evaluation  # noqa: E402
-from keras_t2i import export  # noqa: E402
-from keras_t2i import losses  # noqa: E402
-from keras_t2i import metrics  # noqa: E402
-from keras_t2i import plots  # noqa: E402
-from keras_t2i import text  # noqa: E402
-from keras_t2i import torch_files  # noqa: E402
-from keras_t2i.linear_decay import LinearDecay  # noqa: E402
-from keras_t2i.models.discriminator import Discriminator  # noqa: E402
-from keras_t2i.models.discriminator_ensemble import DiscriminatorEnsemble  # noqa: E402
-from keras_t2i.models.feature_discriminator import FeatureDiscriminator  # noqa: E402
-from keras_t2i.models.generator import Generator  # noqa: E402
-from keras_t2i.models.modulated_generator import ModulatedGenerator  # noqa: E402
-from keras_t2i.models.pixel_discriminator import PixelDiscriminator  # noqa: E402
-from keras_t2i.models.staged_matching import StagedMatching  # noqa: E402
-from keras_t2i.models.style_encoder import StyleEncoder  # noqa: E402
-from keras_t2i.models.style_inversion import StyleInversion  # noqa: E402
-from keras_t2i.models.text_to_image_gan import TextToImageGAN  # noqa: E402
-from keras_t2i.recipes.recipe import Recipe  # noqa: E402
-from keras_t2i.recipes.style_recipe import StyleRecipe  # noqa: E402
-from keras_t2i.recipes.text_recipe import TextRecipe  # noqa: E402
-from keras_t2i.text.char_cnn_rnn import CharCNNRNN  # noqa: E402
-from keras_t2i.text.joint_embedding import JointEmbedding  # noqa: E402
-from keras_t2i.training.entry import train  # noqa: E402
-from keras_t2i.version import __version__  # noqa: E402
+from keras_t2i.registration import register_with_keras
+from keras_t2i.version import __version__
+
+if TYPE_CHECKING:
+    from keras_t2i import applications
+    from keras_t2i import blooms
+    from keras_t2i import callbacks
+    from keras_t2i import datasets
+    from keras_t2i import evaluation
+    from keras_t2i import export
+    from keras_t2i import losses
+    from keras_t2i import metrics
+    from keras_t2i import plots
+    from keras_t2i import text
+    from keras_t2i import torch_files
+    from keras_t2i.linear_decay import LinearDecay
+    from keras_t2i.models import Discriminator
+    from keras_t2i.models import DiscriminatorEnsemble
+    from keras_t2i.models import FeatureDiscriminator
+    from keras_t2i.models import Generator
+    from keras_t2i.models import ModulatedGenerator
+    from keras_t2i.models import PixelDiscriminator
+    from keras_t2i.models import StagedMatching
+    from keras_t2i.models import StyleEncoder
+    from keras_t2i.models import StyleInversion
+    from keras_t2i.models import TextToImageGAN
+    from keras_t2i.recipes import Recipe
+    from keras_t2i.recipes import StyleRecipe
+    from keras_t2i.recipes import TextRecipe
+    from keras_t2i.text import CharCNNRNN
+    from keras_t2i.text import JointEmbedding
+    from keras_t2i.training.entry import train
+
+# The other public names are modules.
+_MODULE_OF = {
+    "CharCNNRNN": "text",
+    "Discriminator": "models",
+    "DiscriminatorEnsemble": "models",
+    "FeatureDiscriminator": "models",
+    "Generator": "models",
+    "JointEmbedding": "text",
+    "LinearDecay": "linear_decay",
+    "ModulatedGenerator": "models",
+    "PixelDiscriminator": "models",
+    "Recipe": "recipes",
+    "StagedMatching": "models",
+    "StyleEncoder": "models",
+    "StyleInversion": "models",
+    "StyleRecipe": "recipes",
+    "TextRecipe": "recipes",
+    "TextToImageGAN": "models",
+    "train": "training.entry",
+}
 
 __all__ = [
     "CharCNNRNN",
@@ -56,6 +79,7 @@ __all__ = [
     "TextToImageGAN",
     "__version__",
     "applications",
+    "blooms",
     "callbacks",
     "datasets",
     "evaluation",
@@ -67,3 +91,18 @@ __all__ = [
     "torch_files",
     "train",
 ]
+
+register_with_keras()
+
+
+def __getattr__(name):
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f"{__name__}.{_MODULE_OF.get(name, name)}")
+    value = getattr(module, name) if name in _MODULE_OF else module
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

@@ -8,6 +8,10 @@ class FailedWhileRunning(Exception):
     """
 
 
+class TrainingError(FailedWhileRunning):
+    """A training could not go on, though what was asked for may be right."""
+
+
 class ServerError(FailedWhileRunning):
     """A model server is not there, or has refused or failed a request.
 

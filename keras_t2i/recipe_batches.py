@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_t2i.datasets.batches import make_dataset
 from keras_t2i.datasets.examples import ExtractedEmbeddings
 from keras_t2i.datasets.examples import PreparedExamples
-from keras_t2i.datasets.make_dataset import make_dataset
 from keras_t2i.models.discriminator_ensemble import members_of
 from keras_t2i.models.text_standardization import standardizations_of
 from keras_t2i.recipes.recipe import Recipe

@@ -46,7 +46,7 @@ def test_there_are_examples():
     assert {
         "keras_t2i.models.text_to_image_gan.TextToImageGAN",
         "keras_t2i.losses.adversarial.discriminator_loss",
-        "keras_t2i.text.tokenizer.tokenize",
+        "keras_t2i.tokenizers.tokenize",
         "keras_t2i.files.replace_when_whole",
     } <= names
 

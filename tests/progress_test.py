@@ -3,7 +3,7 @@ import io
 import re
 import time
 
-from keras_t2i.cli import progress
+from keras_t2i import progress
 from keras_t2i.progress import show_progress
 
 

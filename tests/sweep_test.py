@@ -11,7 +11,7 @@ from keras_t2i import Recipe
 from keras_t2i import StyleRecipe
 from keras_t2i import TextRecipe
 from keras_t2i.datasets.blooms_source import BloomsSource
-from keras_t2i.datasets.prepare import prepare
+from keras_t2i.datasets.preparation import prepare
 from tests.tiny_models import tiny_gan
 from tests.tiny_models import tiny_joint_embedding
 

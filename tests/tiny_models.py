@@ -14,7 +14,7 @@ from keras_t2i import Recipe
 from keras_t2i import StyleEncoder
 from keras_t2i import TextToImageGAN
 from keras_t2i.models.from_recipe import gan_options
-from keras_t2i.text.image_encoder import image_encoder
+from keras_t2i.text.image_encoders import image_encoder
 from keras_t2i.text.joint_embedding import JointEmbedding
 
 IMAGE_SIZE = 32
@@ -162,13 +162,13 @@ def embeddings_batch(num_rows=4, seed=0):
     }
 
 
-def char_ids_batch(num_rows=4, seed=0):
+def token_ids_batch(num_rows=4, seed=0):
     generator = np.random.default_rng([seed, 2])
     return {
         "images": random_images(num_rows, seed),
         **{
             name: generator.integers(0, 71, (num_rows, 201), dtype="int32")
-            for name in ("char_ids", "mismatched_char_ids")
+            for name in ("token_ids", "mismatched_token_ids")
         },
     }
 

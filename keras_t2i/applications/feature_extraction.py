@@ -11,14 +11,14 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from keras_t2i.datasets.embedding_manifest import EmbeddingManifest
-from keras_t2i.datasets.embedding_manifest import data_fingerprint
-from keras_t2i.datasets.embedding_manifest import read_embedding_manifest
-from keras_t2i.datasets.embedding_manifest import write_embedding_manifest
-from keras_t2i.datasets.embedding_shards import write_embedding_shards
 from keras_t2i.datasets.images import model_square
 from keras_t2i.datasets.manifest import MANIFEST_FILE
+from keras_t2i.datasets.manifest import EmbeddingManifest
+from keras_t2i.datasets.manifest import data_fingerprint
+from keras_t2i.datasets.manifest import read_embedding_manifest
 from keras_t2i.datasets.manifest import read_manifest
+from keras_t2i.datasets.manifest import write_manifest
+from keras_t2i.datasets.shards import write_embedding_shards
 from keras_t2i.files import waited_for
 
 # Forwarded at a time, views counted one by one.
@@ -138,7 +138,7 @@ def extract_image_features(
             ),
             progress,
         )
-        write_embedding_manifest(
+        write_manifest(
             path,
             EmbeddingManifest(
                 network.output_shape[-1],

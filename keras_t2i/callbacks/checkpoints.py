@@ -11,7 +11,6 @@ import numpy as np
 from keras_t2i.callbacks.step_callback import StepCallback
 from keras_t2i.files import replace_when_whole
 
-MEASURED_STEPS = 250
 _FILE_PATTERN = re.compile(r"step-(\d{8})\.keras")
 
 
@@ -86,7 +85,7 @@ class KeepBest(StepCallback):
         measure,
         monitor,
         mode="min",
-        every_steps=MEASURED_STEPS,
+        every_steps=250,
         patience=None,
         first_step=0,
         earlier=(),

@@ -4,22 +4,11 @@ import argparse
 import pathlib
 import sys
 
-import numpy as np
-
 from keras_t2i.cli.options import positive_number
 from keras_t2i.cli.recipe_options import options_named
-from keras_t2i.datasets.blooms_source import BloomsSource
-from keras_t2i.datasets.examples import PreparedExamples
-from keras_t2i.datasets.prepare import prepare
 from keras_t2i.files import replace_when_whole
-from keras_t2i.metrics.bloom_attributes import bloom_attribute_accuracy
-from keras_t2i.plots.grids import image_grid
-from keras_t2i.progress import show_progress
 from keras_t2i.recipes.recipe import Recipe
 from keras_t2i.recipes.text_recipe import TextRecipe
-from keras_t2i.training.entry import train
-from keras_t2i.training.model_files import load_gan
-from keras_t2i.training.run_folder import RunFolder
 
 _NUM_IMAGES = 8000
 _TEXT_MINUTES = 1.5
@@ -57,6 +46,14 @@ def add_parser(subparsers):
 
 
 def _run(arguments):
+    from keras_t2i.datasets.blooms_source import BloomsSource
+    from keras_t2i.datasets.preparation import prepare
+    from keras_t2i.metrics.bloom_attributes import bloom_attribute_accuracy
+    from keras_t2i.progress import show_progress
+    from keras_t2i.training.entry import train
+    from keras_t2i.training.model_files import load_gan
+    from keras_t2i.training.run_folder import RunFolder
+
     out = pathlib.Path(arguments.out)
     with options_named(arguments):
         RunFolder(out).check_free()
@@ -91,6 +88,11 @@ def _announce(text):
 
 def _unseen_captions(data):
     """One caption of each of so many images of the test split."""
+
+    import numpy as np
+
+    from keras_t2i.datasets.examples import PreparedExamples
+
     examples = PreparedExamples(data, "test")
     generator = np.random.default_rng(0)
     order = generator.permutation(len(examples))[:_NUM_EVALUATED]
@@ -100,6 +102,10 @@ def _unseen_captions(data):
 
 
 def _write_grid(path, model, captions):
+    import numpy as np
+
+    from keras_t2i.plots.grids import image_grid
+
     seeds = np.tile(np.arange(_GRID_COLUMNS), len(captions))
     pictures = model.generate(
         np.repeat(captions, _GRID_COLUMNS).tolist(), seed=seeds

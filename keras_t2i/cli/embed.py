@@ -5,21 +5,10 @@ import pathlib
 import sys
 import tempfile
 
-import numpy as np
-
+from keras_t2i.captions import check_captions
+from keras_t2i.captions import is_empty_caption
 from keras_t2i.cli.options import caption
-from keras_t2i.cli.options import check_captions
-from keras_t2i.datasets.captions import is_empty_caption
 from keras_t2i.files import replace_when_whole
-from keras_t2i.progress import show_progress
-from keras_t2i.text.embeddings import count_cut
-from keras_t2i.text.embeddings import embed_texts
-from keras_t2i.text.embeddings import extract_embeddings
-from keras_t2i.text.embeddings import import_embeddings
-from keras_t2i.text.stackgan_pickles import check_free
-from keras_t2i.text.stackgan_pickles import write_stackgan_pickles
-from keras_t2i.training.encoder_embeddings import report_cut
-from keras_t2i.training.model_files import load_text_encoder
 
 # An array of strings gives each the size of the longest. So many characters
 # take as much as an embedding of 1,024 numbers.
@@ -122,6 +111,9 @@ def _run(arguments):
 
 
 def _embed_data_set(arguments):
+    from keras_t2i.text.stackgan_pickles import check_free
+    from keras_t2i.text.stackgan_pickles import write_stackgan_pickles
+
     if arguments.layout == "shards":
         _write_shards(arguments, arguments.out)
     else:
@@ -136,6 +128,12 @@ def _embed_data_set(arguments):
 
 
 def _write_shards(arguments, out):
+    from keras_t2i.progress import show_progress
+    from keras_t2i.text.embeddings import extract_embeddings
+    from keras_t2i.text.embeddings import import_embeddings
+    from keras_t2i.training.encoder_embeddings import report_cut
+    from keras_t2i.training.model_files import load_text_encoder
+
     if arguments.source is not None:
         with show_progress("Importing", "images") as progress:
             num_more = import_embeddings(
@@ -155,6 +153,14 @@ def _write_shards(arguments, out):
 
 
 def _embed_captions(arguments):
+    import numpy as np
+
+    from keras_t2i.text.embeddings import embed_texts
+    from keras_t2i.tokenizers import count_cut
+    from keras_t2i.tokenizers import cuts_of
+    from keras_t2i.training.encoder_embeddings import report_cut
+    from keras_t2i.training.model_files import load_text_encoder
+
     out = pathlib.Path(arguments.out)
     if out.suffix not in (".npy", ".npz"):
         raise ValueError(
@@ -166,7 +172,7 @@ def _embed_captions(arguments):
         _check_fits_array(captions)
     encoder = load_text_encoder(arguments.text_encoder)
     embeddings = embed_texts(encoder, captions)
-    report_cut(encoder, count_cut(encoder, captions))
+    report_cut(encoder, count_cut(captions, cuts_of(encoder)))
     out.parent.mkdir(parents=True, exist_ok=True)
     with replace_when_whole(out) as temporary:
         with open(temporary, "wb") as file:

@@ -4,24 +4,13 @@ import json
 import pathlib
 import sys
 
-from keras_t2i.cli.drawing_model import load_drawing_model
 from keras_t2i.cli.options import whole_number
-from keras_t2i.evaluation.caption_match import CaptionMatch
-from keras_t2i.evaluation.full_evaluation import evaluate_images
-from keras_t2i.evaluation.generated_images import EvaluationCaptions
-from keras_t2i.evaluation.generated_images import FolderImages
-from keras_t2i.evaluation.generated_images import ModelImages
-from keras_t2i.evaluation.judge import DEFAULT_JUDGE
-from keras_t2i.evaluation.judge import load_judge
 from keras_t2i.files import replace_when_whole
-from keras_t2i.plots.grids import picture_rows
-from keras_t2i.progress import show_progress
-from keras_t2i.training.model_files import load_joint_embedding
-from keras_t2i.training.model_files import networks_of_text_encoder
-from keras_t2i.training.run_folder import options_of_run
 
 _NEAREST_FILE = "nearest.png"
 _NUM_NAMED = 3
+# That of `load_judge`, without what it has to import.
+_DEFAULT_JUDGE = "efficientnet_lite2"
 
 
 def add_parser(subparsers):
@@ -69,12 +58,12 @@ def add_parser(subparsers):
     )
     parser.add_argument(
         "--features",
-        default=DEFAULT_JUDGE,
+        default=_DEFAULT_JUDGE,
         metavar="NAME|FILE",
         help="network that judges: efficientnet_lite2, efficientnet_lite0, a "
         "network of keras.applications, such as MobileNetV2, or a .keras file "
         "of one from images in [-1, 1] to a feature map or a vector (default: "
-        f"{DEFAULT_JUDGE})",
+        f"{_DEFAULT_JUDGE})",
     )
     parser.add_argument(
         "--text-encoder",
@@ -92,6 +81,16 @@ def add_parser(subparsers):
 
 
 def _run(arguments):
+    from keras_t2i.cli.drawing_model import load_drawing_model
+    from keras_t2i.evaluation.caption_match import CaptionMatch
+    from keras_t2i.evaluation.full_evaluation import evaluate_images
+    from keras_t2i.evaluation.generated_images import EvaluationCaptions
+    from keras_t2i.evaluation.generated_images import FolderImages
+    from keras_t2i.evaluation.generated_images import ModelImages
+    from keras_t2i.evaluation.judge import load_judge
+    from keras_t2i.progress import show_progress
+    from keras_t2i.training.model_files import load_joint_embedding
+
     out = _checked_out(arguments.out)
     if arguments.images is not None and arguments.images_per_caption:
         raise ValueError(
@@ -142,6 +141,10 @@ def _networks_of_model(model):
 
     Known where the model's run, and that of its text encoder, are still there.
     """
+
+    from keras_t2i.training.model_files import networks_of_text_encoder
+    from keras_t2i.training.run_folder import options_of_run
+
     return networks_of_text_encoder(options_of_run(model).get("text_encoder"))
 
 
@@ -164,6 +167,9 @@ def _report(line):
 
 def _write(out, text, evaluation):
     """Writes both files, or none of them."""
+
+    from keras_t2i.plots.grids import picture_rows
+
     with replace_when_whole(out) as temporary:
         temporary.write_text(text + "\n", "utf-8")
         if evaluation.nearest_images is not None:

@@ -1,9 +1,6 @@
 """`keras-t2i export`: a run folder -> a SavedModel."""
 
 from keras_t2i.cli.options import whole_number
-from keras_t2i.export.saved_model import export_saved_model
-from keras_t2i.training.model_files import load_gan
-from keras_t2i.training.model_files import load_style_encoder
 
 
 def add_parser(subparsers):
@@ -45,6 +42,10 @@ def add_parser(subparsers):
 
 
 def _run(arguments):
+    from keras_t2i.export.saved_model import export_saved_model
+    from keras_t2i.training.model_files import load_gan
+    from keras_t2i.training.model_files import load_style_encoder
+
     gan = load_gan(arguments.model)
     style_encoder = None
     if arguments.style_encoder is not None:

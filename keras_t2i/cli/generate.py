@@ -3,16 +3,11 @@
 import pathlib
 import re
 
-import numpy as np
-import PIL.Image
-
-from keras_t2i.cli.drawing_model import load_drawing_model
+from keras_t2i.captions import check_captions
 from keras_t2i.cli.options import add_seed
 from keras_t2i.cli.options import caption
-from keras_t2i.cli.options import check_captions
 from keras_t2i.cli.options import whole_number
 from keras_t2i.files import replace_when_whole
-from keras_t2i.plots.grids import image_grid
 
 
 def add_parser(subparsers):
@@ -57,6 +52,11 @@ def add_parser(subparsers):
 
 
 def _run(arguments):
+    import numpy as np
+    import PIL.Image
+
+    from keras_t2i.cli.drawing_model import load_drawing_model
+
     check_captions(arguments.captions)
     out = pathlib.Path(arguments.out)
     model = load_drawing_model(arguments.model)
@@ -82,6 +82,10 @@ def _run(arguments):
 
 
 def _write_file(path, pictures, arguments):
+    import PIL.Image
+
+    from keras_t2i.plots.grids import image_grid
+
     if len(pictures) == 1:
         PIL.Image.fromarray(pictures[0]).save(path, "PNG")
         return

@@ -2,14 +2,11 @@
 
 import pathlib
 
+from keras_t2i.captions import check_captions
 from keras_t2i.cli.options import add_seed
 from keras_t2i.cli.options import caption
-from keras_t2i.cli.options import check_captions
 from keras_t2i.cli.options import whole_number
 from keras_t2i.files import replace_when_whole
-from keras_t2i.plots.animation import animated_gif
-from keras_t2i.plots.grids import interpolation_strips
-from keras_t2i.training.model_files import load_gan
 
 
 def add_parser(subparsers):
@@ -58,6 +55,10 @@ def add_parser(subparsers):
 
 
 def _run(arguments):
+    from keras_t2i.plots.animation import animated_gif
+    from keras_t2i.plots.grids import interpolation_strips
+    from keras_t2i.training.model_files import load_gan
+
     captions = arguments.captions
     # Two captions, or one and a second seed.
     if len(captions) + (arguments.seed_to is not None) != 2:

@@ -20,11 +20,12 @@ from keras_t2i.cli import train
 from keras_t2i.cli import train_style
 from keras_t2i.cli import train_text
 from keras_t2i.cli import transfer
-from keras_t2i.errors import ServerError
-from keras_t2i.training.runner import TrainingError
+from keras_t2i.errors import FailedWhileRunning
 from keras_t2i.version import __version__
 
-# Each module has `add_parser(subparsers)`, which sets `run` on its parser.
+# Each module has `add_parser(subparsers)`, which sets `run` on its parser. What
+# takes long to import, such as TensorFlow, is imported in `run` alone: help and
+# errors in the options are there at once.
 _COMMANDS = (
     demo,
     prepare,
@@ -78,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
             arguments.run(arguments)
-    except (FloatingPointError, ServerError, TrainingError) as error:
+    except (FloatingPointError, FailedWhileRunning) as error:
         _show_error(error)
         return 1
     except (ValueError, OSError) as error:

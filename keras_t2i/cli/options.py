@@ -3,8 +3,6 @@
 import argparse
 import os
 
-from keras_t2i.datasets.captions import is_empty_caption
-
 
 def whole_number(at_least):
     """Returns an argparse type: a whole number of at least `at_least`."""
@@ -27,15 +25,6 @@ def whole_number(at_least):
 def caption(text):
     """An argparse type: text, with U+FFFD for bytes that are not UTF-8."""
     return os.fsencode(text).decode("utf-8", "replace")
-
-
-def check_captions(captions):
-    """Raises `ValueError` where a caption says nothing."""
-    for text in captions:
-        if is_empty_caption(text):
-            raise ValueError(
-                f"A caption must hold some text. Received: {text!r}"
-            )
 
 
 def positive_number(text):

@@ -3,20 +3,8 @@
 import argparse
 import sys
 
-from keras_t2i.datasets.blooms_source import BloomsSource
-from keras_t2i.datasets.cub_birds import CubBirds
-from keras_t2i.datasets.folder import CaptionedFolder
-from keras_t2i.datasets.oxford_flowers import OxfordFlowers
-from keras_t2i.datasets.prepare import prepare
-from keras_t2i.models.image_sizes import IMAGE_SIZES
-from keras_t2i.progress import show_progress
-from keras_t2i.text.alphabet import MAX_CHARACTERS
+from keras_t2i.checks import IMAGE_SIZES
 
-_SOURCES = {
-    "oxford_flowers": OxfordFlowers,
-    "cub_birds": CubBirds,
-    "folder": CaptionedFolder,
-}
 _DEFAULT_NUM_BLOOMS = 10_000
 _MAX_SKIPPED_SHOWN = 20
 
@@ -53,7 +41,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument(
         "dataset",
-        choices=("blooms", *_SOURCES),
+        choices=("blooms", "oxford_flowers", "cub_birds", "folder"),
         help="what to prepare, see above",
     )
     parser.add_argument(
@@ -106,6 +94,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def _run(arguments):
+    from keras_t2i.datasets.preparation import prepare
+    from keras_t2i.progress import show_progress
+    from keras_t2i.tokenizers import MAX_CHARACTERS
+
     source = _make_source(arguments)
     with show_progress("Preparing", "images") as progress:
         preparation = prepare(
@@ -137,6 +129,11 @@ def _run(arguments):
 
 
 def _make_source(arguments):
+    from keras_t2i.datasets.blooms_source import BloomsSource
+    from keras_t2i.datasets.cub_birds import CubBirds
+    from keras_t2i.datasets.folder import CaptionedFolder
+    from keras_t2i.datasets.oxford_flowers import OxfordFlowers
+
     options = {}
     if arguments.crop_to_bounding_box:
         if arguments.dataset != "cub_birds":
@@ -169,4 +166,9 @@ def _make_source(arguments):
             f"{arguments.dataset} needs --source DIR, the folder with its raw "
             "files. Received: no --source."
         )
-    return _SOURCES[arguments.dataset](arguments.source, **options)
+    source_class = {
+        "oxford_flowers": OxfordFlowers,
+        "cub_birds": CubBirds,
+        "folder": CaptionedFolder,
+    }[arguments.dataset]
+    return source_class(arguments.source, **options)

@@ -6,12 +6,9 @@ import re
 from collections.abc import Iterator
 from collections.abc import Sequence
 
+from keras_t2i.errors import TrainingError
 from keras_t2i.recipes.base_recipe import DURATIONS
 from keras_t2i.recipes.base_recipe import BaseRecipe
-from keras_t2i.training.entry import INPUTS
-from keras_t2i.training.run_folder import RunFolder
-from keras_t2i.training.run_folder import check_as_started
-from keras_t2i.training.runner import TrainingError
 
 
 def add_resume(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +39,11 @@ def recipe_of(
         ValueError: there is no such preset or, to resume, no such run, or an
             option differs from what it was started with.
     """
+
+    from keras_t2i.training.entry import INPUTS
+    from keras_t2i.training.run_folder import RunFolder
+    from keras_t2i.training.run_folder import check_as_started
+
     given = _given(arguments, names)
     if not arguments.resume:
         recipe = recipe_class()

@@ -6,8 +6,6 @@ import signal
 import sys
 
 from keras_t2i.cli.options import whole_number
-from keras_t2i.export.model_server import ModelServer
-from keras_t2i.export.serving_files import IMAGE
 
 _ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -22,7 +20,7 @@ def add_parser(subparsers):
         "Ctrl-C, and prints\ntheir addresses once they are available.\n\nThe "
         "server is the program that $TF_SERVING_BINARY names, else\n"
         "tensorflow_model_server on the PATH, else Docker's image\n"
-        f"{IMAGE}, which can be reached from this machine only.",
+        "tensorflow/serving, which can be reached from this machine only.",
     )
     parser.add_argument(
         "--models",
@@ -47,6 +45,8 @@ def add_parser(subparsers):
 
 
 def _run(arguments):
+    from keras_t2i.export.model_server import ModelServer
+
     if arguments.port > 65535:
         raise ValueError(
             f"--port must be at most 65535. Received: {arguments.port}"

@@ -3,23 +3,18 @@
 import argparse
 import json
 
-from keras_t2i.callbacks.checkpoints import MEASURED_STEPS
 from keras_t2i.cli.options import add_duration
 from keras_t2i.cli.options import add_seed
 from keras_t2i.cli.options import whole_number
 from keras_t2i.cli.recipe_options import add_resume
 from keras_t2i.cli.recipe_options import options_named
 from keras_t2i.cli.recipe_options import recipe_of
-from keras_t2i.evaluation.quick_evaluation import MEASURES
 from keras_t2i.recipes.base_recipe import DURATIONS
 from keras_t2i.recipes.presets import presets
+from keras_t2i.recipes.recipe import MEASURED_SPLIT
+from keras_t2i.recipes.recipe import MEASURED_STEPS
+from keras_t2i.recipes.recipe import MEASURES
 from keras_t2i.recipes.recipe import Recipe
-from keras_t2i.training.entry import INPUTS
-from keras_t2i.training.entry import prepared
-from keras_t2i.training.entry import train
-from keras_t2i.training.gan_training import MEASURED_SPLIT
-from keras_t2i.training.gan_training import GANTraining
-from keras_t2i.training.run_folder import RunFolder
 
 _DEFAULT_PRESET = "gan_int_cls"
 # Of the recipe.
@@ -132,6 +127,12 @@ def add_parser(subparsers):
 
 
 def _run(arguments):
+    from keras_t2i.training.entry import INPUTS
+    from keras_t2i.training.entry import prepared
+    from keras_t2i.training.entry import train
+    from keras_t2i.training.gan_training import GANTraining
+    from keras_t2i.training.run_folder import RunFolder
+
     with options_named(arguments):
         recipe = recipe_of(Recipe, arguments, _OPTIONS, _DEFAULT_PRESET)
         inputs = {name: getattr(arguments, name) for name in INPUTS[Recipe]}

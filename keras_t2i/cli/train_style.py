@@ -8,10 +8,6 @@ from keras_t2i.cli.recipe_options import options_named
 from keras_t2i.cli.recipe_options import recipe_of
 from keras_t2i.recipes.base_recipe import DURATIONS
 from keras_t2i.recipes.style_recipe import StyleRecipe
-from keras_t2i.training.entry import train
-from keras_t2i.training.run_folder import RunFolder
-from keras_t2i.training.style_training import UNSEEN_SPLIT
-from keras_t2i.training.style_training import measured_file
 
 
 def add_parser(subparsers):
@@ -47,6 +43,11 @@ def add_parser(subparsers):
 
 
 def _run(arguments):
+    from keras_t2i.training.entry import train
+    from keras_t2i.training.run_folder import RunFolder
+    from keras_t2i.training.style_training import UNSEEN_SPLIT
+    from keras_t2i.training.style_training import measured_file
+
     run = RunFolder(arguments.out)
     with options_named(arguments):
         train(

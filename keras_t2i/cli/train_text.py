@@ -2,7 +2,6 @@
 
 import argparse
 
-from keras_t2i.applications.efficientnet_lite import IMAGE_NETWORKS
 from keras_t2i.cli.options import add_duration
 from keras_t2i.cli.options import add_seed
 from keras_t2i.cli.options import whole_number
@@ -12,8 +11,6 @@ from keras_t2i.cli.recipe_options import recipe_of
 from keras_t2i.recipes.base_recipe import DURATIONS
 from keras_t2i.recipes.presets import presets
 from keras_t2i.recipes.text_recipe import TextRecipe
-from keras_t2i.training.entry import train
-from keras_t2i.training.run_folder import RunFolder
 
 _DEFAULT_PRESET = "char_cnn_rnn_small_softmax"
 # On features of a network that is named.
@@ -95,6 +92,10 @@ def add_parser(subparsers):
 
 
 def _run(arguments):
+    from keras_t2i.training.entry import train
+    from keras_t2i.training.image_networks import IMAGE_NETWORKS
+    from keras_t2i.training.run_folder import RunFolder
+
     default_preset = (
         _FEATURES_PRESET
         if arguments.image_encoder in IMAGE_NETWORKS

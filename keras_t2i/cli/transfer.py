@@ -2,16 +2,9 @@
 
 import pathlib
 
-import numpy as np
-
+from keras_t2i.captions import check_captions
 from keras_t2i.cli.options import caption
-from keras_t2i.cli.options import check_captions
-from keras_t2i.datasets.images import read_square
-from keras_t2i.datasets.source import UnusableFileError
 from keras_t2i.files import replace_when_whole
-from keras_t2i.plots.grids import transfer_grid
-from keras_t2i.training.model_files import load_gan
-from keras_t2i.training.model_files import load_style_encoder
 
 
 def add_parser(subparsers):
@@ -61,6 +54,12 @@ def add_parser(subparsers):
 
 
 def _run(arguments):
+    import numpy as np
+
+    from keras_t2i.plots.grids import transfer_grid
+    from keras_t2i.training.model_files import load_gan
+    from keras_t2i.training.model_files import load_style_encoder
+
     check_captions(arguments.captions)
     out = pathlib.Path(arguments.out)
     if out.suffix.lower() != ".png":
@@ -81,6 +80,9 @@ def _run(arguments):
 
 
 def _style(file, side):
+    from keras_t2i.datasets.images import read_square
+    from keras_t2i.datasets.source import UnusableFileError
+
     try:
         return read_square(file, side)
     except UnusableFileError as error:

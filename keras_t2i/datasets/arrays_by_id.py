@@ -10,19 +10,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from keras_t2i.datasets.npy_files import read_npy
+from keras_t2i.datasets.images import without_image_suffix
+from keras_t2i.formats.npy_files import read_npy
 
 # The array of one image. A file of few bytes can unpack to very many.
 _MAX_MEMBER_BYTES = 2**26
 # All arrays of a file, in its own size. Numbers of which few are not zero pack
 # to some hundredths, and what is made to fill memory to a thousandth.
 _MAX_EXPANSION = 100
-_IMAGE_SUFFIXES = (
-    *(".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff"),
-    ".ppm",
-)
-
-
 # What NumPy uses. Others can ask for gigabytes to unpack anything.
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 # What `zipfile` and `zlib` raise for files that are damaged.
@@ -229,7 +224,7 @@ def match_names(
     ['jpg/image_00001.jpg']
     """
     missing = list(ids)
-    for canonical in (str, _without_suffix, _stem):
+    for canonical in (str, without_image_suffix, _stem):
         name_of = {canonical(name): name for name in names}
         keys = [canonical(id) for id in ids]
         # Of two images of one key nobody knows which is meant.
@@ -247,12 +242,5 @@ def match_names(
     )
 
 
-def _without_suffix(name):
-    for suffix in _IMAGE_SUFFIXES:
-        if name.lower().endswith(suffix):
-            return name[: -len(suffix)]
-    return name
-
-
 def _stem(name):
-    return _without_suffix(name).rpartition("/")[2]
+    return without_image_suffix(name).rpartition("/")[2]

@@ -2,11 +2,11 @@
 
 import re
 
-from keras_t2i.datasets.blooms import CLASS_NAMES
-from keras_t2i.datasets.blooms import Bloom
-from keras_t2i.datasets.blooms import bloom_at
+from keras_t2i.blooms import CLASS_NAMES
+from keras_t2i.blooms import Bloom
+from keras_t2i.blooms import bloom_at
 from keras_t2i.datasets.images import encode_png
-from keras_t2i.datasets.records import CaptionedImage
+from keras_t2i.datasets.shards import CaptionedImage
 from keras_t2i.datasets.source import Key
 
 

@@ -1,4 +1,4 @@
-"""Images with captions, read one at a time, and their embeddings."""
+"""Images with captions, read one at a time, with embeddings or features."""
 
 import io
 import os
@@ -11,13 +11,16 @@ import numpy as np
 import PIL.Image
 import tensorflow as tf
 
-from keras_t2i.datasets.captions import is_empty_caption
-from keras_t2i.datasets.embedding_manifest import data_fingerprint
-from keras_t2i.datasets.embedding_manifest import read_embedding_manifest
+from keras_t2i.captions import check_captions
+from keras_t2i.datasets.arrays_by_id import match_names
+from keras_t2i.datasets.manifest import MANIFEST_FILE
+from keras_t2i.datasets.manifest import data_fingerprint
+from keras_t2i.datasets.manifest import read_embedding_manifest
 from keras_t2i.datasets.manifest import read_manifest
-from keras_t2i.datasets.records import CaptionedImage
-from keras_t2i.datasets.records import EmbeddedCaptions
-from keras_t2i.datasets.shard_reader import ShardReader
+from keras_t2i.datasets.published_embeddings import open_published_embeddings
+from keras_t2i.datasets.shards import CaptionedImage
+from keras_t2i.datasets.shards import EmbeddedCaptions
+from keras_t2i.datasets.shards import ShardReader
 
 
 class Examples(Protocol):
@@ -202,11 +205,7 @@ class ArrayExamples:
                     "Each entry of `captions` must be a list of at least one "
                     f"string. Received: {texts!r} for image {index}"
                 )
-            if any(is_empty_caption(text) for text in texts):
-                raise ValueError(
-                    "A caption must hold some text. Received: "
-                    f"{list(texts)!r} for image {index}"
-                )
+            check_captions(texts, f" for image {index}")
         self._images = images
         self._captions = [tuple(texts) for texts in captions]
         self.image_size = image_size
@@ -245,3 +244,65 @@ def _joined_splits(split, splits, path):
             f"{pathlib.Path(path)}. Received: {split!r}"
         )
     return names
+
+
+class ImageFeatures:
+    """The features of the images of a split, all of them in memory.
+
+    Args:
+        path: path of the folder that `extract_image_features` wrote, or of
+            what `open_published_embeddings` reads: for each image an
+            array of shape `(num_features,)` or, of several views such as
+            crops, `(num_views, num_features)`, the center crop first. A `.t7`
+            file of a class, as the encoder's authors gave them, holds
+            `(num_images, num_features, num_views)`.
+        data_path: path. Folder of the prepared data set.
+        split: string.
+
+    Attributes:
+        num_features: int.
+
+    Raises:
+        ValueError: the file is damaged, lacks images, or their arrays are not
+            of one size; or the data set is damaged.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        data_path: str | os.PathLike,
+        split: str,
+    ):
+        if (pathlib.Path(path) / MANIFEST_FILE).is_file():
+            extracted = ExtractedEmbeddings(
+                path, PreparedExamples(data_path, split)
+            )
+            self.num_features = extracted.embedding_dim
+            self._views = [extracted.read(i) for i in range(len(extracted))]
+            return
+        ids = PreparedExamples(data_path, split).text_ids()
+        all_examples = (
+            PreparedExamples(data_path, name)
+            for name in read_manifest(data_path).splits
+        )
+        source = open_published_embeddings(path, images_of_class(all_examples))
+        self._views = []
+        for name in match_names(ids, source.names, path):
+            views = np.atleast_2d(source.read(name))
+            if self._views and views.shape[1] != self.num_features:
+                raise ValueError(
+                    f"{path} must hold as many features of each image. "
+                    f"Received: {self.num_features} and, of {name!r}, "
+                    f"{views.shape[1]}."
+                )
+            self.num_features = views.shape[1]
+            self._views.append(views)
+
+    def draw(self, index: int, generator: np.random.Generator) -> np.ndarray:
+        """Returns a random view of one image, shape `(num_features,)`."""
+        views = self._views[index]
+        return views[generator.integers(len(views))]
+
+    def first_views(self) -> np.ndarray:
+        """Returns the first view of each image."""
+        return np.stack([views[0] for views in self._views])

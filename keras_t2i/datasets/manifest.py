@@ -1,6 +1,7 @@
-"""What a prepared data set holds: its `manifest.json`."""
+"""What a folder of shards holds: its `manifest.json`."""
 
 import dataclasses
+import hashlib
 import json
 import os
 import pathlib
@@ -62,16 +63,37 @@ class Manifest:
     splits: dict[str, Split]
 
 
-def write_manifest(path: str | os.PathLike, manifest: Manifest) -> None:
-    """Writes a manifest as JSON.
+@dataclasses.dataclass(frozen=True)
+class EmbeddingManifest:
+    """Embeddings of the captions of a prepared data set.
 
     Args:
-        path: path of the JSON file.
-        manifest: `Manifest`.
+        embedding_dim: int.
+        data_fingerprint: string. Digest of the data set.
+        fingerprint: string. Digest of the data set and of the text encoder.
+        splits: dict of split names to `Split`. As many records, in the same
+            order, as the data set's own splits.
+    """
+
+    embedding_dim: int
+    data_fingerprint: str
+    fingerprint: str
+    splits: dict[str, Split]
+
+
+def write_manifest(
+    directory: str | os.PathLike, manifest: Manifest | EmbeddingManifest
+) -> None:
+    """Writes the manifest of a folder of shards.
+
+    Args:
+        directory: path of the folder.
+        manifest: `Manifest` or `EmbeddingManifest`.
     """
     text = json.dumps(
         dataclasses.asdict(manifest), indent=2, ensure_ascii=False
     )
+    path = pathlib.Path(directory) / MANIFEST_FILE
     with replace_when_whole(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
 
@@ -95,7 +117,7 @@ def read_manifest(directory: str | os.PathLike) -> Manifest:
     >>> import tempfile
     >>> from keras_t2i.datasets.blooms_source import BloomsSource
     >>> from keras_t2i.datasets.manifest import read_manifest
-    >>> from keras_t2i.datasets.prepare import prepare
+    >>> from keras_t2i.datasets.preparation import prepare
     >>> folder = tempfile.mkdtemp()
     >>> _ = prepare(BloomsSource(num_images=10), folder, image_size=32)
     >>> read_manifest(folder).splits["test"].num_images
@@ -115,6 +137,44 @@ def read_manifest(directory: str | os.PathLike) -> Manifest:
         class_names=tuple(class_names),
         splits=splits,
     )
+
+
+def read_embedding_manifest(directory: str | os.PathLike) -> EmbeddingManifest:
+    """Reads and checks the manifest of a folder of extracted embeddings.
+
+    Args:
+        directory: path of the folder.
+
+    Returns:
+        `EmbeddingManifest`.
+
+    Raises:
+        ValueError: there is no manifest, or it is damaged.
+    """
+    fields, splits = read_checked(directory, made_by="keras-t2i embed")
+    return EmbeddingManifest(
+        fields.get_count("embedding_dim", 1),
+        fields.get("data_fingerprint", str),
+        fields.get("fingerprint", str),
+        splits,
+    )
+
+
+def data_fingerprint(manifest: Manifest) -> str:
+    """Returns a digest of all that a prepared data set holds.
+
+    Args:
+        manifest: `Manifest` of the data set.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    digests = {
+        name: [shard.sha256 for shard in split.shards]
+        for name, split in manifest.splits.items()
+    }
+    text = json.dumps(digests, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def read_checked(

@@ -3,13 +3,13 @@
 import os
 import pathlib
 
-from keras_t2i.datasets.captions import read_captions
 from keras_t2i.datasets.images import read_image
 from keras_t2i.datasets.images import stored_side
-from keras_t2i.datasets.records import CaptionedImage
+from keras_t2i.datasets.shards import CaptionedImage
 from keras_t2i.datasets.source import Key
 from keras_t2i.datasets.source import UnusableFileError
-from keras_t2i.datasets.splits import split_examples
+from keras_t2i.datasets.source import read_captions
+from keras_t2i.datasets.source import split_examples
 
 
 class OxfordFlowers:

@@ -1,8 +1,15 @@
-"""What a data set's raw files are read through."""
+"""What a data set's raw files are read through, and their splits."""
 
+import hashlib
+import os
+import pathlib
+from collections.abc import Callable
+from collections.abc import Collection
+from collections.abc import Mapping
 from typing import Protocol
 
-from keras_t2i.datasets.records import CaptionedImage
+from keras_t2i.captions import usable_captions
+from keras_t2i.datasets.shards import CaptionedImage
 
 # Whatever a source's `read` needs to know to find one example, as JSON values.
 Key = tuple
@@ -52,3 +59,177 @@ class Source(Protocol):
         Raises:
             UnusableFileError: the image or its captions can not be used.
         """
+
+
+def read_captions(path: str | os.PathLike) -> tuple[str, ...]:
+    """Reads a file with one caption a line.
+
+    Args:
+        path: path of a UTF-8 text file.
+
+    Returns:
+        Tuple of strings, at least one: the usable captions.
+
+    Raises:
+        UnusableFileError: the file can not be read, is not UTF-8, or has no
+            usable caption.
+    """
+    try:
+        text = pathlib.Path(path).read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UnusableFileError(
+            str(path), f"is not UTF-8 (byte {error.start}: {error.reason})"
+        ) from None
+    except OSError as error:
+        raise UnusableFileError(str(path), str(error.strerror)) from None
+    # Not splitlines, which also cuts at characters such as U+2028.
+    captions = usable_captions(text.split("\n"))
+    if not captions:
+        raise UnusableFileError(str(path), "has no usable caption")
+    return captions
+
+
+# The first file of a split that is there counts: archives hold all of them, and
+# `trainvalclasses.txt` then only repeats two others.
+_CLASS_LIST_FILES = {
+    "train": ("trainclasses.txt", "trainvalclasses.txt"),
+    "val": ("valclasses.txt",),
+    "test": ("testclasses.txt",),
+}
+
+
+def split_examples(
+    class_of: Mapping[str, str | None],
+    *list_dirs: str | os.PathLike,
+    class_named: Callable[[str], str] = str,
+) -> dict[str, list[str]]:
+    """Divides examples into splits.
+
+    Where class lists (`trainclasses.txt`, `valclasses.txt`,
+    `testclasses.txt`) are there, each split has the classes of its list, and
+    classes in no list are left out. Without `trainclasses.txt`,
+    `trainvalclasses.txt` is the list of `train`. Without any list, `test` has
+    the tenth of the examples whose ids have the lowest SHA-256, and `train`
+    the others.
+
+    Args:
+        class_of: mapping of ids to class names, or to `None` without classes.
+        *list_dirs: paths of the folders that may hold class lists, with one
+            class name a line. The first folder that holds any counts.
+        class_named: function of a name in a list to the name that the class
+            has in `class_of`. Defaults to `str`: the same.
+
+    Returns:
+        dict of split names to sorted lists of ids.
+
+    Raises:
+        ValueError: a list is empty, not UTF-8, names a class that no example
+            has or that another list has too, or there is no list for `train`;
+            or the training images are all of one class.
+
+    Example:
+
+    >>> from keras_t2i.datasets.source import split_examples
+    >>> class_of = {f"{number}.jpg": None for number in range(20)}
+    >>> split_examples(class_of, "no/class/lists/here")["test"]
+    ['0.jpg', '19.jpg']
+    """
+    lists = {}
+    for list_dir in map(pathlib.Path, list_dirs):
+        lists = _read_class_lists(list_dir, set(class_of.values()), class_named)
+        if lists:
+            break
+    if lists:
+        splits = {
+            split: sorted(id for id in class_of if class_of[id] in names)
+            for split, names in lists.items()
+        }
+    else:
+        splits = _split_by_hash(class_of)
+    check_several_classes({class_of[id] for id in splits["train"]})
+    return splits
+
+
+def check_several_classes(train_classes: Collection[str | None]) -> None:
+    """Checks that mismatching text can come from another class.
+
+    Args:
+        train_classes: collection of the class names in the `train` split;
+            `None` stands for no classes at all.
+
+    Raises:
+        ValueError: there is exactly one.
+    """
+    if len(train_classes) == 1 and None not in train_classes:
+        raise ValueError(
+            "Expected training images of at least two classes, since "
+            "mismatching text comes from another class. Received: one class "
+            f"only, {list(train_classes)[0]!r}. Train on it with `--preset "
+            "gan`, which needs no mismatching text, after preparing the "
+            "images without classes: `keras-t2i prepare folder` with all of "
+            "them in one flat folder."
+        )
+
+
+def _split_by_hash(ids):
+    by_hash = sorted(
+        ids, key=lambda id: hashlib.sha256(os.fsencode(id)).digest()
+    )
+    num_test = (len(by_hash) + 5) // 10
+    splits = {"train": by_hash[num_test:], "test": by_hash[:num_test]}
+    # Too few images for a test split make none.
+    return {split: sorted(ids) for split, ids in splits.items() if ids}
+
+
+def _read_class_lists(list_dir, known_classes, class_named):
+    lists = {}
+    list_of_class = {}
+    paths = _find_class_lists(list_dir)
+    for split, path in paths.items():
+        lists[split] = set(map(class_named, _read_class_list(path)))
+        for name in sorted(lists[split]):
+            if name not in known_classes:
+                raise ValueError(
+                    f"{path} must name classes that have captioned images. "
+                    f"Received: {name!r}. Remove it from the list or add its "
+                    "images and captions."
+                )
+            other = list_of_class.setdefault(name, path)
+            if other != path:
+                raise ValueError(
+                    "Class lists must have no class in common. Received: "
+                    f"{name!r} in both {other} and {path}. Remove it from one."
+                )
+    if lists and "train" not in lists:
+        raise ValueError(
+            "Class lists must include "
+            f"{' or '.join(_CLASS_LIST_FILES['train'])}. Received: only "
+            f"{[path.name for path in paths.values()]} in {list_dir}. Add it, "
+            "or remove the others."
+        )
+    return lists
+
+
+def _find_class_lists(list_dir):
+    paths = {}
+    for split, files in _CLASS_LIST_FILES.items():
+        for path in map(list_dir.joinpath, files):
+            if path.is_file():
+                paths.setdefault(split, path)
+    return paths
+
+
+def _read_class_list(path):
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} must be UTF-8 text. Received: {error}"
+        ) from None
+    names = {line.strip() for line in text.split("\n")} - {""}
+    if not names:
+        raise ValueError(
+            f"{path} must name at least one class. Received: no class names. "
+            "Add them, one a line, or remove the file."
+        )
+    return names

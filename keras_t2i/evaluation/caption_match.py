@@ -26,7 +26,7 @@ class CaptionMatch:
     Attributes:
         image_network: string. The network whose features the image encoder
             takes, `None` where it takes images.
-        text_encoder: `keras.Model` from `char_ids` to embeddings.
+        text_encoder: `keras.Model` from `token_ids` to embeddings.
         sha256: string. A digest of both encoders' weights.
 
     Raises:

@@ -57,7 +57,7 @@ def versions() -> dict[str, str]:
 class Evaluation:
     """What `evaluate_images` has found.
 
-    Args:
+    Attributes:
         results: dict, for JSON. `frechet_distance`, `kernel_distance`,
             `kernel_distance_std`, `precision`, `recall`, `density`,
             `coverage`, `r_precision`, `diversity`, `nearest_training_ratio`
@@ -119,7 +119,7 @@ def evaluate_images(
     Example:
 
     >>> from keras_t2i.datasets.blooms_source import BloomsSource
-    >>> from keras_t2i.datasets.prepare import prepare
+    >>> from keras_t2i.datasets.preparation import prepare
     >>> from keras_t2i.evaluation import EvaluationCaptions
     >>> gan = keras_t2i.TextToImageGAN.from_preset(
     ...     "gan_int_cls",

@@ -68,7 +68,7 @@ class EvaluationCaptions:
     Example:
 
     >>> from keras_t2i.datasets.blooms_source import BloomsSource
-    >>> from keras_t2i.datasets.prepare import prepare
+    >>> from keras_t2i.datasets.preparation import prepare
     >>> folder = tempfile.mkdtemp()
     >>> _ = prepare(BloomsSource(num_images=10), folder, image_size=32)
     >>> chosen = keras_t2i.evaluation.EvaluationCaptions(folder, "test")

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 
 from keras_t2i.applications.feature_extraction import extract_image_features
-from keras_t2i.datasets.image_features import ImageFeatures
+from keras_t2i.datasets.examples import ImageFeatures
 from keras_t2i.evaluation.generated_images import EvaluationCaptions
 from keras_t2i.evaluation.generated_images import ModelImages
 from keras_t2i.evaluation.generated_images import image_batches
@@ -16,17 +16,9 @@ from keras_t2i.metrics.distances import frechet_distance
 from keras_t2i.metrics.distances import kernel_distance
 from keras_t2i.metrics.neighborhoods import density_coverage
 from keras_t2i.metrics.neighborhoods import precision_recall
+from keras_t2i.recipes.recipe import MEASURES
 
 FEWEST_IMAGES = 50
-# Which end of each is the better one.
-MEASURES = {
-    "kernel_distance": "min",
-    "frechet_distance": "min",
-    "precision": "max",
-    "recall": "max",
-    "density": "max",
-    "coverage": "max",
-}
 
 
 def check_num_images(what: str, count: int, remedy: str) -> None:
@@ -104,7 +96,7 @@ class QuickEvaluation:
     Example:
 
     >>> from keras_t2i.datasets.blooms_source import BloomsSource
-    >>> from keras_t2i.datasets.prepare import prepare
+    >>> from keras_t2i.datasets.preparation import prepare
     >>> from keras_t2i.evaluation import EvaluationCaptions
     >>> gan = keras_t2i.TextToImageGAN.from_preset(
     ...     "gan_int_cls",

@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from keras_t2i.datasets.blooms import content_of_caption
-from keras_t2i.datasets.blooms import read_bloom
+from keras_t2i.blooms import content_of_caption
+from keras_t2i.blooms import read_bloom
 
 
 def bloom_attribute_accuracy(images, captions):
@@ -22,7 +22,7 @@ def bloom_attribute_accuracy(images, captions):
 
     Example:
 
-    >>> bloom = keras_t2i.datasets.blooms.bloom_at("test", 0)
+    >>> bloom = keras_t2i.blooms.bloom_at("test", 0)
     >>> caption = bloom.content.petal_color + " petals"
     >>> keras_t2i.metrics.bloom_attribute_accuracy(bloom.image[None], [caption])
     {'petal_color': 1.0}

@@ -130,7 +130,7 @@ def style_clusters(descriptors, num_clusters=100, seed=0):
 class RocCurve:
     """A receiver operating characteristic.
 
-    Args:
+    Attributes:
         false_positive_rates: float array of shape `(num_thresholds,)`. Shares
             of the pairs of other styles that are accepted, rising.
         true_positive_rates: float array of the same shape. Shares of the pairs

@@ -181,6 +181,6 @@ class AdversarialTraining:
         # Only the discriminator's loss reaches a text encoder that is trained
         # along: it has to express what tells matching pairs apart.
         variables = self.discriminator.trainable_variables
-        if "char_ids" in batch:
+        if "token_ids" in batch:
             variables = variables + self.text_encoder.trainable_variables
         return variables

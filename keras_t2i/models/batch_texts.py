@@ -2,10 +2,10 @@
 
 
 def embeddings_of_batch(text_encoder, batch, prefix=""):
-    """Returns the embeddings that a batch holds, or those of its characters.
+    """Returns the embeddings that a batch holds, or those of its token ids.
 
     Args:
-        text_encoder: `keras.Model` from `char_ids` to embeddings.
+        text_encoder: `keras.Model` from `token_ids` to embeddings.
         batch: dict of tensors.
         prefix: string. Of the names in the batch. Defaults to `""`.
 
@@ -17,9 +17,9 @@ def embeddings_of_batch(text_encoder, batch, prefix=""):
     """
     if prefix + "text_embeddings" in batch:
         return batch[prefix + "text_embeddings"]
-    if prefix + "char_ids" in batch:
-        return text_encoder(batch[prefix + "char_ids"], training=False)
+    if prefix + "token_ids" in batch:
+        return text_encoder(batch[prefix + "token_ids"], training=False)
     raise ValueError(
-        f"A batch must hold `{prefix}text_embeddings` or `{prefix}char_ids`, "
+        f"A batch must hold `{prefix}text_embeddings` or `{prefix}token_ids`, "
         f"as those of `make_dataset` do. Received: {sorted(batch)}"
     )

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 import tensorflow as tf
 
-from keras_t2i.datasets.captions import is_empty_caption
+from keras_t2i.captions import check_captions
 
 
 def checked_captions(captions):
@@ -38,10 +38,7 @@ def checked_captions(captions):
                 "`captions` must be a string or a flat sequence of strings. "
                 f"Received: {caption!r} among them"
             )
-        if is_empty_caption(caption.decode("utf-8", "replace")):
-            raise ValueError(
-                f"A caption must hold some text. Received: {caption!r}"
-            )
+        check_captions([caption.decode("utf-8", "replace")])
         encoded.append(caption)
     return np.array(encoded, object)
 

@@ -3,11 +3,11 @@
 import keras
 from keras import layers
 
+from keras_t2i.checks import check_image_size
 from keras_t2i.models.blocks import batch_normalization
 from keras_t2i.models.blocks import convolution
 from keras_t2i.models.blocks import linear
 from keras_t2i.models.blocks import residual_block
-from keras_t2i.models.image_sizes import check_image_size
 from keras_t2i.models.text_discriminator import TextDiscriminator
 
 

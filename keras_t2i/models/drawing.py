@@ -10,7 +10,7 @@ from keras_t2i.datasets.image_range import to_model_range
 from keras_t2i.datasets.image_range import to_uint8
 from keras_t2i.models.noise import between_noises
 from keras_t2i.models.noise import noise_from_seeds
-from keras_t2i.text.tokenizer import tokenize_for
+from keras_t2i.tokenizers import tokenize_for
 
 
 def embed_text(gan, text):
@@ -23,8 +23,8 @@ def embed_text(gan, text):
     Returns:
         float32 tensor of shape `(batch, text_embedding_dim)`.
     """
-    char_ids = tokenize_for(gan.text_encoder, text)
-    embeddings = gan.text_encoder(char_ids, training=False)
+    token_ids = tokenize_for(gan.text_encoder, text)
+    embeddings = gan.text_encoder(token_ids, training=False)
     return ops.cast(embeddings, "float32")
 
 

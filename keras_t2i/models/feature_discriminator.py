@@ -5,7 +5,7 @@ import numpy as np
 from keras import layers
 
 from keras_t2i.applications.feature_networks import feature_network
-from keras_t2i.models.image_sizes import check_image_size
+from keras_t2i.checks import check_image_size
 from keras_t2i.models.spectral_convolution import SpectralConv2D
 from keras_t2i.models.text_discriminator import TextDiscriminator
 from keras_t2i.models.text_scores import standardized

@@ -12,10 +12,16 @@ from keras_t2i.models.from_recipe import networks_of_recipe
 from keras_t2i.preset_folder import is_folder
 from keras_t2i.preset_folder import load_preset_folder
 from keras_t2i.preset_folder import save_preset_folder
+from keras_t2i.pretrained.network_files import load_pretrained_weights
+from keras_t2i.pretrained.network_files import pretrained_description
+from keras_t2i.pretrained.network_files import pretrained_names
+from keras_t2i.pretrained.network_files import pretrained_text_encoder
 from keras_t2i.recipes.presets import presets
 from keras_t2i.recipes.recipe import Recipe
 
-PRESETS = presets("gan")
+PRESETS = presets("gan") | {
+    name: pretrained_description(name) for name in pretrained_names()
+}
 
 
 class MadeFromRecipe:
@@ -36,7 +42,7 @@ class MadeFromRecipe:
         Args:
             recipe: `keras_t2i.Recipe`. Its `precision`, `strategy` and duration
                 are for `keras_t2i.train`.
-            text_encoder: `keras.Model` from `char_ids` to embeddings.
+            text_encoder: `keras.Model` from `token_ids` to embeddings.
                 Defaults to `None`: a new `CharCNNRNN`.
 
         Returns:
@@ -55,11 +61,14 @@ class MadeFromRecipe:
     ) -> Self:
         """Makes an untrained GAN from a preset, or loads a trained one.
 
+        A preset with weights, such as `"gan_int_cls_plus_flowers"`, has those
+        of the generator and of the text encoder. Its discriminator is new.
+
         Args:
             name_or_folder: string. One of `TextToImageGAN.presets`, or path of
                 a run folder with a `model.keras`, or of a folder that
                 `save_to_preset` has written.
-            text_encoder: `keras.Model` from `char_ids` to embeddings.
+            text_encoder: `keras.Model` from `token_ids` to embeddings.
                 Defaults to `None`: that of the folder or, for a name, a new
                 `CharCNNRNN`.
             **overrides: fields of `keras_t2i.Recipe` in place of the preset's,
@@ -73,6 +82,8 @@ class MadeFromRecipe:
             ValueError: there is neither such a preset nor such a folder, or
                 no such field.
         """
+        if name_or_folder in pretrained_names():
+            return _pretrained(cls, name_or_folder, text_encoder, overrides)
         if name_or_folder in PRESETS or not is_folder(name_or_folder):
             _check_overrides(overrides)
             recipe = Recipe.from_preset(name_or_folder).override(**overrides)
@@ -116,7 +127,7 @@ class MadeFromRecipe:
             path: path. Folder that `keras-t2i prepare` wrote.
             split: string. Defaults to `"train"`.
             text_embeddings: path, as of `keras_t2i.datasets.make_dataset`.
-                Defaults to `None`: the batches hold `char_ids`, one caption an
+                Defaults to `None`: the batches hold `token_ids`, one caption an
                 image and any mismatching text.
             **options: arguments of `keras_t2i.datasets.make_dataset` in place
                 of the recipe's.
@@ -141,6 +152,21 @@ class MadeFromRecipe:
         config = {**config, "recipe": _recipe_of_config(config)}
         config.pop("preset", None)
         return super().from_config(config, custom_objects)
+
+
+def _pretrained(cls, name, text_encoder, overrides):
+    """Returns a GAN with the weights that come with the package."""
+    if text_encoder is not None or overrides:
+        gan = _pretrained(cls, name, None, {})
+        return _with_overrides(gan, text_encoder, overrides)
+    description = pretrained_description(name)
+    gan = cls.from_recipe(
+        _recipe_of_config(description),
+        text_encoder=pretrained_text_encoder(description["text_encoder"]),
+    )
+    for generator in (gan.generator, gan.ema_generator):
+        load_pretrained_weights(generator, name, "generator.npz")
+    return gan
 
 
 def _with_overrides(

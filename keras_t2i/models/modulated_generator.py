@@ -3,10 +3,10 @@
 import keras
 from keras import layers
 
+from keras_t2i.checks import check_image_size
 from keras_t2i.configured_model import ConfiguredModel
 from keras_t2i.models.batch_normalization import FusedBatchNormalization
 from keras_t2i.models.boxed_convolutions import BoxedConv2DTranspose
-from keras_t2i.models.image_sizes import check_image_size
 from keras_t2i.models.modulation import Modulation
 from keras_t2i.models.text_scores import standardized
 

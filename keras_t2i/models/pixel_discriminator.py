@@ -3,9 +3,9 @@
 import keras
 from keras import layers
 
+from keras_t2i.checks import check_image_size
 from keras_t2i.models.boxed_convolutions import BoxedConv2D
 from keras_t2i.models.gradient_penalty import gradient_penalty
-from keras_t2i.models.image_sizes import check_image_size
 from keras_t2i.models.minibatch_deviation import MinibatchDeviation
 from keras_t2i.models.text_discriminator import TextDiscriminator
 from keras_t2i.models.text_scores import standardized

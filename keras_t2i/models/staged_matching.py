@@ -1,9 +1,9 @@
 """When the discriminator begins to learn whether texts match."""
 
-import numbers
-
 import keras
 from keras import ops
+
+from keras_t2i.checks import check_whole_number
 
 
 @keras.saving.register_keras_serializable("keras_t2i")
@@ -53,9 +53,9 @@ class StagedMatching(keras.layers.Layer):
                 "`accuracy_threshold` or both. Received: neither"
             )
         if start_step is not None:
-            _check_whole("start_step", start_step, at_least=0)
-        _check_whole("patience", patience, at_least=1)
-        _check_whole("rise_steps", rise_steps, at_least=1)
+            check_whole_number(start_step, "start_step", at_least=0)
+        check_whole_number(patience, "patience", at_least=1)
+        check_whole_number(rise_steps, "rise_steps", at_least=1)
         if accuracy_threshold is not None and not 0 < accuracy_threshold < 1:
             raise ValueError(
                 "`accuracy_threshold` must be between 0 and 1. Received: "
@@ -149,12 +149,3 @@ class StagedMatching(keras.layers.Layer):
 
 def _constant(value):
     return keras.initializers.Constant(value)
-
-
-def _check_whole(name, value, at_least):
-    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if not whole or value < at_least:
-        raise ValueError(
-            f"`{name}` must be a whole number of at least {at_least}. "
-            f"Received: {value!r}"
-        )

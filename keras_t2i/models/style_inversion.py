@@ -16,7 +16,7 @@ from keras_t2i.models.noise import StepNoise
 from keras_t2i.models.noise import noise_from_seeds
 from keras_t2i.models.noise_recovery import noise_recovery
 from keras_t2i.stream_trained_model import StreamTrainedModel
-from keras_t2i.text.tokenizer import tokenize_for
+from keras_t2i.tokenizers import tokenize_for
 from keras_t2i.untuned import untuned
 
 
@@ -52,7 +52,7 @@ class StyleInversion(StreamTrainedModel):
     Args:
         generator: `Generator` that draws, as `generate` does: that of the
             moving average, `gan.ema_generator`.
-        text_encoder: `keras.Model` from `char_ids` to embeddings, that of the
+        text_encoder: `keras.Model` from `token_ids` to embeddings, that of the
             GAN.
         style_encoder: `StyleEncoder`, to be trained.
         image_noise: float. Standard deviation of the noise added to the
@@ -83,7 +83,7 @@ class StyleInversion(StreamTrainedModel):
     ...     gan.ema_generator, gan.text_encoder, style_encoder
     ... )
     >>> inversion.compile()
-    >>> batch = {"char_ids": np.ones((4, 201), "int32")}
+    >>> batch = {"token_ids": np.ones((4, 201), "int32")}
     >>> history = inversion.fit(batch, batch_size=4, verbose=0)
     >>> sorted(history.history)
     ['loss', 'r_squared']

@@ -46,7 +46,7 @@ class TextToImageGAN(
         generator: `Generator` or `ModulatedGenerator`.
         discriminator: `Discriminator`, `PixelDiscriminator`,
             `FeatureDiscriminator`, or a `DiscriminatorEnsemble` of them.
-        text_encoder: `keras.Model` from `char_ids` to embeddings.
+        text_encoder: `keras.Model` from `token_ids` to embeddings.
         matching_aware: bool. Whether the discriminator also learns from real
             images with mismatching texts. Defaults to `True`.
         interpolate: bool. Whether the generator also learns from texts
@@ -98,7 +98,7 @@ class TextToImageGAN(
             whose batches `make_dataset` makes. Defaults to `None`: the
             optimizers of the paper.
 
-    Call input: dict of `text_embeddings` or `char_ids`, and optionally
+    Call input: dict of `text_embeddings` or `token_ids`, and optionally
     `noise`. Output: float32 images in [-1, 1].
 
     Example:

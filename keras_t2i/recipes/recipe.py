@@ -17,6 +17,18 @@ from keras_t2i.recipes.base_recipe import to_whole_number
 from keras_t2i.recipes.base_recipe import weight
 from keras_t2i.recipes.base_recipe import whole_number
 
+# Which end of each is the better one.
+MEASURES = {
+    "kernel_distance": "min",
+    "frechet_distance": "min",
+    "precision": "max",
+    "recall": "max",
+    "density": "max",
+    "coverage": "max",
+}
+MEASURED_STEPS = 250
+MEASURED_SPLIT = "val"
+
 
 def _turns(value):
     if isinstance(value, (list, tuple)) and value:

@@ -7,17 +7,13 @@ from keras import ops
 from keras_t2i.configured_model import ConfiguredModel
 from keras_t2i.recipes.presets import presets
 from keras_t2i.recipes.text_recipe import TextRecipe
-from keras_t2i.text.alphabet import ALPHABET
-from keras_t2i.text.alphabet import MAX_CHARACTERS
-from keras_t2i.text.recurrence import GatedRecurrence
-from keras_t2i.text.recurrence import ReLURecurrence
-from keras_t2i.text.tokenizer import has_more_characters
-from keras_t2i.text.tokenizer import tokenize
-from keras_t2i.text.words import has_more_words
-from keras_t2i.text.words import tokenize_words
-from keras_t2i.text.words import words_of_no_text
-
-_RECURRENCES = {"relu": ReLURecurrence, "gated": GatedRecurrence}
+from keras_t2i.tokenizers import ALPHABET
+from keras_t2i.tokenizers import MAX_CHARACTERS
+from keras_t2i.tokenizers import has_more_characters
+from keras_t2i.tokenizers import has_more_words
+from keras_t2i.tokenizers import tokenize
+from keras_t2i.tokenizers import tokenize_words
+from keras_t2i.tokenizers import words_of_no_text
 
 
 @keras.saving.register_keras_serializable("keras_t2i")
@@ -67,6 +63,116 @@ class WordVectors(layers.Layer):
             "num_words": self.num_words,
             "dim": self.dim,
         }
+
+
+# Both recurrences differ from Keras' own layers in the first step, which has no
+# hidden term at all: no recurrent bias and, in the gated one, no gates.
+class _Recurrence(keras.layers.Layer):
+    def __init__(self, units, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+
+    def _add_weights(self, features, gates):
+        shapes = {
+            "kernel": (features, gates * self.units),
+            "recurrent_kernel": (self.units, gates * self.units),
+        }
+        for name, shape in shapes.items():
+            weight = self.add_weight(
+                shape=shape, initializer="glorot_uniform", name=name
+            )
+            setattr(self, name, weight)
+        for name in ("bias", "recurrent_bias"):
+            weight = self.add_weight(
+                shape=(gates * self.units,), initializer="zeros", name=name
+            )
+            setattr(self, name, weight)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.units)
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
+
+
+@keras.saving.register_keras_serializable("keras_t2i")
+class ReLURecurrence(_Recurrence):
+    """A recurrent layer with ReLU units, returning every step.
+
+    `h[1] = relu(W x[1] + b)`, then
+    `h[t] = relu(W x[t] + b + U h[t-1] + b_u)`.
+
+    Args:
+        units: int. Size of the hidden state.
+
+    Call input: tensor of shape `(batch, steps, features)`, `steps` static.
+    Output: tensor of shape `(batch, steps, units)`.
+
+    Reference:
+        - `FixedRNN` in the code released with
+          [Reed et al., 2016](https://arxiv.org/abs/1605.05395).
+    """
+
+    def build(self, input_shape):
+        self._add_weights(input_shape[-1], gates=1)
+
+    def call(self, inputs):
+        # One matrix product for all steps: only the hidden term is sequential.
+        projected = ops.matmul(inputs, self.kernel) + self.bias
+        states = [ops.relu(projected[:, 0])]
+        for step in range(1, inputs.shape[1]):
+            hidden = ops.matmul(states[-1], self.recurrent_kernel)
+            hidden = hidden + self.recurrent_bias
+            states.append(ops.relu(projected[:, step] + hidden))
+        return ops.stack(states, axis=1)
+
+
+@keras.saving.register_keras_serializable("keras_t2i")
+class GatedRecurrence(_Recurrence):
+    """A gated recurrent layer, returning every step.
+
+    `h[1] = tanh(W x[1] + b)`, without gates; then, with update gate `u` and
+    reset gate `r`, `h[t] = u * c + (1 - u) * h[t-1]` where
+    `c = tanh(W x[t] + b + U (r * h[t-1]) + b_u)`. The last axis of the weights
+    holds update gate, reset gate and candidate, in this order.
+
+    Args:
+        units: int. Size of the hidden state.
+
+    Call input: tensor of shape `(batch, steps, features)`, `steps` static.
+    Output: tensor of shape `(batch, steps, units)`.
+
+    Reference:
+        - `FixedGRU` in the code released with
+          [Reed et al., 2016](https://arxiv.org/abs/1605.05396).
+    """
+
+    def build(self, input_shape):
+        self._add_weights(input_shape[-1], gates=3)
+
+    def call(self, inputs):
+        projected = ops.matmul(inputs, self.kernel) + self.bias
+        gates_width = 2 * self.units
+        gates_kernel = self.recurrent_kernel[:, :gates_width]
+        gates_bias = self.recurrent_bias[:gates_width]
+        candidate_kernel = self.recurrent_kernel[:, gates_width:]
+        candidate_bias = self.recurrent_bias[gates_width:]
+
+        state = ops.tanh(projected[:, 0, gates_width:])
+        states = [state]
+        for step in range(1, inputs.shape[1]):
+            gates = projected[:, step, :gates_width]
+            gates = gates + ops.matmul(state, gates_kernel) + gates_bias
+            update, reset = ops.split(ops.sigmoid(gates), 2, axis=-1)
+            candidate = ops.matmul(reset * state, candidate_kernel)
+            candidate = candidate + candidate_bias
+            candidate = ops.tanh(projected[:, step, gates_width:] + candidate)
+            state = update * candidate + (1 - update) * state
+            states.append(state)
+        return ops.stack(states, axis=1)
+
+
+_RECURRENCES = {"relu": ReLURecurrence, "gated": GatedRecurrence}
 
 
 @keras.saving.register_keras_serializable("keras_t2i")
@@ -132,18 +238,18 @@ class CharCNNRNN(ConfiguredModel):
         policy = keras.dtype_policies.get(kwargs.pop("dtype", None))
 
         # === Functional Model ===
-        char_ids = keras.Input(
-            (MAX_CHARACTERS,), dtype="int32", name="char_ids"
+        token_ids = keras.Input(
+            (MAX_CHARACTERS,), dtype="int32", name="token_ids"
         )
         if vocabulary is None:
-            x = OneHotCharacters(dtype=policy, name="one_hot")(char_ids)
+            x = OneHotCharacters(dtype=policy, name="one_hot")(token_ids)
         else:
             x = WordVectors(
                 len(vocabulary),
                 len(ALPHABET),
                 dtype=policy,
                 name="word_vectors",
-            )(char_ids)
+            )(token_ids)
         for index, filters in enumerate(convolution_filters, start=1):
             x = layers.Conv1D(
                 filters,
@@ -165,7 +271,7 @@ class CharCNNRNN(ConfiguredModel):
             x
         )
         x = layers.Dense(embedding_dim, dtype=policy, name="embedding")(x)
-        super().__init__(inputs=char_ids, outputs=x, **kwargs)
+        super().__init__(inputs=token_ids, outputs=x, **kwargs)
 
         # === Config ===
         self.set_arguments(
@@ -234,8 +340,8 @@ class CharCNNRNN(ConfiguredModel):
             # XLA compiles for one length.
             return super().predict_step(data)
         # A tensor, a dict of it, or a tuple that begins with either.
-        char_ids = keras.tree.flatten(data)[0]
-        x = char_ids[:, : self._num_columns_needed(char_ids)]
+        token_ids = keras.tree.flatten(data)[0]
+        x = token_ids[:, : self._num_columns_needed(token_ids)]
         for layer in self.layers[1:]:
             if layer.name == "recurrence":
                 steps = ops.arange(layer.input.shape[1])
@@ -244,10 +350,10 @@ class CharCNNRNN(ConfiguredModel):
             x = layer(x, training=False)
         return x
 
-    def _num_columns_needed(self, char_ids):
+    def _num_columns_needed(self, token_ids):
         """Columns up to the end of the first step that sees padding alone."""
-        places = ops.arange(1, char_ids.shape[1] + 1)
-        longest = ops.max(ops.where(char_ids != 0, places, 0))
+        places = ops.arange(1, token_ids.shape[1] + 1)
+        longest = ops.max(ops.where(token_ids != 0, places, 0))
         # Two pools of size 3, the third of stride 2: a step begins so many
         # columns after the one before, and sees so many.
         stride, seen = (18, 66) if self.third_pool else (9, 48)

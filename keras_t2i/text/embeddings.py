@@ -8,18 +8,19 @@ import numpy as np
 import tensorflow as tf
 
 from keras_t2i.datasets.arrays_by_id import match_names
-from keras_t2i.datasets.embedding_manifest import EmbeddingManifest
-from keras_t2i.datasets.embedding_manifest import data_fingerprint
-from keras_t2i.datasets.embedding_manifest import write_embedding_manifest
-from keras_t2i.datasets.embedding_shards import write_embedding_shards
 from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.datasets.examples import images_of_class
+from keras_t2i.datasets.manifest import EmbeddingManifest
+from keras_t2i.datasets.manifest import Manifest
+from keras_t2i.datasets.manifest import data_fingerprint
 from keras_t2i.datasets.manifest import read_manifest
-from keras_t2i.text.fingerprint import embeddings_fingerprint
-from keras_t2i.text.published_embeddings import open_published_embeddings
-from keras_t2i.text.tokenizer import cuts_for
-from keras_t2i.text.tokenizer import tokenize_for
-from keras_t2i.text.tokenizer import utf8
+from keras_t2i.datasets.manifest import write_manifest
+from keras_t2i.datasets.published_embeddings import open_published_embeddings
+from keras_t2i.datasets.shards import write_embedding_shards
+from keras_t2i.tokenizers import count_cut
+from keras_t2i.tokenizers import cuts_of
+from keras_t2i.tokenizers import tokenize_for
+from keras_t2i.tokenizers import utf8
 from keras_t2i.untuned import untuned
 
 _BATCH_SIZE = 256
@@ -29,7 +30,7 @@ def embed_texts(encoder, texts: list[str]) -> np.ndarray:
     """Embeds texts, each different one once.
 
     Args:
-        encoder: `keras.Model` from `char_ids` to embeddings.
+        encoder: `keras.Model` from `token_ids` to embeddings.
         texts: list of strings. Empty ones too, whose embedding is that of
             all-zero characters.
 
@@ -68,30 +69,6 @@ def embed_texts(encoder, texts: list[str]) -> np.ndarray:
     return np.asarray(embeddings, np.float32)[rank[places]]
 
 
-def count_cut(encoder, texts: list[str]) -> int:
-    """Counts the texts that are longer than a text encoder reads.
-
-    Args:
-        encoder: `keras.Model`, such as `CharCNNRNN`.
-        texts: list of strings.
-
-    Returns:
-        int.
-
-    Example:
-
-    >>> from keras_t2i.text.embeddings import count_cut
-    >>> encoder = keras_t2i.CharCNNRNN((8, 8, 8), embedding_dim=16)
-    >>> count_cut(encoder, ["a rose", "a " * 101])
-    1
-    """
-    count = 0
-    for start in range(0, len(texts), _BATCH_SIZE):
-        some = utf8(texts[start : start + _BATCH_SIZE])
-        count += int(np.sum(cuts_for(encoder, tf.constant(some))))
-    return count
-
-
 def extract_embeddings(
     encoder,
     data_path: str | os.PathLike,
@@ -104,7 +81,7 @@ def extract_embeddings(
     keys in the same order, for `make_dataset(..., text_embeddings=out_path)`.
 
     Args:
-        encoder: `keras.Model` from `char_ids` to embeddings, such as
+        encoder: `keras.Model` from `token_ids` to embeddings, such as
             `CharCNNRNN`.
         data_path: path. Folder that `keras-t2i prepare` wrote.
         out_path: path. Folder to write to; it may be there, but not hold
@@ -125,7 +102,7 @@ def extract_embeddings(
     def embed(examples):
         nonlocal num_cut
         texts = [text for example in examples for text in example.captions]
-        num_cut += count_cut(encoder, texts)
+        num_cut += count_cut(texts, cuts_of(encoder))
         ends = np.cumsum([len(example.captions) for example in examples])
         return np.split(embed_texts(encoder, texts), ends[:-1])
 
@@ -133,7 +110,7 @@ def extract_embeddings(
         manifest, data_path, out_path, embed, progress
     )
     # Last: the folder counts as embeddings only when all of it is there.
-    write_embedding_manifest(
+    write_manifest(
         out_path,
         EmbeddingManifest(
             encoder.output_shape[-1],
@@ -201,7 +178,7 @@ def import_embeddings(
     splits = write_embedding_shards(
         manifest, data_path, out_path, read, progress
     )
-    write_embedding_manifest(
+    write_manifest(
         out_path,
         EmbeddingManifest(
             embedding_dim,
@@ -211,3 +188,20 @@ def import_embeddings(
         ),
     )
     return len(source.names) - len(ids)
+
+
+def embeddings_fingerprint(manifest: Manifest, encoder) -> str:
+    """Returns a digest of a prepared data set and of a text encoder.
+
+    Args:
+        manifest: `Manifest` of the data set.
+        encoder: `keras.Model`.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    digest = hashlib.sha256(data_fingerprint(manifest).encode())
+    for weight in encoder.get_weights():
+        digest.update(str(weight.shape).encode())
+        digest.update(weight.tobytes())
+    return digest.hexdigest()

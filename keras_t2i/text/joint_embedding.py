@@ -24,7 +24,7 @@ class JointEmbedding(StreamTrainedModel):
     other way round. Afterwards `text_encoder` is used on its own.
 
     Args:
-        text_encoder: `keras.Model` from `char_ids` to embeddings, such as
+        text_encoder: `keras.Model` from `token_ids` to embeddings, such as
             `CharCNNRNN`.
         image_encoder: `keras.Model` from images in [-1, 1], or from features
             of them, to embeddings of the same size, such as those of
@@ -43,7 +43,7 @@ class JointEmbedding(StreamTrainedModel):
             encoder takes, for those who load the model. Defaults to `None`.
 
     Call input: dict of `images`, `(batch, size, size, 3)` or features of them,
-    and `char_ids`, `(batch, 201)`. In training also `class_ids`, `(batch,)`;
+    and `token_ids`, `(batch, 201)`. In training also `class_ids`, `(batch,)`;
     without them all rows count as of different classes. Output: the embeddings
     of images and texts, in this order.
 
@@ -56,7 +56,7 @@ class JointEmbedding(StreamTrainedModel):
     >>> joint_embedding.compile()
     >>> batch = {
     ...     "images": np.zeros((2, 32, 32, 3), "float32"),
-    ...     "char_ids": np.ones((2, 201), "int32"),
+    ...     "token_ids": np.ones((2, 201), "int32"),
     ... }
     >>> history = joint_embedding.fit(batch, batch_size=2, verbose=0)
     >>> sorted(history.history)
@@ -152,7 +152,7 @@ class JointEmbedding(StreamTrainedModel):
     def call(self, inputs, training=False):
         return (
             self.image_encoder(inputs["images"], training=training),
-            self.text_encoder(inputs["char_ids"], training=training),
+            self.text_encoder(inputs["token_ids"], training=training),
         )
 
     def compute_loss(
@@ -210,7 +210,7 @@ class JointEmbedding(StreamTrainedModel):
         losses = [self._loss_tracker] if self.compiled else []
         return [*losses, *self._accuracies.values()]
 
-    def standardize(self, char_ids):
+    def standardize(self, token_ids):
         """Scales the text embeddings to a root mean square of 1.
 
         What follows an encoder, such as the projection of a GAN, starts from
@@ -219,9 +219,9 @@ class JointEmbedding(StreamTrainedModel):
         class head, which nothing needs any more, is left as it is.
 
         Args:
-            char_ids: int array of shape `(num_texts, 201)`. Texts to measure.
+            token_ids: int array of shape `(num_texts, 201)`. Texts to measure.
         """
-        embeddings = self.text_encoder.predict(char_ids, verbose=0)
+        embeddings = self.text_encoder.predict(token_ids, verbose=0)
         scale = float(np.sqrt(np.mean(np.square(embeddings, dtype="float64"))))
         for encoder, factor in (
             (self.text_encoder, 1.0 / scale),

@@ -10,11 +10,12 @@ import numpy as np
 
 from keras_t2i.datasets.examples import ExtractedEmbeddings
 from keras_t2i.datasets.examples import PreparedExamples
+from keras_t2i.datasets.images import without_image_suffix
 from keras_t2i.datasets.manifest import read_manifest
+from keras_t2i.datasets.published_embeddings import STACKGAN_CLASSES
+from keras_t2i.datasets.published_embeddings import STACKGAN_EMBEDDINGS
+from keras_t2i.datasets.published_embeddings import STACKGAN_FILES
 from keras_t2i.files import new_folder_when_whole
-from keras_t2i.text.published_embeddings import STACKGAN_CLASSES
-from keras_t2i.text.published_embeddings import STACKGAN_EMBEDDINGS
-from keras_t2i.text.published_embeddings import STACKGAN_FILES
 
 # Their folders, and the splits here.
 _FOLDERS = {"train": "trainval", "test": "test"}
@@ -112,7 +113,7 @@ def _names(all_examples, prefix, data_path):
     ids = {}
     for examples in all_examples:
         for id in examples.text_ids():
-            name = prefix + _without_suffix(id)
+            name = prefix + without_image_suffix(id)
             if name in ids:
                 raise ValueError(
                     f"{data_path} must hold images whose names differ without "
@@ -155,10 +156,3 @@ def _string(text):
     # A string of bytes in Python 2, and text in either where it is no ASCII.
     kind = b"T" if text.isascii() else b"X"
     return kind + struct.pack("<i", len(data)) + data
-
-
-def _without_suffix(id):
-    path = pathlib.PurePosixPath(id)
-    # The ids of folders have one; others may have a point in their names.
-    is_file = path.suffix.lower() in (".jpg", ".jpeg", ".png")
-    return str(path.with_suffix("")) if is_file else id

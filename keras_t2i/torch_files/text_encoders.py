@@ -4,8 +4,8 @@ import os
 
 import numpy as np
 
-from keras_t2i.text.alphabet import ALPHABET
 from keras_t2i.text.char_cnn_rnn import CharCNNRNN
+from keras_t2i.tokenizers import ALPHABET
 from keras_t2i.torch_files.torch_module import check_kinds
 from keras_t2i.torch_files.torch_module import read_network
 

@@ -7,12 +7,12 @@ import sys
 
 import keras
 
-from keras_t2i.datasets.embedding_manifest import read_embedding_manifest
 from keras_t2i.datasets.manifest import MANIFEST_FILE
+from keras_t2i.datasets.manifest import read_embedding_manifest
 from keras_t2i.files import waited_for
 from keras_t2i.progress import show_progress
-from keras_t2i.text.alphabet import MAX_CHARACTERS
 from keras_t2i.text.embeddings import extract_embeddings
+from keras_t2i.tokenizers import MAX_CHARACTERS
 
 
 def embeddings_beside(

@@ -63,7 +63,7 @@ def train(
         ValueError: an input is missing or damaged, the recipe does not fit it,
             or the folder is not free or, to resume, holds no such run.
         FloatingPointError: the training has diverged.
-        keras_t2i.training.runner.TrainingError: the training was stopped by a
+        keras_t2i.errors.TrainingError: the training was stopped by a
             full disk, a lack of memory or damaged data.
         KeyboardInterrupt: Ctrl-C has ended the training in order.
     """

@@ -5,27 +5,28 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_t2i.callbacks.checkpoints import MEASURED_STEPS
 from keras_t2i.callbacks.checkpoints import KeepBest
 from keras_t2i.callbacks.failures import CollapseWarning
 from keras_t2i.callbacks.image_grid import ImageGrid
-from keras_t2i.datasets.embedding_manifest import data_fingerprint
-from keras_t2i.datasets.embedding_manifest import read_embedding_manifest
 from keras_t2i.datasets.manifest import Manifest
+from keras_t2i.datasets.manifest import data_fingerprint
+from keras_t2i.datasets.manifest import read_embedding_manifest
 from keras_t2i.datasets.manifest import read_manifest
 from keras_t2i.evaluation.generated_images import EvaluationCaptions
 from keras_t2i.evaluation.generated_images import ModelImages
 from keras_t2i.evaluation.judge import Judge
 from keras_t2i.evaluation.judge import load_judge
 from keras_t2i.evaluation.quick_evaluation import FEWEST_IMAGES
-from keras_t2i.evaluation.quick_evaluation import MEASURES
 from keras_t2i.evaluation.quick_evaluation import QuickEvaluation
 from keras_t2i.models.from_recipe import gan_optimizer
 from keras_t2i.models.text_to_image_gan import TextToImageGAN
 from keras_t2i.progress import show_progress
 from keras_t2i.recipe_batches import recipe_batches
+from keras_t2i.recipes.recipe import MEASURED_SPLIT
+from keras_t2i.recipes.recipe import MEASURED_STEPS
+from keras_t2i.recipes.recipe import MEASURES
 from keras_t2i.recipes.recipe import Recipe
-from keras_t2i.text.fingerprint import embeddings_fingerprint
+from keras_t2i.text.embeddings import embeddings_fingerprint
 from keras_t2i.training.encoder_embeddings import embeddings_beside
 from keras_t2i.training.model_files import load_text_encoder
 from keras_t2i.training.model_files import networks_of_text_encoder
@@ -38,8 +39,6 @@ from keras_t2i.training.runner import total_steps
 from keras_t2i.training.runner import training_split
 from keras_t2i.training.samples import sample_captions
 from keras_t2i.training.samples import write_real_samples
-
-MEASURED_SPLIT = "val"
 
 
 class GANTraining:

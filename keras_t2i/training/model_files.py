@@ -10,7 +10,7 @@ from keras_t2i.models.style_encoder import StyleEncoder
 from keras_t2i.models.style_inversion import StyleInversion
 from keras_t2i.models.text_to_image_gan import TextToImageGAN
 from keras_t2i.text.char_cnn_rnn import CharCNNRNN
-from keras_t2i.text.feature_encoder import features_as_they_are
+from keras_t2i.text.image_encoders import features_as_they_are
 from keras_t2i.text.joint_embedding import JointEmbedding
 from keras_t2i.torch_files.text_encoders import load_reed_text_encoder
 from keras_t2i.training.run_folder import RunFolder

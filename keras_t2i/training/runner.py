@@ -19,6 +19,7 @@ from keras_t2i.callbacks.training_end import BeginDecay
 from keras_t2i.callbacks.training_end import StopAfter
 from keras_t2i.callbacks.training_end import decay_seconds
 from keras_t2i.datasets.manifest import Manifest
+from keras_t2i.errors import TrainingError
 from keras_t2i.linear_decay import linear_decays
 from keras_t2i.progress import show_progress
 from keras_t2i.recipes.base_recipe import BaseRecipe
@@ -26,10 +27,6 @@ from keras_t2i.training.run_folder import RunFolder
 
 # What begins those lines of TensorFlow's errors that do not say what failed.
 _WHERE = ("Graph execution error", "Detected at node", "<stack traces", "\t [[")
-
-
-class TrainingError(Exception):
-    """A training could not go on, though what was asked for may be right."""
 
 
 def training_split(manifest: Manifest) -> str:

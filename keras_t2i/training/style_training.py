@@ -7,18 +7,18 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_t2i.datasets.embedding_manifest import data_fingerprint
+from keras_t2i.datasets.batches import make_captions_dataset
+from keras_t2i.datasets.batches import make_dataset
 from keras_t2i.datasets.examples import PreparedExamples
-from keras_t2i.datasets.make_dataset import make_captions_dataset
-from keras_t2i.datasets.make_dataset import make_dataset
 from keras_t2i.datasets.manifest import Manifest
+from keras_t2i.datasets.manifest import data_fingerprint
 from keras_t2i.datasets.manifest import read_manifest
 from keras_t2i.files import replace_when_whole
 from keras_t2i.models.style_encoder import StyleEncoder
 from keras_t2i.models.style_inversion import StyleInversion
 from keras_t2i.models.text_to_image_gan import TextToImageGAN
 from keras_t2i.recipes.style_recipe import StyleRecipe
-from keras_t2i.text.tokenizer import tokenize_for
+from keras_t2i.tokenizers import tokenize_for
 from keras_t2i.training.model_files import load_gan
 from keras_t2i.training.run_folder import RunFolder
 from keras_t2i.training.runner import failures_while_running

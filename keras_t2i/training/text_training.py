@@ -8,24 +8,24 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_t2i.applications.efficientnet_lite import IMAGE_NETWORKS
-from keras_t2i.datasets.embedding_manifest import data_fingerprint
+from keras_t2i.datasets.batches import make_pairs_dataset
+from keras_t2i.datasets.examples import ImageFeatures
 from keras_t2i.datasets.examples import PreparedExamples
-from keras_t2i.datasets.image_features import ImageFeatures
-from keras_t2i.datasets.make_dataset import make_pairs_dataset
 from keras_t2i.datasets.manifest import Manifest
+from keras_t2i.datasets.manifest import data_fingerprint
 from keras_t2i.datasets.manifest import read_manifest
 from keras_t2i.files import replace_when_whole
 from keras_t2i.linear_decay import LinearDecay
 from keras_t2i.losses.compatibility import SoftmaxJointEmbedding
 from keras_t2i.losses.compatibility import StructuredJointEmbedding
 from keras_t2i.recipes.text_recipe import TextRecipe
-from keras_t2i.text.application_encoder import application_encoder
 from keras_t2i.text.char_cnn_rnn import CharCNNRNN
-from keras_t2i.text.feature_encoder import feature_encoder
-from keras_t2i.text.image_encoder import image_encoder
+from keras_t2i.text.image_encoders import application_encoder
+from keras_t2i.text.image_encoders import feature_encoder
+from keras_t2i.text.image_encoders import image_encoder
 from keras_t2i.text.joint_embedding import JointEmbedding
-from keras_t2i.text.words import vocabulary_of
+from keras_t2i.tokenizers import vocabulary_of
+from keras_t2i.training.image_networks import IMAGE_NETWORKS
 from keras_t2i.training.image_networks import network_features
 from keras_t2i.training.run_folder import RunFolder
 from keras_t2i.training.runner import failures_while_running
@@ -101,7 +101,7 @@ def train_text_encoder(
         )
         # The published model only: a run that goes on does so from a
         # checkpoint.
-        model.standardize(_some_char_ids(batches))
+        model.standardize(_some_token_ids(batches))
         with replace_when_whole(run.model) as temporary:
             model.save(temporary)
     if interrupted:
@@ -121,9 +121,9 @@ def _report_smaller_batches(recipe: TextRecipe, num_rows: int) -> None:
         )
 
 
-def _some_char_ids(batches: tf.data.Dataset) -> np.ndarray:
+def _some_token_ids(batches: tf.data.Dataset) -> np.ndarray:
     some = batches.take(50).as_numpy_iterator()
-    return np.concatenate([batch["char_ids"] for batch in some])
+    return np.concatenate([batch["token_ids"] for batch in some])
 
 
 def _check_image_weights(recipe: TextRecipe) -> None:

@@ -11,8 +11,8 @@ from keras_t2i.applications.feature_extraction import center_view
 from keras_t2i.applications.feature_extraction import extract_image_features
 from keras_t2i.applications.feature_extraction import features_of_images
 from keras_t2i.applications.feature_extraction import four_views
+from keras_t2i.datasets.examples import ImageFeatures
 from keras_t2i.datasets.examples import PreparedExamples
-from keras_t2i.datasets.image_features import ImageFeatures
 from tests.cli.conftest import contents
 from tests.datasets.prepared_sets import example
 from tests.datasets.prepared_sets import noise_image

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from keras_t2i.cli.main import main
-from keras_t2i.datasets.embedding_manifest import read_embedding_manifest
 from keras_t2i.datasets.examples import ExtractedEmbeddings
 from keras_t2i.datasets.examples import PreparedExamples
+from keras_t2i.datasets.manifest import read_embedding_manifest
 from keras_t2i.text.embeddings import embed_texts
 from keras_t2i.training.model_files import load_text_encoder
 from tests.cli.conftest import contents

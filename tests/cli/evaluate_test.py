@@ -13,7 +13,7 @@ from keras_t2i.evaluation import EvaluationCaptions
 from keras_t2i.evaluation import ModelImages
 from keras_t2i.evaluation import evaluate_images
 from keras_t2i.evaluation import load_judge
-from keras_t2i.text.feature_encoder import feature_encoder
+from keras_t2i.text.image_encoders import feature_encoder
 from tests.datasets.prepared_sets import noise_image
 from tests.evaluation.tiny_sets import judging_network
 from tests.evaluation.tiny_sets import write_images

@@ -7,13 +7,13 @@ import tensorflow as tf
 
 from keras_t2i import CharCNNRNN
 from keras_t2i import JointEmbedding
-from keras_t2i.cli.evaluate_text import evaluate_text
+from keras_t2i import blooms
 from keras_t2i.cli.main import main
-from keras_t2i.datasets import blooms
+from keras_t2i.cli.text_evaluation import evaluate_text
 from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.text import feature_encoder
-from keras_t2i.text import load_reed_text_encoder
 from keras_t2i.text.embeddings import embed_texts
+from keras_t2i.torch_files import load_reed_text_encoder
 from keras_t2i.training.model_files import load_joint_embedding
 from tests.cli.conftest import TEXT_OPTIONS
 from tests.datasets.prepared_sets import example

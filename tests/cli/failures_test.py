@@ -18,9 +18,9 @@ import tensorflow as tf
 
 from keras_t2i.callbacks.checkpoints import checkpoint_steps
 from keras_t2i.cli.main import main
+from keras_t2i.errors import TrainingError
 from keras_t2i.training.model_files import load_text_encoder
 from keras_t2i.training.run_folder import RunFolder
-from keras_t2i.training.runner import TrainingError
 from keras_t2i.training.runner import failures_while_running
 from tests.cli.conftest import GAN_OPTIONS
 from tests.cli.conftest import contents

@@ -17,8 +17,8 @@ import pytest
 
 from keras_t2i.applications import EfficientNetLite0
 from keras_t2i.applications.feature_extraction import extract_image_features
-from keras_t2i.cli.evaluate_text import evaluate_text
 from keras_t2i.cli.main import main
+from keras_t2i.cli.text_evaluation import evaluate_text
 from keras_t2i.linear_decay import linear_decays
 from keras_t2i.losses import SoftmaxJointEmbedding
 from keras_t2i.training.image_networks import network_features

@@ -143,9 +143,7 @@ def test_training_is_as_on_the_training_split_without_measuring(
     data = shutil.copytree(measured_data, tmp_path / "data")
     manifest = read_manifest(data)
     splits = {name: manifest.splits[name] for name in ("train", "test")}
-    write_manifest(
-        data / "manifest.json", dataclasses.replace(manifest, splits=splits)
-    )
+    write_manifest(data, dataclasses.replace(manifest, splits=splits))
     run = tmp_path / "run"
     recipe = RECIPE.override(keep_best=None)
     _train(run, recipe, {**given, "data": str(data)}, None)

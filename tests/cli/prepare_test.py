@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from keras_t2i.cli.main import main
 from keras_t2i.datasets.manifest import read_manifest
-from keras_t2i.datasets.records import CaptionedImage
+from keras_t2i.datasets.shards import CaptionedImage
 from tests.datasets.cub_birds_test import BIRDS
 from tests.datasets.cub_birds_test import write_birds
 from tests.datasets.raw_files import write_flower

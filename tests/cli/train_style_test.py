@@ -10,7 +10,7 @@ import keras_t2i
 from keras_t2i import StyleInversion
 from keras_t2i import StyleRecipe
 from keras_t2i.cli.main import main
-from keras_t2i.datasets.embedding_manifest import data_fingerprint
+from keras_t2i.datasets.manifest import data_fingerprint
 from keras_t2i.datasets.manifest import read_manifest
 from keras_t2i.training import style_training
 from keras_t2i.training.model_files import load_gan
@@ -126,10 +126,10 @@ def test_without_a_test_split(gan_run, tmp_path, capsys):
 
 def test_a_text_encoder_of_any_kind(data, tmp_path):
     """One that does not say what it reads reads characters."""
-    char_ids = keras.Input((201,), dtype="int32")
-    embedding = keras.layers.Embedding(71, 8)(char_ids)
+    token_ids = keras.Input((201,), dtype="int32")
+    embedding = keras.layers.Embedding(71, 8)(token_ids)
     embedding = keras.layers.GlobalAveragePooling1D()(embedding)
-    text_encoder = keras.Model(char_ids, embedding)
+    text_encoder = keras.Model(token_ids, embedding)
     gan = keras_t2i.TextToImageGAN.from_preset(
         "gan_int_cls", image_size=32, width=4, text_encoder=text_encoder
     )

@@ -11,11 +11,11 @@ from PIL import Image
 
 from keras_t2i import Recipe
 from keras_t2i.cli.main import main
-from keras_t2i.datasets.embedding_manifest import data_fingerprint
-from keras_t2i.datasets.embedding_manifest import read_embedding_manifest
 from keras_t2i.datasets.examples import PreparedExamples
+from keras_t2i.datasets.manifest import data_fingerprint
+from keras_t2i.datasets.manifest import read_embedding_manifest
 from keras_t2i.datasets.manifest import read_manifest
-from keras_t2i.text.fingerprint import embeddings_fingerprint
+from keras_t2i.text.embeddings import embeddings_fingerprint
 from keras_t2i.training.model_files import load_gan
 from keras_t2i.training.model_files import load_text_encoder
 from tests.cli.conftest import GAN_OPTIONS

@@ -9,8 +9,8 @@ import pytest
 from keras_t2i import JointEmbedding
 from keras_t2i import TextRecipe
 from keras_t2i.cli.main import main
-from keras_t2i.datasets.embedding_manifest import data_fingerprint
 from keras_t2i.datasets.examples import PreparedExamples
+from keras_t2i.datasets.manifest import data_fingerprint
 from keras_t2i.datasets.manifest import read_manifest
 from keras_t2i.losses import SoftmaxJointEmbedding
 from keras_t2i.losses import StructuredJointEmbedding

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from keras_t2i.datasets.batch_order import DistinctClasses
-from keras_t2i.datasets.batch_order import InOrder
-from keras_t2i.datasets.batch_order import ShuffledEpochs
+from keras_t2i.datasets.sampling import DistinctClasses
+from keras_t2i.datasets.sampling import InOrder
+from keras_t2i.datasets.sampling import ShuffledEpochs
 
 
 def _epoch(order, epoch):

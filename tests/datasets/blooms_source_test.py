@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from keras_t2i.datasets.blooms import bloom_at
+from keras_t2i.blooms import bloom_at
 from keras_t2i.datasets.blooms_source import BloomsSource
 from keras_t2i.datasets.blooms_source import bloom_of_record
 

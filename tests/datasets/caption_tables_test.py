@@ -1,7 +1,7 @@
 import pytest
 
-from keras_t2i.datasets.caption_tables import read_csv
-from keras_t2i.datasets.caption_tables import read_json_lines
+from keras_t2i.datasets.folder import read_csv
+from keras_t2i.datasets.folder import read_json_lines
 
 
 def _read(tmp_path, name, content):

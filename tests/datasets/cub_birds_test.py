@@ -8,7 +8,7 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_t2i.datasets.cub_birds import CubBirds
-from keras_t2i.datasets.prepare import prepare
+from keras_t2i.datasets.preparation import prepare
 from keras_t2i.datasets.source import UnusableFileError
 from tests.datasets.raw_files import write_image
 from tests.datasets.raw_files import write_text

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from keras_t2i.datasets.cub_birds import KEY_POINTS
 from keras_t2i.datasets.cub_birds import CubBirds
-from keras_t2i.datasets.cub_key_points import KEY_POINTS
-from keras_t2i.datasets.cub_key_points import cub_key_points
+from keras_t2i.datasets.cub_birds import cub_key_points
 from keras_t2i.metrics import style_clusters
 from keras_t2i.metrics import style_verification
 from tests.datasets.cub_birds_test import BIRDS

@@ -3,13 +3,13 @@ import json
 
 import pytest
 
-from keras_t2i.datasets.embedding_manifest import EmbeddingManifest
-from keras_t2i.datasets.embedding_manifest import data_fingerprint
-from keras_t2i.datasets.embedding_manifest import read_embedding_manifest
-from keras_t2i.datasets.embedding_manifest import write_embedding_manifest
+from keras_t2i.datasets.manifest import EmbeddingManifest
 from keras_t2i.datasets.manifest import Manifest
 from keras_t2i.datasets.manifest import Shard
 from keras_t2i.datasets.manifest import Split
+from keras_t2i.datasets.manifest import data_fingerprint
+from keras_t2i.datasets.manifest import read_embedding_manifest
+from keras_t2i.datasets.manifest import write_manifest
 
 _FILE = "train-00000-of-00001.tfrecord"
 _SPLITS = {"train": Split(3, 7, (Shard(_FILE, "0" * 64, 3),))}
@@ -18,7 +18,7 @@ _MANIFEST = EmbeddingManifest(16, "1" * 64, "2" * 64, _SPLITS)
 
 @pytest.fixture
 def folder(tmp_path):
-    write_embedding_manifest(tmp_path, _MANIFEST)
+    write_manifest(tmp_path, _MANIFEST)
     (tmp_path / _FILE).write_bytes(b"records")
     return tmp_path
 

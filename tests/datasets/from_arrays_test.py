@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_t2i.datasets.make_dataset import from_arrays
+from keras_t2i.datasets.batches import from_arrays
 from tests.datasets.prepared_sets import noise_image
 from tests.datasets.prepared_sets import texts_of
 from tests.tiny_models import tiny_gan
@@ -18,8 +18,8 @@ def _take(dataset, count):
     return list(dataset.take(count).as_numpy_iterator())
 
 
-def _fields(char_ids):
-    words = [text.split() for text in texts_of(char_ids)]
+def _fields(token_ids):
+    words = [text.split() for text in texts_of(token_ids)]
     return [(int(n), int(c), letter) for n, c, letter in words]
 
 
@@ -38,21 +38,21 @@ def test_batches():
     for batch in batches:
         assert {name: (v.dtype.name, v.shape) for name, v in batch.items()} == {
             "images": ("float32", (3, 8, 8, 3)),
-            "char_ids": ("int32", (3, 201)),
-            "mismatched_char_ids": ("int32", (3, 201)),
+            "token_ids": ("int32", (3, 201)),
+            "mismatched_token_ids": ("int32", (3, 201)),
         }
         for image, own, other in zip(
             batch["images"],
-            _fields(batch["char_ids"]),
-            _fields(batch["mismatched_char_ids"]),
+            _fields(batch["token_ids"]),
+            _fields(batch["mismatched_token_ids"]),
         ):
             _assert_shows(image, own[0])
             assert own[1] != other[1]
             letters |= {own[2], other[2]}
     assert letters == {"a", "b"}
     for i in range(0, 40, 2):
-        epoch = _fields(batches[i]["char_ids"]) + _fields(
-            batches[i + 1]["char_ids"]
+        epoch = _fields(batches[i]["token_ids"]) + _fields(
+            batches[i + 1]["token_ids"]
         )
         assert sorted(number for number, _, _ in epoch) == list(range(6))
 
@@ -61,8 +61,8 @@ def test_without_classes_no_text_that_the_image_bears():
     captions = [["red"], ["red", "blue"], ["blue"], ["red"], ["green"], ["red"]]
     dataset = from_arrays(_IMAGES, captions, batch_size=6, start_step=0)
     for batch in _take(dataset, 50):
-        own = texts_of(batch["char_ids"])
-        others = texts_of(batch["mismatched_char_ids"])
+        own = texts_of(batch["token_ids"])
+        others = texts_of(batch["mismatched_token_ids"])
         assert all(a != b for a, b in zip(own, others))
 
 
@@ -70,7 +70,7 @@ def test_one_epoch_by_default():
     dataset = from_arrays(_IMAGES, _CAPTIONS, _CLASS_IDS, batch_size=2)
     assert len(dataset) == 3
     orders = [
-        tuple(n for b in dataset for n, _, _ in _fields(b["char_ids"].numpy()))
+        tuple(n for b in dataset for n, _, _ in _fields(b["token_ids"].numpy()))
         for _ in range(4)
     ]
     assert all(sorted(order) == list(range(6)) for order in orders)
@@ -96,7 +96,7 @@ def test_images_that_are_no_squares():
     assert dataset.element_spec["images"].shape == (2, 6, 6, 3)
     lefts = set()
     for batch in _take(dataset, 40):
-        for image, text in zip(batch["images"], texts_of(batch["char_ids"])):
+        for image, text in zip(batch["images"], texts_of(batch["token_ids"])):
             pixels = np.round((image + 1) * 127.5).astype(np.uint8)
             (place,) = [
                 (left, way)
@@ -120,7 +120,7 @@ def test_any_text_and_more_than_the_encoder_reads():
     captions = [["ROSE" * 999], ["é 🌹"], ["\ud800a"], ["b"], ["c"], ["d"]]
     dataset = from_arrays(_IMAGES, captions, batch_size=6)
     (batch,) = _take(dataset, 1)
-    assert sorted(texts_of(batch["char_ids"])) == sorted(
+    assert sorted(texts_of(batch["token_ids"])) == sorted(
         ["rose" * 50 + "r", " ", "a", "b", "c", "d"]
     )
 
@@ -184,4 +184,4 @@ def test_image_size_beyond_the_images():
 
 def test_one_class_without_mismatched_texts():
     dataset = from_arrays(_IMAGES, _CAPTIONS, [3] * 6, mismatched=False)
-    assert set(dataset.element_spec) == {"images", "char_ids"}
+    assert set(dataset.element_spec) == {"images", "token_ids"}

@@ -1,16 +1,16 @@
 import numpy as np
 import pytest
 
-from keras_t2i.datasets.embedding_manifest import EmbeddingManifest
-from keras_t2i.datasets.embedding_manifest import data_fingerprint
-from keras_t2i.datasets.embedding_manifest import write_embedding_manifest
-from keras_t2i.datasets.embedding_shards import write_embedding_shards
-from keras_t2i.datasets.image_features import ImageFeatures
+from keras_t2i.datasets.examples import ImageFeatures
+from keras_t2i.datasets.manifest import EmbeddingManifest
+from keras_t2i.datasets.manifest import data_fingerprint
 from keras_t2i.datasets.manifest import read_manifest
+from keras_t2i.datasets.manifest import write_manifest
+from keras_t2i.datasets.shards import write_embedding_shards
 from tests.datasets.prepared_sets import example
 from tests.datasets.prepared_sets import write_prepared_set
-from tests.torch_files.t7_writer import t7_bytes
-from tests.torch_files.t7_writer import tensor
+from tests.formats.t7_writer import t7_bytes
+from tests.formats.t7_writer import tensor
 
 CLASSES = ("001.Rose", "002.Tulip")
 
@@ -78,7 +78,7 @@ def _write_extracted(folder, data, rows_of, splits=("train", "test")):
     manifest = read_manifest(data)
     written = write_embedding_shards(manifest, data, folder, rows_of)
     written = {name: written[name] for name in splits}
-    write_embedding_manifest(
+    write_manifest(
         folder,
         EmbeddingManifest(2, data_fingerprint(manifest), "anything", written),
     )

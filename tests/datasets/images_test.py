@@ -7,12 +7,12 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from keras_t2i.datasets.batches import make_ordered_dataset
 from keras_t2i.datasets.images import encode_png
 from keras_t2i.datasets.images import model_square
 from keras_t2i.datasets.images import read_image
 from keras_t2i.datasets.images import read_square
 from keras_t2i.datasets.images import stored_side
-from keras_t2i.datasets.make_dataset import make_ordered_dataset
 from keras_t2i.datasets.source import UnusableFileError
 from tests.datasets.prepared_sets import example
 from tests.datasets.prepared_sets import noise_image

@@ -7,13 +7,13 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from keras_t2i.datasets.batches import make_captions_dataset
+from keras_t2i.datasets.batches import make_dataset
+from keras_t2i.datasets.batches import make_ordered_dataset
+from keras_t2i.datasets.batches import make_pairs_dataset
 from keras_t2i.datasets.examples import ExtractedEmbeddings
 from keras_t2i.datasets.examples import PreparedExamples
-from keras_t2i.datasets.make_dataset import make_captions_dataset
-from keras_t2i.datasets.make_dataset import make_dataset
-from keras_t2i.datasets.make_dataset import make_ordered_dataset
-from keras_t2i.datasets.make_dataset import make_pairs_dataset
-from keras_t2i.datasets.records import CaptionedImage
+from keras_t2i.datasets.shards import CaptionedImage
 from keras_t2i.text.embeddings import extract_embeddings
 from tests.captions_of_all_kinds import CAPTIONS_OF_ALL_KINDS
 from tests.datasets.prepared_sets import example
@@ -72,14 +72,14 @@ def _assert_equal(batches, others):
             np.testing.assert_array_equal(batch[name], other[name])
 
 
-def _fields(char_ids):
+def _fields(token_ids):
     """Image numbers, classes and letters that texts name."""
-    words = [text.split() for text in texts_of(char_ids)]
+    words = [text.split() for text in texts_of(token_ids)]
     return [(int(n), int(c), letter) for n, c, letter in words]
 
 
 def _numbers(batch):
-    return [number for number, _, _ in _fields(batch["char_ids"])]
+    return [number for number, _, _ in _fields(batch["token_ids"])]
 
 
 def _pixels(image):
@@ -89,12 +89,12 @@ def _pixels(image):
 # === What a batch holds ===
 
 
-def test_char_ids(data):
+def test_token_ids(data):
     (batch,) = _take(make_dataset(data, batch_size=5), 1)
     assert {name: (v.dtype.name, v.shape) for name, v in batch.items()} == {
         "images": ("float32", (5, 8, 8, 3)),
-        "char_ids": ("int32", (5, 201)),
-        "mismatched_char_ids": ("int32", (5, 201)),
+        "token_ids": ("int32", (5, 201)),
+        "mismatched_token_ids": ("int32", (5, 201)),
     }
 
 
@@ -135,7 +135,7 @@ def test_a_stream_that_ends_does_not_wait_for_a_tuner(data, make):
 
 def test_without_mismatched_texts(data, embeddings):
     dataset = make_dataset(data, mismatched=False)
-    assert set(dataset.element_spec) == {"images", "char_ids"}
+    assert set(dataset.element_spec) == {"images", "token_ids"}
     dataset = make_dataset(data, text_embeddings=embeddings, mismatched=False)
     assert set(dataset.element_spec) == {"images", "text_embeddings"}
 
@@ -143,7 +143,7 @@ def test_without_mismatched_texts(data, embeddings):
 def test_images_and_texts_belong_together(data):
     for batch in _take(make_dataset(data, batch_size=6, start_step=0), 20):
         for image, (number, class_id, _) in zip(
-            batch["images"], _fields(batch["char_ids"])
+            batch["images"], _fields(batch["token_ids"])
         ):
             assert class_id == _class(number)
             assert _placement(_pixels(image), number) is not None
@@ -168,7 +168,7 @@ def test_embeddings_are_those_of_the_texts(data, embeddings):
 
 def test_all_captions_occur(data):
     batches = _take(make_dataset(data, batch_size=12, start_step=0), 40)
-    for name in ("char_ids", "mismatched_char_ids"):
+    for name in ("token_ids", "mismatched_token_ids"):
         drawn = [f for batch in batches for f in _fields(batch[name])]
         counts = {field: drawn.count(field) for field in set(drawn)}
         assert len(counts) == 36
@@ -187,7 +187,7 @@ def test_mismatched_texts_are_of_other_classes(data, embeddings):
     in_words = make_dataset(data, batch_size=12, start_step=0)
     for batch in _take(in_words, 50):
         for own, other in zip(
-            _fields(batch["char_ids"]), _fields(batch["mismatched_char_ids"])
+            _fields(batch["token_ids"]), _fields(batch["mismatched_token_ids"])
         ):
             assert own[1] != other[1]
     embedded = make_dataset(
@@ -211,7 +211,8 @@ def test_mismatched_texts_without_classes(tmp_path):
     seen = {letter: set() for letter in allowed}
     for batch in _take(dataset, 100):
         for own, other in zip(
-            texts_of(batch["char_ids"]), texts_of(batch["mismatched_char_ids"])
+            texts_of(batch["token_ids"]),
+            texts_of(batch["mismatched_token_ids"]),
         ):
             seen[own].add(other)
     assert seen["a"] == {"c", "d"}
@@ -340,7 +341,7 @@ def test_range_of_images(tmp_path):
     data = tmp_path / "data"
     write_prepared_set(data, {"test": [[example(0), example(1)]]})
     (batch,) = _take(make_dataset(data, "test", 2), 1)
-    numbers = [int(text[0]) for text in texts_of(batch["char_ids"])]
+    numbers = [int(text[0]) for text in texts_of(batch["token_ids"])]
     expected = [noise_image(n)[1:9, 2:10] / 127.5 - 1 for n in numbers]
     np.testing.assert_allclose(batch["images"], expected, atol=1e-6)
 
@@ -457,7 +458,7 @@ def test_one_number_may_be_a_sequence(data, turns):
         next(iter(make_dataset(data, captions_per_image=number, start_step=0)))
         for number in (turns, 1)
     ]
-    np.testing.assert_array_equal(texts[0]["char_ids"], texts[1]["char_ids"])
+    np.testing.assert_array_equal(texts[0]["token_ids"], texts[1]["token_ids"])
 
 
 @pytest.mark.parametrize(
@@ -604,7 +605,7 @@ def test_captions_of_all_kinds_are_read_as_everywhere(tmp_path, vocabulary):
     # In the order of the stream, which class ids tell without classes.
     expected = encoder.tokenize(tf.constant(captions)).numpy()
     np.testing.assert_array_equal(
-        batch["char_ids"], expected[batch["class_ids"]]
+        batch["token_ids"], expected[batch["class_ids"]]
     )
     assert expected.any(axis=1).sum() > 3
 
@@ -614,9 +615,9 @@ def test_captions_of_all_kinds_are_read_as_everywhere(tmp_path, vocabulary):
 
 def test_pairs_are_of_distinct_classes(data):
     dataset = make_pairs_dataset(data, batch_size=3, start_step=0)
-    assert set(dataset.element_spec) == {"images", "char_ids", "class_ids"}
+    assert set(dataset.element_spec) == {"images", "token_ids", "class_ids"}
     for batch in _take(dataset, 40):
-        fields = _fields(batch["char_ids"])
+        fields = _fields(batch["token_ids"])
         assert len({class_id for _, class_id, _ in fields}) == 3
         assert [class_id for _, class_id, _ in fields] == list(
             batch["class_ids"]
@@ -635,7 +636,7 @@ def test_pairs_without_classes(tmp_path):
     shard = [example(number) for number in range(6)]
     write_prepared_set(tmp_path, {"train": [shard]})
     dataset = make_pairs_dataset(tmp_path, batch_size=3)
-    texts = [texts_of(batch["char_ids"]) for batch in _take(dataset, 2)]
+    texts = [texts_of(batch["token_ids"]) for batch in _take(dataset, 2)]
     assert len(set(sum(texts, []))) == 6
 
     # Each image counts as a class.
@@ -647,7 +648,7 @@ def test_pairs_with_several_images_of_a_class(data):
     dataset = make_pairs_dataset(data, batch_size=6, images_per_class=2)
     assert len(dataset) == 2
     for batch in _take(dataset, 2):
-        fields = _fields(batch["char_ids"])
+        fields = _fields(batch["token_ids"])
         assert len({number for number, _, _ in fields}) == 6
         assert len({class_id for _, class_id, _ in fields}) == 3
 
@@ -674,11 +675,11 @@ def test_pairs_of_words(data):
         make_pairs_dataset(data, batch_size=3, tokenize=encoder.tokenize), 1
     )
     # Number and class are unknown, and one of three letters follows.
-    assert not batch["char_ids"][:, :2].any()
-    assert set(batch["char_ids"][:, 2]) <= {1, 2, 3}
+    assert not batch["token_ids"][:, :2].any()
+    assert set(batch["token_ids"][:, 2]) <= {1, 2, 3}
     dataset = make_dataset(data, batch_size=2, tokenize=encoder.tokenize)
     (batch,) = _take(dataset, 1)
-    for name in ("char_ids", "mismatched_char_ids"):
+    for name in ("token_ids", "mismatched_token_ids"):
         assert set(batch[name][:, 2]) <= {1, 2, 3}
 
 
@@ -714,7 +715,7 @@ def test_captions_alone(data):
     batches = _take(make_captions_dataset(data, batch_size=4, start_step=0), 60)
     for batch in batches:
         assert {n: (v.dtype.name, v.shape) for n, v in batch.items()} == {
-            "char_ids": ("int32", (4, 201))
+            "token_ids": ("int32", (4, 201))
         }
     # Three steps an epoch, with a caption of each image in them.
     for first in range(0, 60, 3):
@@ -725,7 +726,7 @@ def test_captions_alone(data):
         ]
         assert sorted(numbers) == list(range(_NUM_TRAIN))
     # Each image with each of its captions, by and by.
-    fields = {f for batch in batches for f in _fields(batch["char_ids"])}
+    fields = {f for batch in batches for f in _fields(batch["token_ids"])}
     assert len(fields) == 3 * _NUM_TRAIN
 
 
@@ -740,7 +741,7 @@ def test_captions_start_at_any_step(data):
 def test_captions_of_one_epoch(data):
     dataset = make_captions_dataset(data, "trainval", batch_size=5)
     assert len(list(dataset)) == int(dataset.cardinality()) == 3
-    assert dataset.element_spec["char_ids"].shape == (5, 201)
+    assert dataset.element_spec["token_ids"].shape == (5, 201)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ def manifest(tmp_path):
         class_names=("rose", "gänseblümchen"),
         splits={"train": Split(6, 20, shards)},
     )
-    write_manifest(tmp_path / "manifest.json", manifest)
+    write_manifest(tmp_path, manifest)
     for file in _SHARDS:
         (tmp_path / file).write_bytes(b"records")
     return manifest

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from keras_t2i.datasets.examples import ArrayExamples
-from keras_t2i.datasets.mismatched_texts import MismatchedTexts
+from keras_t2i.datasets.sampling import MismatchedTexts
 
 
 def _examples(captions, class_ids=None):

@@ -11,9 +11,9 @@ from keras_t2i.datasets.manifest import Manifest
 from keras_t2i.datasets.manifest import Shard
 from keras_t2i.datasets.manifest import Split
 from keras_t2i.datasets.manifest import write_manifest
-from keras_t2i.datasets.records import CaptionedImage
-from keras_t2i.datasets.shard_writer import file_sha256
-from keras_t2i.text.alphabet import ALPHABET
+from keras_t2i.datasets.shards import CaptionedImage
+from keras_t2i.datasets.shards import file_sha256
+from keras_t2i.tokenizers import ALPHABET
 
 
 def write_shard_file(path: pathlib.Path, records: list[bytes]) -> Shard:
@@ -44,7 +44,7 @@ def write_prepared_set(
         num_captions = sum(len(example.captions) for example in examples)
         described[name] = Split(len(examples), num_captions, shards)
     manifest = Manifest("tiny", image_size, tuple(class_names), described)
-    write_manifest(folder / "manifest.json", manifest)
+    write_manifest(folder, manifest)
     return manifest
 
 
@@ -66,9 +66,9 @@ def example(number: int, class_id=-1, captions=None, **size) -> CaptionedImage:
     )
 
 
-def texts_of(char_ids) -> list[str]:
+def texts_of(token_ids) -> list[str]:
     """Turns rows of character ids back into texts."""
     return [
         "".join(ALPHABET[id - 1] for id in row if id)
-        for row in np.asarray(char_ids)
+        for row in np.asarray(token_ids)
     ]

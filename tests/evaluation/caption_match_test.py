@@ -7,7 +7,7 @@ from keras_t2i.applications.feature_networks import image_network
 from keras_t2i.evaluation import CaptionMatch
 from keras_t2i.evaluation import Judge
 from keras_t2i.text.embeddings import embed_texts
-from keras_t2i.text.feature_encoder import feature_encoder
+from keras_t2i.text.image_encoders import feature_encoder
 from tests.datasets.prepared_sets import noise_image
 from tests.evaluation.tiny_sets import judging_network
 from tests.tiny_models import EMBEDDING_DIM

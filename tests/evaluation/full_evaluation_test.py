@@ -4,8 +4,8 @@ import pytest
 import tensorflow as tf
 
 from keras_t2i import metrics
+from keras_t2i.datasets.batches import make_ordered_dataset
 from keras_t2i.datasets.examples import PreparedExamples
-from keras_t2i.datasets.make_dataset import make_ordered_dataset
 from keras_t2i.evaluation import CaptionMatch
 from keras_t2i.evaluation import EvaluationCaptions
 from keras_t2i.evaluation import FolderImages

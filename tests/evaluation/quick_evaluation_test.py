@@ -8,7 +8,7 @@ from keras_t2i.evaluation import Judge
 from keras_t2i.evaluation import ModelImages
 from keras_t2i.evaluation import QuickEvaluation
 from keras_t2i.evaluation import evaluate_images
-from keras_t2i.evaluation.quick_evaluation import MEASURES
+from keras_t2i.recipes.recipe import MEASURES
 from tests.datasets.prepared_sets import noise_image
 from tests.evaluation.tiny_sets import STORED
 from tests.evaluation.tiny_sets import central_squares

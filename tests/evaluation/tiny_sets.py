@@ -6,10 +6,10 @@ import keras
 import numpy as np
 from PIL import Image
 
-from keras_t2i.datasets.blooms import bloom_at
+from keras_t2i.blooms import bloom_at
 from keras_t2i.datasets.images import encode_png
 from keras_t2i.datasets.manifest import write_manifest
-from keras_t2i.datasets.records import CaptionedImage
+from keras_t2i.datasets.shards import CaptionedImage
 from tests.datasets.prepared_sets import example
 from tests.datasets.prepared_sets import write_prepared_set
 
@@ -59,9 +59,7 @@ def write_blooms(folder, num_test=50):
             ]
         ]
     manifest = write_prepared_set(folder, splits, (), image_size=32)
-    write_manifest(
-        folder / "manifest.json", dataclasses.replace(manifest, name="blooms")
-    )
+    write_manifest(folder, dataclasses.replace(manifest, name="blooms"))
     return folder
 
 

@@ -3,8 +3,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from keras_t2i.datasets.blooms import bloom_at
-from keras_t2i.datasets.blooms import read_bloom
+from keras_t2i.blooms import bloom_at
+from keras_t2i.blooms import read_bloom
 from keras_t2i.metrics import bloom_attribute_accuracy
 
 _ATTRIBUTES = ("petal_color", "center_color", "petal_count", "petal_shape")

@@ -3,7 +3,7 @@ import sys
 import numpy as np
 import pytest
 
-from keras_t2i.datasets import blooms
+from keras_t2i import blooms
 from keras_t2i.metrics import background_colors
 from keras_t2i.metrics import style_clusters
 from keras_t2i.metrics import style_verification

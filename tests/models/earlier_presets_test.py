@@ -6,9 +6,9 @@ import tensorflow as tf
 
 from keras_t2i import TextToImageGAN
 from keras_t2i.models.from_recipe import gan_optimizer
-from tests.tiny_models import char_ids_batch
 from tests.tiny_models import embeddings_batch
 from tests.tiny_models import tiny_text_encoder
+from tests.tiny_models import token_ids_batch
 
 # Of commit 34da103. Other machines sum in another order, and Adam takes steps
 # of its full length from gradients next to 0.
@@ -36,7 +36,7 @@ def _after_two_steps(make_batch, embedding_scale=1.0):
     noise = np.random.default_rng(4).normal(size=(2, 100)).astype("float32")
     texts = batch["text_embeddings"][:2]
     pictures = gan.generator({"noise": noise, "text_embeddings": texts})
-    texts = gan.text_encoder(char_ids_batch(2, seed=9)["char_ids"])
+    texts = gan.text_encoder(token_ids_batch(2, seed=9)["token_ids"])
     return (
         {name: float(value) for name, value in results.items()},
         np.array(gan.discriminator(pairs))[:, 0],
@@ -78,7 +78,7 @@ def test_from_embeddings():
 
 def test_end_to_end():
     _assert_recorded(
-        _after_two_steps(char_ids_batch, embedding_scale=500.0),
+        _after_two_steps(token_ids_batch, embedding_scale=500.0),
         {
             "discriminator_loss": 1.3734248876571655,
             "generator_loss": 1.3795652389526367,

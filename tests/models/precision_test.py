@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.tiny_models import char_ids_batch
 from tests.tiny_models import embeddings_batch
 from tests.tiny_models import tiny_gan
 from tests.tiny_models import tiny_released_gan
+from tests.tiny_models import token_ids_batch
 from tests.tiny_models import vivid_gan
 
 POLICIES = ["mixed_bfloat16", "mixed_float16"]
@@ -102,7 +102,7 @@ def test_end_to_end_step_stays_finite(policy):
     gan = tiny_gan()
     gan.compile()
     batch = {
-        name: tf.constant(value) for name, value in char_ids_batch().items()
+        name: tf.constant(value) for name, value in token_ids_batch().items()
     }
     before = gan.text_encoder.get_weights()
     results = gan.train_step(batch)

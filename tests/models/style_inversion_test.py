@@ -7,12 +7,12 @@ from keras_t2i import StyleEncoder
 from keras_t2i import StyleInversion
 from tests.tiny_models import EMBEDDING_DIM
 from tests.tiny_models import NOISE_DIM
-from tests.tiny_models import char_ids_batch
 from tests.tiny_models import embeddings_batch
 from tests.tiny_models import random_images
 from tests.tiny_models import tiny_generator
 from tests.tiny_models import tiny_style_encoder
 from tests.tiny_models import tiny_text_encoder
+from tests.tiny_models import token_ids_batch
 from tests.tiny_models import vivid_gan
 from tests.tiny_models import weights_of
 
@@ -142,7 +142,7 @@ def test_reconstruction_needs_images():
 
 def test_only_the_style_encoder_is_trained():
     inversion = _sgd_inversion(reconstruction_weight=1.0)
-    batch = char_ids_batch(NUM_ROWS)
+    batch = token_ids_batch(NUM_ROWS)
     frozen = [
         weights_of(network)
         for network in (inversion.generator, inversion.text_encoder)
@@ -150,7 +150,7 @@ def test_only_the_style_encoder_is_trained():
     before = weights_of(inversion.style_encoder)
     inversion.train_step(
         {
-            "char_ids": tf.constant(batch["char_ids"]),
+            "token_ids": tf.constant(batch["token_ids"]),
             "images": tf.constant(random_images(NUM_ROWS)),
         }
     )
@@ -167,9 +167,9 @@ def test_only_the_style_encoder_is_trained():
 def test_characters_are_embedded():
     inversion, other = _sgd_inversion(), _sgd_inversion()
     other.set_weights(inversion.get_weights())
-    char_ids = tf.constant(char_ids_batch(NUM_ROWS)["char_ids"])
-    embeddings = inversion.text_encoder(char_ids)
-    logs = _logs(inversion.train_step({"char_ids": char_ids}))
+    token_ids = tf.constant(token_ids_batch(NUM_ROWS)["token_ids"])
+    embeddings = inversion.text_encoder(token_ids)
+    logs = _logs(inversion.train_step({"token_ids": token_ids}))
     assert _logs(other.train_step({"text_embeddings": embeddings})) == (
         pytest.approx(logs, rel=1e-4)
     )
@@ -372,7 +372,7 @@ def test_mixed_precision(policy, reconstruction_weight):
     is_scaled = isinstance(inversion.optimizer, scaled)
     assert is_scaled == (policy == "mixed_float16")
     before = inversion.style_encoder.get_weights()
-    batch = {name: char_ids_batch()[name] for name in ("char_ids", "images")}
+    batch = {name: token_ids_batch()[name] for name in ("token_ids", "images")}
     history = inversion.fit(batch, epochs=15, verbose=0).history
     assert ("reconstruction_error" in history) == bool(reconstruction_weight)
     for values in history.values():
@@ -470,5 +470,5 @@ def test_the_loss_is_given():
 
 def test_a_batch_must_hold_texts():
     inversion = _sgd_inversion()
-    with pytest.raises(ValueError, match=r"`char_ids`.*Received: \['images'"):
+    with pytest.raises(ValueError, match=r"`token_ids`.*Received: \['images'"):
         inversion.train_step({"images": tf.zeros((1, 32, 32, 3))})

@@ -10,12 +10,12 @@ from keras_t2i.models.noise import noise_from_seeds
 from tests.tiny_models import EMBEDDING_DIM
 from tests.tiny_models import IMAGE_SIZE
 from tests.tiny_models import NOISE_DIM
-from tests.tiny_models import char_ids_batch
 from tests.tiny_models import embeddings_batch
 from tests.tiny_models import tiny_discriminator
 from tests.tiny_models import tiny_gan
 from tests.tiny_models import tiny_generator
 from tests.tiny_models import tiny_text_encoder
+from tests.tiny_models import token_ids_batch
 
 SHAPE = (4, IMAGE_SIZE, IMAGE_SIZE, 3)
 OPTIONS = {
@@ -108,10 +108,10 @@ def test_call_draws_with_the_averaged_weights():
 
 def test_call_takes_character_ids():
     gan = tiny_gan()
-    char_ids = tf.constant(char_ids_batch()["char_ids"])
-    text = gan.text_encoder(char_ids)
+    token_ids = tf.constant(token_ids_batch()["token_ids"])
+    text = gan.text_encoder(token_ids)
     np.testing.assert_array_equal(
-        gan({"char_ids": char_ids}), gan({"text_embeddings": text})
+        gan({"token_ids": token_ids}), gan({"text_embeddings": text})
     )
 
 
@@ -131,7 +131,7 @@ def test_predict():
 
 def test_a_text_is_needed():
     with pytest.raises(
-        ValueError, match=r"`text_embeddings` or `char_ids`.*\['noise'\]"
+        ValueError, match=r"`text_embeddings` or `token_ids`.*\['noise'\]"
     ):
         tiny_gan()({"noise": tf.zeros((4, NOISE_DIM))})
 

@@ -8,11 +8,11 @@ from keras_t2i.models.pair_scoring import PairScoring
 from keras_t2i.models.training_metrics import relative_diversity
 from tests.tiny_models import NOISE_DIM
 from tests.tiny_models import VARIANTS
-from tests.tiny_models import char_ids_batch
 from tests.tiny_models import embeddings_batch
 from tests.tiny_models import random_images
 from tests.tiny_models import tiny_gan
 from tests.tiny_models import tiny_released_gan
+from tests.tiny_models import token_ids_batch
 
 NUM_ROWS = 6
 # Drawn twice with a mode seeking loss.
@@ -52,8 +52,8 @@ def _plain_step(gan, batch):
     noise = None
 
     def embed(prefix):
-        if "char_ids" in batch:
-            return gan.text_encoder(batch[prefix + "char_ids"])
+        if "token_ids" in batch:
+            return gan.text_encoder(batch[prefix + "token_ids"])
         return batch[prefix + "text_embeddings"]
 
     def draw(text):
@@ -120,7 +120,7 @@ def _plain_step(gan, batch):
         if gan.matching_aware:
             discriminator_loss += weight * _mean_softplus(*wrong)
     variables = gan.discriminator.trainable_variables
-    if "char_ids" in batch:
+    if "token_ids" in batch:
         variables = variables + gan.text_encoder.trainable_variables
     _descend(tape, discriminator_loss, variables)
 
@@ -164,7 +164,7 @@ def _assert_same_step(gan, batch, make_gan=tiny_gan):
     for name, loss in losses.items():
         assert float(results[name]) == pytest.approx(loss, rel=1e-5, abs=1e-5)
     networks = ["generator", "discriminator"]
-    if "char_ids" in batch:
+    if "token_ids" in batch:
         networks.append("text_encoder")
     for name in networks:
         network, other = getattr(gan, name), getattr(reference, name)
@@ -256,7 +256,7 @@ def test_end_to_end_step_is_that_of_separate_passes():
     # Embeddings of the size of trained ones, so that they matter.
     kernel = gan.text_encoder.get_layer("embedding").kernel
     kernel.assign(500 * kernel)
-    _assert_same_step(gan, _tensors(char_ids_batch(NUM_ROWS)))
+    _assert_same_step(gan, _tensors(token_ids_batch(NUM_ROWS)))
 
 
 def test_accuracies_count_the_logits():
@@ -317,11 +317,11 @@ def test_only_character_ids_train_the_text_encoder():
         ]
 
     embeddings = _tensors(embeddings_batch())
-    char_ids = _tensors(char_ids_batch())
+    token_ids = _tensors(token_ids_batch())
     encoder, discriminator = gan.text_encoder, gan.discriminator
     assert not any(changed(encoder, lambda: gan.train_step(embeddings)))
     assert all(changed(discriminator, lambda: gan.train_step(embeddings)))
-    assert all(changed(encoder, lambda: gan.train_step(char_ids)))
+    assert all(changed(encoder, lambda: gan.train_step(token_ids)))
 
 
 def test_a_frozen_text_encoder_stays():
@@ -329,7 +329,7 @@ def test_a_frozen_text_encoder_stays():
     gan.text_encoder.trainable = False
     gan.compile()
     before = gan.text_encoder.get_weights()
-    gan.train_step(_tensors(char_ids_batch()))
+    gan.train_step(_tensors(token_ids_batch()))
     for value, weight in zip(before, gan.text_encoder.get_weights()):
         np.testing.assert_array_equal(value, weight)
 
@@ -388,7 +388,7 @@ def test_a_batch_must_hold_both_texts():
     batch = _tensors(embeddings_batch())
     del batch["mismatched_text_embeddings"]
     with pytest.raises(
-        ValueError, match=r"`mismatched_char_ids`.*Received: \['images', 'text"
+        ValueError, match=r"`mismatched_token_ids`.*Received: \['images', 'text"
     ):
         gan.train_step(batch)
     tiny = tiny_gan(matching_aware=False)

@@ -5,12 +5,14 @@ import tensorflow as tf
 
 from keras_t2i import CharCNNRNN
 from keras_t2i.text import tokenize
+from keras_t2i.text.char_cnn_rnn import GatedRecurrence
 from keras_t2i.text.char_cnn_rnn import OneHotCharacters
+from keras_t2i.text.char_cnn_rnn import ReLURecurrence
 from tests.tiny_models import randomize
 from tests.tiny_models import tiny_text_encoder
 
 
-def _char_ids(num_texts=3, seed=0):
+def _token_ids(num_texts=3, seed=0):
     generator = np.random.default_rng(seed)
     return generator.integers(0, 71, (num_texts, 201), dtype="int32")
 
@@ -30,7 +32,7 @@ def _pool(x, strides):
     return np.stack([x[:, t : t + 3].max(axis=1) for t in starts], 1)
 
 
-def _reference(encoder, char_ids):
+def _reference(encoder, token_ids):
     """Steps before the recurrence, and the embeddings, in NumPy."""
 
     def weights(name):
@@ -40,7 +42,7 @@ def _reference(encoder, char_ids):
         columns = np.eye(70, dtype="float32")
     else:
         (columns,) = weights("word_vectors")
-    x = np.concatenate([np.zeros((1, 70), "float32"), columns])[char_ids]
+    x = np.concatenate([np.zeros((1, 70), "float32"), columns])[token_ids]
     x = _pool(_convolve(x, *weights("convolution_1")), 3)
     x = _pool(_convolve(x, *weights("convolution_2")), 3)
     x = _convolve(x, *weights("convolution_3"))
@@ -87,14 +89,14 @@ def test_against_numpy(recurrence, third_pool, steps, vocabulary):
     # Keeps the ReLU states from growing: one weight matrix of norm below 1.
     kernel = encoder.get_layer("recurrence").recurrent_kernel
     kernel.assign(kernel * 0.1)
-    char_ids = _char_ids()
-    reference_steps, expected = _reference(encoder, char_ids)
+    token_ids = _token_ids()
+    reference_steps, expected = _reference(encoder, token_ids)
     assert reference_steps == steps
     assert encoder.get_layer("recurrence").output.shape == (None, steps, 8)
     scale = np.abs(expected).max()
     assert np.ptp(expected, axis=0).max() > 1e-3 * scale
     np.testing.assert_allclose(
-        np.array(encoder(char_ids)) / scale, expected / scale, atol=1e-5
+        np.array(encoder(token_ids)) / scale, expected / scale, atol=1e-5
     )
 
 
@@ -107,14 +109,14 @@ def test_published_presets_against_numpy(name):
         weight.assign(generator.uniform(-0.08, 0.08, weight.shape))
     kernel = encoder.get_layer("recurrence").recurrent_kernel
     kernel.assign(kernel * 0.5)
-    char_ids = _char_ids(2)
-    steps, expected = _reference(encoder, char_ids)
+    token_ids = _token_ids(2)
+    steps, expected = _reference(encoder, token_ids)
     units = 256 if name == "cvpr" else 512
     assert encoder.get_layer("recurrence").output.shape == (None, steps, units)
     assert expected.shape == (2, 1024)
     scale = np.abs(expected).max()
     np.testing.assert_allclose(
-        np.array(encoder(char_ids)) / scale, expected / scale, atol=1e-5
+        np.array(encoder(token_ids)) / scale, expected / scale, atol=1e-5
     )
 
 
@@ -156,10 +158,10 @@ def test_an_empty_text_has_an_embedding():
 
 def test_a_text_does_not_depend_on_its_neighbors():
     encoder = tiny_text_encoder()
-    char_ids = _char_ids(4)
-    together = np.array(encoder(char_ids))
+    token_ids = _token_ids(4)
+    together = np.array(encoder(token_ids))
     for index in range(4):
-        alone = np.array(encoder(char_ids[index : index + 1]))
+        alone = np.array(encoder(token_ids[index : index + 1]))
         np.testing.assert_allclose(together[index], alone[0], atol=1e-6)
 
 
@@ -174,13 +176,13 @@ def test_predictions_leave_padding_out(recurrence, third_pool):
     kernel.assign(kernel * 0.1)
     # Around the ends of all windows, and with unknown characters inside.
     for length in (0, 1, 8, 9, 10, 17, 18, 19, 54, 55, *range(124, 166), 201):
-        char_ids = _char_ids(2, seed=length)
-        char_ids[0, length:] = 0
-        char_ids[1, length // 2 :] = 0
-        char_ids[:, 20:24] = 0
-        expected = np.array(encoder(char_ids))
+        token_ids = _token_ids(2, seed=length)
+        token_ids[0, length:] = 0
+        token_ids[1, length // 2 :] = 0
+        token_ids[:, 20:24] = 0
+        expected = np.array(encoder(token_ids))
         scale = np.abs(expected).max()
-        for inputs in (char_ids, {"char_ids": char_ids}):
+        for inputs in (token_ids, {"token_ids": token_ids}):
             predicted = encoder.predict(inputs, verbose=0)
             np.testing.assert_allclose(
                 predicted / scale,
@@ -201,9 +203,9 @@ def test_predictions_read_up_to_the_padding(third_pool, columns):
     call = convolution.call
     convolution.call = lambda x: read.append(x.shape[1]) or call(x)
     for length, expected in columns.items():
-        char_ids = np.zeros((2, 201), "int32")
-        char_ids[1, :length] = 1
-        encoder.predict_step(tf.constant(char_ids))
+        token_ids = np.zeros((2, 201), "int32")
+        token_ids[1, :length] = 1
+        encoder.predict_step(tf.constant(token_ids))
         assert read.pop() == expected
 
 
@@ -280,7 +282,7 @@ def test_saving_and_loading(tmp_path):
     encoder = tiny_text_encoder()
     encoder.save(tmp_path / "encoder.keras")
     copy = keras.saving.load_model(tmp_path / "encoder.keras")
-    np.testing.assert_array_equal(copy(_char_ids()), encoder(_char_ids()))
+    np.testing.assert_array_equal(copy(_token_ids()), encoder(_token_ids()))
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
@@ -291,7 +293,7 @@ def test_precision_comes_back(policy):
     assert copy.dtype_policy.name == policy
     for name in ("one_hot", "convolution_1", "recurrence", "embedding"):
         assert copy.get_layer(name).dtype_policy.name == policy
-    assert copy(_char_ids()).dtype == policy.removeprefix("mixed_")
+    assert copy(_token_ids()).dtype == policy.removeprefix("mixed_")
     assert {weight.dtype for weight in copy.weights} == {"float32"}
 
 
@@ -308,3 +310,103 @@ def test_errors():
         CharCNNRNN(vocabulary="rose")
     with pytest.raises(ValueError, match="letters .*: 'Rose', 'dog rose'. M"):
         CharCNNRNN(vocabulary=["a", "Rose", "é", "dog rose"])
+
+
+UNITS = 3
+FEATURES = 4
+RECURRENCES = {"relu": ReLURecurrence, "gated": GatedRecurrence}
+
+
+@pytest.fixture(params=RECURRENCES)
+def layer(request):
+    layer = RECURRENCES[request.param](UNITS)
+    layer.build((None, 5, FEATURES))
+    randomize(layer)
+    return layer
+
+
+@pytest.fixture
+def inputs():
+    generator = np.random.default_rng(0)
+    return generator.normal(size=(2, 5, FEATURES)).astype("float32")
+
+
+def _sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def _relu_steps(x, layer):
+    w, u, b, b_u = (np.array(weight) for weight in layer.weights)
+    h = np.maximum(x[:, 0] @ w + b, 0)
+    steps = [h]
+    for t in range(1, x.shape[1]):
+        h = np.maximum(x[:, t] @ w + b + h @ u + b_u, 0)
+        steps.append(h)
+    return np.stack(steps, 1)
+
+
+def _gated_steps(x, layer):
+    # Update gate, reset gate and candidate, one matrix each.
+    w, u = (np.split(np.array(layer.weights[i]), 3, axis=1) for i in (0, 1))
+    b, b_u = (np.split(np.array(layer.weights[i]), 3) for i in (2, 3))
+    h = np.tanh(x[:, 0] @ w[2] + b[2])
+    steps = [h]
+    for t in range(1, x.shape[1]):
+        update = _sigmoid(x[:, t] @ w[0] + b[0] + h @ u[0] + b_u[0])
+        reset = _sigmoid(x[:, t] @ w[1] + b[1] + h @ u[1] + b_u[1])
+        candidate = (reset * h) @ u[2] + b_u[2]
+        candidate = np.tanh(x[:, t] @ w[2] + b[2] + candidate)
+        h = update * candidate + (1 - update) * h
+        steps.append(h)
+    return np.stack(steps, 1)
+
+
+def test_steps_follow_the_formula(layer, inputs):
+    formula = {
+        ReLURecurrence: _relu_steps,
+        GatedRecurrence: _gated_steps,
+    }[type(layer)]
+    expected = formula(inputs, layer)
+    assert expected.shape == (2, 5, UNITS)
+    np.testing.assert_allclose(layer(inputs), expected, atol=1e-6)
+
+
+def test_first_step_has_no_hidden_term(layer, inputs):
+    first = np.array(layer(inputs))[:, 0]
+    layer.recurrent_kernel.assign(100 * layer.recurrent_kernel)
+    layer.recurrent_bias.assign(100 + layer.recurrent_bias)
+    outputs = np.array(layer(inputs))
+    np.testing.assert_array_equal(outputs[:, 0], first)
+    # One step is a plain layer.
+    np.testing.assert_allclose(layer(inputs[:, :1])[:, 0], first, atol=1e-6)
+
+
+def test_a_step_does_not_see_later_ones(layer, inputs):
+    outputs = np.array(layer(inputs))
+    inputs[:, 3:] += 1
+    changed = np.array(layer(inputs))
+    np.testing.assert_array_equal(changed[:, :3], outputs[:, :3])
+    assert (changed[:, 4] != outputs[:, 4]).any(axis=-1).all()
+
+
+def test_gated_recurrence_is_the_gru_of_keras_after_the_first_step(inputs):
+    layer = GatedRecurrence(UNITS)
+    layer.build(inputs.shape)
+    randomize(layer)
+    w, u, b, b_u = (np.array(weight) for weight in layer.weights)
+    # Keras' update gate keeps the old state: its sign is the other one.
+    sign = np.repeat([-1.0, 1.0, 1.0], UNITS).astype("float32")
+    gru = keras.layers.GRU(UNITS, reset_after=False, return_sequences=True)
+    gru.build(inputs.shape)
+    gru.set_weights([w * sign, u * sign, (b + b_u) * sign])
+    outputs = np.array(layer(inputs))
+    expected = gru(inputs[:, 1:], initial_state=outputs[:, 0])
+    np.testing.assert_allclose(outputs[:, 1:], expected, atol=1e-6)
+
+
+def test_config_round_trip(layer):
+    config = keras.saving.serialize_keras_object(layer)
+    copy = keras.saving.deserialize_keras_object(config)
+    assert type(copy) is type(layer)
+    assert copy.get_config() == layer.get_config()
+    assert copy.units == UNITS

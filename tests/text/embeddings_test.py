@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_t2i.datasets.embedding_manifest import read_embedding_manifest
-from keras_t2i.datasets.records import EmbeddedCaptions
+from keras_t2i.datasets.manifest import read_embedding_manifest
+from keras_t2i.datasets.shards import EmbeddedCaptions
 from keras_t2i.text.embeddings import embed_texts
 from keras_t2i.text.embeddings import extract_embeddings
-from keras_t2i.text.tokenizer import tokenize
+from keras_t2i.tokenizers import tokenize
 from tests.datasets.prepared_sets import example
 from tests.datasets.prepared_sets import write_prepared_set
 from tests.tiny_models import randomize

@@ -5,7 +5,7 @@ import pytest
 from keras_t2i.datasets.manifest import Manifest
 from keras_t2i.datasets.manifest import Shard
 from keras_t2i.datasets.manifest import Split
-from keras_t2i.text.fingerprint import embeddings_fingerprint
+from keras_t2i.text.embeddings import embeddings_fingerprint
 from tests.tiny_models import tiny_text_encoder
 
 

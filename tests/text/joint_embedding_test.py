@@ -19,7 +19,7 @@ def _separable_batch():
     images = np.zeros((len(COLORS), 32, 32, 3), "float32")
     images[:] = np.array(list(COLORS.values()))[:, None, None]
     captions = tf.constant([f"a {color} flower" for color in COLORS])
-    return {"images": images, "char_ids": tokenize(captions).numpy()}
+    return {"images": images, "token_ids": tokenize(captions).numpy()}
 
 
 def _stream(batch):
@@ -99,7 +99,7 @@ def test_standardize(trained):
         return np.array(images) @ np.array(texts).T
 
     before = scores()
-    joint_embedding.standardize(batch["char_ids"])
+    joint_embedding.standardize(batch["token_ids"])
     np.testing.assert_allclose(scores(), before, rtol=1e-4, atol=1e-5)
     _, texts = joint_embedding(batch)
     rms = np.sqrt(np.mean(np.square(texts)))
@@ -198,7 +198,7 @@ def test_standardize_leaves_cosines():
     joint_embedding.compile(loss=SoftmaxJointEmbedding())
     batch = _separable_batch()
     loss = joint_embedding.compute_loss(y_pred=joint_embedding(batch))
-    joint_embedding.standardize(batch["char_ids"])
+    joint_embedding.standardize(batch["token_ids"])
     after = joint_embedding.compute_loss(y_pred=joint_embedding(batch))
     assert float(after) == pytest.approx(float(loss), rel=1e-4)
 

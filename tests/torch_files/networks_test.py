@@ -7,12 +7,12 @@ from keras_t2i import Discriminator
 from keras_t2i import Generator
 from keras_t2i.torch_files import load_reed_discriminator
 from keras_t2i.torch_files import load_reed_generator
+from tests.formats.t7_writer import LuaTable
+from tests.formats.t7_writer import lua_list
+from tests.formats.t7_writer import t7_bytes
+from tests.formats.t7_writer import tensor
 from tests.torch_files.numpy_torch import array_of
 from tests.torch_files.numpy_torch import forward
-from tests.torch_files.t7_writer import LuaTable
-from tests.torch_files.t7_writer import lua_list
-from tests.torch_files.t7_writer import t7_bytes
-from tests.torch_files.t7_writer import tensor
 from tests.torch_files.torch_networks import Builder
 from tests.torch_files.torch_networks import discriminator
 from tests.torch_files.torch_networks import generator

@@ -3,10 +3,10 @@ import pytest
 
 from keras_t2i import CharCNNRNN
 from keras_t2i.torch_files import load_reed_text_encoder
+from tests.formats.t7_writer import LuaTable
+from tests.formats.t7_writer import lua_list
+from tests.formats.t7_writer import t7_bytes
 from tests.torch_files.numpy_torch import forward
-from tests.torch_files.t7_writer import LuaTable
-from tests.torch_files.t7_writer import lua_list
-from tests.torch_files.t7_writer import t7_bytes
 from tests.torch_files.torch_networks import Builder
 from tests.torch_files.torch_networks import generator
 from tests.torch_files.torch_networks import text_encoder

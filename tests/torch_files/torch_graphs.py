@@ -1,9 +1,9 @@
 """Graphs of modules as nngraph makes and saves them: `nn.gModule`."""
 
+from tests.formats.t7_writer import LuaTable
+from tests.formats.t7_writer import Object
+from tests.formats.t7_writer import lua_list
 from tests.torch_files.numpy_torch import forward
-from tests.torch_files.t7_writer import LuaTable
-from tests.torch_files.t7_writer import Object
-from tests.torch_files.t7_writer import lua_list
 
 
 class Node:

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from tests.torch_files.t7_writer import Function
-from tests.torch_files.t7_writer import LuaTable
-from tests.torch_files.t7_writer import Object
-from tests.torch_files.t7_writer import Storage
-from tests.torch_files.t7_writer import Tensor
-from tests.torch_files.t7_writer import lua_list
+from tests.formats.t7_writer import Function
+from tests.formats.t7_writer import LuaTable
+from tests.formats.t7_writer import Object
+from tests.formats.t7_writer import Storage
+from tests.formats.t7_writer import Tensor
+from tests.formats.t7_writer import lua_list
 from tests.torch_files.torch_graphs import Node
 from tests.torch_files.torch_graphs import graph_module
 

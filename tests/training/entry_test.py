@@ -14,7 +14,7 @@ from keras_t2i import TextToImageGAN
 from keras_t2i.datasets.blooms_source import BloomsSource
 from keras_t2i.datasets.examples import ExtractedEmbeddings
 from keras_t2i.datasets.examples import PreparedExamples
-from keras_t2i.datasets.prepare import prepare
+from keras_t2i.datasets.preparation import prepare
 from keras_t2i.recipe_batches import sample_texts
 from tests.cli.run_states import lines_of
 from tests.tiny_models import tiny_joint_embedding

@@ -41,7 +41,7 @@ def _batches(step):
         seed = tf.stack([number, 0])
         return {
             "images": tf.random.stateless_normal((4, 5), seed),
-            "char_ids": tf.random.stateless_uniform(
+            "token_ids": tf.random.stateless_uniform(
                 (4, 201), seed, 0, 71, tf.int32
             ),
         }

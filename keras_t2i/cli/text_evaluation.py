@@ -1,0 +1,142 @@
+"""What a trained text encoder understands, in numbers."""
+
+import numpy as np
+
+from keras_t2i.blooms import content_of_caption
+from keras_t2i.blooms import sentences_between
+from keras_t2i.datasets.batches import make_ordered_dataset
+from keras_t2i.datasets.examples import ImageFeatures
+from keras_t2i.datasets.examples import PreparedExamples
+from keras_t2i.datasets.manifest import read_manifest
+from keras_t2i.metrics.embedding_probes import interpolation_premise
+from keras_t2i.metrics.embedding_probes import linear_probe_accuracy
+from keras_t2i.metrics.retrieval import caption_recall
+from keras_t2i.metrics.retrieval import class_means
+from keras_t2i.metrics.retrieval import retrieval_precision
+from keras_t2i.metrics.retrieval import zero_shot_accuracy
+from keras_t2i.text.embeddings import embed_texts
+from keras_t2i.training.image_networks import network_features
+
+_RECALL_AT = (1, 5, 10)
+_PRECISION_AT = 50
+# The probes are fitted on the captions of so many training images.
+_NUM_PROBED = 1000
+_NUM_PAIRS = 1000
+
+
+def evaluate_text(model, data, split, image_features=None):
+    """Measures a text encoder together with its image encoder.
+
+    Args:
+        model: `JointEmbedding`.
+        data: path of a prepared data set.
+        split: string.
+        image_features: path of features of the images, for an image encoder
+            that takes them. Defaults to `None`: those of the model's
+            `image_network`, computed unless they are kept with the data set.
+
+    Returns:
+        dict of what is measured, for JSON.
+
+    Raises:
+        ValueError: the data set is damaged or does not fit the model.
+
+    Reference:
+        - [Reed et al., 2016](https://arxiv.org/abs/1605.05395), section 5.
+    """
+    examples = PreparedExamples(data, split)
+    if image_features is None and model.image_network is not None:
+        image_features = network_features(model.image_network, data)
+    images = _image_embeddings(model, data, split, examples, image_features)
+    texts, image_of_text = _captions(examples, range(len(examples)))
+    embeddings = embed_texts(model.text_encoder, texts)
+    captions = embeddings
+    # Products of what has the length 1 are cosines.
+    is_cosine = model.similarity == "cosine"
+    if is_cosine:
+        images, captions = _normalized(images), _normalized(captions)
+    results = {
+        "split": split,
+        "num_images": len(examples),
+        "num_captions": len(texts),
+    }
+    if examples.class_ids is not None:
+        # As published, the mean over captions, not over images.
+        classes, class_texts = class_means(
+            captions, examples.class_ids[image_of_text]
+        )
+        if is_cosine:
+            class_texts = _normalized(class_texts)
+        of_images = (images, examples.class_ids, classes, class_texts)
+        results["num_classes"] = len(classes)
+        results["zero_shot_accuracy"] = float(zero_shot_accuracy(*of_images))
+        results[f"precision_at_{_PRECISION_AT}"] = float(
+            retrieval_precision(*of_images, k=_PRECISION_AT)
+        )
+    recall = caption_recall(images, captions, image_of_text, _RECALL_AT)
+    for k, value in recall.items():
+        results[f"recall_at_{k}"] = float(value)
+    if read_manifest(data).name == "blooms":
+        results.update(_on_blooms(model.text_encoder, data, texts, embeddings))
+    return results
+
+
+def _normalized(rows):
+    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+
+
+def _image_embeddings(model, data, split, examples, image_features):
+    takes_features = len(model.image_encoder.input_shape) == 2
+    if takes_features != (image_features is not None):
+        raise ValueError(
+            "--image-features is for a text encoder that was trained with "
+            "features of images, and needed for it. Received: one trained with "
+            + ("features." if takes_features else "images.")
+        )
+    if takes_features:
+        features = ImageFeatures(image_features, data, split)
+        width = model.image_encoder.input_shape[-1]
+        if features.num_features != width:
+            raise ValueError(
+                f"--image-features must hold {width} features of each image, "
+                f"as in training. Received: {features.num_features}."
+            )
+        return model.image_encoder.predict(features.first_views(), verbose=0)
+    image_size = model.image_encoder.input_shape[1]
+    stream = make_ordered_dataset(data, split, image_size=image_size)
+    embeddings = model.image_encoder.predict(stream, verbose=0)
+    return embeddings[: len(examples)]
+
+
+def _captions(examples, indices):
+    """Returns all captions of images, and the image of each."""
+    texts, image_of_text = [], []
+    for index in indices:
+        captions = examples.read(index).captions
+        texts += captions
+        image_of_text += [index] * len(captions)
+    return texts, np.array(image_of_text)
+
+
+def _on_blooms(text_encoder, data, test_texts, test_embeddings):
+    examples = PreparedExamples(data, "train")
+    texts, _ = _captions(examples, range(min(len(examples), _NUM_PROBED)))
+    parts = (
+        (embed_texts(text_encoder, texts), texts),
+        (test_embeddings, test_texts),
+    )
+    probes = {}
+    for name in ("petal_color", "center_color", "petal_count", "petal_shape"):
+        arguments = []
+        for embeddings, captions in parts:
+            values = [content_of_caption(text).get(name) for text in captions]
+            named = [value is not None for value in values]
+            arguments.append(embeddings[named])
+            arguments.append([value for value in values if value is not None])
+        probes[name] = float(linear_probe_accuracy(*arguments))
+    # Of unseen kinds, whatever split is measured.
+    sentences = sentences_between("test", _NUM_PAIRS)
+    premise = interpolation_premise(
+        *(embed_texts(text_encoder, part) for part in sentences)
+    )
+    return {"linear_probe": probes, "interpolation": premise}

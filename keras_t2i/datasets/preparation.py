@@ -1,0 +1,340 @@
+"""Raw files -> a prepared data set."""
+
+import dataclasses
+import functools
+import hashlib
+import itertools
+import json
+import os
+import pathlib
+from collections.abc import Callable
+
+from keras_t2i.checks import check_whole_number
+from keras_t2i.datasets.manifest import MANIFEST_FILE
+from keras_t2i.datasets.manifest import Manifest
+from keras_t2i.datasets.manifest import Shard
+from keras_t2i.datasets.manifest import Split
+from keras_t2i.datasets.manifest import write_manifest
+from keras_t2i.datasets.shard_writing import WrittenShard
+from keras_t2i.datasets.shard_writing import write_shard
+from keras_t2i.datasets.shard_writing import write_shards_in_processes
+from keras_t2i.datasets.shards import file_sha256
+from keras_t2i.datasets.source import Source
+from keras_t2i.datasets.source import check_several_classes
+from keras_t2i.files import replace_when_whole
+from keras_t2i.version import __version__
+
+_IMAGES_PER_SHARD = 1000
+# A process takes seconds to import TensorFlow, as long as it takes to prepare
+# so many images.
+_IMAGES_PER_WORKER = 4000
+# Each takes several hundred MB of memory.
+_MAX_WORKERS = 8
+_JOURNAL_FILE = "preparing.json"
+# Not those that are being written: their names start with a dot.
+_WHOLE_SHARDS = "[!.]*.tfrecord"
+
+
+@dataclasses.dataclass(frozen=True)
+class Preparation:
+    """What `prepare` did.
+
+    Args:
+        manifest: `Manifest` of the data set.
+        skipped: tuple of strings. Files that could not be used, and why.
+        num_long_captions: int. Captions of which text encoders read only the
+            first 201 characters.
+    """
+
+    manifest: Manifest
+    skipped: tuple[str, ...]
+    num_long_captions: int
+
+
+def prepare(
+    source: Source,
+    out: str | os.PathLike,
+    *,
+    image_size: int = 64,
+    strict: bool = False,
+    num_workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Preparation:
+    """Writes a prepared data set: TFRecord shards and a manifest.
+
+    A run that was interrupted goes on when it is called again with the same
+    source and options. The same source and options give the same bytes.
+
+    Args:
+        source: `Source`, such as `OxfordFlowers("data/oxford")`.
+        out: path of a folder to make. It is complete once it holds a
+            `manifest.json`.
+        image_size: int. Pixels of the square images of the models to train.
+            Defaults to `64`.
+        strict: bool. Whether a file that can not be used is an error; it is
+            skipped otherwise. Defaults to `False`.
+        num_workers: int. Processes to use. Defaults to `None`: this one alone
+            for a few thousand images, up to one a CPU core for more.
+        progress: function called with the images done and all images.
+            Defaults to `None`.
+
+    Returns:
+        `Preparation`.
+
+    Raises:
+        ValueError: `out` holds something else already, a split has no usable
+            image, the training images are all of one class, or, with
+            `strict`, a file can not be used.
+        OSError: a file can not be written.
+
+    Example:
+
+    >>> import tempfile
+    >>> from keras_t2i.datasets.blooms_source import BloomsSource
+    >>> from keras_t2i.datasets.preparation import prepare
+    >>> blooms = BloomsSource(num_images=20)
+    >>> preparation = prepare(blooms, tempfile.mkdtemp(), image_size=32)
+    >>> preparation.manifest.splits["train"].num_images
+    16
+    """
+    check_whole_number(image_size, "image_size", at_least=1)
+    if num_workers is not None:
+        check_whole_number(num_workers, "num_workers", at_least=1)
+    out = pathlib.Path(out)
+    if (out / MANIFEST_FILE).exists():
+        raise ValueError(
+            "Expected a folder to fill. Received: "
+            f"{out}, which is a prepared data set already. Use it, or remove "
+            "it first."
+        )
+    if strict and source.unusable:
+        raise source.unusable[0]
+    splits = source.splits()
+    for split, keys in splits.items():
+        if not keys:
+            raise _empty_split(split, source.unusable)
+
+    plan = {split: _plan_shards(split, keys) for split, keys in splits.items()}
+    journal = Journal(out, _fingerprint(source, splits, image_size))
+    written, missing = {}, {}
+    for shards in plan.values():
+        for file, keys in shards.items():
+            written[file] = journal.whole_shard(file)
+            if written[file] is None:
+                missing[out / file] = keys
+    num_images = sum(map(len, splits.values()))
+    num_missing = sum(map(len, missing.values()))
+
+    def on_images(num_done):
+        if progress is not None:
+            progress(num_images - num_missing + num_done, num_images)
+
+    def on_shard(path, shard):
+        journal.add(path.name, shard)
+        written[path.name] = shard
+
+    if num_workers is None:
+        num_workers = _default_num_workers(num_missing)
+    num_workers = min(num_workers, len(missing))
+    write = _write_shards_here
+    if num_workers > 1:
+        write = functools.partial(
+            write_shards_in_processes, num_workers=num_workers
+        )
+    try:
+        write(
+            source,
+            missing,
+            image_size=image_size,
+            strict=strict,
+            on_images=on_images,
+            on_shard=on_shard,
+        )
+    except BaseException:
+        journal.remove_if_empty()
+        raise
+    try:
+        preparation = _summarize(source, plan, written, image_size)
+    except ValueError:
+        for file in written:
+            (out / file).unlink(missing_ok=True)
+        journal.remove()
+        raise
+    write_manifest(out, preparation.manifest)
+    journal.remove()
+    return preparation
+
+
+def _plan_shards(split, keys):
+    """Returns a dict of file names to lists of keys."""
+    starts = range(0, len(keys), _IMAGES_PER_SHARD)
+    return {
+        f"{split}-{number:05d}-of-{len(starts):05d}.tfrecord": keys[
+            start : start + _IMAGES_PER_SHARD
+        ]
+        for number, start in enumerate(starts)
+    }
+
+
+def _fingerprint(source, splits, image_size):
+    parts = [
+        __version__,
+        source.name,
+        source.class_names,
+        splits,
+        image_size,
+        _IMAGES_PER_SHARD,
+    ]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _default_num_workers(num_images):
+    return min(
+        num_images // _IMAGES_PER_WORKER, os.cpu_count() or 1, _MAX_WORKERS
+    )
+
+
+def _write_shards_here(
+    source, shards, *, image_size, strict, on_images, on_shard
+):
+    num_done = itertools.count()
+    for path, keys in shards.items():
+        shard = write_shard(
+            source,
+            keys,
+            path,
+            image_size=image_size,
+            strict=strict,
+            on_image=lambda: on_images(next(num_done)),
+        )
+        on_shard(path, shard)
+    on_images(sum(map(len, shards.values())))
+
+
+def _summarize(source, plan, written, image_size):
+    """Makes the manifest, or fails if there would be no use for it."""
+    skipped = [str(error) for error in source.unusable]
+    splits = {}
+    train_classes = set()
+    for split, shards in plan.items():
+        parts = {file: written[file] for file in shards}
+        for part in parts.values():
+            skipped += part.skipped
+            if split == "train":
+                train_classes |= set(part.class_ids)
+        num_images = sum(part.num_records for part in parts.values())
+        if not num_images:
+            raise _empty_split(split, skipped)
+        splits[split] = Split(
+            num_images=num_images,
+            num_captions=sum(part.num_captions for part in parts.values()),
+            shards=tuple(
+                Shard(file, part.sha256, part.num_records)
+                for file, part in parts.items()
+                if part.num_records
+            ),
+        )
+    if source.class_names:
+        check_several_classes({source.class_names[id] for id in train_classes})
+    manifest = Manifest(
+        source.name, image_size, tuple(source.class_names), splits
+    )
+    num_long_captions = sum(
+        written[file].num_long_captions
+        for shards in plan.values()
+        for file in shards
+    )
+    return Preparation(manifest, tuple(skipped), num_long_captions)
+
+
+def _empty_split(split, skipped):
+    reason = f"; the last reason: {skipped[-1]}" if skipped else ""
+    return ValueError(
+        f"The split {split!r} must have at least one usable image. Received: "
+        f"none, {len(skipped)} files were skipped{reason}."
+    )
+
+
+class Journal:
+    """A file in the data set's folder, for as long as it is unfinished.
+
+    Args:
+        directory: path of the data set's folder, which is made.
+        fingerprint: string. Stands for everything that shards depend on.
+
+    Raises:
+        ValueError: the folder holds shards of something else.
+    """
+
+    def __init__(self, directory: pathlib.Path, fingerprint: str):
+        self._directory = directory
+        self._fingerprint = fingerprint
+        self._path = directory / _JOURNAL_FILE
+        self._shards = {}
+        directory.mkdir(parents=True, exist_ok=True)
+        if self._path.exists():
+            self._read()
+        elif any(directory.glob(_WHOLE_SHARDS)):
+            raise ValueError(
+                f"Expected an empty folder. Received: {directory}, which "
+                "holds shards of something else. Empty the folder or choose "
+                "another."
+            )
+        else:
+            self._write()
+
+    def whole_shard(self, file: str) -> WrittenShard | None:
+        """Returns what is known of a shard, or None to have it written.
+
+        A shard with skipped images is written again, since their files may
+        have been put right meanwhile.
+        """
+        written = self._shards.get(file)
+        path = self._directory / file
+        if written is None or written.skipped or not path.exists():
+            return None
+        return written if file_sha256(path) == written.sha256 else None
+
+    def add(self, file: str, written: WrittenShard) -> None:
+        """Notes that a shard is whole."""
+        self._shards[file] = written
+        self._write()
+
+    def remove(self) -> None:
+        """Removes the journal, when the manifest takes its place."""
+        self._path.unlink()
+
+    def remove_if_empty(self) -> None:
+        """Removes the journal if there is no shard, to leave nothing behind."""
+        # A shard may be whole without being noted yet.
+        if not any(self._directory.glob(_WHOLE_SHARDS)):
+            self.remove()
+
+    def _read(self):
+        try:
+            journal = json.loads(self._path.read_text(encoding="utf-8"))
+            fingerprint = journal["fingerprint"]
+            self._shards = {
+                file: WrittenShard(**values)
+                for file, values in journal["shards"].items()
+            }
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise ValueError(
+                f"{self._path} must say how far the data set is. Received: a "
+                f"damaged file. Empty the folder {self._directory}."
+            ) from None
+        if fingerprint != self._fingerprint:
+            raise ValueError(
+                "Expected to go on with the same source and options. "
+                f"Received: {self._directory}, which was begun with others. "
+                "Empty the folder or choose another."
+            )
+
+    def _write(self):
+        shards = {
+            file: dataclasses.asdict(written)
+            for file, written in self._shards.items()
+        }
+        journal = {"fingerprint": self._fingerprint, "shards": shards}
+        with replace_when_whole(self._path) as temporary:
+            temporary.write_text(json.dumps(journal), encoding="utf-8")

@@ -1,0 +1,317 @@
+"""What is in the batch of a step: images, captions and hard negatives."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from keras_t2i.checks import check_whole_number
+from keras_t2i.datasets.examples import Examples
+from keras_t2i.datasets.examples import ExtractedEmbeddings
+from keras_t2i.datasets.examples import ImageFeatures
+
+# Without classes, another image may bear the very same caption. After so many
+# of them, all that do not are looked for.
+_MAX_DRAWS = 100
+
+
+class ShuffledEpochs:
+    """Every image once an epoch, in an order of its own each epoch.
+
+    Args:
+        num_images: int.
+        batch_size: int. Fewer images than this repeat within the batch; images
+            beyond the last whole batch of an epoch are left out of it.
+        seed: int.
+    """
+
+    def __init__(self, num_images: int, batch_size: int, seed: int):
+        self.num_images = num_images
+        self.batch_size = batch_size
+        self.seed = seed
+        self.steps_per_epoch = max(1, num_images // batch_size)
+        self._cached = (None, None)
+
+    def indices(self, step: int) -> np.ndarray:
+        """Returns the images of one step, shape `(batch_size,)`."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        cached_epoch, order = self._cached
+        if epoch != cached_epoch:
+            generator = np.random.default_rng([self.seed, epoch])
+            order = generator.permutation(self.num_images)
+            # One assignment: steps may be read by several threads.
+            self._cached = (epoch, order)
+        start = place * self.batch_size
+        return np.resize(
+            order[start : start + self.batch_size], self.batch_size
+        )
+
+
+class DistinctClasses:
+    """Random images of each of as many random classes as fit the batch.
+
+    Args:
+        class_ids: int array of shape `(num_images,)`.
+        batch_size: int. At most as many classes as there are, and as many as
+            fit, are used.
+        seed: int.
+        images_per_class: int. Different ones, where the class has as many.
+            Defaults to `1`.
+    """
+
+    def __init__(
+        self,
+        class_ids: np.ndarray,
+        batch_size: int,
+        seed: int,
+        images_per_class: int = 1,
+    ):
+        order = np.argsort(class_ids, kind="stable")
+        starts = np.flatnonzero(np.diff(class_ids[order], prepend=-2))
+        self._images_of_class = np.split(order, starts[1:])
+        self._images_per_class = images_per_class
+        self._num_classes = min(
+            batch_size // images_per_class, len(self._images_of_class)
+        )
+        self.batch_size = self._num_classes * images_per_class
+        self.seed = seed
+        self.steps_per_epoch = max(1, len(class_ids) // self.batch_size)
+
+    def indices(self, step: int) -> np.ndarray:
+        """Returns the images of one step, shape `(batch_size,)`."""
+        generator = np.random.default_rng([self.seed, step])
+        chosen = generator.permutation(len(self._images_of_class))
+        return np.concatenate(
+            [
+                self._some_images(class_place, generator)
+                for class_place in chosen[: self._num_classes]
+            ]
+        )
+
+    def _some_images(self, class_place, generator):
+        images = generator.permutation(self._images_of_class[class_place])
+        return np.resize(
+            images[: self._images_per_class], self._images_per_class
+        )
+
+
+class InOrder:
+    """Every image once, in order; the last one fills the last batch.
+
+    Args:
+        num_images: int.
+        batch_size: int.
+    """
+
+    seed = 0
+
+    def __init__(self, num_images: int, batch_size: int):
+        self.num_images = num_images
+        self.batch_size = batch_size
+        self.steps_per_epoch = -(-num_images // batch_size)
+
+    def indices(self, step: int) -> np.ndarray:
+        """Returns the images of one step, shape `(batch_size,)`."""
+        first = step * self.batch_size
+        indices = np.arange(first, first + self.batch_size)
+        return np.minimum(indices, self.num_images - 1)
+
+
+class MismatchedTexts:
+    """Draws images whose texts do not match given images.
+
+    With classes, uniformly among the images of all other classes; without
+    them, among all other images that share no caption. Of several candidates
+    drawn so, the one whose texts are most like the image's own is taken: what
+    differs in one thing only teaches what few random pairs do.
+
+    Args:
+        examples: `Examples`.
+        embeddings: `ExtractedEmbeddings` of the examples. Needed for more than
+            one candidate. Defaults to `None`.
+        num_candidates: int, at least 1. Defaults to `1`.
+
+    Raises:
+        ValueError: there is only one class, or only one image.
+
+    Reference:
+        - [Reed et al., 2016](https://arxiv.org/abs/1605.05396), Algorithm 1.
+    """
+
+    def __init__(
+        self,
+        examples: Examples,
+        embeddings: ExtractedEmbeddings | None = None,
+        num_candidates: int = 1,
+    ):
+        self._examples = examples
+        self._embeddings = embeddings
+        self._num_candidates = num_candidates
+        self._class_ids = examples.class_ids
+        if self._class_ids is None:
+            if len(examples) < 2:
+                raise ValueError(
+                    "Mismatching texts need at least two images. Received: "
+                    f"{len(examples)} image. Add images, or train without "
+                    "mismatching texts: `--preset gan`."
+                )
+            return
+        classes, starts, counts = np.unique(
+            np.sort(self._class_ids), return_index=True, return_counts=True
+        )
+        if len(classes) < 2:
+            raise ValueError(
+                "Mismatching texts come from other classes, so there must be "
+                f"at least two. Received: one class only ({len(examples)} "
+                "images). Add classes, or train without mismatching texts: "
+                "`--preset gan`."
+            )
+        self._by_class = np.argsort(self._class_ids, kind="stable")
+        self._span_of_class = dict(zip(classes, zip(starts, counts)))
+
+    def draw(self, index: int, generator: np.random.Generator) -> int:
+        """Returns the index of an image whose texts do not match `index`."""
+        if self._num_candidates == 1:
+            return self._draw_one(index, generator)
+        candidates = [
+            self._draw_one(index, generator)
+            for _ in range(self._num_candidates)
+        ]
+        # Of all texts of an image: a single one may leave out what differs.
+        own = self._mean_direction(index)
+        return max(
+            candidates, key=lambda other: own @ self._mean_direction(other)
+        )
+
+    def _mean_direction(self, index):
+        mean = self._embeddings.read(index).mean(axis=0)
+        return mean / max(np.linalg.norm(mean), np.finfo(np.float32).tiny)
+
+    def _draw_one(self, index, generator):
+        if self._class_ids is None:
+            return self._draw_without_classes(index, generator)
+        start, count = self._span_of_class[self._class_ids[index]]
+        # The images of the own class are one run in `_by_class`: step over it.
+        place = generator.integers(len(self._by_class) - count)
+        if place >= start:
+            place += count
+        return int(self._by_class[place])
+
+    def _draw_without_classes(self, index, generator):
+        own_captions = set(self._examples.read(index).captions)
+
+        def matches_not(other):
+            return own_captions.isdisjoint(self._examples.read(other).captions)
+
+        for _ in range(_MAX_DRAWS):
+            other = int(generator.integers(len(self._examples) - 1))
+            other += other >= index
+            if matches_not(other):
+                return other
+        others = list(filter(matches_not, range(len(self._examples))))
+        if others:
+            return int(generator.choice(others))
+        raise ValueError(
+            "Mismatching texts need images with different captions. Received: "
+            f"image {index}, with which all others share a caption. Give the "
+            "images classes, or train without mismatching texts: "
+            "`--preset gan`."
+        )
+
+
+class BatchReader:
+    """Reads the rows of one step: encoded images, crops and texts."""
+
+    def __init__(
+        self,
+        examples: Examples,
+        order: ShuffledEpochs | DistinctClasses | InOrder,
+        *,
+        augment: bool,
+        mismatched: bool,
+        embeddings: ExtractedEmbeddings | None = None,
+        captions_per_image: int | Sequence[int] = 1,
+        mismatch_candidates: int = 1,
+        features: ImageFeatures | None = None,
+        class_ids: np.ndarray | None = None,
+    ):
+        turns = captions_per_image
+        if not isinstance(turns, Sequence):
+            turns = (captions_per_image,)
+        if not len(turns):
+            raise ValueError(
+                "`captions_per_image` must be a whole number, or a sequence "
+                f"of at least one. Received: {captions_per_image!r}"
+            )
+        for number in turns:
+            check_whole_number(number, "captions_per_image", at_least=1)
+        check_whole_number(
+            mismatch_candidates, "mismatch_candidates", at_least=1
+        )
+        if embeddings is None and tuple(turns) != (1,):
+            raise ValueError(
+                "`captions_per_image` must be 1 without `text_embeddings`: "
+                "texts have a mean only as embeddings. Received: "
+                f"{captions_per_image}"
+            )
+        if embeddings is None and mismatch_candidates != 1:
+            raise ValueError(
+                "`mismatch_candidates` must be 1 without `text_embeddings`, by "
+                f"which they are compared. Received: {mismatch_candidates}"
+            )
+        self.examples = examples
+        self.order = order
+        self.embeddings = embeddings
+        self.features = features
+        self.class_ids = class_ids
+        self.mismatched_texts = (
+            MismatchedTexts(examples, embeddings, mismatch_candidates)
+            if mismatched
+            else None
+        )
+        self._augment = augment
+        self._caption_turns = turns
+
+    def read(self, step):
+        """Returns images, crops, one or two arrays of texts, and classes."""
+        # Apart from the order's own generator, which has one number less.
+        generator = np.random.default_rng([self.order.seed, int(step), 1])
+        images, texts, mismatched_texts = [], [], []
+        indices = self.order.indices(int(step))
+        crops = np.full((len(indices), 3), 0.5, np.float32)
+        if self._augment:
+            crops[:] = generator.random(crops.shape)
+        first_row = int(step) * len(indices)
+        for row, index in enumerate(indices, first_row):
+            num_captions = self._caption_turns[row % len(self._caption_turns)]
+            example = self.examples.read(index)
+            if self.features is None:
+                images.append(example.image)
+            else:
+                images.append(self.features.draw(index, generator))
+            texts.append(self._text(index, example, num_captions, generator))
+            if self.mismatched_texts is not None:
+                other = self.mismatched_texts.draw(index, generator)
+                mismatched_texts.append(
+                    self._text(other, None, num_captions, generator)
+                )
+        image_type = object if self.features is None else np.float32
+        batch = [np.array(images, image_type), crops, self._stack(texts)]
+        if mismatched_texts:
+            batch.append(self._stack(mismatched_texts))
+        if self.class_ids is not None:
+            batch.append(self.class_ids[indices])
+        return batch
+
+    def _text(self, index, example, num_captions, generator):
+        if self.embeddings is None:
+            example = example or self.examples.read(index)
+            caption = generator.integers(len(example.captions))
+            return example.captions[caption].encode("utf-8", "surrogatepass")
+        embeddings = self.embeddings.read(index)
+        chosen = generator.permutation(len(embeddings))
+        return embeddings[chosen[:num_captions]].mean(axis=0)
+
+    def _stack(self, texts):
+        return np.array(
+            texts, object if self.embeddings is None else np.float32
+        )

@@ -1,0 +1,346 @@
+"""TFRecord shards: their records, written once and read at random."""
+
+import contextlib
+import dataclasses
+import errno
+import hashlib
+import os
+import pathlib
+import weakref
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from keras_t2i.datasets.manifest import MANIFEST_FILE
+from keras_t2i.datasets.manifest import Manifest
+from keras_t2i.datasets.manifest import Shard
+from keras_t2i.datasets.manifest import Split
+from keras_t2i.files import replace_when_whole
+from keras_t2i.untuned import untuned
+
+# A TFRecord frames each record with its length and two checksums.
+_HEADER_SIZE = 12
+_FOOTER_SIZE = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class CaptionedImage:
+    """One image with its captions, as a prepared data set holds it.
+
+    Args:
+        id: string. Unique within the data set.
+        image: bytes. A JPEG or PNG file, three channels.
+        captions: tuple of strings. At least one.
+        class_id: int. Index into the manifest's `class_names`, -1 without
+            classes.
+    """
+
+    id: str
+    image: bytes
+    captions: tuple[str, ...]
+    class_id: int = -1
+
+    def serialize(self) -> bytes:
+        """Returns the record as the bytes of a `tf.train.Example`."""
+        return _serialize(
+            image=[self.image],
+            captions=[caption.encode("utf-8") for caption in self.captions],
+            class_id=[self.class_id],
+            id=[self.id.encode("utf-8")],
+        )
+
+    @classmethod
+    def parse(cls, record: bytes) -> "CaptionedImage":
+        """Reads what `serialize` wrote."""
+        feature = tf.train.Example.FromString(record).features.feature
+        captions = feature["captions"].bytes_list.value
+        return cls(
+            id=feature["id"].bytes_list.value[0].decode("utf-8"),
+            image=feature["image"].bytes_list.value[0],
+            captions=tuple(caption.decode("utf-8") for caption in captions),
+            class_id=feature["class_id"].int64_list.value[0],
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class EmbeddedCaptions:
+    """The embeddings of all captions of one image, in their order.
+
+    Args:
+        id: string. That of the image.
+        embeddings: float32 array of shape `(num_captions, embedding_dim)`.
+    """
+
+    id: str
+    embeddings: np.ndarray
+
+    def serialize(self) -> bytes:
+        """Returns the record as the bytes of a `tf.train.Example`."""
+        return _serialize(
+            id=[self.id.encode("utf-8")],
+            embeddings=[self.embeddings.astype("<f4").tobytes()],
+            num_captions=[len(self.embeddings)],
+        )
+
+    @classmethod
+    def parse(cls, record: bytes) -> "EmbeddedCaptions":
+        """Reads what `serialize` wrote."""
+        feature = tf.train.Example.FromString(record).features.feature
+        values = np.frombuffer(
+            feature["embeddings"].bytes_list.value[0], dtype="<f4"
+        )
+        num_captions = feature["num_captions"].int64_list.value[0]
+        return cls(
+            id=feature["id"].bytes_list.value[0].decode("utf-8"),
+            embeddings=values.reshape(num_captions, -1),
+        )
+
+
+def _serialize(**values: list) -> bytes:
+    features = {}
+    for name, value in values.items():
+        if isinstance(value[0], bytes):
+            feature = tf.train.Feature(
+                bytes_list=tf.train.BytesList(value=value)
+            )
+        else:
+            feature = tf.train.Feature(
+                int64_list=tf.train.Int64List(value=value)
+            )
+        features[name] = feature
+    example = tf.train.Example(features=tf.train.Features(feature=features))
+    # Deterministic: preparing twice must give the same bytes.
+    return example.SerializeToString(deterministic=True)
+
+
+@contextlib.contextmanager
+def new_tfrecord_file(
+    path: str | os.PathLike,
+) -> Iterator[Callable[[bytes], None]]:
+    """Gives a function that writes records to what becomes `path` in the end.
+
+    Args:
+        path: path of the file to write. Its folder must be there.
+
+    Returns:
+        Context manager of a function that writes a record, bytes.
+
+    Raises:
+        OSError: the file can not be written; the error names it.
+    """
+    with replace_when_whole(path) as temporary:
+        try:
+            with tf.io.TFRecordWriter(str(temporary)) as writer:
+                yield writer.write
+        except tf.errors.OpError as error:
+            raise _os_error(error, path) from None
+
+
+def _os_error(error, path):
+    # TensorFlow's message ends in the operating system's words.
+    reason = error.message.rpartition("; ")[2]
+    codes = {os.strerror(code): code for code in errno.errorcode}
+    return OSError(codes.get(reason, errno.EIO), reason, str(path))
+
+
+def file_sha256(path: str | os.PathLike) -> str:
+    """Returns the SHA-256 of a file as 64 hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class ShardReader:
+    """Reads single records of a list of shards, which are verified first.
+
+    The whole list is read once, to verify the checksums and to learn where
+    each record lies; after that, memory holds only those places, whatever the
+    size of the data.
+
+    Args:
+        directory: path. Where the shards are.
+        shards: list of `Shard`.
+        columns: dict of names to dtypes. Scalar features to keep in memory, as
+            arrays of one entry a record in `columns`.
+
+    Raises:
+        ValueError: a shard is not what the manifest says.
+    """
+
+    def __init__(
+        self,
+        directory: str | os.PathLike,
+        shards: Sequence[Shard],
+        columns: dict[str, tf.DType],
+    ):
+        features = {
+            name: tf.io.FixedLenFeature([], dtype)
+            for name, dtype in columns.items()
+        }
+        files, offsets, sizes = [], [], []
+        kept = {name: [] for name in columns}
+        for place, shard in enumerate(shards):
+            path = pathlib.Path(directory) / shard.file
+            _verify_digest(path, shard)
+            try:
+                shard_sizes, shard_columns = _scan(path, features)
+            except (
+                tf.errors.DataLossError,
+                tf.errors.InvalidArgumentError,
+                # TensorFlow quotes bytes of the record in its message.
+                UnicodeDecodeError,
+            ):
+                raise ValueError(
+                    f"{path} must hold the records that its manifest lists. "
+                    "Received: records that can not be read. Make the folder "
+                    "again."
+                ) from None
+            if len(shard_sizes) != shard.num_records:
+                raise ValueError(
+                    f"{path} must hold {shard.num_records} records, as its "
+                    f"manifest says. Received: {len(shard_sizes)} records. "
+                    "Make the folder again."
+                )
+            framed = shard_sizes + _HEADER_SIZE + _FOOTER_SIZE
+            files.append(np.full(len(shard_sizes), place))
+            offsets.append(np.cumsum(framed) - framed + _HEADER_SIZE)
+            sizes.append(shard_sizes)
+            for name, values in shard_columns.items():
+                kept[name].append(values)
+        self._files = np.concatenate(files)
+        self._offsets = np.concatenate(offsets)
+        self._sizes = np.concatenate(sizes)
+        self.columns = {
+            name: np.concatenate(values) for name, values in kept.items()
+        }
+        # Read by position, not mapped: pages of a mapped file would count as
+        # this process' memory.
+        self._descriptors = [
+            os.open(pathlib.Path(directory) / shard.file, os.O_RDONLY)
+            for shard in shards
+        ]
+        weakref.finalize(self, _close, self._descriptors)
+
+    def __len__(self) -> int:
+        return len(self._sizes)
+
+    def read(self, index: int) -> bytes:
+        """Returns the record at `index`, counted through all shards."""
+        return os.pread(
+            self._descriptors[self._files[index]],
+            int(self._sizes[index]),
+            int(self._offsets[index]),
+        )
+
+
+def _close(descriptors):
+    for descriptor in descriptors:
+        os.close(descriptor)
+
+
+def _verify_digest(path, shard):
+    try:
+        digest = file_sha256(path)
+    except FileNotFoundError:
+        raise ValueError(
+            f"{path} must be there, as its manifest says. Received: no such "
+            "file. Make the folder again."
+        ) from None
+    if digest != shard.sha256:
+        raise ValueError(
+            f"{path} must have the SHA-256 that its manifest says, "
+            f"{shard.sha256}. Received: {digest}. The file is damaged or from "
+            "another data set: make the folder again."
+        )
+
+
+def _scan(path, features):
+    def columns(records):
+        parsed = tf.io.parse_example(records, features)
+        return {**parsed, "": tf.strings.length(records)}
+
+    # Few at a time: whole records, images included, pass through memory.
+    batches = tf.data.TFRecordDataset(str(path)).batch(64).map(columns)
+    batches = list(untuned(batches).as_numpy_iterator())
+    if not batches:
+        raise ValueError(
+            f"{path} must hold at least one record. Received: an empty file."
+        )
+    joined = {
+        name: np.concatenate([batch[name] for batch in batches])
+        for name in batches[0]
+    }
+    return joined.pop("").astype(np.int64), joined
+
+
+def write_embedding_shards(
+    manifest: Manifest,
+    data_path: str | os.PathLike,
+    out_path: str | os.PathLike,
+    rows_of: Callable[[list[CaptionedImage]], Iterable[np.ndarray]],
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Split]:
+    """Writes the embeddings or features of all images of a data set.
+
+    Args:
+        manifest: `Manifest` of the data set.
+        data_path: path of the folder of the data set.
+        out_path: path of the folder to write to; it may exist, but must not
+            hold a manifest.
+        rows_of: function of the images of a shard to an array of shape
+            `(num_rows, dim)` for each of them, in their order.
+        progress: function of the number of images done and of all images.
+            Defaults to `None`.
+
+    Returns:
+        dict of split names to `Split`, for the manifest of the embeddings.
+
+    Raises:
+        ValueError: `out_path` holds a manifest, or the data set is damaged.
+    """
+    out_path = pathlib.Path(out_path)
+    if (out_path / MANIFEST_FILE).exists():
+        raise ValueError(
+            "`out_path` must not hold a data set or embeddings yet. Received: "
+            f"{str(out_path)!r}, with a {MANIFEST_FILE}. Name another folder, "
+            "or remove this one."
+        )
+    out_path.mkdir(parents=True, exist_ok=True)
+    total = sum(split.num_images for split in manifest.splits.values())
+    done = 0
+
+    def report():
+        nonlocal done
+        done += 1
+        if progress is not None:
+            progress(done, total)
+
+    splits = {}
+    for name, split in manifest.splits.items():
+        shards, num_rows = [], 0
+        for shard in split.shards:
+            written, count = _write_shard(
+                data_path, shard, out_path, rows_of, report
+            )
+            shards.append(written)
+            num_rows += count
+        splits[name] = Split(split.num_images, num_rows, tuple(shards))
+    return splits
+
+
+def _write_shard(data_path, shard, out_path, rows_of, report):
+    reader = ShardReader(data_path, [shard], {"id": tf.string})
+    examples = [
+        CaptionedImage.parse(reader.read(i)) for i in range(len(reader))
+    ]
+    num_rows = 0
+    path = out_path / shard.file
+    with new_tfrecord_file(path) as write:
+        for example, rows in zip(examples, rows_of(examples)):
+            write(EmbeddedCaptions(example.id, rows).serialize())
+            num_rows += len(rows)
+            report()
+    return Shard(shard.file, file_sha256(path), len(examples)), num_rows

@@ -1,0 +1,1 @@
+"""Readers of other programs' files, which trust and execute nothing in them."""

@@ -1,0 +1,136 @@
+"""Networks in folders of the package: a JSON file and half-precision weights.
+
+Nothing in these files is executed: the weights are arrays, and the JSON names
+classes of this library alone.
+"""
+
+import hashlib
+import importlib.resources
+import io
+import json
+import os
+import pathlib
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_t2i.files import replace_when_whole
+
+_DESCRIPTION = "preset.json"
+
+
+def pretrained_names() -> tuple[str, ...]:
+    """Returns the names of the GANs that come with the package, sorted."""
+    return tuple(
+        name
+        for name in sorted(_folders())
+        if "recipe" in pretrained_description(name)
+    )
+
+
+def pretrained_description(name: str) -> dict[str, Any]:
+    """Returns what is said of the networks of a folder.
+
+    Args:
+        name: string. Name of the folder.
+
+    Returns:
+        dict with `description` and `files`, names to SHA-256 digests. That of a
+        GAN also has its `recipe`, the name of its `text_encoder`'s folder, and
+        its `evaluation`; that of a text encoder its `config`.
+    """
+    file = importlib.resources.files(__package__) / name / _DESCRIPTION
+    return json.loads(file.read_text("utf-8"))
+
+
+def pretrained_text_encoder(name: str) -> keras.Model:
+    """Returns the text encoder of a folder."""
+    config = pretrained_description(name)["config"]
+    encoder = keras.saving.deserialize_keras_object(config)
+    load_pretrained_weights(encoder, name, "weights.npz")
+    return encoder
+
+
+def load_pretrained_weights(network: keras.Model, name: str, file: str) -> None:
+    """Sets the weights of a network to those of a file.
+
+    Args:
+        network: `keras.Model`, as the one whose weights were saved.
+        name: string. Name of the folder.
+        file: string. Name of the file.
+
+    Raises:
+        ValueError: the file is missing or not the one that was shipped, or the
+            network has other weights.
+    """
+    path = importlib.resources.files(__package__) / name / file
+    digests = pretrained_description(name)["files"]
+    if file not in digests:
+        raise ValueError(
+            f"{name} must have the file {file}. Received: it has "
+            f"{', '.join(sorted(digests))}."
+        )
+    data = path.read_bytes() if path.is_file() else b""
+    received = hashlib.sha256(data).hexdigest()
+    if received != digests[file]:
+        raise ValueError(
+            f"{path} must be the file of the package, of SHA-256 "
+            f"{digests[file]}. Received: {received}. Install the package again."
+        )
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        values = [arrays[key] for key in sorted(arrays.files)]
+    shapes = [value.shape for value in values]
+    expected = [tuple(weight.shape) for weight in network.weights]
+    if shapes != expected:
+        raise ValueError(
+            f"{name} must be for a network with weights of the shapes "
+            f"{expected}. Received: {shapes}. Leave out what changes the "
+            "networks, or begin with a preset without weights."
+        )
+    network.set_weights([value.astype("float32") for value in values])
+
+
+def write_pretrained_weights(
+    network: keras.Model, path: str | os.PathLike
+) -> str:
+    """Writes the weights of a network; returns the digest of the file.
+
+    Vectors stay float32, since there are few. All else is rounded to float16.
+
+    Args:
+        network: `keras.Model`.
+        path: path of the `.npz` file to write.
+
+    Raises:
+        ValueError: a weight is not finite, or too large for float16.
+    """
+    arrays = {}
+    for index, weight in enumerate(network.weights):
+        value = np.asarray(weight, "float32")
+        stored = value if value.ndim < 2 else value.astype("float16")
+        if not np.all(np.isfinite(stored)):
+            raise ValueError(
+                f"{weight.path} must be finite in half precision. Received: "
+                f"values up to {np.abs(value).max()}."
+            )
+        arrays[f"{index:04}"] = stored
+    path = pathlib.Path(path)
+    with replace_when_whole(path) as temporary:
+        with open(temporary, "wb") as file:
+            np.savez_compressed(file, **arrays)
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def write_description(
+    folder: str | os.PathLike, description: dict[str, Any]
+) -> None:
+    """Writes what is said of the networks of a folder."""
+    with replace_when_whole(pathlib.Path(folder) / _DESCRIPTION) as temporary:
+        temporary.write_text(json.dumps(description, indent=2) + "\n", "utf-8")
+
+
+def _folders():
+    for folder in importlib.resources.files(__package__).iterdir():
+        if (folder / _DESCRIPTION).is_file():
+            yield folder.name

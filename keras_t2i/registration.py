@@ -1,0 +1,116 @@
+"""Keras finds the classes of this library before their modules are loaded.
+
+`import keras_t2i` loads neither Keras nor TensorFlow, which takes seconds. And
+yet `keras.saving.load_model` has to find all classes that a file may name. So
+each of their names is registered with Keras as soon as Keras is there, for a
+stand-in that loads the class when it is needed.
+"""
+
+import importlib
+import importlib.abc
+import importlib.util
+import sys
+
+from keras_t2i.keras_backend import check_keras_backend
+from keras_t2i.quiet_stderr import quiet_stderr
+
+_PACKAGE = "keras_t2i"
+# Of these, other modules of the library need none.
+_MODULES = ("applications", "linear_decay", "losses", "models", "text")
+_NAMES = (
+    "BoxedConv2D",
+    "BoxedConv2DTranspose",
+    "CharCNNRNN",
+    "Discriminator",
+    "DiscriminatorEnsemble",
+    "EfficientNetLite0",
+    "EfficientNetLite2",
+    "FeatureDiscriminator",
+    "FusedBatchNormalization",
+    "GatedRecurrence",
+    "Generator",
+    "ImageNoise",
+    "JointEmbedding",
+    "LinearDecay",
+    "MinibatchDeviation",
+    "ModulatedGenerator",
+    "Modulation",
+    "OneHotCharacters",
+    "PixelDiscriminator",
+    "ReLURecurrence",
+    "RelativeDiversity",
+    "RelativisticPairing",
+    "ReplicaLoss",
+    "Share",
+    "SoftmaxJointEmbedding",
+    "SpectralConv2D",
+    "StagedMatching",
+    "StructuredJointEmbedding",
+    "StyleEncoder",
+    "StyleInversion",
+    "TextStandardization",
+    "TextToImageGAN",
+    "WordVectors",
+)
+
+
+def register_with_keras() -> None:
+    """Registers the classes with Keras, now or as soon as it is imported.
+
+    Raises:
+        ImportError: Keras is set to another backend than TensorFlow.
+    """
+    check_keras_backend()
+    if "keras" in sys.modules:
+        _register()
+    else:
+        sys.meta_path.insert(0, _BeforeKeras())
+
+
+def _register():
+    # The real classes take the place of the stand-ins when they are defined.
+    registry = importlib.import_module("keras").saving.get_custom_objects()
+    for name in _NAMES:
+        key = f"{_PACKAGE}>{name}"
+        registry.setdefault(key, _stand_in(name, key, registry))
+
+
+def _stand_in(name, key, registry):
+    def from_config(config, **more):
+        for module in _MODULES:
+            importlib.import_module(f"{_PACKAGE}.{module}")
+        # From the registry itself: while Keras reads a file, it looks in a copy
+        # that still has the stand-ins.
+        return registry[key].from_config(config, **more)
+
+    return type(name, (), {"from_config": staticmethod(from_config)})
+
+
+class _BeforeKeras(importlib.abc.MetaPathFinder):
+    """Waits for the import of Keras or TensorFlow, which imports Keras too."""
+
+    def find_spec(self, name, path=None, target=None):
+        """Returns the spec that others find, with what has to be done then."""
+        if name not in ("keras", "tensorflow"):
+            return None
+        sys.meta_path.remove(self)
+        check_keras_backend()
+        spec = importlib.util.find_spec(name)
+        if spec is not None:
+            self._surround(spec.loader)
+        return spec
+
+    def _surround(self, loader):
+        exec_module = loader.exec_module
+
+        def exec_and_register(module):
+            del loader.exec_module
+            with quiet_stderr():
+                exec_module(module)
+                # It has messages of its own.
+                importlib.import_module("tensorflow_text")
+            check_keras_backend()
+            _register()
+
+        # An attribute of this loader alone, in front of its method.
+        loader.exec_module = exec_and_register
