@@ -238,6 +238,13 @@ class EfficientNetLite2(EfficientNetLite):
         return fold_batch_normalization(read_pytorch_weights(path))
 
 
+# By the names under which their weights are published.
+IMAGE_NETWORKS = {
+    "efficientnet_lite0": EfficientNetLite0,
+    "efficientnet_lite2": EfficientNetLite2,
+}
+
+
 def fold_batch_normalization(weights):
     """Turns PyTorch's weights into those of the layers here.
 

@@ -1,4 +1,4 @@
-"""Networks of `keras.applications`, and what they expect of images."""
+"""Frozen networks trained on ImageNet, by their names."""
 
 import types
 
@@ -6,13 +6,8 @@ import keras
 import numpy as np
 from keras import layers
 
-from keras_t2i.applications.efficientnet_lite import EfficientNetLite0
-from keras_t2i.applications.efficientnet_lite import EfficientNetLite2
+from keras_t2i.applications.efficientnet_lite import IMAGE_NETWORKS
 
-_OWN = {
-    "efficientnet_lite0": EfficientNetLite0,
-    "efficientnet_lite2": EfficientNetLite2,
-}
 # Image pixels for each pixel of a map.
 _STRIDES = (4, 8, 16, 32)
 
@@ -98,8 +93,8 @@ def feature_network(name, image_size):
             "A feature network takes images of a multiple of 32 pixels. "
             f"Received: {image_size}"
         )
-    if name in _OWN:
-        network = _OWN[name](image_size=image_size, dtype="float32")
+    if name in IMAGE_NETWORKS:
+        network = IMAGE_NETWORKS[name](image_size=image_size, dtype="float32")
         candidates = network.block_outputs
     else:
         network = _network_of_keras(name, image_size)
@@ -144,8 +139,10 @@ def image_network(name, image_size):
     >>> image_network("efficientnet_lite0", 224).output_shape
     (None, 7, 7, 1280)
     """
-    if name in _OWN:
-        network = _OWN[name](image_size=image_size, name=name, dtype="float32")
+    if name in IMAGE_NETWORKS:
+        network = IMAGE_NETWORKS[name](
+            image_size=image_size, name=name, dtype="float32"
+        )
     else:
         network = _network_of_keras(name, image_size)
         network = keras.Model(network.input, network.output, name=name)

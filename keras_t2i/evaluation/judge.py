@@ -9,8 +9,7 @@ import re
 import keras
 import numpy as np
 
-from keras_t2i.applications.efficientnet_lite import EfficientNetLite0
-from keras_t2i.applications.efficientnet_lite import EfficientNetLite2
+from keras_t2i.applications.efficientnet_lite import IMAGE_NETWORKS
 from keras_t2i.applications.feature_extraction import features_of_images
 from keras_t2i.applications.feature_extraction import resized
 from keras_t2i.applications.feature_networks import check_finite_weights
@@ -19,10 +18,6 @@ from keras_t2i.applications.feature_networks import image_network
 DEFAULT_JUDGE = "efficientnet_lite2"
 # Of networks that take images of any size.
 _IMAGE_SIZE = 224
-_NAME_OF = {
-    EfficientNetLite0: "efficientnet_lite0",
-    EfficientNetLite2: "efficientnet_lite2",
-}
 
 
 class Judge:
@@ -65,7 +60,10 @@ class Judge:
     def __init__(self, network, sha256=None, published_name=None):
         self.name = published_name or network.name
         self.published_name = published_name
-        self.known_as = {self.name, _NAME_OF.get(type(network), self.name)}
+        self.known_as = {self.name}
+        for name, kind in IMAGE_NETWORKS.items():
+            if type(network) is kind:
+                self.known_as.add(name)
         self.image_size = _checked_image_size(network)
         check_finite_weights(network, self.name)
         self.network = network

@@ -57,6 +57,12 @@ def feature_sets(at_least=1, **sets):
     return checked
 
 
+def unit_rows(rows):
+    """Returns rows of length 1, and those of length 0 as they are."""
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / np.maximum(norms, 1e-12)
+
+
 def row_blocks(num_rows, num_columns):
     """Yields slices of the rows, of a bounded number of values each."""
     size = max(1, _VALUES_AT_A_TIME // num_columns)

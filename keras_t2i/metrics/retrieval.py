@@ -4,6 +4,7 @@ import numpy as np
 
 from keras_t2i.checks import check_whole_number
 from keras_t2i.metrics.feature_sets import feature_sets
+from keras_t2i.metrics.feature_sets import unit_rows
 
 # Of so many captions the scores of all images are in memory.
 _CAPTIONS_AT_A_TIME = 1000
@@ -206,7 +207,7 @@ def r_precision(
             f"the images of class {classes[sizes.argmax()]}. Take more "
             "images, or a smaller `num_others`."
         )
-    images, texts = _unit_rows(images), _unit_rows(texts)
+    images, texts = unit_rows(images), unit_rows(texts)
     generator = np.random.default_rng(seed)
     # In this order, a class is a range.
     order = np.argsort(places, kind="stable")
@@ -223,8 +224,3 @@ def r_precision(
         cosines = np.sum(candidates * image, axis=1)
         num_first += cosines[0] > cosines[1:].max()
     return float(num_first / len(images))
-
-
-def _unit_rows(rows):
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.maximum(norms, 1e-12)

@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_t2i.checks import check_whole_number
 from keras_t2i.metrics.feature_sets import check_finite
+from keras_t2i.metrics.feature_sets import unit_rows
 
 
 def scikit_learn(module):
@@ -197,8 +198,7 @@ def style_verification(features, clusters, num_pairs=20_000, seed=0):
                 f"pictures. Received: {name!r} of shape {values.shape}"
             )
         check_finite(values, f"features[{name!r}]")
-        norms = np.linalg.norm(values, axis=1, keepdims=True)
-        values = values / np.maximum(norms, 1e-12)
+        values = unit_rows(values)
         cosines = np.sum(values[first] * values[second], axis=1)
         false_rates, true_rates, _ = metrics.roc_curve(same, cosines)
         area = metrics.auc(false_rates, true_rates)

@@ -5,15 +5,10 @@ import pathlib
 import sys
 import time
 
-from keras_t2i.applications.efficientnet_lite import EfficientNetLite0
-from keras_t2i.applications.efficientnet_lite import EfficientNetLite2
+from keras_t2i.applications.efficientnet_lite import IMAGE_NETWORKS
 from keras_t2i.applications.feature_extraction import extract_image_features
 from keras_t2i.progress import show_progress
 
-IMAGE_NETWORKS = {
-    "efficientnet_lite0": EfficientNetLite0,
-    "efficientnet_lite2": EfficientNetLite2,
-}
 _IMAGE_SIZE = 224
 _NUM_VIEWS = 4
 
