@@ -51,6 +51,7 @@ _OPTIONS = {
         *_DURATION,
         "--data DIR",
         "--text-encoder RUN_OR_FILE",
+        "--text-embeddings DIR",
         "--out RUN",
         "--preset NAME",
         "--width N",
@@ -206,7 +207,7 @@ def test_module_in_a_process_of_its_own():
         name: value for name, value in os.environ.items() if "TF_" not in name
     }
     result = subprocess.run(
-        [sys.executable, "-m", "keras_t2i.cli.main", "--help"],
+        [sys.executable, "-m", "keras_t2i", "--help"],
         capture_output=True,
         text=True,
         env=environment,
