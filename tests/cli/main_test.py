@@ -65,7 +65,7 @@ _OPTIONS = {
         "--dry-run",
     ],
     "train-style": [
-        "--model RUN_OR_FILE",
+        "--model MODEL",
         "--data DIR",
         "--out RUN",
         "--steps N",
@@ -73,7 +73,7 @@ _OPTIONS = {
         "--resume",
     ],
     "interpolate": [
-        "--model RUN_OR_FILE",
+        "--model MODEL",
         "--out FILE",
         "--steps N",
         "--seed S",
@@ -81,12 +81,12 @@ _OPTIONS = {
     ],
     "transfer": [
         "--style FILE",
-        "--model RUN_OR_FILE",
+        "--model MODEL",
         "--style-encoder RUN_OR_FILE",
         "--out FILE.png",
     ],
     "export": [
-        "--model RUN_OR_FILE",
+        "--model MODEL",
         "--style-encoder RUN_OR_FILE",
         "--out DIR/NAME",
         "--version N",
