@@ -10,8 +10,7 @@ def check_whole_number(value, name: str, at_least: int) -> None:
     """Raises `ValueError` for what is no whole number, or too small a one.
 
     Args:
-        value: the argument. Whole numbers of any type pass, NumPy's too, but
-            no bool.
+        value: the argument. NumPy's integers pass too, but no float or bool.
         name: string. Name of the argument, for the message.
         at_least: int.
 
@@ -22,9 +21,8 @@ def check_whole_number(value, name: str, at_least: int) -> None:
     Traceback (most recent call last):
     ValueError: `batch_size` must be a whole number of at least 1. Received: 2.5
     """
-    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    # Infinity is not whole either: its remainder is NaN.
-    if not is_number or value % 1 != 0 or value < at_least:
+    is_whole = isinstance(value, numbers.Integral)
+    if not is_whole or isinstance(value, bool) or value < at_least:
         raise ValueError(
             f"`{name}` must be a whole number of at least {at_least}. "
             f"Received: {value!r}"

@@ -15,7 +15,7 @@ from keras_t2i.keras_backend import check_keras_backend
 from keras_t2i.quiet_stderr import quiet_stderr
 
 _PACKAGE = "keras_t2i"
-# Of these, other modules of the library need none.
+# What defines such classes. A test holds the names to what is registered.
 _MODULES = ("applications", "linear_decay", "losses", "models", "text")
 _NAMES = (
     "BoxedConv2D",
