@@ -52,6 +52,7 @@ class AdversarialTraining:
         )
 
     def _real_views(self, images, noise):
+        # Outside of all tapes: nothing that is trained makes them.
         streams = Stream.REAL_IMAGES, Stream.REAL_AUGMENTATION
         return self._training_views(
             images, noise, ops.shape(images)[0], *streams

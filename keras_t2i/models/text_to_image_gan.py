@@ -277,7 +277,6 @@ class TextToImageGAN(
         """Algorithm 1 of the paper, with interpolated texts of equation 5."""
         batch = keras.utils.unpack_x_y_sample_weight(data)[0]
         noise = StepNoise(self.seed, self.generator_optimizer.iterations)
-        # Before the tapes: nothing that is trained makes them.
         real_views = self._real_views(batch["images"], noise)
         with tf.GradientTape() as tape:
             # h and h-hat: encode the matching and the mismatching text.
@@ -316,9 +315,8 @@ class TextToImageGAN(
         variables = self.generator.trainable_variables
         gradients = generation.gradient(sources, variables, gradients)
         _apply(self.generator_optimizer, gradients, variables)
-        self._moving_average.update(
-            self.ema_generator, self.generator, noise.step
-        )
+        networks = self.ema_generator, self.generator
+        self._moving_average.update(*networks, noise.step)
         return self.get_metrics_result()
 
     def test_step(self, data):
