@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from keras_t2i import Discriminator
 from keras_t2i import Generator
+from keras_t2i import Recipe
 from keras_t2i import TextToImageGAN
 from keras_t2i.models.noise import noise_from_seeds
 from tests.tiny_models import EMBEDDING_DIM
@@ -35,7 +36,7 @@ OPTIONS = {
     "cutout": 0.5,
     "ema_decay": 0.5,
     "seed": 11,
-    "preset": "gan_int_cls_plus",
+    "recipe": Recipe.from_preset("gan_int_cls_plus"),
 }
 
 
