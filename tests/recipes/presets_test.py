@@ -69,7 +69,7 @@ def test_presets_are_what_they_were(name):
     recipe = Recipe.from_preset(name).to_dict()
     for field, value in earlier["training"].items():
         assert recipe[field] == value
-    assert set(_EARLIER) == set(TextToImageGAN.presets)
+    assert set(_EARLIER) == set(presets("gan"))
 
 
 def test_reed2016_has_the_released_layers():
