@@ -6,9 +6,11 @@ from typing import Self
 import keras
 import tensorflow as tf
 
+from keras_t2i.models.discriminator_ensemble import members_of
 from keras_t2i.models.from_recipe import OF_NETWORKS
 from keras_t2i.models.from_recipe import gan_options
 from keras_t2i.models.from_recipe import networks_of_recipe
+from keras_t2i.models.text_standardization import standardizations_of
 from keras_t2i.preset_folder import is_folder
 from keras_t2i.preset_folder import load_preset_folder
 from keras_t2i.preset_folder import save_preset_folder
@@ -166,6 +168,12 @@ def _pretrained(cls, name, text_encoder, overrides):
     )
     for generator in (gan.generator, gan.ema_generator):
         load_pretrained_weights(generator, name, "generator.npz")
+    # The new discriminator sees texts as the trained generator does:
+    # `make_dataset` standardizes for a GAN of which no network is adapted yet.
+    (trained,) = standardizations_of(gan.generator)
+    for member in members_of(gan.discriminator):
+        for layer in standardizations_of(member):
+            layer.set_weights(trained.get_weights())
     return gan
 
 

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from keras_t2i import TextToImageGAN
+from keras_t2i.models.discriminator_ensemble import members_of
+from keras_t2i.models.text_standardization import standardizations_of
 from keras_t2i.pretrained import network_files
 from keras_t2i.pretrained.network_files import load_pretrained_weights
 from keras_t2i.pretrained.network_files import pretrained_description
@@ -58,6 +60,17 @@ def test_a_preset_with_weights_generates(name):
         gan.generator.weights, gan.ema_generator.weights
     ):
         np.testing.assert_array_equal(weight, average)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_all_networks_of_a_preset_with_weights_see_the_same_texts(name):
+    gan = TextToImageGAN.from_preset(name)
+    (trained,) = standardizations_of(gan.generator)
+    assert np.abs(trained.mean).max() > 0.0
+    for member in members_of(gan.discriminator):
+        (layer,) = standardizations_of(member)
+        for weight, expected in zip(layer.weights, trained.weights):
+            np.testing.assert_array_equal(weight, expected)
 
 
 @pytest.mark.parametrize("name", NAMES)
