@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from keras_t2i.checks import check_whole_number
 from keras_t2i.models.captions_and_seeds import checked_captions
 from keras_t2i.models.captions_and_seeds import checked_seeds
 from keras_t2i.models.drawing import draw
@@ -39,12 +40,7 @@ class PictureDrawing:
         """
         captions = checked_captions(captions)
         seeds = checked_seeds(seed, len(captions))
-        whole = isinstance(batch_size, (int, np.integer))
-        if not whole or isinstance(batch_size, bool) or batch_size < 1:
-            raise ValueError(
-                "`batch_size` must be a whole number of at least 1. Received: "
-                f"{batch_size!r}"
-            )
+        check_whole_number(batch_size, "batch_size", at_least=1)
         return _in_batches(self._draw, batch_size, captions, seeds)
 
     def interpolate(self, captions_from, captions_to, steps=8, seed=0):
