@@ -17,6 +17,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 import keras_t2i
@@ -171,8 +172,13 @@ def one_epoch():
 
 @pytest.mark.filterwarnings("ignore:Limiting epochs")
 @pytest.mark.parametrize("page", _pages_with("python"))
-def test_python_runs(page, workspace, monkeypatch, one_epoch):
+def test_python_runs(page, workspace, monkeypatch, one_epoch, two_replicas):
     monkeypatch.chdir(workspace)
+    # A second strategy in this process would use the keys of the first one's
+    # collective operations, and fail the tests that come after.
+    monkeypatch.setattr(
+        tf.distribute, "MirroredStrategy", lambda: two_replicas
+    )
     program = "".join(
         block
         for language, block in _BLOCK.findall(_PAGES[page])
