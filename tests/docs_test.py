@@ -176,9 +176,7 @@ def test_python_runs(page, workspace, monkeypatch, one_epoch, two_replicas):
     monkeypatch.chdir(workspace)
     # A second strategy in this process would use the keys of the first one's
     # collective operations, and fail the tests that come after.
-    monkeypatch.setattr(
-        tf.distribute, "MirroredStrategy", lambda: two_replicas
-    )
+    monkeypatch.setattr(tf.distribute, "MirroredStrategy", lambda: two_replicas)
     program = "".join(
         block
         for language, block in _BLOCK.findall(_PAGES[page])
