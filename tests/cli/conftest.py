@@ -1,8 +1,12 @@
 """One prepared data set and tiny runs, made by the commands themselves."""
 
+import functools
+
 import pytest
 
+from keras_t2i.callbacks.checkpoints import Checkpoints
 from keras_t2i.cli.main import main
+from keras_t2i.training import runner
 
 TEXT_OPTIONS = ["--preset", "char_cnn_rnn_small", "--batch-size", "8"]
 GAN_OPTIONS = ["--width", "4", "--batch-size", "8"]
@@ -65,6 +69,19 @@ def end_to_end_run(data, text_run, tmp_path_factory):
         *["--end-to-end", "--out", folder, *GAN_OPTIONS, "--steps", 4],
     )
     return folder
+
+
+@pytest.fixture
+def checkpoints_every(monkeypatch):
+    """Makes trainings save every few steps, where it is a minute otherwise."""
+
+    def every(steps):
+        checkpoints = functools.partial(
+            Checkpoints, every_steps=steps, every_seconds=0
+        )
+        monkeypatch.setattr(runner, "Checkpoints", checkpoints)
+
+    return every
 
 
 @pytest.fixture

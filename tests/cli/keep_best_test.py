@@ -193,13 +193,6 @@ def test_a_training_that_ends_before_it_is_measured(
 # === Runs that stop and go on ===
 
 
-def test_a_resumed_run_is_as_a_whole_one(given, judge, whole, tmp_path):
-    run = tmp_path / "run"
-    _train(run, RECIPE.override(steps=27), given, judge)
-    _resume(run, judge, steps=60)
-    _assert_same_run(run, whole)
-
-
 def test_killed_before_the_checkpoint_of_the_best_step(whole, judge, tmp_path):
     run = shutil.copytree(whole, tmp_path / "run")
     # best.keras and the line of step 60 are there, and half of another line.
@@ -215,7 +208,9 @@ def test_killed_before_the_checkpoint_of_the_best_step(whole, judge, tmp_path):
     _assert_same_run(run, whole)
 
 
-def test_killed_before_the_first_checkpoint(whole, judge, tmp_path):
+def test_a_run_that_starts_over_and_is_resumed_is_as_a_whole_one(
+    whole, judge, tmp_path
+):
     run = shutil.copytree(whole, tmp_path / "run")
     shutil.rmtree(run / "checkpoints")
     (run / "model.keras").unlink()
@@ -223,6 +218,8 @@ def test_killed_before_the_first_checkpoint(whole, judge, tmp_path):
     _resume(run, judge, minutes=0.0001)
     assert not (run / "best.keras").exists()
     assert lines_of(run)[-1]["step"] == 10
+    # Stopped in order after the first measurement, it goes on from there too.
+    _resume(run, judge, steps=27)
     _resume(run, judge, steps=60)
     _assert_same_run(run, whole)
 

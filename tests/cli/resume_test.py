@@ -1,6 +1,5 @@
 """Runs that stop, in order or not, and go on."""
 
-import functools
 import json
 import os
 import re
@@ -14,15 +13,15 @@ import keras
 import numpy as np
 import pytest
 
-from keras_t2i.callbacks.checkpoints import Checkpoints
 from keras_t2i.callbacks.checkpoints import checkpoint_steps
 from keras_t2i.cli.main import main
 from keras_t2i.linear_decay import linear_decays
-from keras_t2i.training import runner
+from keras_t2i.recipes.presets import preset
 from tests.cli.conftest import GAN_OPTIONS
 from tests.cli.conftest import TEXT_OPTIONS
 from tests.cli.conftest import contents
 from tests.cli.run_states import assert_same_state
+from tests.cli.run_states import killed_after
 from tests.cli.run_states import lines_of
 
 
@@ -35,18 +34,29 @@ def _copy(run, folder):
 
 
 @pytest.fixture(scope="module")
-def half_run(data, text_run, tmp_path_factory):
-    """As `gan_run`, but of twenty steps."""
-    folder = tmp_path_factory.mktemp("half") / "run"
+def short_run(data, text_run, tmp_path_factory):
+    """As `gan_run`, but of three steps, which are not even one line."""
+    folder = tmp_path_factory.mktemp("short") / "run"
     argv = ["train", "--data", data, "--text-encoder", text_run]
-    assert _main(*argv, "--out", folder, *GAN_OPTIONS, "--steps", 20) == 0
+    assert _main(*argv, "--out", folder, *GAN_OPTIONS, "--steps", 3) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def half_run(short_run, tmp_path_factory):
+    """It has gone on to between two lines."""
+    folder = _copy(short_run, tmp_path_factory.mktemp("half"))
+    assert _main("train", "--out", folder, "--resume", "--steps", 25) == 0
     return folder
 
 
 # === The same as without the interruption ===
 
 
-def test_train_goes_on(half_run, gan_run, tmp_path, capsys):
+def test_train_goes_on(short_run, half_run, gan_run, tmp_path, capsys):
+    # Each step is part of a line, those after the last ten too.
+    assert lines_of(short_run)[-1]["step"] == 3
+    assert lines_of(half_run)[-1]["step"] == 25
     run = _copy(half_run, tmp_path)
     assert _main("train", "--out", run, "--resume", "--steps", 40) == 0
     captured = capsys.readouterr()
@@ -58,17 +68,18 @@ def test_train_goes_on(half_run, gan_run, tmp_path, capsys):
         gan_run / "config.json"
     ).read_text()
     assert set(contents(run)) - set(contents(gan_run)) == {
-        "checkpoints/step-00000020.keras",
-        "samples/step-00000020.png",
+        "checkpoints/step-00000025.keras",
+        "samples/step-00000003.png",
+        "samples/step-00000025.png",
     }
     for file in ("samples/real.png", "samples/step-00000040.png"):
         assert (run / file).read_bytes() == (gan_run / file).read_bytes()
 
 
 def test_a_run_of_before_there_were_recipes_goes_on(
-    half_run, gan_run, data, text_run, tmp_path, error_of
+    short_run, data, text_run, tmp_path, error_of
 ):
-    run = _copy(half_run, tmp_path)
+    run = _copy(short_run, tmp_path)
     options = {
         "data": str(data),
         "text_encoder": str(text_run),
@@ -76,7 +87,7 @@ def test_a_run_of_before_there_were_recipes_goes_on(
         "width": 4,
         "batch_size": 8,
         "epochs": None,
-        "steps": 20,
+        "steps": 3,
         "minutes": None,
         "end_to_end": False,
         "strategy": "none",
@@ -88,43 +99,27 @@ def test_a_run_of_before_there_were_recipes_goes_on(
     line = error_of("train", "--out", run, "--resume", "--width", 8)
     assert "Received: --width 8, started with 4" in line
     argv = ["train", "--out", run, "--resume", "--width", 4, "--data", data]
-    assert _main(*argv, "--steps", 40) == 0
-    assert_same_state(run / "model.keras", gan_run / "model.keras")
-    assert lines_of(run) == lines_of(gan_run)
-    assert (run / "config.json").read_text() == (
-        gan_run / "config.json"
-    ).read_text()
-
-
-@pytest.mark.parametrize("stop", [3, 25])
-def test_train_goes_on_between_two_lines(
-    data, text_run, gan_run, tmp_path, stop
-):
-    run = tmp_path / "run"
-    argv = ["train", "--data", data, "--text-encoder", text_run, "--out", run]
-    assert _main(*argv, *GAN_OPTIONS, "--steps", stop) == 0
-    # Each step is part of a line, those after the last ten too.
-    assert lines_of(run)[-1]["step"] == stop
-    assert _main("train", "--out", run, "--resume", "--steps", 40) == 0
-    assert_same_state(run / "model.keras", gan_run / "model.keras")
-    assert lines_of(run) == lines_of(gan_run)
+    # From the recipe on it is any run.
+    assert _main(*argv, "--steps", 3) == 0
+    for file in ("config.json", "metrics.jsonl"):
+        assert (run / file).read_text() == (short_run / file).read_text()
 
 
 def test_train_of_the_plus_recipe_goes_on(
-    data, text_run, tmp_path, monkeypatch
+    data, text_run, tmp_path, monkeypatch, checkpoints_every
 ):
     # A checkpoint in the middle of so short a run.
-    checkpoints = functools.partial(Checkpoints, every_steps=2, every_seconds=0)
-    monkeypatch.setattr(runner, "Checkpoints", checkpoints)
+    checkpoints_every(2)
+    # The pretrained network takes the most time. That a GAN with it goes on
+    # bit for bit is shown in tests/models/plus_recipe_test.py.
+    fields = preset("gan", "gan_int_cls_plus")
+    monkeypatch.setitem(fields, "feature_network", None)
     run = tmp_path / "run"
     argv = ["train", "--data", data, "--text-encoder", text_run, "--out", run]
     argv += ["--preset", "gan_int_cls_plus", "--width", 4, "--batch-size", 4]
     assert _main(*argv, "--steps", 4) == 0
     assert checkpoint_steps(run / "checkpoints") == [2, 4]
-    # As it is when a run is killed after the first of them.
-    killed = _copy(run, tmp_path)
-    (killed / "checkpoints/step-00000004.keras").unlink()
-    (killed / "model.keras").unlink()
+    killed = killed_after(2, run, tmp_path / "killed")
     assert _main("train", "--out", killed, "--resume") == 0
     assert_same_state(killed / "model.keras", run / "model.keras")
     assert lines_of(killed) == lines_of(run)
@@ -223,7 +218,7 @@ def test_minutes_count_the_time_before(half_run, tmp_path, capsys):
     (run / "metrics.jsonl").write_text(lines)
     assert _main("train", "--out", run, "--resume", "--minutes", 1.5) == 0
     error = capsys.readouterr().err
-    assert "nothing left to train: 20 steps, 1.5 minutes done" in error
+    assert "nothing left to train: 25 steps, 1.5 minutes done" in error
 
 
 # === Ctrl-C ===
@@ -345,7 +340,8 @@ def test_data_that_is_gone(half_run, tmp_path, error_of):
 @pytest.mark.parametrize("damage", ["cut", "flipped"])
 def test_damaged_checkpoint(half_run, tmp_path, error_of, damage):
     run = _copy(half_run, tmp_path)
-    checkpoint = run / "checkpoints/step-00000020.keras"
+    (run / "checkpoints/step-00000003.keras").unlink()
+    checkpoint = run / "checkpoints/step-00000025.keras"
     content = bytearray(checkpoint.read_bytes())
     if damage == "cut":
         content = content[:1000]
@@ -355,8 +351,8 @@ def test_damaged_checkpoint(half_run, tmp_path, error_of, damage):
     checkpoint.write_bytes(content)
     argv = ["train", "--out", run, "--resume", "--steps", 40]
     line = error_of(*argv)
-    assert "step-00000020.keras', which can not be loaded: " in line
+    assert "step-00000025.keras', which can not be loaded: " in line
     assert line.endswith("Remove that file to start over.")
     older = run / "checkpoints/step-00000010.keras"
-    shutil.copy(half_run / "checkpoints/step-00000020.keras", older)
+    shutil.copy(half_run / "checkpoints/step-00000025.keras", older)
     assert error_of(*argv).endswith("file to go on from step 10.")

@@ -97,7 +97,8 @@ def _modulated_gan(**options):
     ("make_gan", "optimizer"),
     [
         (tiny_gan, _sgd),
-        (tiny_gan, _adam),
+        # Through the command, tests/cli/train_test.py shows it for Adam.
+        pytest.param(tiny_gan, _adam, marks=pytest.mark.large),
         (tiny_released_gan, _sgd),
         (_modulated_gan, _sgd),
     ],
