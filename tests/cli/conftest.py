@@ -1,6 +1,9 @@
 """One prepared data set and tiny runs, made by the commands themselves."""
 
+import contextlib
 import functools
+import resource
+import signal
 
 import pytest
 
@@ -62,26 +65,42 @@ def style_run(data, gan_run, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def end_to_end_run(data, text_run, tmp_path_factory):
-    """Four steps of `train --end-to-end`."""
+    """Four steps of `train --end-to-end`, with checkpoints of 2 and 4."""
     folder = tmp_path_factory.mktemp("end_to_end") / "run"
-    _run(
-        *["train", "--data", data, "--text-encoder", text_run],
-        *["--end-to-end", "--out", folder, *GAN_OPTIONS, "--steps", 4],
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        _save_every(2, patch)
+        _run(
+            *["train", "--data", data, "--text-encoder", text_run],
+            *["--end-to-end", "--out", folder, *GAN_OPTIONS, "--steps", 4],
+        )
     return folder
+
+
+def _save_every(steps, patch):
+    checkpoints = functools.partial(
+        Checkpoints, every_steps=steps, every_seconds=0
+    )
+    patch.setattr(runner, "Checkpoints", checkpoints)
 
 
 @pytest.fixture
 def checkpoints_every(monkeypatch):
     """Makes trainings save every few steps, where it is a minute otherwise."""
+    return lambda steps: _save_every(steps, monkeypatch)
 
-    def every(steps):
-        checkpoints = functools.partial(
-            Checkpoints, every_steps=steps, every_seconds=0
-        )
-        monkeypatch.setattr(runner, "Checkpoints", checkpoints)
 
-    return every
+@contextlib.contextmanager
+def small_files(size):
+    """The file system refuses what is larger than so many bytes."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # Writing fails, as on a full disk, and does not kill the process.
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
 @pytest.fixture

@@ -1,10 +1,8 @@
 """Trainings that go wrong: one line, and nothing lost."""
 
-import contextlib
 import json
 import os
 import re
-import resource
 import shutil
 import signal
 import subprocess
@@ -25,6 +23,7 @@ from keras_t2i.training.run_folder import RunFolder
 from keras_t2i.training.runner import failures_while_running
 from tests.cli.conftest import GAN_OPTIONS
 from tests.cli.conftest import contents
+from tests.cli.conftest import small_files
 from tests.cli.run_states import assert_same_state
 from tests.tiny_models import random_images
 
@@ -91,25 +90,11 @@ def test_a_second_training_in_the_folder_is_refused(
     assert len(checkpoint_steps(run / "checkpoints")) == 1
 
 
-@contextlib.contextmanager
-def _small_files(size):
-    """The file system refuses what is larger."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    # Writing fails, as on a full disk, and does not kill the process.
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        signal.signal(signal.SIGXFSZ, handler)
-
-
 def test_a_full_disk(data, text_run, gan_run, tmp_path, capsys):
     run = tmp_path / "run"
     argv = _command(data, text_run, run, "--steps", 40)
     # More than the grids and the config have, and less than a checkpoint.
-    with _small_files(200_000):
+    with small_files(200_000):
         assert main(argv) == 1
     out, error = capsys.readouterr()
     assert out == ""

@@ -141,11 +141,9 @@ def test_train_text_goes_on(data, text_run, tmp_path):
     assert_same_state(run / "model.keras", text_run / "model.keras")
 
 
-def test_end_to_end_goes_on(data, text_run, end_to_end_run, tmp_path):
-    run = tmp_path / "run"
-    argv = ["train", "--data", data, "--text-encoder", text_run, "--out", run]
-    assert _main(*argv, "--end-to-end", *GAN_OPTIONS, "--steps", 2) == 0
-    assert _main("train", "--out", run, "--resume", "--steps", 4) == 0
+def test_end_to_end_goes_on(end_to_end_run, tmp_path):
+    run = killed_after(2, end_to_end_run, tmp_path / "run")
+    assert _main("train", "--out", run, "--resume") == 0
     assert_same_state(run / "model.keras", end_to_end_run / "model.keras")
 
 

@@ -161,7 +161,12 @@ def _trained_with(**options):
 
 
 @pytest.mark.parametrize(
-    "options", [{"steps_per_execution": 2}, {"run_eagerly": True}]
+    "options",
+    [
+        {"run_eagerly": True},
+        # For Adam it is shown above.
+        pytest.param({"steps_per_execution": 2}, marks=pytest.mark.large),
+    ],
 )
 def test_each_way_to_execute_takes_the_same_steps(options):
     weights, history = _trained_with(jit_compile=False)
@@ -178,13 +183,18 @@ def test_compiled_by_xla():
     batch = embeddings_batch(4)
     weights = tiny_gan().get_weights()
     logs = []
-    for jit_compile in (False, True, True):
+    for jit_compile in (False, True):
         gan = tiny_gan(mode_seeking_weight=0.001)
         gan.set_weights(weights)
         gan.compile(_sgd(), _sgd(), jit_compile=jit_compile)
         logs.append(gan.train_on_batch(batch, return_dict=True))
-    plain, compiled, again = logs
-    assert compiled == again
+    plain, compiled = logs
+    # The same step again, as compiling takes the most time.
+    gan.set_weights(weights)
+    for optimizer in (gan.generator_optimizer, gan.discriminator_optimizer):
+        optimizer.iterations.assign(0)
+    gan.reset_metrics()
+    assert gan.train_on_batch(batch, return_dict=True) == compiled
     for name in ("real_accuracy", "mismatched_accuracy"):
         assert float(compiled[name]) == float(plain[name])
     for name in ("discriminator_loss", "generator_loss"):
