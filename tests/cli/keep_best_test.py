@@ -259,6 +259,9 @@ GANTraining(
 """
 
 
+# What is half-written does not count: test_a_full_disk_leaves_the_one_before in
+# tests/callbacks/checkpoints_test.py. resume_test.py kills a real training.
+@pytest.mark.large
 def test_killed_while_keeping_the_best_one(given, judge, whole, tmp_path):
     run = tmp_path / "run"
     judge.network.save(tmp_path / "judge.keras")

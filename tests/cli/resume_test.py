@@ -16,7 +16,6 @@ import pytest
 from keras_t2i.callbacks.checkpoints import checkpoint_steps
 from keras_t2i.cli.main import main
 from keras_t2i.linear_decay import linear_decays
-from keras_t2i.recipes.presets import preset
 from tests.cli.conftest import GAN_OPTIONS
 from tests.cli.conftest import TEXT_OPTIONS
 from tests.cli.conftest import contents
@@ -105,15 +104,16 @@ def test_a_run_of_before_there_were_recipes_goes_on(
         assert (run / file).read_text() == (short_run / file).read_text()
 
 
+# That such a GAN goes on bit for bit is shown in
+# tests/models/plus_recipe_test.py, that the rate falls over interruptions in
+# tests/training/runner_test.py, and how texts are standardized in
+# tests/training/entry_test.py.
+@pytest.mark.large
 def test_train_of_the_plus_recipe_goes_on(
-    data, text_run, tmp_path, monkeypatch, checkpoints_every
+    data, text_run, tmp_path, checkpoints_every
 ):
     # A checkpoint in the middle of so short a run.
     checkpoints_every(2)
-    # The pretrained network takes the most time. That a GAN with it goes on
-    # bit for bit is shown in tests/models/plus_recipe_test.py.
-    fields = preset("gan", "gan_int_cls_plus")
-    monkeypatch.setitem(fields, "feature_network", None)
     run = tmp_path / "run"
     argv = ["train", "--data", data, "--text-encoder", text_run, "--out", run]
     argv += ["--preset", "gan_int_cls_plus", "--width", 4, "--batch-size", 4]
@@ -190,6 +190,8 @@ def test_killed_train_goes_on(data, text_run, gan_run, tmp_path):
     assert lines_of(run) == lines_of(gan_run)
 
 
+# As after a full disk: test_a_full_disk in failures_test.py.
+@pytest.mark.large
 def test_without_a_checkpoint_it_starts_over(half_run, tmp_path):
     run = _copy(half_run, tmp_path)
     shutil.rmtree(run / "checkpoints")

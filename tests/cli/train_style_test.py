@@ -177,10 +177,8 @@ def test_it_goes_on(style_run, data, gan_run, tmp_path):
     run = tmp_path / "run"
     argv = ["train-style", "--model", gan_run, "--data", data, "--out", run]
     assert _main(*argv, "--steps", 3) == 0
-    # From between two lines, and from the end of one.
-    for steps in (10, 20):
-        argv = ["train-style", "--out", run, "--resume", "--steps", steps]
-        assert _main(*argv) == 0
+    argv = ["train-style", "--out", run, "--resume", "--steps", 20]
+    assert _main(*argv) == 0
     assert_same_state(run / "model.keras", style_run / "model.keras")
     assert lines_of(run) == lines_of(style_run)
     name = "r_squared.json"

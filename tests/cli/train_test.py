@@ -155,15 +155,23 @@ def test_minutes(data, text_run, tmp_path, capsys):
     assert all(second < 0.3 for second in seconds[:-1])
 
 
-# The one that scales the loss has more to go on with. That steps are right in
-# the other one too is shown in tests/models/precision_test.py.
-@pytest.mark.parametrize(
-    "precision",
-    [
-        "mixed_float16",
-        pytest.param("mixed_bfloat16", marks=pytest.mark.large),
-    ],
-)
+def _new_gan(folder, data, text_run, **fields):
+    """The GAN of a training that is not begun."""
+    recipe = Recipe().override(width=4, batch_size=8, steps=1, **fields)
+    paths = {"data": data, "text_encoder": text_run, "text_embeddings": None}
+    return GANTraining(RunFolder(folder), recipe, paths).gan
+
+
+def test_networks_have_the_precision(data, text_run, tmp_path):
+    gan = _new_gan(tmp_path, data, text_run, precision="mixed_float16")
+    assert gan.generator.dtype_policy.name == "mixed_float16"
+    assert gan.discriminator.dtype_policy.name == "mixed_float16"
+    assert gan.ema_generator.dtype_policy.name == "float32"
+
+
+# Such GANs are trained, saved and trained on in tests/models/precision_test.py.
+@pytest.mark.large
+@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
 def test_precision(data, text_run, tmp_path, checkpoints_every, precision):
     checkpoints_every(2)
     out = tmp_path / "run"
@@ -187,6 +195,8 @@ def mirrored(two_replicas, monkeypatch):
     return ["--strategy", "mirrored"]
 
 
+# So do GANs of several kinds in tests/models/fit_test.py.
+@pytest.mark.large
 def test_mirrored_takes_the_steps_of_one_device(
     data, text_run, tmp_path, mirrored, checkpoints_every
 ):
@@ -353,13 +363,8 @@ def test_embeddings_are_extracted_once(data, text_copy, tmp_path, capsys):
 
 
 def test_another_seed_gives_other_weights(data, text_run, tmp_path):
-    paths = {"data": data, "text_encoder": text_run, "text_embeddings": None}
     weights = [
-        GANTraining(
-            RunFolder(tmp_path / str(seed)),
-            Recipe().override(width=4, batch_size=8, steps=1, seed=seed),
-            paths,
-        ).gan.generator.get_weights()
+        _new_gan(tmp_path, data, text_run, seed=seed).generator.get_weights()
         for seed in (0, 1)
     ]
     assert not all(np.array_equal(a, b) for a, b in zip(*weights))
@@ -372,9 +377,7 @@ def test_captions_that_are_cut_are_counted(text_copy, tmp_path, capsys):
     ]
     splits = {"train": [examples[:2]], "test": [examples[2:]]}
     write_prepared_set(tmp_path / "data", splits, image_size=32)
-    options = ["--data", tmp_path / "data", "--text-encoder", text_copy]
-    options += ["--width", 2, "--batch-size", 2, "--steps", 1]
-    assert _train(*options, "--out", tmp_path / "run") == 0
+    _embeddings_of(tmp_path / "data", text_copy)
     lines = capsys.readouterr().err.splitlines()
     assert (
         "cut: 1 captions are longer than the 201 characters that are read"
@@ -490,7 +493,15 @@ def test_damaged_manifest(data, tmp_path, refused):
     assert f"{manifest}: must be JSON" in refused("--data", damaged)
 
 
-@pytest.mark.parametrize("split", ["train", "val", "test"])
+# Those of one split are opened like those of another.
+@pytest.mark.parametrize(
+    "split",
+    [
+        "train",
+        pytest.param("val", marks=pytest.mark.large),
+        pytest.param("test", marks=pytest.mark.large),
+    ],
+)
 def test_damaged_shard(data, tmp_path, refused, split):
     damaged = shutil.copytree(data, tmp_path / "data")
     (shard,) = damaged.glob(f"{split}-*")
