@@ -15,15 +15,29 @@ TEXT_OPTIONS = ["--preset", "char_cnn_rnn_small", "--batch-size", "8"]
 GAN_OPTIONS = ["--width", "4", "--batch-size", "8"]
 
 
-def _run(*argv):
-    assert main([str(argument) for argument in argv]) == 0
+def _save_every(steps, patch):
+    checkpoints = functools.partial(
+        Checkpoints, every_steps=steps, every_seconds=0
+    )
+    patch.setattr(runner, "Checkpoints", checkpoints)
+
+
+def run_command(*argv, checkpoints_every=10**6):
+    """Runs a command that must succeed.
+
+    Checkpoints are a minute apart otherwise, which the shortest training can
+    take on a busy machine.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        _save_every(checkpoints_every, patch)
+        assert main([str(argument) for argument in argv]) == 0
 
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory):
     """Sixty blooms of 32 pixels: 48 train, 6 val, 6 test."""
     folder = tmp_path_factory.mktemp("blooms") / "data"
-    _run(
+    run_command(
         *["prepare", "blooms", "--out", folder],
         *["--num-images", 60, "--image-size", 32],
     )
@@ -34,7 +48,7 @@ def data(tmp_path_factory):
 def text_run(data, tmp_path_factory):
     """Ten steps of `train-text`. Tests that write to it take a copy."""
     folder = tmp_path_factory.mktemp("text") / "run"
-    _run(
+    run_command(
         *["train-text", "--data", data, "--out", folder],
         *[*TEXT_OPTIONS, "--steps", 10],
     )
@@ -45,7 +59,7 @@ def text_run(data, tmp_path_factory):
 def gan_run(data, text_run, tmp_path_factory):
     """Forty steps of `train`. Tests that write to it take a copy."""
     folder = tmp_path_factory.mktemp("gan") / "run"
-    _run(
+    run_command(
         *["train", "--data", data, "--text-encoder", text_run],
         *["--out", folder, *GAN_OPTIONS, "--steps", 40],
     )
@@ -56,7 +70,7 @@ def gan_run(data, text_run, tmp_path_factory):
 def style_run(data, gan_run, tmp_path_factory):
     """Twenty steps of `train-style`. Tests that write to it take a copy."""
     folder = tmp_path_factory.mktemp("style") / "run"
-    _run(
+    run_command(
         *["train-style", "--model", gan_run, "--data", data],
         *["--out", folder, "--steps", 20],
     )
@@ -67,20 +81,12 @@ def style_run(data, gan_run, tmp_path_factory):
 def end_to_end_run(data, text_run, tmp_path_factory):
     """Four steps of `train --end-to-end`, with checkpoints of 2 and 4."""
     folder = tmp_path_factory.mktemp("end_to_end") / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        _save_every(2, patch)
-        _run(
-            *["train", "--data", data, "--text-encoder", text_run],
-            *["--end-to-end", "--out", folder, *GAN_OPTIONS, "--steps", 4],
-        )
-    return folder
-
-
-def _save_every(steps, patch):
-    checkpoints = functools.partial(
-        Checkpoints, every_steps=steps, every_seconds=0
+    run_command(
+        *["train", "--data", data, "--text-encoder", text_run],
+        *["--end-to-end", "--out", folder, *GAN_OPTIONS, "--steps", 4],
+        checkpoints_every=2,
     )
-    patch.setattr(runner, "Checkpoints", checkpoints)
+    return folder
 
 
 @pytest.fixture

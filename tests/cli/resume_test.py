@@ -19,6 +19,7 @@ from keras_t2i.linear_decay import linear_decays
 from tests.cli.conftest import GAN_OPTIONS
 from tests.cli.conftest import TEXT_OPTIONS
 from tests.cli.conftest import contents
+from tests.cli.conftest import run_command
 from tests.cli.run_states import assert_same_state
 from tests.cli.run_states import killed_after
 from tests.cli.run_states import lines_of
@@ -37,7 +38,7 @@ def short_run(data, text_run, tmp_path_factory):
     """As `gan_run`, but of three steps, which are not even one line."""
     folder = tmp_path_factory.mktemp("short") / "run"
     argv = ["train", "--data", data, "--text-encoder", text_run]
-    assert _main(*argv, "--out", folder, *GAN_OPTIONS, "--steps", 3) == 0
+    run_command(*argv, "--out", folder, *GAN_OPTIONS, "--steps", 3)
     return folder
 
 
@@ -45,7 +46,7 @@ def short_run(data, text_run, tmp_path_factory):
 def half_run(short_run, tmp_path_factory):
     """It has gone on to between two lines."""
     folder = _copy(short_run, tmp_path_factory.mktemp("half"))
-    assert _main("train", "--out", folder, "--resume", "--steps", 25) == 0
+    run_command("train", "--out", folder, "--resume", "--steps", 25)
     return folder
 
 
@@ -57,7 +58,7 @@ def test_train_goes_on(short_run, half_run, gan_run, tmp_path, capsys):
     assert lines_of(short_run)[-1]["step"] == 3
     assert lines_of(half_run)[-1]["step"] == 25
     run = _copy(half_run, tmp_path)
-    assert _main("train", "--out", run, "--resume", "--steps", 40) == 0
+    run_command("train", "--out", run, "--resume", "--steps", 40)
     captured = capsys.readouterr()
     assert captured.out == f"model: {run}/model.keras\n"
     assert captured.err.splitlines()[-1].startswith("Training: 40 of 40 steps")
