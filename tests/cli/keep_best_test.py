@@ -162,6 +162,9 @@ def test_training_is_as_on_the_training_split_without_measuring(
         assert line == pytest.approx(expected, rel=1e-3, abs=1e-4)
 
 
+# Which steps are the best, and which checkpoints stay, is also shown in
+# tests/callbacks/checkpoints_test.py.
+@pytest.mark.large
 def test_the_best_one_is_not_always_the_last(given, judge, tmp_path, capsys):
     # Nothing so young has any recall, and the first of equals is the best.
     run = tmp_path / "run"
