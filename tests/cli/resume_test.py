@@ -275,7 +275,7 @@ def test_interrupted_twice_ends_at_once(data, text_run, tmp_path):
     run = tmp_path / "run"
     argv = ["train", "--data", data, "--text-encoder", text_run, "--out", run]
     # Ten steps of this width take a while.
-    argv += ["--width", 24, "--batch-size", 64, "--minutes", 10]
+    argv += ["--width", 16, "--batch-size", 48, "--minutes", 10]
     process = _start(argv, run)
     process.send_signal(signal.SIGINT)
     while not process.stderr.readline().startswith("finishing the current"):
