@@ -83,10 +83,10 @@ IMPORTS_TENSORFLOW = {
     "datasets.examples",
     "datasets.shards",
     "evaluation.full_evaluation",
-    "export.transports",
-    "export.serving_files",
+    "export.model_folder",
     "export.saved_model",
     "export.signatures",
+    "export.transports",
     "losses.mode_seeking",
     "models.adversarial_training",
     "models.batch_normalization",
@@ -294,6 +294,7 @@ def test_presets_are_read_as_resources():
     # They may lie in a zip file, where paths lead nowhere.
     assert _importers_of("importlib.resources") == {
         "applications.efficientnet_lite",
+        "export.model_folder",
         "pretrained.network_files",
         "recipes.presets",
     }

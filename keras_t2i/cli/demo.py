@@ -48,7 +48,7 @@ def add_parser(subparsers):
 def _run(arguments):
     from keras_t2i.datasets.blooms_source import BloomsSource
     from keras_t2i.datasets.preparation import prepare
-    from keras_t2i.metrics.bloom_attributes import bloom_attribute_accuracy
+    from keras_t2i.metrics.pixel_measures import bloom_attribute_accuracy
     from keras_t2i.progress import show_progress
     from keras_t2i.training.entry import train
     from keras_t2i.training.model_files import load_gan

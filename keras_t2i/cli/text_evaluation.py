@@ -8,12 +8,12 @@ from keras_t2i.datasets.batches import make_ordered_dataset
 from keras_t2i.datasets.examples import ImageFeatures
 from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.datasets.manifest import read_manifest
-from keras_t2i.metrics.embedding_probes import interpolation_premise
-from keras_t2i.metrics.embedding_probes import linear_probe_accuracy
-from keras_t2i.metrics.retrieval import caption_recall
-from keras_t2i.metrics.retrieval import class_means
-from keras_t2i.metrics.retrieval import retrieval_precision
-from keras_t2i.metrics.retrieval import zero_shot_accuracy
+from keras_t2i.metrics.embedding_measures import caption_recall
+from keras_t2i.metrics.embedding_measures import class_means
+from keras_t2i.metrics.embedding_measures import interpolation_premise
+from keras_t2i.metrics.embedding_measures import linear_probe_accuracy
+from keras_t2i.metrics.embedding_measures import retrieval_precision
+from keras_t2i.metrics.embedding_measures import zero_shot_accuracy
 from keras_t2i.text.embeddings import embed_texts
 from keras_t2i.training.image_networks import network_features
 

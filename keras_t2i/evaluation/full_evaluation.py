@@ -18,12 +18,12 @@ from keras_t2i.evaluation.judge import check_independence
 from keras_t2i.evaluation.quick_evaluation import QuickEvaluation
 from keras_t2i.evaluation.quick_evaluation import check_num_images
 from keras_t2i.evaluation.quick_evaluation import feature_distances
-from keras_t2i.metrics.bloom_attributes import bloom_attribute_accuracy
-from keras_t2i.metrics.nearest_training import nearest_training_images
-from keras_t2i.metrics.nearest_training import nearest_training_ratio
-from keras_t2i.metrics.periodic_patterns import grain
-from keras_t2i.metrics.retrieval import r_precision
-from keras_t2i.metrics.variety import diversity_within_captions
+from keras_t2i.metrics.distances import diversity_within_captions
+from keras_t2i.metrics.embedding_measures import r_precision
+from keras_t2i.metrics.neighbors import nearest_training_images
+from keras_t2i.metrics.neighbors import nearest_training_ratio
+from keras_t2i.metrics.pixel_measures import bloom_attribute_accuracy
+from keras_t2i.metrics.pixel_measures import grain
 from keras_t2i.version import __version__
 
 _NUM_OTHERS = 99

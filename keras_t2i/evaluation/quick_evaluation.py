@@ -14,8 +14,8 @@ from keras_t2i.evaluation.judge import Judge
 from keras_t2i.evaluation.judge import check_independence
 from keras_t2i.metrics.distances import frechet_distance
 from keras_t2i.metrics.distances import kernel_distance
-from keras_t2i.metrics.neighborhoods import density_coverage
-from keras_t2i.metrics.neighborhoods import precision_recall
+from keras_t2i.metrics.neighbors import density_coverage
+from keras_t2i.metrics.neighbors import precision_recall
 from keras_t2i.recipes.recipe import MEASURES
 
 FEWEST_IMAGES = 50

@@ -143,7 +143,7 @@ def test_embed_text(client, gan, style_encoder):
             lambda c: c.transfer_style(
                 [encode(style_pictures(1)[0])[:99]], "a"
             ),
-            "can not be read",
+            "cannot be read",
         ),
     ],
 )
@@ -183,7 +183,7 @@ def test_a_folder_without_a_model(tmp_path):
 def test_a_damaged_model(tmp_path):
     (tmp_path / "flowers" / "1").mkdir(parents=True)
     (tmp_path / "flowers" / "1" / "saved_model.pb").write_bytes(b"damaged")
-    with pytest.raises(ValueError, match="can not be loaded"):
+    with pytest.raises(ValueError, match="cannot be loaded"):
         Client(tmp_path / "flowers")
 
 

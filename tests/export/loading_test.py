@@ -16,7 +16,7 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from keras_t2i.export.serving_files import write_warm_up_requests
+from keras_t2i.export.model_folder import write_warm_up_requests
 from keras_t2i.text.embeddings import embed_texts
 from tests.captions_of_all_kinds import CAPTIONS_OF_ALL_KINDS
 from tests.export.loaders import ask_by_c_api
@@ -194,7 +194,7 @@ def test_requests_that_are_no_batch(saved_model, tmp_path):
     *errors, answer = ask_by_c_api(saved_model, asked, tmp_path)
     for (signature, inputs), error in zip(asked, errors):
         empty = all(len(rows) == 0 for rows in inputs.values())
-        expected = "at least one row" if empty else "as many rows"
+        expected = "at least one row" if empty else "same number of rows"
         assert expected in str(error), signature
     assert answer["image"].shape == (4, 32, 32, 3)
 
@@ -295,5 +295,5 @@ def test_the_command_that_the_readme_has_without_a_server(
     )
     text = re.search(r'text=\["(.*?)"\]', command)[1]
     np.testing.assert_array_equal(
-        np.load(folder / "pictures" / "image.npy"), gan.generate(text, seed=7)
+        np.load(folder / "images" / "image.npy"), gan.generate(text, seed=7)
     )

@@ -7,7 +7,7 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_t2i.export.signatures import MAX_PIXELS
-from keras_t2i.export.signatures import decode_style_pictures
+from keras_t2i.export.signatures import decode_style_images
 from tests.export.tiny_served import claiming_png
 from tests.export.tiny_served import encode
 from tests.export.tiny_served import png_chunk
@@ -17,7 +17,7 @@ _SIZE = 16
 
 def _decode(*files):
     function = tf.function(
-        lambda files: decode_style_pictures(files, _SIZE),
+        lambda files: decode_style_images(files, _SIZE),
         input_signature=[tf.TensorSpec([None], tf.string)],
     )
     return function(tf.constant(files, tf.string, [len(files)])).numpy()

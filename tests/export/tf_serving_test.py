@@ -140,7 +140,7 @@ def test_the_requests_of_the_readme(server, rest, tmp_path, gan):
         subprocess.run(
             ["bash", "-euo", "pipefail", "-c", block], cwd=tmp_path, check=True
         )
-    files = [(tmp_path / f"picture{n}.png").read_bytes() for n in ("", 0, 1)]
+    files = [(tmp_path / f"image{n}.png").read_bytes() for n in ("", 0, 1)]
     text = "a red flower with a yellow center"
     expected = gan.generate([text, text, "a rose"], seed=[7, 7, 8])
     _assert_close(decode(files), expected)
