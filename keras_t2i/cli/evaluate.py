@@ -82,11 +82,11 @@ def add_parser(subparsers):
 
 def _run(arguments):
     from keras_t2i.cli.drawing_model import load_drawing_model
-    from keras_t2i.evaluation.caption_match import CaptionMatch
     from keras_t2i.evaluation.full_evaluation import evaluate_images
     from keras_t2i.evaluation.generated_images import EvaluationCaptions
     from keras_t2i.evaluation.generated_images import FolderImages
     from keras_t2i.evaluation.generated_images import ModelImages
+    from keras_t2i.evaluation.judge import CaptionMatch
     from keras_t2i.evaluation.judge import load_judge
     from keras_t2i.progress import show_progress
     from keras_t2i.training.model_files import load_joint_embedding

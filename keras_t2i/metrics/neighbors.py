@@ -64,8 +64,8 @@ def _share_in_balls(
 ) -> float:
     covered = 0
     for _, distances in squared_distance_blocks(features, centers):
-        covered += np.count_nonzero((distances <= radii).any(axis=1))
-    return float(covered / len(features))
+        covered += int(np.sum((distances <= radii).any(axis=1)))
+    return covered / len(features)
 
 
 def density_coverage(
@@ -112,10 +112,10 @@ def density_coverage(
     num_inside, num_covered = 0, 0
     for rows, distances in squared_distance_blocks(real, generated):
         inside = distances < radii[rows, None]
-        num_inside += np.count_nonzero(inside)
-        num_covered += np.count_nonzero(inside.any(axis=1))
+        num_inside += int(inside.sum())
+        num_covered += int(inside.any(axis=1).sum())
     density = num_inside / (k * len(generated))
-    return float(density), float(num_covered / len(real))
+    return float(density), num_covered / len(real)
 
 
 def nearest_training_images(

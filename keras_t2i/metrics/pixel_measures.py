@@ -14,6 +14,11 @@ _SMALLEST_SIDE = 16
 _IMAGES_AT_A_TIME = 64
 
 
+def has_grain(side: int) -> bool:
+    """Tells whether `grain` takes images with a side of so many pixels."""
+    return side % 4 == 0 and side >= _SMALLEST_SIDE
+
+
 def grain(images: np.ndarray) -> float:
     """Measures the grain that strided layers leave in generated images.
 
@@ -57,8 +62,7 @@ def grain(images: np.ndarray) -> float:
         or images.ndim != 4
         or len(images) == 0
         or images.shape[3] != 3
-        or min(images.shape[1:3]) < _SMALLEST_SIDE
-        or any(side % 4 for side in images.shape[1:3])
+        or not all(map(has_grain, images.shape[1:3]))
     ):
         raise ValueError(
             "`images` must be uint8 of shape (num_images, height, width, 3), "

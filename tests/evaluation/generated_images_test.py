@@ -125,7 +125,7 @@ def test_images_of_other_sizes_are_resized(tmp_path):
 
 
 def test_folders_without_images(tmp_path):
-    with pytest.raises(ValueError, match="'.*images', which is none"):
+    with pytest.raises(ValueError, match="'.*images', which is not a f"):
         FolderImages(tmp_path / "images", IDS)
     with pytest.raises(ValueError, match="ids.* 'b.png'. Received: no images"):
         FolderImages(tmp_path, IDS)
