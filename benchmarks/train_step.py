@@ -1,9 +1,9 @@
-"""Images a second in training: this library beside plain PyTorch.
+"""Images per second in training: this library beside plain PyTorch.
 
     pip install -e ".[benchmark]"
     python benchmarks/train_step.py --preset gan_int_cls
 
-The two take turns in processes of their own; printed are the medians of all
+The two take turns, each in its own process. The table has the medians of all
 turns and their ratio.
 """
 

@@ -1,7 +1,6 @@
 """Features of all images of a data set, computed once and kept beside it."""
 
 import contextlib
-import functools
 import hashlib
 import io
 import pathlib
@@ -52,8 +51,6 @@ def four_views(image: Image.Image) -> list[Image.Image]:
 
 
 _VIEWS = {1: center_view, 4: four_views}
-# Of an encoded image to its pixels.
-_Read = Callable[[bytes], Image.Image]
 
 
 def extract_image_features(
@@ -109,11 +106,14 @@ def extract_image_features(
         model_image_size,
         network_sha256,
     )
-    read: _Read = _whole_image
-    if model_image_size is not None:
-        read = functools.partial(
-            _model_square, manifest.image_size, model_image_size
-        )
+
+    def read(encoded: bytes) -> Image.Image:
+        if model_image_size is None:
+            with Image.open(io.BytesIO(encoded)) as image:
+                return image.convert("RGB")
+        sizes = manifest.image_size, model_image_size
+        return Image.fromarray(model_square(encoded, *sizes))
+
     path = data_path / f"features-{network.name}-{fingerprint[:12]}"
     if _is_whole(path, fingerprint):
         return path
@@ -180,23 +180,12 @@ def _resized(image: Image.Image, image_size: int) -> np.ndarray:
     return np.asarray(image.resize(size, Image.Resampling.BICUBIC))
 
 
-def _whole_image(encoded: bytes) -> Image.Image:
-    with Image.open(io.BytesIO(encoded)) as image:
-        return image.convert("RGB")
-
-
-def _model_square(
-    crop_size: int, image_size: int, encoded: bytes
-) -> Image.Image:
-    return Image.fromarray(model_square(encoded, crop_size, image_size))
-
-
 def _features(
     network: keras.Model,
     examples: list[CaptionedImage],
     image_size: int,
     num_views: int,
-    read: _Read,
+    read: Callable[[bytes], Image.Image],
 ) -> Iterator[np.ndarray]:
     """Yields an array of shape `(num_views, num_features)` for each image."""
     num_images = max(1, _BATCH_SIZE // num_views)

@@ -194,7 +194,11 @@ class Client:
                 without a style encoder.
         """
         captions = checked_captions(captions)
-        styles = _image_files(style_images)
+        if not len(style_images):
+            raise ValueError(
+                "`style_images` must hold at least one. Received: none"
+            )
+        styles = np.array([_image_file(one) for one in style_images], object)
         num_styles, num_captions = len(styles), len(captions)
         files = self._ask(
             "transfer_style",
@@ -265,41 +269,25 @@ def _decoded(file: bytes) -> np.ndarray:
         ) from error
 
 
-def _image_files(style_images: Sequence[bytes | np.ndarray]) -> np.ndarray:
-    files = np.empty(len(style_images), object)
-    for index, image in enumerate(style_images):
-        if isinstance(image, np.ndarray):
-            image = _encoded(image)
-        _check_image_file(image)
-        files[index] = image
-    if not len(files):
-        raise ValueError(
-            "`style_images` must hold at least one. Received: none"
-        )
-    return files
-
-
-def _encoded(pixels: np.ndarray) -> bytes:
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[-1] != 3:
-        raise ValueError(
-            "`style_images` must hold the bytes of files, or uint8 arrays "
-            f"of shape (height, width, 3). Received: {pixels.dtype} of shape "
-            f"{pixels.shape}"
-        )
-    return encode_png(pixels)
-
-
-def _check_image_file(content: bytes) -> None:
+def _image_file(image: bytes | np.ndarray) -> bytes:
+    """Returns a JPEG or PNG file that a server can decode."""
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3:
+            raise ValueError(
+                "`style_images` must hold the bytes of files, or uint8 of shape "
+                f"(height, width, 3). Received: {image.dtype} of shape "
+                f"{image.shape}"
+            )
+        image = encode_png(image)
     # A server would take what it cannot decode for gray.
     try:
-        with PIL.Image.open(
-            io.BytesIO(content), formats=("JPEG", "PNG")
-        ) as image:
-            if image.width * image.height > MAX_PIXELS:
+        with PIL.Image.open(io.BytesIO(image), formats=("JPEG", "PNG")) as file:
+            if file.width * file.height > MAX_PIXELS:
                 raise ValueError(f"more than {MAX_PIXELS} pixels")
-            image.load()
+            file.load()
     except Exception as error:
         raise ValueError(
             "`style_images` must be JPEG or PNG files, as bytes, or arrays. "
-            f"Received: {reprlib.repr(content)}, which cannot be read ({error})"
+            f"Received: {reprlib.repr(image)}, which cannot be read ({error})"
         ) from None
+    return image

@@ -95,18 +95,23 @@ class ModelAddress:
             return False
 
 
-def with_retries(ask: Callable[[], Any]) -> Any:
+def with_retries(ask: Callable[[], Any], url: str) -> Any:
     """Calls `ask` until it raises no `Unavailable`, at most five times.
 
     Any other error passes at once: asking again would not help, or would do
     the same work twice.
     """
-    for wait in _WAITS:
+    for wait in (*_WAITS, None):
         try:
             return ask()
-        except Unavailable:
+        except Unavailable as error:
+            if wait is None:
+                raise ServerError(
+                    f"{url} must be the address of a model that TensorFlow "
+                    "Serving serves. Received, in five tries: unavailable, "
+                    f"{error}"
+                ) from None
             time.sleep(wait)
-    return ask()
 
 
 class RestTransport:
@@ -146,13 +151,7 @@ class RestTransport:
             json.dumps(content).encode(),
             {"Content-Type": "application/json"},
         )
-        try:
-            answer = with_retries(lambda: self._send(request))
-        except Unavailable as error:
-            raise ServerError(
-                f"{self._url} was unavailable in five tries: {error}"
-            ) from None
-        return answer
+        return with_retries(lambda: self._send(request), self._url)
 
     def _send(self, request: urllib.request.Request) -> np.ndarray:
         try:
@@ -253,14 +252,7 @@ class GrpcTransport:
             model.version_label = self._address.label
         for name, values in inputs.items():
             request.inputs[name].CopyFrom(tf.make_tensor_proto(values))
-        try:
-            answer = with_retries(lambda: self._send(request))
-        except Unavailable as error:
-            raise ServerError(
-                f"{self._address.url} must be the address of a model that "
-                "TensorFlow Serving serves. Received, in five tries: "
-                f"unavailable, {error}"
-            ) from None
+        answer = with_retries(lambda: self._send(request), self._address.url)
         if len(answer.outputs) != 1:
             raise ServerError(
                 f"{self._address.url} must be the address of a model that "

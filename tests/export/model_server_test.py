@@ -11,10 +11,10 @@ import pytest
 from keras_t2i.export import ModelServer
 from keras_t2i.export import ServerError
 from keras_t2i.export import model_server
+from keras_t2i.export.model_folder import batching_parameters
 from keras_t2i.export.model_server import DockerProgram
 from keras_t2i.export.model_server import LocalProgram
 from keras_t2i.export.model_server import find_program
-from keras_t2i.export.model_folder import batching_parameters
 from tests.export import stand_in_program
 from tests.programs import runs
 from tests.programs import script
