@@ -274,9 +274,9 @@ def _image_file(image: bytes | np.ndarray) -> bytes:
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3:
             raise ValueError(
-                "`style_images` must hold the bytes of files, or uint8 of shape "
-                f"(height, width, 3). Received: {image.dtype} of shape "
-                f"{image.shape}"
+                "`style_images` must hold the bytes of files or arrays of "
+                "uint8 of shape (height, width, 3). Received: "
+                f"{image.dtype} of shape {image.shape}"
             )
         image = encode_png(image)
     # A server would take what it cannot decode for gray.

@@ -55,7 +55,7 @@ def test_answers_are_bit_equal_to_python(
     assert len(np.unique(expected.reshape(4, -1), axis=0)) == 4
 
 
-def test_pictures_are_bit_equal_to_generate(answers, gan):
+def test_images_are_bit_equal_to_generate(answers, gan):
     # An empty text is refused in Python.
     captions = [b"{ }" if text == b"" else text for text in TEXTS]
     expected = gan.generate(captions, seed=SEEDS)
@@ -199,9 +199,9 @@ def test_requests_that_are_no_batch(saved_model, tmp_path):
     assert answer["image"].shape == (4, 32, 32, 3)
 
 
-def test_the_style_picture_of_a_bad_file_is_gray(saved_model, tmp_path):
+def test_the_style_image_of_a_bad_file_is_gray(saved_model, tmp_path):
     gray = np.full((32, 32, 3), 128, "uint8")
-    files = strings(b"no picture", _encoded(gray))
+    files = strings(b"no image", _encoded(gray))
     inputs = {"text": strings(b"a rose", b"a rose"), "style_image_bytes": files}
     (answer,) = ask_by_c_api(
         saved_model, [("transfer_style", inputs)], tmp_path
@@ -247,7 +247,7 @@ def test_warm_up_requests_are_answered(saved_model, tmp_path):
         ((_, values),) = answer.items()
         sizes.add((signature, len(values)))
     assert sizes == {(name, size) for name in SIGNATURES for size in (1, 64)}
-    # The style picture is one, or decoding would not be warmed up.
+    # The style image is one, or decoding would not be warmed up.
     (styles,) = (i["style_image_bytes"] for s, i in asked[-1:])
     assert tf.io.decode_png(styles[0]).shape == (8, 8, 3)
 

@@ -244,6 +244,6 @@ def test_the_grpc_request_of_the_readme(
     with grpc_stand_in(saved_model) as (address, _):
         host = address.removeprefix("grpc://").partition("/")[0]
         exec(block.replace("localhost:8500", host), {})
-    picture = decode([(tmp_path / "image.png").read_bytes()])
+    image = decode([(tmp_path / "image.png").read_bytes()])
     caption = "a red flower with a yellow center"
-    np.testing.assert_array_equal(picture, gan.generate(caption, seed=7))
+    np.testing.assert_array_equal(image, gan.generate(caption, seed=7))

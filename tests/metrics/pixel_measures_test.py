@@ -256,9 +256,9 @@ def test_masks():
 
 
 def test_blooms_of_one_background_are_alike():
-    drawn = [keras_t2i.blooms.bloom_at("test", index) for index in range(40)]
-    colors = background_colors(np.stack([bloom.image for bloom in drawn]))
-    names = np.array([bloom.style.background for bloom in drawn])
+    rendered = [keras_t2i.blooms.bloom_at("test", index) for index in range(40)]
+    colors = background_colors(np.stack([bloom.image for bloom in rendered]))
+    names = np.array([bloom.style.background for bloom in rendered])
     centers = {name: colors[names == name].mean(axis=0) for name in set(names)}
     assert len(centers) == 4
     for color, name in zip(colors, names):
