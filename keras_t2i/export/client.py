@@ -230,9 +230,9 @@ class Client:
             answer = self._transport.ask(signature, request)
             if np.shape(answer)[:1] != (rows.stop - rows.start,):
                 raise ServerError(
-                    "The model must answer each of "
-                    f"{rows.stop - rows.start} rows. Received: an answer of "
-                    f"shape {np.shape(answer)}"
+                    "The model must answer with one row for each of the "
+                    f"request's {rows.stop - rows.start}. Received: an answer "
+                    f"of shape {np.shape(answer)}"
                 )
             answers.append(answer)
         return np.concatenate(answers)

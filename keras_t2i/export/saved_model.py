@@ -50,7 +50,7 @@ def export_saved_model(
             Defaults to `None`: there is no signature `transfer_style`.
 
     Returns:
-        `pathlib.Path`. The folder of the version, an atomic write.
+        `pathlib.Path`. The folder of the version, which is written atomically.
 
     Raises:
         ValueError: the version exists, the name cannot be served, the style
