@@ -10,7 +10,7 @@ from keras_t2i.cli.recipe_options import add_resume
 from keras_t2i.cli.recipe_options import options_named
 from keras_t2i.cli.recipe_options import recipe_of
 from keras_t2i.recipes.base_recipe import DURATIONS
-from keras_t2i.recipes.presets import presets
+from keras_t2i.recipes.base_recipe import presets
 from keras_t2i.recipes.recipe import MEASURED_SPLIT
 from keras_t2i.recipes.recipe import MEASURED_STEPS
 from keras_t2i.recipes.recipe import MEASURES

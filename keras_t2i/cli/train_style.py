@@ -7,7 +7,7 @@ from keras_t2i.cli.recipe_options import add_resume
 from keras_t2i.cli.recipe_options import options_named
 from keras_t2i.cli.recipe_options import recipe_of
 from keras_t2i.recipes.base_recipe import DURATIONS
-from keras_t2i.recipes.style_recipe import StyleRecipe
+from keras_t2i.recipes.recipe import StyleRecipe
 
 
 def add_parser(subparsers):

@@ -9,8 +9,8 @@ from keras_t2i.cli.recipe_options import add_resume
 from keras_t2i.cli.recipe_options import options_named
 from keras_t2i.cli.recipe_options import recipe_of
 from keras_t2i.recipes.base_recipe import DURATIONS
-from keras_t2i.recipes.presets import presets
-from keras_t2i.recipes.text_recipe import TextRecipe
+from keras_t2i.recipes.base_recipe import presets
+from keras_t2i.recipes.recipe import TextRecipe
 
 _DEFAULT_PRESET = "char_cnn_rnn_small_softmax"
 # On features of a network that is named.

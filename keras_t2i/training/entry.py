@@ -6,8 +6,8 @@ import keras
 
 from keras_t2i.recipes.base_recipe import BaseRecipe
 from keras_t2i.recipes.recipe import Recipe
-from keras_t2i.recipes.style_recipe import StyleRecipe
-from keras_t2i.recipes.text_recipe import TextRecipe
+from keras_t2i.recipes.recipe import StyleRecipe
+from keras_t2i.recipes.recipe import TextRecipe
 from keras_t2i.training.gan_training import GANTraining
 from keras_t2i.training.run_folder import RunFolder
 from keras_t2i.training.style_training import train_style_encoder

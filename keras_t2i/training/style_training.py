@@ -17,7 +17,7 @@ from keras_t2i.files import replace_when_whole
 from keras_t2i.models.style_encoder import StyleEncoder
 from keras_t2i.models.style_inversion import StyleInversion
 from keras_t2i.models.text_to_image_gan import TextToImageGAN
-from keras_t2i.recipes.style_recipe import StyleRecipe
+from keras_t2i.recipes.recipe import StyleRecipe
 from keras_t2i.tokenizers import tokenize_for
 from keras_t2i.training.model_files import load_gan
 from keras_t2i.training.run_folder import RunFolder

@@ -18,7 +18,7 @@ from keras_t2i.files import replace_when_whole
 from keras_t2i.linear_decay import LinearDecay
 from keras_t2i.losses.compatibility import SoftmaxJointEmbedding
 from keras_t2i.losses.compatibility import StructuredJointEmbedding
-from keras_t2i.recipes.text_recipe import TextRecipe
+from keras_t2i.recipes.recipe import TextRecipe
 from keras_t2i.text.char_cnn_rnn import CharCNNRNN
 from keras_t2i.text.image_encoders import application_encoder
 from keras_t2i.text.image_encoders import feature_encoder

@@ -103,7 +103,7 @@ def test_width_keeps_the_ratio():
         ({"steps": 3, "minutes": 2}, "Received: steps and minutes"),
         ({"epochs": None}, "must be given. Received: none of them"),
         ({"preset": "gan"}, "cannot be overridden. Received: 'gan'. Start"),
-        ({"colour": 1}, "must be one of preset, .*Received: colour"),
+        ({"colour": 1}, "must be one of epochs, .*preset, .*Received: colour"),
         (
             {"matching_aware": False, "matching_start_step": 3},
             "for `matching_aware=True`",
