@@ -131,7 +131,7 @@ def _write_shards(arguments, out):
     from keras_t2i.progress import show_progress
     from keras_t2i.text.embeddings import extract_embeddings
     from keras_t2i.text.embeddings import import_embeddings
-    from keras_t2i.training.encoder_embeddings import report_cut
+    from keras_t2i.training.precomputed import report_cut
     from keras_t2i.training.model_files import load_text_encoder
 
     if arguments.source is not None:
@@ -158,7 +158,7 @@ def _embed_captions(arguments):
     from keras_t2i.text.embeddings import embed_texts
     from keras_t2i.tokenizers import count_cut
     from keras_t2i.tokenizers import cuts_of
-    from keras_t2i.training.encoder_embeddings import report_cut
+    from keras_t2i.training.precomputed import report_cut
     from keras_t2i.training.model_files import load_text_encoder
 
     out = pathlib.Path(arguments.out)

@@ -15,7 +15,7 @@ from keras_t2i.metrics.retrieval import class_means
 from keras_t2i.metrics.retrieval import retrieval_precision
 from keras_t2i.metrics.retrieval import zero_shot_accuracy
 from keras_t2i.text.embeddings import embed_texts
-from keras_t2i.training.image_networks import network_features
+from keras_t2i.training.precomputed import network_features
 
 _RECALL_AT = (1, 5, 10)
 _PRECISION_AT = 50

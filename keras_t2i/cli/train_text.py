@@ -93,7 +93,7 @@ def add_parser(subparsers):
 
 def _run(arguments):
     from keras_t2i.training.entry import train
-    from keras_t2i.training.image_networks import IMAGE_NETWORKS
+    from keras_t2i.training.precomputed import IMAGE_NETWORKS
     from keras_t2i.training.run_folder import RunFolder
 
     default_preset = (

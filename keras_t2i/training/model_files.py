@@ -1,6 +1,5 @@
 """Loads models from run folders and files."""
 
-import os
 import pathlib
 
 import keras
@@ -16,18 +15,19 @@ from keras_t2i.text.joint_embedding import JointEmbedding
 from keras_t2i.torch_files.text_encoders import load_reed_text_encoder
 from keras_t2i.training.run_folder import RunFolder
 from keras_t2i.training.run_folder import options_of_run
+from keras_t2i.types import StrPath
 
 
-def model_file(path: str | os.PathLike, option: str) -> pathlib.Path:
-    """Returns the model file that a run folder or a file name stands for.
+def model_file(path: StrPath, option: str) -> pathlib.Path:
+    """Returns the model file of a run folder, or the file itself.
 
     Args:
-        path: path of a file, or of a run folder: its `model.keras` or, before
-            it has one, its last checkpoint.
-        option: string. The option it was given by, for the error.
+        path: path of a file, or of a run folder. The file of a folder is its
+            `model.keras` or, if there is none yet, its last checkpoint.
+        option: string. The option that names the path, for the error.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is no such file.
     """
     path = pathlib.Path(path)
     if not path.is_dir():
@@ -54,13 +54,10 @@ def model_file(path: str | os.PathLike, option: str) -> pathlib.Path:
     return checkpoint_path(run.checkpoints, step)
 
 
-def load_gan(
-    path: str | os.PathLike, option: str = "--model"
-) -> TextToImageGAN:
-    """Returns the `TextToImageGAN` of a run folder, file or preset's name.
+def load_gan(path: StrPath, option: str = "--model") -> TextToImageGAN:
+    """Returns the GAN of a run folder, a file or a preset with weights.
 
-    A preset's name is one of those with weights. What is there by that name
-    comes first.
+    A file or folder that has the name of a preset takes precedence.
     """
     if path in pretrained_names() and not pathlib.Path(path).exists():
         return TextToImageGAN.from_preset(path)
@@ -74,12 +71,12 @@ def load_gan(
 
 
 def load_joint_embedding(
-    path: str | os.PathLike, option: str = "--text-encoder"
+    path: StrPath, option: str = "--text-encoder"
 ) -> JointEmbedding:
-    """Returns the text encoder with its image encoder, as `JointEmbedding`.
+    """Returns the text encoder and image encoder of a run folder or file.
 
-    The image encoder of a .t7 file, one of those that Reed et al. (2016)
-    published, takes features of images for their embeddings.
+    A .t7 file is an encoder published by Reed et al. (2016). Its image encoder
+    returns the features of images as their embeddings.
     """
     if pathlib.Path(path).suffix == ".t7":
         text_encoder = load_reed_text_encoder(path)
@@ -89,29 +86,29 @@ def load_joint_embedding(
     model = _load(path, option)
     if not isinstance(model, JointEmbedding):
         raise ValueError(
-            f"{option} must name a run of train-text, which has an image "
-            f"encoder too. Received: {str(path)!r}, a {type(model).__name__}."
+            f"{option} must name a run of train-text, which also has an image "
+            f"encoder. Received: {str(path)!r}, a {type(model).__name__}."
         )
     return model
 
 
 def load_text_encoder(
-    path: str | os.PathLike, option: str = "--text-encoder"
+    path: StrPath, option: str = "--text-encoder"
 ) -> CharCNNRNN:
     """Returns the text encoder of a run folder or file.
 
     The run may be one of `train-text`, which must have ended, or of `train`. A
-    .t7 file is one of the encoders that Reed et al. (2016) published.
+    .t7 file is an encoder published by Reed et al. (2016).
     """
     if pathlib.Path(path).suffix == ".t7":
         return load_reed_text_encoder(path)
     model = _load(path, option)
     ended = model_file(path, option).parent.name != "checkpoints"
     if isinstance(model, JointEmbedding) and not ended:
-        # Its embeddings get their scale when the training ends.
+        # The embeddings are scaled when the training ends.
         raise ValueError(
             f"{option} must name a run of train-text that has ended. Received: "
-            f"{str(path)!r}, which holds checkpoints only. Go on with it by "
+            f"{str(path)!r}, which holds only checkpoints. Resume it by "
             "`keras-t2i train-text --resume`, and let it end."
         )
     if isinstance(model, (JointEmbedding, TextToImageGAN)):
@@ -125,15 +122,14 @@ def load_text_encoder(
 
 
 def networks_of_text_encoder(path: str | None) -> list[str]:
-    """Returns the networks that have trained a text encoder.
+    """Lists the networks whose features a text encoder has learned from.
 
     Args:
         path: path of the run folder of `train-text`, or of a file in it;
             `None` without a text encoder.
 
     Returns:
-        list of strings: the network whose features it learned from, if that is
-        known.
+        list of strings: one name if the network is known, else none.
     """
     if not isinstance(path, str):
         return []
@@ -142,7 +138,7 @@ def networks_of_text_encoder(path: str | None) -> list[str]:
 
 
 def load_style_encoder(
-    path: str | os.PathLike, option: str = "--style-encoder"
+    path: StrPath, option: str = "--style-encoder"
 ) -> StyleEncoder:
     """Returns the `StyleEncoder` of a run folder or file."""
     model = _load(path, option)
@@ -156,16 +152,16 @@ def load_style_encoder(
     return model
 
 
-def _load(path, option):
+def _load(path: StrPath, option: str) -> keras.Model:
     file = model_file(path, option)
     try:
-        # Not for training on: optimizers made under one precision can not be
-        # loaded under another.
+        # Without the optimizers, which cannot be loaded under another
+        # precision than theirs.
         return keras.saving.load_model(file, compile=False)
     except Exception as error:
-        # Keras raises errors of many kinds for files that are no models.
+        # Keras raises errors of many kinds for files that are not models.
         first_line = (str(error).strip() or repr(error)).splitlines()[0]
         raise ValueError(
             f"{option} must name a model saved by this library. Received: "
-            f"{str(file)!r}, which can not be loaded: {first_line}"
+            f"{str(file)!r}, which cannot be loaded: {first_line}"
         ) from error
