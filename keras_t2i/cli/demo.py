@@ -4,8 +4,8 @@ import argparse
 import pathlib
 import sys
 
+from keras_t2i.cli.options import options_named
 from keras_t2i.cli.options import positive_number
-from keras_t2i.cli.recipe_options import options_named
 from keras_t2i.files import replace_when_whole
 from keras_t2i.recipes.recipe import Recipe
 from keras_t2i.recipes.recipe import TextRecipe

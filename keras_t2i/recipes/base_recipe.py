@@ -1,8 +1,6 @@
-"""What all recipes have in common: presets, checked fields, JSON, runs."""
+"""What all recipes have in common: checked fields, presets, JSON, runs."""
 
 import dataclasses
-import functools
-import importlib.resources
 import json
 import math
 import numbers
@@ -12,48 +10,15 @@ from collections.abc import Iterable
 from typing import Any
 from typing import ClassVar
 from typing import Self
+from typing import TypeVar
 
 from keras_t2i.files import replace_when_whole
+from keras_t2i.recipes.presets import preset
 from keras_t2i.types import StrPath
 
+AnyRecipe = TypeVar("AnyRecipe", bound="BaseRecipe")
 # A recipe has exactly one of them.
 DURATIONS = ("epochs", "steps", "minutes")
-
-
-@functools.cache
-def presets(kind: str) -> dict[str, dict[str, Any]]:
-    """Returns all presets of one kind.
-
-    Args:
-        kind: string. `"gan"` or `"text_encoder"`.
-
-    Returns:
-        dict of names to presets. Each is a dict of its `description` and of
-        the fields of a recipe that differ from their defaults.
-    """
-    folder = importlib.resources.files(__package__)
-    known = json.loads((folder / f"{kind}.json").read_text("utf-8"))
-
-    def with_base(name: str) -> dict[str, Any]:
-        values = dict(known[name])
-        base = values.pop("base", None)
-        return values if base is None else {**with_base(base), **values}
-
-    return {name: with_base(name) for name in known}
-
-
-def preset(kind: str, name: str) -> dict[str, Any]:
-    """Returns one preset.
-
-    Raises:
-        ValueError: there is no preset of this name.
-    """
-    known = presets(kind)
-    if name not in known:
-        raise ValueError(
-            f"A preset must be one of {', '.join(known)}. Received: {name!r}"
-        )
-    return known[name]
 
 
 def checked(

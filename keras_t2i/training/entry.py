@@ -5,12 +5,12 @@ from collections.abc import Mapping
 
 import keras
 
+from keras_t2i.recipes.base_recipe import AnyRecipe
 from keras_t2i.recipes.base_recipe import BaseRecipe
 from keras_t2i.recipes.recipe import Recipe
 from keras_t2i.recipes.recipe import StyleRecipe
 from keras_t2i.recipes.recipe import TextRecipe
 from keras_t2i.training.gan_training import GANTraining
-from keras_t2i.training.run_folder import AnyRecipe
 from keras_t2i.training.run_folder import RunFolder
 from keras_t2i.training.style_training import train_style_encoder
 from keras_t2i.training.text_training import train_text_encoder

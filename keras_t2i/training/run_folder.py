@@ -10,7 +10,6 @@ import weakref
 from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
-from typing import TypeVar
 
 import keras
 import numpy as np
@@ -18,15 +17,15 @@ import tensorflow as tf
 
 from keras_t2i.callbacks.checkpoints import checkpoint_path
 from keras_t2i.callbacks.checkpoints import checkpoint_steps
-from keras_t2i.callbacks.run_recorder import RECORDED_STEPS
+from keras_t2i.callbacks.recording import RECORDED_STEPS
 from keras_t2i.files import is_temporary
 from keras_t2i.files import replace_when_whole
 from keras_t2i.recipes.base_recipe import DURATIONS
+from keras_t2i.recipes.base_recipe import AnyRecipe
 from keras_t2i.recipes.base_recipe import BaseRecipe
 from keras_t2i.types import StrPath
 from keras_t2i.version import __version__
 
-AnyRecipe = TypeVar("AnyRecipe", bound=BaseRecipe)
 # Arguments of `keras_t2i.train` to dicts of a `path` and, where known, a
 # `digest`.
 Inputs = Mapping[str, Mapping[str, str | None]]

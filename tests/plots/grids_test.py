@@ -122,7 +122,7 @@ def test_roc_curves():
         roc_curves({})
 
 
-def test_the_same_images_give_the_same_file(tmp_path):
+def test_two_figures_of_the_same_images_are_equal(tmp_path):
     contents = []
     for _ in range(2):
         file = io.BytesIO()

@@ -7,8 +7,8 @@ from keras_t2i import Recipe
 from keras_t2i import StyleRecipe
 from keras_t2i import TextRecipe
 from keras_t2i import TextToImageGAN
-from keras_t2i.recipes.base_recipe import preset
-from keras_t2i.recipes.base_recipe import presets
+from keras_t2i.recipes.presets import preset
+from keras_t2i.recipes.presets import presets
 from tests.tiny_models import VARIANTS
 from tests.tiny_models import tiny_text_encoder
 
