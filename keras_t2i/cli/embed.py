@@ -9,6 +9,7 @@ from keras_t2i.captions import check_captions
 from keras_t2i.captions import is_empty_caption
 from keras_t2i.cli.options import Subparsers
 from keras_t2i.cli.options import caption
+from keras_t2i.cli.options import checked_out
 from keras_t2i.files import replace_when_whole
 from keras_t2i.types import StrPath
 
@@ -165,14 +166,11 @@ def _embed_captions(arguments: argparse.Namespace) -> None:
     from keras_t2i.training.model_files import load_text_encoder
     from keras_t2i.training.precomputed import report_cut
 
-    out = pathlib.Path(arguments.out)
-    if out.suffix not in (".npy", ".npz"):
-        raise ValueError(
-            f"--out must name a .npy or .npz file. Received: {arguments.out!r}"
-        )
+    out = checked_out(arguments.out, ".npy", ".npz")
+    is_npz = out.suffix.lower() == ".npz"
     captions = arguments.caption or _read_lines(arguments.captions)
     check_captions(captions)
-    if out.suffix == ".npz":
+    if is_npz:
         _check_fits_array(captions)
     encoder = load_text_encoder(arguments.text_encoder)
     embeddings = embed_texts(encoder, captions)
@@ -180,12 +178,12 @@ def _embed_captions(arguments: argparse.Namespace) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     with replace_when_whole(out) as temporary:
         with open(temporary, "wb") as file:
-            if out.suffix == ".npy":
-                np.save(file, embeddings)
-            else:
+            if is_npz:
                 np.savez(
                     file, captions=np.array(captions), embeddings=embeddings
                 )
+            else:
+                np.save(file, embeddings)
     print(f"embeddings: {out}")
 
 

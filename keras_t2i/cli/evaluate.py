@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from keras_t2i.cli.options import Subparsers
 from keras_t2i.cli.options import add_data
+from keras_t2i.cli.options import checked_out
 from keras_t2i.cli.options import load_generating_model
 from keras_t2i.cli.options import whole_number
 from keras_t2i.files import replace_when_whole
@@ -134,7 +135,11 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     from keras_t2i.progress import show_progress
     from keras_t2i.training.model_files import load_joint_embedding
 
-    out = _checked_out(arguments.out)
+    out = None
+    if arguments.out is not None:
+        # Checked first, since the evaluation may take an hour.
+        out = checked_out(arguments.out, ".json")
+        out.parent.mkdir(parents=True, exist_ok=True)
     if arguments.images is not None and arguments.images_per_caption:
         raise ValueError(
             "--images-per-caption is for images that --model generates. "
@@ -166,17 +171,6 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     if out is not None:
         _write(out, text, evaluation)
     print(text)
-
-
-def _checked_out(path: str | None) -> pathlib.Path | None:
-    # Checked first, since the evaluation may take an hour.
-    if path is None:
-        return None
-    out = pathlib.Path(path)
-    if out.suffix != ".json" or out.is_dir():
-        raise ValueError(f"--out must name a .json file. Received: {path!r}.")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    return out
 
 
 def _networks_of_model(model: str) -> list[str]:

@@ -9,6 +9,7 @@ from keras_t2i.cli.options import Subparsers
 from keras_t2i.cli.options import add_captions
 from keras_t2i.cli.options import add_model
 from keras_t2i.cli.options import add_seed
+from keras_t2i.cli.options import checked_out
 from keras_t2i.cli.options import load_generating_model
 from keras_t2i.cli.options import whole_number
 from keras_t2i.files import replace_when_whole
@@ -170,7 +171,7 @@ def _interpolate(arguments: argparse.Namespace) -> None:
             + ("no --seed-to." if arguments.seed_to is None else "--seed-to.")
         )
     check_captions(captions)
-    out = _checked_out(arguments.out, ".png", ".gif")
+    out = checked_out(arguments.out, ".png", ".gif")
     gan = load_gan(arguments.model)
     seed, seed_to = arguments.seed or 0, arguments.seed_to
     if seed_to is None:
@@ -204,7 +205,7 @@ def _transfer(arguments: argparse.Namespace) -> None:
     from keras_t2i.training.model_files import load_style_encoder
 
     check_captions(arguments.captions)
-    out = _checked_out(arguments.out, ".png")
+    out = checked_out(arguments.out, ".png")
     gan = load_gan(arguments.model)
     try:
         styles = np.stack(
@@ -222,13 +223,3 @@ def _transfer(arguments: argparse.Namespace) -> None:
     with replace_when_whole(out) as temporary:
         figure.savefig(temporary, format="png")
     print(f"images: {out}")
-
-
-def _checked_out(path: str, *suffixes: str) -> pathlib.Path:
-    out = pathlib.Path(path)
-    if out.suffix.lower() not in suffixes:
-        raise ValueError(
-            f"--out must name a {' or '.join(suffixes)} file. Received: "
-            f"{path!r}"
-        )
-    return out

@@ -59,6 +59,17 @@ def caption(text: str) -> str:
     return os.fsencode(text).decode("utf-8", "replace")
 
 
+def checked_out(path: str, *suffixes: str) -> pathlib.Path:
+    """Returns `--out`, which must name a file of one of some kinds."""
+    out = pathlib.Path(path)
+    if out.suffix.lower() not in suffixes or out.is_dir():
+        raise ValueError(
+            f"--out must name a {' or '.join(suffixes)} file. Received: "
+            f"{path!r}."
+        )
+    return out
+
+
 def add_captions(parser: argparse.ArgumentParser, what: str) -> None:
     """Adds the positional arguments `captions`, at least one."""
     parser.add_argument(

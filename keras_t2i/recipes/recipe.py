@@ -188,7 +188,7 @@ class Recipe(BaseRecipe):
     )
     strategy: str = choice("none", "none", "mirrored")
     end_to_end: bool = flag(False)
-    keep_best: str | None = text(None, optional=True)
+    keep_best: str | None = choice(None, None, *MEASURES)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -264,11 +264,6 @@ def _checked_data(recipe: Recipe, paths: dict[str, str | None]) -> str:
             "Received: also `end_to_end=True`, which trains it. Leave out one "
             "of them."
         )
-    if recipe.keep_best is not None and recipe.keep_best not in MEASURES:
-        raise ValueError(
-            f"`keep_best` must be one of {', '.join(MEASURES)}. Received: "
-            f"{recipe.keep_best!r}."
-        )
     return data
 
 

@@ -1,6 +1,7 @@
 """Loads models from run folders and files."""
 
 import pathlib
+from typing import Any
 
 import keras
 
@@ -61,13 +62,7 @@ def load_gan(path: StrPath, option: str = "--model") -> TextToImageGAN:
     """
     if path in pretrained_names() and not pathlib.Path(path).exists():
         return TextToImageGAN.from_preset(path)
-    model = _load(path, option)
-    if not isinstance(model, TextToImageGAN):
-        raise ValueError(
-            f"{option} must name a text-to-image GAN. Received: {str(path)!r}, "
-            f"a {type(model).__name__}."
-        )
-    return model
+    return _load(path, option, (TextToImageGAN,), "a text-to-image GAN")
 
 
 def load_joint_embedding(
@@ -83,13 +78,12 @@ def load_joint_embedding(
         return JointEmbedding(
             text_encoder, features_as_they_are(text_encoder.embedding_dim)
         )
-    model = _load(path, option)
-    if not isinstance(model, JointEmbedding):
-        raise ValueError(
-            f"{option} must name a run of train-text, which also has an image "
-            f"encoder. Received: {str(path)!r}, a {type(model).__name__}."
-        )
-    return model
+    return _load(
+        path,
+        option,
+        (JointEmbedding,),
+        "a run of train-text, which also has an image encoder",
+    )
 
 
 def load_text_encoder(
@@ -102,7 +96,12 @@ def load_text_encoder(
     """
     if pathlib.Path(path).suffix == ".t7":
         return load_reed_text_encoder(path)
-    model = _load(path, option)
+    model = _load(
+        path,
+        option,
+        (CharCNNRNN, JointEmbedding, TextToImageGAN),
+        "a model with a text encoder",
+    )
     ended = model_file(path, option).parent.name != "checkpoints"
     if isinstance(model, JointEmbedding) and not ended:
         # The embeddings are scaled when the training ends.
@@ -111,14 +110,7 @@ def load_text_encoder(
             f"{str(path)!r}, which holds only checkpoints. Resume it by "
             "`keras-t2i train-text --resume`, and let it end."
         )
-    if isinstance(model, (JointEmbedding, TextToImageGAN)):
-        model = model.text_encoder
-    if not isinstance(model, CharCNNRNN):
-        raise ValueError(
-            f"{option} must name a model with a text encoder. Received: "
-            f"{str(path)!r}, a {type(model).__name__}."
-        )
-    return model
+    return model if isinstance(model, CharCNNRNN) else model.text_encoder
 
 
 def networks_of_text_encoder(path: str | None) -> list[str]:
@@ -141,23 +133,23 @@ def load_style_encoder(
     path: StrPath, option: str = "--style-encoder"
 ) -> StyleEncoder:
     """Returns the `StyleEncoder` of a run folder or file."""
-    model = _load(path, option)
-    if isinstance(model, StyleInversion):
-        model = model.style_encoder
-    if not isinstance(model, StyleEncoder):
-        raise ValueError(
-            f"{option} must name a run of train-style or its model. Received: "
-            f"{str(path)!r}, a {type(model).__name__}."
-        )
-    return model
+    model = _load(
+        path,
+        option,
+        (StyleEncoder, StyleInversion),
+        "a run of train-style or its model",
+    )
+    return model if isinstance(model, StyleEncoder) else model.style_encoder
 
 
-def _load(path: StrPath, option: str) -> keras.Model:
+def _load(
+    path: StrPath, option: str, kinds: tuple[type, ...], expected: str
+) -> Any:
     file = model_file(path, option)
     try:
         # Without the optimizers, which cannot be loaded under another
         # precision than theirs.
-        return keras.saving.load_model(file, compile=False)
+        model = keras.saving.load_model(file, compile=False)
     except Exception as error:
         # Keras raises errors of many kinds for files that are not models.
         first_line = (str(error).strip() or repr(error)).splitlines()[0]
@@ -165,3 +157,9 @@ def _load(path: StrPath, option: str) -> keras.Model:
             f"{option} must name a model saved by this library. Received: "
             f"{str(file)!r}, which cannot be loaded: {first_line}"
         ) from error
+    if not isinstance(model, kinds):
+        raise ValueError(
+            f"{option} must name {expected}. Received: {str(path)!r}, a "
+            f"{type(model).__name__}."
+        )
+    return model

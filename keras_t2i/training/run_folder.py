@@ -56,23 +56,21 @@ class RunFolder:
         """
         self._must_be_free = True
         if self.config.exists():
-            raise ValueError(
-                "`out` must name a new or empty folder. Received: "
-                f"{str(self.path)!r}, which holds a run. Name another one, or "
-                "resume that run by `resume=True`."
+            found = (
+                "a run. Name another one, or resume that run by `resume=True`"
             )
-        # A run that was killed before it had a config leaves a temporary file.
-        if self.path.exists() and (
-            not self.path.is_dir()
-            or any(
-                not is_temporary(entry.name) for entry in self.path.iterdir()
-            )
+        # A run that was killed before it had a config leaves temporary files.
+        elif self.path.exists() and not (
+            self.path.is_dir()
+            and all(is_temporary(entry.name) for entry in self.path.iterdir())
         ):
-            raise ValueError(
-                "`out` must name a new or empty folder. Received: "
-                f"{str(self.path)!r}, which holds other files. Name another "
-                "one."
-            )
+            found = "other files. Name another one"
+        else:
+            return
+        raise ValueError(
+            "`out` must name a new or empty folder. Received: "
+            f"{str(self.path)!r}, which holds {found}."
+        )
 
     def lock(self) -> None:
         """Keeps other processes from training in this folder.
@@ -220,23 +218,21 @@ class RunFolder:
         If a training ended between two regular lines, its last line goes too:
         the next regular line will cover its steps.
         """
-        if not self.metrics.exists():
-            return 0.0
-        kept, seconds = [], 0.0
-        for line, values in self._lines_until(step):
-            seconds = values["seconds"]
-            if values["step"] % RECORDED_STEPS == 0:
-                kept.append(line + "\n")
-        with replace_when_whole(self.metrics) as temporary:
-            temporary.write_text("".join(kept), "utf-8")
+        seconds = self.seconds_until(step)
+        kept = [
+            line + "\n"
+            for line, values in self._lines_until(step)
+            if values["step"] % RECORDED_STEPS == 0
+        ]
+        if self.metrics.exists():
+            with replace_when_whole(self.metrics) as temporary:
+                temporary.write_text("".join(kept), "utf-8")
         return seconds
 
     def seconds_until(self, step: int) -> float:
         """Returns the seconds of the last recorded step up to a step."""
-        seconds = 0.0
-        for _, values in self._lines_until(step):
-            seconds = values["seconds"]
-        return seconds
+        lines = [values for _, values in self._lines_until(step)]
+        return lines[-1]["seconds"] if lines else 0.0
 
     def measured_until(self, step: int, name: str) -> list[tuple[int, float]]:
         """Lists steps and values of a measure, in rising order up to a step."""

@@ -91,17 +91,7 @@ def fit_run(
     steps_per_epoch = max(1, num_images // batch_size)
     first_seconds = run.cut_metrics(first_step)
     steps = total_steps(recipe, steps_per_epoch)
-    # Recipes of style encoders have none.
-    decay_share = getattr(recipe, "decay_share", None)
-    if _is_over(
-        run,
-        model,
-        first_step,
-        first_seconds,
-        steps,
-        recipe.minutes,
-        decay_share,
-    ):
+    if _is_over(run, model, recipe, steps, first_seconds):
         optimizer = getattr(model, "optimizer", None)
         if optimizer is not None:
             optimizer.finalize_variable_values(model.trainable_weights)
@@ -120,6 +110,7 @@ def fit_run(
     )
     stop = StopAfter(recorder, steps, recipe.minutes, first_step=first_step)
     decay = []
+    decay_share = _decay_share(recipe)
     if decay_share is not None:
         decay = [BeginDecay(stop, decay_share, first_step=first_step)]
     with (
@@ -149,20 +140,26 @@ def fit_run(
     return stop.requested
 
 
+def _decay_share(recipe: BaseRecipe) -> float | None:
+    return getattr(recipe, "decay_share", None)  # Style encoders have none.
+
+
 def _is_over(
     run: RunFolder,
     model: keras.Model,
-    step: int,
-    seconds: float,
+    recipe: BaseRecipe,
     steps: int | None,
-    minutes: float | None,
-    decay_share: float | None,
+    seconds: float,
 ) -> bool:
+    step, minutes = run.last_step(), recipe.minutes
     if steps is not None:
         return step >= steps
     if minutes is None:
         return False
-    decay = next(iter(linear_decays(model)), None)
+    decay, decay_share = (
+        next(iter(linear_decays(model)), None),
+        _decay_share(recipe),
+    )
     if decay is not None and decay_share is not None:
         if decay.is_under_way(step):
             return False  # The training ends with the decay, not by the clock.
