@@ -56,8 +56,8 @@ def add_train(subparsers: Subparsers) -> None:
         description="Trains a GAN that generates images from captions, on all "
         "splits but test, or\nwith --keep-best on train alone. The run folder "
         "gets config.json, metrics.jsonl,\nsamples/, checkpoints/, model.keras "
-        "and, with --keep-best, best.keras.\nCtrl-C ends the training in "
-        f"order.\n\npresets:\n{_described('gan')}",
+        "and, with --keep-best, best.keras.\nCtrl-C ends the training "
+        f"cleanly.\n\npresets:\n{_described('gan')}",
     )
     add_data(parser)
     parser.add_argument(
@@ -198,7 +198,7 @@ def add_train_style(subparsers: Subparsers) -> None:
         "these captions, which the GAN must reconstruct from their styles. It "
         "is measured on captions of the test split, if there is one. The run "
         "folder gets config.json, metrics.jsonl, checkpoints/, model.keras and "
-        "r_squared.json. Ctrl-C ends the training in order.",
+        "r_squared.json. Ctrl-C ends the training cleanly.",
     )
     add_model(parser, required=False)
     add_data(parser)

@@ -39,7 +39,7 @@ def train(
     The folder gets `config.json`, with the recipe, the inputs and the versions
     of libraries; `metrics.jsonl`; `checkpoints/`; `model.keras`; and for a GAN
     `samples/` and, with `keep_best`, `best.keras`. It is locked, so that no
-    other process trains in it. Ctrl-C ends the training in order.
+    other process trains in it. Ctrl-C ends the training cleanly.
 
     Args:
         recipe: `Recipe` for a GAN, `TextRecipe` for a text encoder, or
@@ -68,7 +68,7 @@ def train(
         FloatingPointError: the training has diverged.
         keras_t2i.errors.TrainingError: a full disk, a lack of memory or
             damaged data stopped the training.
-        KeyboardInterrupt: Ctrl-C has ended the training in order.
+        KeyboardInterrupt: Ctrl-C has ended the training cleanly.
     """
     given = {
         "data": data,

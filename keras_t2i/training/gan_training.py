@@ -131,7 +131,7 @@ class GANTraining:
         """Trains; returns the GAN as it is after the last step.
 
         Raises:
-            KeyboardInterrupt: Ctrl-C has ended the training in order.
+            KeyboardInterrupt: Ctrl-C has ended the training cleanly.
             TrainingError, FloatingPointError: as `fit_run`.
         """
         run, recipe = self._run, self._recipe

@@ -222,7 +222,7 @@ class _Progress(StepCallback):
 
 @contextlib.contextmanager
 def _stops_in_order(stop: StopAfter) -> Iterator[None]:
-    """Lets Ctrl-C end the training in order; a second one ends it at once."""
+    """Lets Ctrl-C end the training cleanly; a second one ends it at once."""
     previous = signal.getsignal(signal.SIGINT)
 
     def on_interrupt(number: int, frame: object) -> None:

@@ -47,7 +47,7 @@ def train_style_encoder(
 
     Raises:
         ValueError: an input is missing or damaged.
-        KeyboardInterrupt: Ctrl-C has ended the training in order.
+        KeyboardInterrupt: Ctrl-C has ended the training cleanly.
         TrainingError, FloatingPointError: as `fit_run`.
     """
     model, data = paths["model"], paths["data"]

@@ -53,7 +53,7 @@ def train_text_encoder(
 
     Raises:
         ValueError: the data set is damaged, or does not fit the recipe.
-        KeyboardInterrupt: Ctrl-C has ended the training in order.
+        KeyboardInterrupt: Ctrl-C has ended the training cleanly.
         TrainingError, FloatingPointError: as `fit_run`.
     """
     data = paths["data"]
