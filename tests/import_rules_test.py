@@ -117,7 +117,7 @@ IMPORTS_TENSORFLOW_TEXT = {"tokenizers"}
 PATHLESS = {"losses", "metrics", "models", "plots"}
 READS_FILES = {"os", "pathlib", "io", "shutil", "tempfile", "glob"}
 # Takes `io` for a file in memory.
-IN_MEMORY = {"plots.animation"}
+IN_MEMORY = {"plots.grids"}
 
 
 def _module_name(path):

@@ -4,11 +4,11 @@ import argparse
 import pathlib
 import sys
 
+from keras_t2i.cli.options import options_named
 from keras_t2i.cli.options import positive_number
-from keras_t2i.cli.recipe_options import options_named
 from keras_t2i.files import replace_when_whole
 from keras_t2i.recipes.recipe import Recipe
-from keras_t2i.recipes.text_recipe import TextRecipe
+from keras_t2i.recipes.recipe import TextRecipe
 
 _NUM_IMAGES = 8000
 _TEXT_MINUTES = 1.5
