@@ -8,12 +8,6 @@ def is_empty_caption(text: str) -> bool:
 
     Published caption files hold `{}` where a caption is missing.
 
-    Args:
-        text: string.
-
-    Returns:
-        bool.
-
     Example:
 
     >>> from keras_t2i.captions import is_empty_caption
@@ -24,11 +18,11 @@ def is_empty_caption(text: str) -> bool:
 
 
 def check_captions(texts: Iterable[str], where: str = "") -> None:
-    """Raises `ValueError` where a caption says nothing.
+    """Raises `ValueError` if a caption says nothing.
 
     Args:
         texts: iterable of strings.
-        where: string. What the message says after the caption, such as
+        where: string. Follows the caption in the message, such as
             `" for image 3"`. Defaults to `""`.
     """
     for text in texts:
@@ -39,11 +33,10 @@ def check_captions(texts: Iterable[str], where: str = "") -> None:
 
 
 def usable_captions(texts: Iterable[str]) -> tuple[str, ...]:
-    """Leaves out the captions that say nothing, and strips the others.
+    """Leaves out texts that are empty or not UTF-8, and strips the others.
 
     Args:
-        texts: iterable of strings. A text that UTF-8 can not hold (half of a
-            surrogate pair) is left out too.
+        texts: iterable of strings.
 
     Returns:
         Tuple of strings, without white space or byte-order mark around them
@@ -65,12 +58,8 @@ def usable_captions(texts: Iterable[str]) -> tuple[str, ...]:
 def is_utf8(text: str) -> bool:
     r"""Whether a text can be written as UTF-8.
 
-    Args:
-        text: string. Surrogates, which stand for bytes that are not UTF-8 in
-            file names and in texts decoded with `surrogateescape`, can not.
-
-    Returns:
-        bool.
+    Surrogates cannot. They stand for bytes that are not UTF-8, in file names
+    and in texts decoded with `surrogateescape`.
 
     Example:
 
@@ -84,5 +73,5 @@ def is_utf8(text: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def _strip(text):
+def _strip(text: str) -> str:
     return text.strip().strip("\ufeff").strip()

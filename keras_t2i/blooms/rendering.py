@@ -17,7 +17,7 @@ from keras_t2i.blooms.attributes import Style
 from keras_t2i.blooms.attributes import class_id
 from keras_t2i.blooms.attributes import contents
 from keras_t2i.blooms.attributes import random_style
-from keras_t2i.blooms.sentences import bloom_captions
+from keras_t2i.blooms.wording import bloom_captions
 from keras_t2i.checks import check_whole_number
 
 # Samples along each side of a pixel.
@@ -32,7 +32,7 @@ _TEXTURES = {
 }
 
 
-def draw_bloom(
+def render_bloom(
     content: Content, style: Style, image_size: int, seed: int
 ) -> np.ndarray:
     """Draws one flower.
@@ -58,7 +58,7 @@ def draw_bloom(
     >>> from keras_t2i import blooms
     >>> content = blooms.Content("red", "yellow", 6, "round")
     >>> style = blooms.Style("grass", 0.5, 0.5, radius=0.4, rotation=0.0)
-    >>> image = blooms.draw_bloom(content, style, image_size=64, seed=0)
+    >>> image = blooms.render_bloom(content, style, image_size=64, seed=0)
     >>> image.shape
     (64, 64, 3)
     """
@@ -278,7 +278,7 @@ def bloom_at(
     content = candidates[rng.integers(len(candidates))]
     style = random_style(rng)
     captions = bloom_captions(content, rng)
-    image = draw_bloom(content, style, image_size, int(rng.integers(2**32)))
+    image = render_bloom(content, style, image_size, int(rng.integers(2**32)))
     return Bloom(image, captions, content, style, class_id(content))
 
 

@@ -5,7 +5,7 @@ import pathlib
 import numpy as np
 
 from keras_t2i.callbacks.step_callback import StepCallback
-from keras_t2i.files import replace_when_whole
+from keras_t2i.files import atomic_write
 from keras_t2i.plots.grids import image_grid
 
 
@@ -58,5 +58,5 @@ class ImageGrid(StepCallback):
         figure = image_grid(pictures.reshape(shape), self.captions)
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"step-{self.step:08d}.png"
-        with replace_when_whole(path) as temporary:
+        with atomic_write(path) as temporary:
             figure.savefig(temporary, format="png")

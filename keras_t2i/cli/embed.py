@@ -8,7 +8,7 @@ import tempfile
 from keras_t2i.captions import check_captions
 from keras_t2i.captions import is_empty_caption
 from keras_t2i.cli.options import caption
-from keras_t2i.files import replace_when_whole
+from keras_t2i.files import atomic_write
 
 # An array of strings gives each the size of the longest. So many characters
 # take as much as an embedding of 1,024 numbers.
@@ -174,7 +174,7 @@ def _embed_captions(arguments):
     embeddings = embed_texts(encoder, captions)
     report_cut(encoder, count_cut(captions, cuts_of(encoder)))
     out.parent.mkdir(parents=True, exist_ok=True)
-    with replace_when_whole(out) as temporary:
+    with atomic_write(out) as temporary:
         with open(temporary, "wb") as file:
             if out.suffix == ".npy":
                 np.save(file, embeddings)

@@ -5,7 +5,7 @@ import pathlib
 import sys
 
 from keras_t2i.cli.options import whole_number
-from keras_t2i.files import replace_when_whole
+from keras_t2i.files import atomic_write
 
 _NEAREST_FILE = "nearest.png"
 _NUM_NAMED = 3
@@ -170,7 +170,7 @@ def _write(out, text, evaluation):
 
     from keras_t2i.plots.grids import picture_rows
 
-    with replace_when_whole(out) as temporary:
+    with atomic_write(out) as temporary:
         temporary.write_text(text + "\n", "utf-8")
         if evaluation.nearest_images is not None:
             figure = picture_rows(
@@ -178,5 +178,5 @@ def _write(out, text, evaluation):
                 left=evaluation.nearest_captions,
                 above=["generated", "nearest training image"],
             )
-            with replace_when_whole(out.with_name(_NEAREST_FILE)) as file:
+            with atomic_write(out.with_name(_NEAREST_FILE)) as file:
                 figure.savefig(file, format="png")

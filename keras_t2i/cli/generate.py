@@ -7,7 +7,7 @@ from keras_t2i.captions import check_captions
 from keras_t2i.cli.options import add_seed
 from keras_t2i.cli.options import caption
 from keras_t2i.cli.options import whole_number
-from keras_t2i.files import replace_when_whole
+from keras_t2i.files import atomic_write
 
 
 def add_parser(subparsers):
@@ -69,7 +69,7 @@ def _run(arguments):
     )
     if out.suffix.lower() == ".png":
         out.parent.mkdir(parents=True, exist_ok=True)
-        with replace_when_whole(out) as temporary:
+        with atomic_write(out) as temporary:
             _write_file(temporary, pictures, arguments)
     else:
         out.mkdir(parents=True, exist_ok=True)
@@ -77,7 +77,7 @@ def _run(arguments):
             number, place = divmod(index, arguments.num)
             name = _file_name(arguments.captions[number])
             file = f"{number:03d}-{name}-seed{seeds[place]}.png"
-            with replace_when_whole(out / file) as temporary:
+            with atomic_write(out / file) as temporary:
                 PIL.Image.fromarray(picture).save(temporary, "PNG")
     print(f"pictures: {out}")
 

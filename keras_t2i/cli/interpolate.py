@@ -6,7 +6,7 @@ from keras_t2i.captions import check_captions
 from keras_t2i.cli.options import add_seed
 from keras_t2i.cli.options import caption
 from keras_t2i.cli.options import whole_number
-from keras_t2i.files import replace_when_whole
+from keras_t2i.files import atomic_write
 
 
 def add_parser(subparsers):
@@ -89,7 +89,7 @@ def _run(arguments):
             for number in (seed, arguments.seed_to)
         ]
     out.parent.mkdir(parents=True, exist_ok=True)
-    with replace_when_whole(out) as temporary:
+    with atomic_write(out) as temporary:
         if out.suffix.lower() == ".gif":
             temporary.write_bytes(animated_gif(ways[0]))
         else:

@@ -4,7 +4,7 @@ import pathlib
 
 from keras_t2i.captions import check_captions
 from keras_t2i.cli.options import caption
-from keras_t2i.files import replace_when_whole
+from keras_t2i.files import atomic_write
 
 
 def add_parser(subparsers):
@@ -75,7 +75,7 @@ def _run(arguments):
     pictures = gan.transfer_style(styles, arguments.captions, style_encoder)
     figure = transfer_grid(styles, pictures, arguments.captions)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with replace_when_whole(out) as temporary:
+    with atomic_write(out) as temporary:
         figure.savefig(temporary, format="png")
     print(f"pictures: {out}")
 

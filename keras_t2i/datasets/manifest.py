@@ -7,7 +7,7 @@ import os
 import pathlib
 import re
 
-from keras_t2i.files import replace_when_whole
+from keras_t2i.files import atomic_write
 
 MANIFEST_FILE = "manifest.json"
 
@@ -94,7 +94,7 @@ def write_manifest(
         dataclasses.asdict(manifest), indent=2, ensure_ascii=False
     )
     path = pathlib.Path(directory) / MANIFEST_FILE
-    with replace_when_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 

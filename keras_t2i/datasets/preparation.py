@@ -21,7 +21,7 @@ from keras_t2i.datasets.shard_writing import write_shards_in_processes
 from keras_t2i.datasets.shards import file_sha256
 from keras_t2i.datasets.source import Source
 from keras_t2i.datasets.source import check_several_classes
-from keras_t2i.files import replace_when_whole
+from keras_t2i.files import atomic_write
 from keras_t2i.version import __version__
 
 _IMAGES_PER_SHARD = 1000
@@ -336,5 +336,5 @@ class Journal:
             for file, written in self._shards.items()
         }
         journal = {"fingerprint": self._fingerprint, "shards": shards}
-        with replace_when_whole(self._path) as temporary:
+        with atomic_write(self._path) as temporary:
             temporary.write_text(json.dumps(journal), encoding="utf-8")

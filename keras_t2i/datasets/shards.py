@@ -19,7 +19,7 @@ from keras_t2i.datasets.manifest import MANIFEST_FILE
 from keras_t2i.datasets.manifest import Manifest
 from keras_t2i.datasets.manifest import Shard
 from keras_t2i.datasets.manifest import Split
-from keras_t2i.files import replace_when_whole
+from keras_t2i.files import atomic_write
 from keras_t2i.untuned import untuned
 
 # A TFRecord frames each record with its length and two checksums.
@@ -132,7 +132,7 @@ def new_tfrecord_file(
     Raises:
         OSError: the file can not be written; the error names it.
     """
-    with replace_when_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         try:
             with tf.io.TFRecordWriter(str(temporary)) as writer:
                 yield writer.write

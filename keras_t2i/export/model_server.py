@@ -28,7 +28,7 @@ from keras_t2i.export.serving_files import REST_TIMEOUT_FLAG
 from keras_t2i.export.serving_files import batching_parameters
 from keras_t2i.export.serving_files import check_batching_parameters
 from keras_t2i.export.serving_files import models_config
-from keras_t2i.files import replace_when_whole
+from keras_t2i.files import atomic_write
 
 BINARY_VARIABLE = "TF_SERVING_BINARY"
 _BINARY = "tensorflow_model_server"
@@ -238,7 +238,7 @@ class ModelServer:
         for path, text in self.files.items():
             # The folder may be one that must not be written to.
             if _text(path) != text:
-                with replace_when_whole(path) as temporary:
+                with atomic_write(path) as temporary:
                     temporary.write_text(text, "utf-8")
         # Its messages are for stderr, as progress is.
         self._process = subprocess.Popen(

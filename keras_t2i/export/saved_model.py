@@ -17,8 +17,8 @@ from keras_t2i.export.serving_files import models_config
 from keras_t2i.export.serving_files import readme
 from keras_t2i.export.serving_files import write_warm_up_requests
 from keras_t2i.export.signatures import make_signatures
-from keras_t2i.files import new_folder_when_whole
-from keras_t2i.files import waited_for
+from keras_t2i.files import atomic_new_folder
+from keras_t2i.files import locked_folder
 from keras_t2i.models.style_encoder import check_style_encoder
 
 
@@ -76,7 +76,7 @@ def export_saved_model(gan, path, version=None, style_encoder=None):
     _check_readme(path / "README.md")
     path.mkdir(parents=True, exist_ok=True)
     # Of several exports, each waits for the one before it.
-    with waited_for(path):
+    with locked_folder(path):
         folder = version_folder(path, version or next_version(path))
         if folder.exists():
             raise ValueError(
@@ -90,7 +90,7 @@ def export_saved_model(gan, path, version=None, style_encoder=None):
 
 def _export(gan, path, folder, style_encoder):
     signatures = make_signatures(gan, style_encoder)
-    with new_folder_when_whole(folder) as temporary:
+    with atomic_new_folder(folder) as temporary:
         tf.saved_model.save(
             _Weights(gan, style_encoder), str(temporary), signatures=signatures
         )

@@ -15,7 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_t2i.files import replace_when_whole
+from keras_t2i.files import atomic_write
 
 _DESCRIPTION = "preset.json"
 
@@ -117,7 +117,7 @@ def write_pretrained_weights(
             )
         arrays[f"{index:04}"] = stored
     path = pathlib.Path(path)
-    with replace_when_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         with open(temporary, "wb") as file:
             np.savez_compressed(file, **arrays)
     return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -127,7 +127,7 @@ def write_description(
     folder: str | os.PathLike, description: dict[str, Any]
 ) -> None:
     """Writes what is said of the networks of a folder."""
-    with replace_when_whole(pathlib.Path(folder) / _DESCRIPTION) as temporary:
+    with atomic_write(pathlib.Path(folder) / _DESCRIPTION) as temporary:
         temporary.write_text(json.dumps(description, indent=2) + "\n", "utf-8")
 
 

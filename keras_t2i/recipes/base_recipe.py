@@ -11,7 +11,7 @@ from typing import Any
 from typing import ClassVar
 from typing import Self
 
-from keras_t2i.files import replace_when_whole
+from keras_t2i.files import atomic_write
 from keras_t2i.recipes.presets import preset
 
 # One of them says how long a training is.
@@ -349,6 +349,6 @@ class BaseRecipe:
         Raises:
             OSError: the file cannot be written.
         """
-        with replace_when_whole(path) as temporary:
+        with atomic_write(path) as temporary:
             content = json.dumps(self.to_dict(), indent=2)
             temporary.write_text(content + "\n", "utf-8")

@@ -15,7 +15,7 @@ from keras_t2i.datasets.manifest import read_manifest
 from keras_t2i.datasets.published_embeddings import STACKGAN_CLASSES
 from keras_t2i.datasets.published_embeddings import STACKGAN_EMBEDDINGS
 from keras_t2i.datasets.published_embeddings import STACKGAN_FILES
-from keras_t2i.files import new_folder_when_whole
+from keras_t2i.files import atomic_new_folder
 
 # Their folders, and the splits here.
 _FOLDERS = {"train": "trainval", "test": "test"}
@@ -75,7 +75,7 @@ def write_stackgan_pickles(
         for folder, examples in all_examples.items():
             embeddings = ExtractedEmbeddings(embeddings_path, examples)
             temporary = stack.enter_context(
-                new_folder_when_whole(out_path / folder)
+                atomic_new_folder(out_path / folder)
             )
             class_ids = examples.class_ids
             if class_ids is None:

@@ -17,8 +17,8 @@ import tensorflow as tf
 from keras_t2i.callbacks.checkpoints import checkpoint_path
 from keras_t2i.callbacks.checkpoints import checkpoint_steps
 from keras_t2i.callbacks.run_recorder import RECORDED_STEPS
+from keras_t2i.files import atomic_write
 from keras_t2i.files import is_temporary
-from keras_t2i.files import replace_when_whole
 from keras_t2i.recipes.base_recipe import DURATIONS
 from keras_t2i.recipes.base_recipe import BaseRecipe
 from keras_t2i.version import __version__
@@ -126,7 +126,7 @@ class RunFolder:
                 "python": platform.python_version(),
             },
         }
-        with replace_when_whole(self.config) as temporary:
+        with atomic_write(self.config) as temporary:
             temporary.write_text(json.dumps(config, indent=2) + "\n", "utf-8")
 
     def check_unchanged(self, inputs: dict[str, dict[str, str | None]]) -> None:
@@ -235,7 +235,7 @@ class RunFolder:
             seconds = values["seconds"]
             if values["step"] % RECORDED_STEPS == 0:
                 kept.append(line + "\n")
-        with replace_when_whole(self.metrics) as temporary:
+        with atomic_write(self.metrics) as temporary:
             temporary.write_text("".join(kept), "utf-8")
         return seconds
 
@@ -278,7 +278,7 @@ class RunFolder:
     def publish_model(self) -> None:
         """Makes the last checkpoint the run's `model.keras`."""
         source = checkpoint_path(self.checkpoints, self.last_step())
-        with replace_when_whole(self.model) as temporary:
+        with atomic_write(self.model) as temporary:
             shutil.copyfile(source, temporary)
 
     def publish_best(self, step: int | None) -> None:
@@ -303,7 +303,7 @@ class RunFolder:
                 f"has found to be the best. Received: no {str(source)!r}. "
                 "Start a new run."
             )
-        with replace_when_whole(self.best) as temporary:
+        with atomic_write(self.best) as temporary:
             shutil.copyfile(source, temporary)
 
 

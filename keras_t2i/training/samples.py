@@ -10,7 +10,7 @@ import PIL.ImageOps
 
 from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.datasets.manifest import Manifest
-from keras_t2i.files import replace_when_whole
+from keras_t2i.files import atomic_write
 from keras_t2i.plots.grids import image_grid
 
 _NUM_SAMPLES = 8
@@ -47,5 +47,5 @@ def write_real_samples(
     """Writes `real.png`: the real images of the captions that are drawn."""
     folder.mkdir(parents=True, exist_ok=True)
     figure = image_grid(images[:, None], captions)
-    with replace_when_whole(folder / "real.png") as temporary:
+    with atomic_write(folder / "real.png") as temporary:
         figure.savefig(temporary, format="png")

@@ -14,7 +14,7 @@ from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.datasets.manifest import Manifest
 from keras_t2i.datasets.manifest import data_fingerprint
 from keras_t2i.datasets.manifest import read_manifest
-from keras_t2i.files import replace_when_whole
+from keras_t2i.files import atomic_write
 from keras_t2i.linear_decay import LinearDecay
 from keras_t2i.losses.compatibility import SoftmaxJointEmbedding
 from keras_t2i.losses.compatibility import StructuredJointEmbedding
@@ -102,7 +102,7 @@ def train_text_encoder(
         # The published model only: a run that goes on does so from a
         # checkpoint.
         model.standardize(_some_token_ids(batches))
-        with replace_when_whole(run.model) as temporary:
+        with atomic_write(run.model) as temporary:
             model.save(temporary)
     if interrupted:
         raise KeyboardInterrupt

@@ -13,7 +13,7 @@ STYLE = blooms.Style("soil", 0.5, 0.4, radius=0.32, rotation=0.0)
 
 
 def draw(content=CONTENT, style=STYLE, image_size=64, seed=0):
-    return blooms.draw_bloom(content, style, image_size, seed)
+    return blooms.render_bloom(content, style, image_size, seed)
 
 
 @pytest.mark.parametrize("image_size", [32, 50, 64, 128, 256])

@@ -172,7 +172,7 @@ def content_of_caption(caption: str) -> dict[str, str | int]:
 _ATTRIBUTES = [field.name for field in dataclasses.fields(Content)]
 
 
-def sentences_between(
+def captions_between(
     split: str, num_pairs: int, seed: int = 0
 ) -> tuple[list[str], list[str], list[str]]:
     """Writes pairs of sentences, and for each one that lies in between.
@@ -192,7 +192,7 @@ def sentences_between(
     Example:
 
     >>> from keras_t2i import blooms
-    >>> a, b, between = blooms.sentences_between("test", 1)
+    >>> a, b, between = blooms.captions_between("test", 1)
     >>> for sentence in (a[0], b[0], between[0]):
     ...     print(sorted(blooms.content_of_caption(sentence).items())[:2])
     [('center_color', 'white'), ('petal_color', 'yellow')]
