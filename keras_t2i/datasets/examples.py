@@ -12,11 +12,11 @@ import PIL.Image
 import tensorflow as tf
 
 from keras_t2i.captions import check_captions
-from keras_t2i.datasets.arrays_by_id import match_names
 from keras_t2i.datasets.manifest import MANIFEST_FILE
 from keras_t2i.datasets.manifest import data_fingerprint
 from keras_t2i.datasets.manifest import read_embedding_manifest
 from keras_t2i.datasets.manifest import read_manifest
+from keras_t2i.datasets.published_embeddings import match_names
 from keras_t2i.datasets.published_embeddings import open_published_embeddings
 from keras_t2i.datasets.shards import CaptionedImage
 from keras_t2i.datasets.shards import EmbeddedCaptions

@@ -7,7 +7,6 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from keras_t2i.datasets.arrays_by_id import match_names
 from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.datasets.examples import images_of_class
 from keras_t2i.datasets.manifest import EmbeddingManifest
@@ -15,6 +14,7 @@ from keras_t2i.datasets.manifest import Manifest
 from keras_t2i.datasets.manifest import data_fingerprint
 from keras_t2i.datasets.manifest import read_manifest
 from keras_t2i.datasets.manifest import write_manifest
+from keras_t2i.datasets.published_embeddings import match_names
 from keras_t2i.datasets.published_embeddings import open_published_embeddings
 from keras_t2i.datasets.shards import write_embedding_shards
 from keras_t2i.tokenizers import count_cut

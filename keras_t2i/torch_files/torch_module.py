@@ -5,9 +5,9 @@ import os
 
 import numpy as np
 
+from keras_t2i.formats.t7 import Table
+from keras_t2i.formats.t7 import TorchObject
 from keras_t2i.formats.t7 import read_t7
-from keras_t2i.formats.torch_values import Table
-from keras_t2i.formats.torch_values import TorchObject
 
 # The largest container that was published, a recurrence, has 344, and a module
 # is in five others at most. The limits are for modules that hold themselves.
