@@ -22,7 +22,7 @@ from keras_t2i.blooms import content_of_caption
 from keras_t2i.blooms import read_bloom
 from keras_t2i.datasets.blooms_source import bloom_of_record
 from keras_t2i.datasets.examples import PreparedExamples
-from keras_t2i.datasets.image_range import to_model_range
+from keras_t2i.datasets.images import to_model_range
 from keras_t2i.files import atomic_write
 from keras_t2i.metrics import background_colors
 from keras_t2i.metrics import style_clusters

@@ -128,7 +128,7 @@ def write_shards_in_processes(
     on_images: Callable[[int], None],
     on_shard: Callable[[pathlib.Path, WrittenShard], None],
 ) -> None:
-    """Writes several shards at a time; `options` are those of `write_shards`."""
+    """Writes several shards at a time, with the options of `write_shards`."""
     context = multiprocessing.get_context("spawn")
     num_done = context.Value("q", 0)
     stop = context.Event()
