@@ -111,14 +111,14 @@ def _run(arguments):
 
 
 def _embed_data_set(arguments):
-    from keras_t2i.text.stackgan_pickles import check_free
-    from keras_t2i.text.stackgan_pickles import write_stackgan_pickles
+    from keras_t2i.text.embeddings import check_no_stackgan_files
+    from keras_t2i.text.embeddings import write_stackgan_pickles
 
     if arguments.layout == "shards":
         _write_shards(arguments, arguments.out)
     else:
         out = pathlib.Path(arguments.out)
-        check_free(out)
+        check_no_stackgan_files(out)
         out.mkdir(parents=True, exist_ok=True)
         # Beside what they become: they may be large.
         with tempfile.TemporaryDirectory(dir=out, prefix=".tmp-") as shards:
