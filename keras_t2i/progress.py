@@ -57,7 +57,9 @@ def show_progress(
             nonlocal task
             if task is None:
                 # What an earlier run did must not count in the rate.
-                task = bar.add_task(description, completed=done, total=total)
+                task = bar.add_task(
+                    description, completed=int(done), total=total
+                )
             bar.update(task, completed=done, total=total)
 
         yield on_progress

@@ -346,7 +346,9 @@ def _make_stream(
             batch["images"] = tf.ensure_shape(images, shape)
         else:
             images = tf.map_fn(
-                lambda row: _crop(*row, reader.examples.image_size, image_size),
+                lambda row: _crop(
+                    row[0], row[1], reader.examples.image_size, image_size
+                ),
                 (tf.ensure_shape(images, (batch_size,)), crops),
                 fn_output_signature=tf.TensorSpec(
                     (image_size, image_size, 3), tf.uint8

@@ -132,13 +132,13 @@ def read_image(
             # Pillow warns about metadata, which nothing here uses.
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
-                _check_aspect_ratio(image)
+            with Image.open(io.BytesIO(content), formats=_FORMATS) as opened:
+                _check_aspect_ratio(opened)
                 # Truncation shows only now.
-                image.load()
-                if crop_of is None and _is_ready(image, side):
+                opened.load()
+                if crop_of is None and _is_ready(opened, side):
                     return content
-                image = _to_upright_rgb(image)
+                image = _to_upright_rgb(opened)
                 if crop_of is not None:
                     image = image.crop(crop_of(*image.size))
                 image = _resize(image, side)

@@ -203,7 +203,7 @@ class _Fields:
                 f"`{key}` of `{self.name}` must be of type {kind.__name__}. "
                 f"Received: {value!r}"
             )
-        if at_least is not None and value < at_least:
+        if at_least is not None and self.values[key] < at_least:
             raise self.error(
                 f"`{key}` of `{self.name}` must be at least {at_least}. "
                 f"Received: {value}"

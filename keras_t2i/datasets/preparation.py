@@ -166,7 +166,7 @@ def prepare(
     return preparation
 
 
-def _plan_shards(split: str, keys: Sequence[Key]) -> dict[str, Sequence[Key]]:
+def _plan_shards(split: str, keys: list[Key]) -> dict[str, list[Key]]:
     starts = range(0, len(keys), _IMAGES_PER_SHARD)
     return {
         f"{split}-{number:05d}-of-{len(starts):05d}.tfrecord": keys[

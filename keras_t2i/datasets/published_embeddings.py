@@ -3,6 +3,7 @@
 import functools
 import pathlib
 import re
+from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Protocol
@@ -167,6 +168,7 @@ class ArraysById:
 
     def __init__(self, path: StrPath):
         self._path = pathlib.Path(path)
+        self._get: Callable[[str], np.ndarray]
         if self._path.is_dir():
             self._files = {
                 file.relative_to(self._path).as_posix()[: -len(".npy")]: file

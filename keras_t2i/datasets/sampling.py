@@ -1,6 +1,7 @@
 """What is in the batch of a step: images, captions and hard negatives."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -174,21 +175,18 @@ class MismatchedTexts:
 
     def sample(self, index: int, generator: np.random.Generator) -> int:
         """Returns the index of an image whose texts do not match `index`."""
-        if self._num_candidates == 1:
+        if self._embeddings is None or self._num_candidates == 1:
             return self._sample_one(index, generator)
         candidates = [
             self._sample_one(index, generator)
             for _ in range(self._num_candidates)
         ]
-        # By the mean of an image's texts: one may leave out what differs.
-        own = self._mean_direction(index)
-        return max(
-            candidates, key=lambda other: own @ self._mean_direction(other)
-        )
-
-    def _mean_direction(self, index: int) -> np.ndarray:
-        mean = self._embeddings.read(index).mean(axis=0)
-        return mean / max(np.linalg.norm(mean), np.finfo(np.float32).tiny)
+        own = _mean_direction(self._embeddings, index)
+        likeness = [
+            own @ _mean_direction(self._embeddings, other)
+            for other in candidates
+        ]
+        return candidates[int(np.argmax(likeness))]
 
     def _sample_one(self, index: int, generator: np.random.Generator) -> int:
         if self._class_ids is None:
@@ -222,6 +220,12 @@ class MismatchedTexts:
             "images classes, or train without mismatching texts: "
             "`--preset gan`."
         )
+
+
+def _mean_direction(embeddings: ExtractedEmbeddings, index: int) -> np.ndarray:
+    # Of all texts of an image: a single one may leave out what differs.
+    mean = embeddings.read(index).mean(axis=0)
+    return mean / max(np.linalg.norm(mean), np.finfo(np.float32).tiny)
 
 
 class BatchReader:
@@ -282,7 +286,8 @@ class BatchReader:
         """Returns images, crops, one or two arrays of texts, and classes."""
         # A seed of three numbers differs from those of the orders, of two.
         generator = np.random.default_rng([self.order.seed, int(step), 1])
-        images, texts, mismatched_texts = [], [], []
+        images: list[Any] = []
+        texts, mismatched_texts = [], []
         indices = self.order.indices(int(step))
         crops = np.full((len(indices), 3), 0.5, np.float32)
         if self._augment:

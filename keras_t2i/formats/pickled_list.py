@@ -6,6 +6,7 @@ import os
 import pathlib
 import pickle
 import struct
+from collections.abc import Callable
 from collections.abc import Iterable
 from typing import Any
 
@@ -79,9 +80,9 @@ def read_pickled_list(path: StrPath) -> list:
         raise ValueError(
             f"Expected a pickle. Received: {path}, which is no regular file."
         )
-    with path.open("rb") as file:
-        data = bytearray(os.fstat(file.fileno()).st_size)
-        file.readinto(data)
+    with path.open("rb") as opened:
+        data = bytearray(os.fstat(opened.fileno()).st_size)
+        opened.readinto(data)
     try:
         _check_instructions(data)
         size = len(data)
@@ -112,7 +113,9 @@ def _check_instructions(data: bytearray) -> None:
     offset = 0
     for count in range(_MAX_INSTRUCTIONS):
         start, offset = offset, offset + 1
-        code = data[start] if start < len(data) else None
+        if start >= len(data):
+            raise _error(start, "an instruction beyond the end of the file")
+        code = data[start]
         if code in _FIXED:
             offset += _FIXED[code]
         elif code in _COUNTED:
@@ -135,12 +138,12 @@ def _check_instructions(data: bytearray) -> None:
             if offset < len(data):
                 raise _error(offset, "more, behind the end of the list")
             return
-        elif code is not None:
+        else:
             raise _error(start, f"the instruction {bytes([code])!r}")
         if offset >= len(data):
             raise _error(start, "an instruction beyond the end of the file")
         # `Unpickler` has a place for each index up to the largest one.
-        if code in _PUTS and _index(data[start:offset]) > count:
+        if code in _PUTS and _index(bytes(data[start:offset])) > count:
             raise _error(start, "a value to keep at a place that is too large")
     raise ValueError(f"more than {_MAX_INSTRUCTIONS} instructions")
 
@@ -253,7 +256,7 @@ class _Type:
         self.dtype = np.dtype(name)
 
     def __setstate__(self, state: tuple) -> None:
-        order = _as_text(state[1])
+        order: Any = _as_text(state[1])
         # No fields, no shape, no item size of its own.
         if order not in _BYTE_ORDERS or state[2:5] != (None, None, None):
             raise ValueError("an array of something else than plain numbers")
@@ -263,7 +266,9 @@ class _Type:
 class _Array(np.ndarray):
     """An array whose numbers may come after its creation, but only once."""
 
-    def __setstate__(self, state: tuple) -> None:
+    check: Callable[[object, object, object], tuple[np.dtype, bytes]]
+
+    def __setstate__(self, state: Any) -> None:
         check = self.__dict__.pop("check", None)
         if check is None:
             raise ValueError("the numbers of something else than a new array")
@@ -271,8 +276,9 @@ class _Array(np.ndarray):
         dtype, data = check(shape, dtype, data)
         # NumPy would swap the bytes, and forget their order.
         native = dtype.newbyteorder("=")
-        super().__setstate__((1, shape, native, bool(is_fortran), data))
-        self.dtype = dtype
+        new_state: Any = (1, shape, native, bool(is_fortran), data)
+        super().__setstate__(new_state)
+        self.dtype = dtype  # type: ignore[misc]
 
 
 def _as_list(value: object) -> list:

@@ -60,7 +60,7 @@ class Table(dict):
     """
 
     __slots__ = ()
-    __hash__ = object.__hash__
+    __hash__ = object.__hash__  # type: ignore[assignment]
 
 
 @dataclasses.dataclass(eq=False, slots=True)
@@ -161,7 +161,7 @@ class _Reader:
     def _read_nested(self) -> object:
         # Without recursion, which Python limits to fewer levels than graphs
         # have: a container is a generator that yields for each value in it.
-        containers: list[Generator] = []
+        containers: list[Generator[None, object, object]] = []
         value = self._read_value()
         while True:
             if isinstance(value, types.GeneratorType):
@@ -378,7 +378,7 @@ class _Reader:
         (num_items,) = self._unpack("<q")
         self._check_left(start, num_items, dtype.itemsize, "numbers")
         storage = np.empty(num_items, dtype)
-        if self._file.readinto(storage) != storage.nbytes:
+        if self._file.readinto(storage.data) != storage.nbytes:
             raise self._shrunk()
         self._offset += storage.nbytes
         self._references.append((_TORCH, class_name, storage))

@@ -1,33 +1,33 @@
-"""A network in a .t7 file as modules, whose arrays are checked when asked."""
+"""A network in a .t7 file as modules, whose arrays are checked when read."""
 
 import math
-import os
 
 import numpy as np
 
 from keras_t2i.formats.t7 import Table
 from keras_t2i.formats.t7 import TorchObject
 from keras_t2i.formats.t7 import read_t7
+from keras_t2i.types import StrPath
 
-# The largest container that was published, a recurrence, has 344, and a module
-# is in five others at most. The limits are for modules that hold themselves.
+# The largest published container, a recurrence, has 344 modules, which are in
+# five others at most. The limits are for modules that hold themselves.
 _MAX_MODULES = 1000
 _MAX_NESTING = 20
 
 
-def read_network(path: str | os.PathLike, *keys: str) -> "TorchModule":
+def read_network(path: StrPath, *keys: str) -> "TorchModule":
     """Reads the network of a .t7 file.
 
     Args:
         path: path of the file.
-        *keys: strings. Where the network is when the file holds a table.
+        *keys: strings. Where the network is if the file holds a table.
 
     Returns:
         `TorchModule`.
 
     Raises:
-        ValueError: the file can not be read, or has no network there.
-        OSError: the file can not be opened.
+        ValueError: the file cannot be read, or has no network there.
+        OSError: the file cannot be opened.
     """
     value = read_t7(path)
     where = str(path)
@@ -82,7 +82,7 @@ class TorchModule:
 
     def leaves(self) -> list["TorchModule"]:
         """All modules inside that are no containers, depth first."""
-        leaves = []
+        leaves: list[TorchModule] = []
         waiting = [(self, 0)]
         for _ in range(_MAX_MODULES):
             if not waiting:
@@ -151,7 +151,7 @@ class TorchModule:
             )
         return number
 
-    def _array(self, name):
+    def _array(self, name: str) -> np.ndarray:
         array = self._fields.get(name.encode())
         if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
             raise ValueError(
@@ -162,13 +162,15 @@ class TorchModule:
         return array
 
 
-def check_kinds(modules: list[TorchModule], kinds: list[str], what: str):
+def check_kinds(
+    modules: list[TorchModule], kinds: list[str], what: str
+) -> None:
     """Raises `ValueError` unless the modules are of these kinds, in order.
 
     Args:
         modules: list of `TorchModule`.
         kinds: list of strings.
-        what: string. What they are the modules of, for the message.
+        what: string. What holds them, for the message.
     """
     for index, kind in enumerate(kinds):
         received = modules[index].where if index < len(modules) else "no more"
