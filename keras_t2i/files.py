@@ -59,13 +59,7 @@ def atomic_write(path: StrPath) -> Iterator[pathlib.Path]:
 def atomic_new_folder(path: StrPath) -> Iterator[pathlib.Path]:
     """Gives an empty folder that becomes `path` when the block succeeds.
 
-    An error or Ctrl-C inside the block removes it.
-
-    Args:
-        path: path of the folder to make. Its parent must exist.
-
-    Returns:
-        Context manager of a `pathlib.Path` beside it, to write into.
+    An error or Ctrl-C inside the block removes it. The parent must exist.
 
     Raises:
         OSError: the folder cannot be written, or `path` exists already.
@@ -95,11 +89,7 @@ def _name_file(error: BaseException, path: pathlib.Path) -> None:
 
 @contextlib.contextmanager
 def locked_folder(folder: StrPath) -> Iterator[None]:
-    """Makes other processes that lock the same folder wait for this block.
-
-    Args:
-        folder: path of the folder that the block writes to.
-    """
+    """Makes other processes that lock the same folder wait for this block."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         # Some network file systems have no locks; the block runs all the same.

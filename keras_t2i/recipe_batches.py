@@ -89,7 +89,7 @@ def sample_texts(
         seed: int.
 
     Returns:
-        float32 array of shape `(num_texts, embedding_dim)`.
+        float32 array of shape `(3200, embedding_dim)`.
     """
     embeddings = ExtractedEmbeddings(
         text_embeddings, PreparedExamples(path, split)

@@ -69,16 +69,10 @@ def normalize(texts: Tensor) -> Tensor:
 
 
 def utf8(texts: Iterable[str]) -> list[bytes]:
-    r"""Encodes strings for TensorFlow, which fails at some of them.
+    """Encodes strings for TensorFlow, which fails at some of them.
 
     Half of a surrogate pair, which Python allows, becomes invalid UTF-8;
     `normalize` replaces it like any other.
-
-    Example:
-
-    >>> from keras_t2i.tokenizers import utf8
-    >>> utf8(["é", "\ud800"])
-    [b'\xc3\xa9', b'\xed\xa0\x80']
     """
     return [text.encode("utf-8", "surrogatepass") for text in texts]
 
@@ -130,15 +124,6 @@ def count_cut(
         texts: iterable of strings.
         cuts: function of a string tensor to which of its texts are cut.
             Defaults to `has_more_characters`.
-
-    Returns:
-        int.
-
-    Example:
-
-    >>> from keras_t2i.tokenizers import count_cut
-    >>> count_cut(["a rose", "ß" * 101])
-    1
     """
     return sum(
         int(np.sum(cuts(tf.constant(some)))) for some in _utf8_parts(texts)
@@ -148,13 +133,8 @@ def count_cut(
 def tokenize_for(encoder: Any, texts: Tensor) -> Tensor:
     """Turns texts into the ids that a text encoder reads.
 
-    Args:
-        encoder: `keras.Model` from ids to embeddings. If it has no method
-            `tokenize`, as `CharCNNRNN` has, it reads characters.
-        texts: string tensor of shape `(batch,)`. UTF-8.
-
-    Returns:
-        int32 tensor of shape `(batch, 201)`.
+    An encoder without a method `tokenize`, which `CharCNNRNN` has, reads
+    characters.
     """
     return getattr(encoder, "tokenize", tokenize)(texts)
 
@@ -162,9 +142,7 @@ def tokenize_for(encoder: Any, texts: Tensor) -> Tensor:
 def cuts_of(encoder: Any) -> Callable[[Tensor], Tensor]:
     """Returns the function that tells which texts a text encoder cuts.
 
-    Args:
-        encoder: `keras.Model`, as for `tokenize_for`. Its own method `cuts`,
-            if it has one, is that function.
+    It is the encoder's method `cuts`, if it has one.
     """
     return getattr(encoder, "cuts", has_more_characters)
 
@@ -172,13 +150,8 @@ def cuts_of(encoder: Any) -> Callable[[Tensor], Tensor]:
 def split_words(texts: Tensor) -> Tensor:
     """Splits texts into words, after `keras_t2i.text.normalize`.
 
-    A word is a run of digits and of letters with their combining marks.
-
-    Args:
-        texts: string tensor of shape `(batch,)`. UTF-8.
-
-    Returns:
-        Ragged string tensor of shape `(batch, None)`.
+    A word is a run of digits and of letters with their combining marks. The
+    result is a ragged string tensor of shape `(batch, None)`.
 
     Example:
 
@@ -191,17 +164,7 @@ def split_words(texts: Tensor) -> Tensor:
 
 
 def words_of_no_text(words: Iterable[str]) -> list[str]:
-    """Lists the words that `split_words` would split or change.
-
-    Args:
-        words: iterable of strings, at least one.
-
-    Example:
-
-    >>> from keras_t2i.tokenizers import words_of_no_text
-    >>> words_of_no_text(["rose", "Rose", "dog rose", "!"])
-    ['Rose', 'dog rose', '!']
-    """
+    """Lists the words that `split_words` would split or change."""
     words = list(words)
     encoded = utf8(words)
     split = split_words(tf.constant(encoded)).to_list()
@@ -224,13 +187,6 @@ def tokenize_words(texts: Tensor, vocabulary: tuple[str, ...]) -> Tensor:
 
     Returns:
         int32 tensor of shape `(batch, 201)`. Longer texts are cut.
-
-    Example:
-
-    >>> from keras_t2i.tokenizers import tokenize_words
-    >>> ids = tokenize_words(tf.constant(["A blue rose"]), ("a", "rose"))
-    >>> ids.shape, ids.numpy()[0, :4].tolist()
-    (TensorShape([1, 201]), [1, 0, 2, 0])
     """
     words = split_words(texts)[:, :MAX_CHARACTERS]
     words = words.to_tensor(shape=(None, MAX_CHARACTERS))

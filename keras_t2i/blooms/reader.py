@@ -210,14 +210,8 @@ _MEAN_LENGTH = 0.965
 class Outline:
     """A flower's outline, at the place where it matches an image best.
 
-    Args:
-        petal_count: int. One of `PETAL_COUNTS`.
-        petal_shape: string. One of `PETAL_SHAPES`.
-        x: float. Center in pixels from the left.
-        y: float. Center in pixels from the top.
-        radius: float. In pixels.
-        petals: array of shape `(18, 120)`, bool. Where on the polar grid
-            there is nothing but petals.
+    `x`, `y` and `radius` are in pixels. `petals`, of shape `(18, 120)`, says
+    where on the polar grid there is nothing but petals.
     """
 
     petal_count: int
@@ -233,15 +227,9 @@ def best_outline(
 ) -> Outline:
     """Finds the flower whose outline is most like that of an image.
 
-    Args:
-        coverage: array of shape `(size, size)`. How much of each pixel is
-            petal: 0 is none, about 1 all.
-        x: float. Roughly the center, in pixels from the left.
-        y: float. The same from the top.
-        radius: float. Roughly the radius, in pixels.
-
-    Returns:
-        `Outline`.
+    `coverage`, of shape `(size, size)`, says how much of each pixel is petal: 0
+    is none, about 1 is all. `x`, `y` and `radius` are first guesses of center
+    and radius, in pixels.
     """
     places = [(x, y, f * radius) for f in (0.75, 0.85, 0.92, 1, 1.08, 1.16)]
     _, _, (x, y, radius) = _best_match(coverage, places)
@@ -259,15 +247,10 @@ def best_outline(
 def sample_polar(
     image: np.ndarray, places: list[tuple[float, float, float]]
 ) -> np.ndarray:
-    """Reads an image on the polar grid, bilinearly.
+    """Reads an image of shape `(size, size)` on polar grids, bilinearly.
 
-    Args:
-        image: array of shape `(size, size)`.
-        places: list of tuples: center and radius of the grid in pixels.
-
-    Returns:
-        Array of shape `(places, 18, 120)`. Outside the image, its border
-        continues.
+    Each place is a center and a radius in pixels. The result has the shape
+    `(places, 18, 120)`. Outside the image, its border continues.
     """
     x, y, radius = np.array(places, np.float32).T[..., None, None]
     reach = _DISTANCES[:, None]
@@ -349,9 +332,7 @@ def nearest_color(
 ) -> str:
     """Returns the name of the color in a palette that looks most similar.
 
-    Args:
-        color: array of shape `(3,)`. RGB from 0 to 255.
-        palette: mapping of names to RGB, each from 0 to 255.
+    All colors are RGB, from 0 to 255.
     """
     looks = _look(np.array([*palette.values(), color], np.float64))
     distances = np.linalg.norm(looks[:-1] - looks[-1], axis=-1)

@@ -182,16 +182,10 @@ def _average(samples: np.ndarray) -> np.ndarray:
 def half_width(
     along: np.ndarray, petal_count: int, petal_shape: str
 ) -> np.ndarray:
-    """Half the width of a petal at a distance from the flower's center.
+    """Half the width of a petal at distances along its middle.
 
-    Args:
-        along: float array. Distance from the flower's center along the middle
-            of the petal: 0 is the center, 1 the tip. Not negative.
-        petal_count: int. One of `PETAL_COUNTS`.
-        petal_shape: string. One of `PETAL_SHAPES`.
-
-    Returns:
-        Float array of the shape of `along`; 0 where there is no petal.
+    0 is the flower's center, 1 the petal's tip. The width is 0 where there is
+    no petal.
     """
     # Petals of a crowded flower are slimmer: they may touch, but not merge.
     sector = math.tan(math.pi / petal_count)
@@ -212,14 +206,8 @@ def nearest_petal(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Finds the petal that each direction belongs to.
 
-    Args:
-        angle: float array. Direction from the flower's center in radians; the
-            first petal points to 0.
-        petal_count: int. One of `PETAL_COUNTS`.
-
-    Returns:
-        Tuple of two arrays of the shape of `angle`: the number of the petal,
-        and the angle from the middle of that petal in radians.
+    Directions are in radians from the flower's center, where the first petal
+    points to 0. Returns the number of the petal, and the angle from its middle.
     """
     sector = 2 * math.pi / petal_count
     number = np.rint(angle / sector)

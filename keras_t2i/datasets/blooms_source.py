@@ -70,24 +70,10 @@ class BloomsSource:
 def bloom_of_record(record: CaptionedImage, seed: int = 0) -> Bloom:
     """Returns the bloom that a prepared record was made of.
 
-    Args:
-        record: `CaptionedImage` that `BloomsSource` has made.
-        seed: int. That of the `BloomsSource`. Defaults to `0`.
-
-    Returns:
-        `Bloom`. Its image has 64 x 64 pixels, whatever size the record has.
+    Its image has 64 x 64 pixels, whatever size the record has.
 
     Raises:
-        ValueError: the record was not made with this seed.
-
-    Example:
-
-    >>> from keras_t2i.datasets.blooms_source import BloomsSource
-    >>> from keras_t2i.datasets.blooms_source import bloom_of_record
-    >>> blooms = BloomsSource(num_images=10)
-    >>> record = blooms.read(blooms.splits()["val"][0], image_size=64)
-    >>> bloom_of_record(record).style.background
-    'soil'
+        ValueError: the record was not made by `BloomsSource` with this seed.
     """
     match = re.fullmatch(r"(train|val|test)-(\d{6,9})", record.id)
     if match is not None:

@@ -46,9 +46,7 @@ class Examples(Protocol):
 class PreparedExamples:
     """The images of one split of a prepared data set.
 
-    Args:
-        path: path. Folder of the prepared data set.
-        split: string. `"trainval"` joins `"train"` and `"val"`.
+    The split `"trainval"` joins `"train"` and `"val"`.
 
     Raises:
         ValueError: the folder is no prepared data set, is damaged, or has no
@@ -90,13 +88,9 @@ class PreparedExamples:
 def images_of_class(
     all_examples: Iterable[PreparedExamples],
 ) -> dict[str, list[str]]:
-    """Returns the images of each class of a prepared data set.
+    """Returns the sorted ids of each class, from the examples of all splits.
 
-    Args:
-        all_examples: the examples of all of its splits.
-
-    Returns:
-        dict of class names to sorted ids, empty without classes.
+    Without classes, the dict is empty.
     """
     images: dict[str, list[str]] = {}
     for examples in all_examples:
@@ -108,11 +102,7 @@ def images_of_class(
 
 
 class ExtractedEmbeddings:
-    """The extracted embeddings of the captions of `PreparedExamples`.
-
-    Args:
-        path: path. Folder that `keras_t2i.text.extract_embeddings` wrote.
-        examples: `PreparedExamples`. The images that they must belong to.
+    """The embeddings of `PreparedExamples`, from a folder of embeddings.
 
     Raises:
         ValueError: the folder is damaged or belongs to another data set.
@@ -159,16 +149,10 @@ class ExtractedEmbeddings:
 
 
 class ArrayExamples:
-    """Images and captions held in memory.
-
-    Args:
-        images: uint8 array of shape `(num_images, height, width, 3)`.
-        captions: list of one list of strings per image.
-        class_ids: int array of shape `(num_images,)`, or `None`.
-        image_size: int. Side of the square to train on.
+    """Images and captions in memory, with the arguments of `from_arrays`.
 
     Raises:
-        ValueError: the three do not fit each other.
+        ValueError: images, captions and classes do not fit each other.
     """
 
     def __init__(

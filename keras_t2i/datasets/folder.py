@@ -49,9 +49,6 @@ def read_json_lines(path: pathlib.Path) -> CaptionTable:
 def read_csv(path: pathlib.Path) -> CaptionTable:
     """Reads a table with the columns `file` and `caption`.
 
-    An image may have several rows. Returns also an error for each row that
-    could not be used.
-
     Raises:
         ValueError: the header lacks a column, or the file is no CSV.
     """

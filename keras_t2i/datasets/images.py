@@ -176,27 +176,16 @@ def model_square(encoded: bytes, crop_size: int, image_size: int) -> np.ndarray:
     """Crops a prepared image to the square that a model sees of it.
 
     It is the central one of the squares that training crops at random, resized
-    as there if the model has another size than the data set.
+    as there (bilinear, antialiased) if the model has another size.
 
     Args:
         encoded: bytes. The JPEG or PNG file of a prepared data set.
-        crop_size: int. Pixels of the crop's side: the `image_size` of the data
-            set. A smaller image is cropped to its shorter side.
-        image_size: int. Pixels of the returned square's side. Resizing is
-            bilinear and antialiased.
+        crop_size: int. The `image_size` of the data set, in pixels. A smaller
+            image is cropped to its shorter side.
+        image_size: int. Side of the returned square, in pixels.
 
     Returns:
         uint8 array of shape `(image_size, image_size, 3)`.
-
-    Example:
-
-    >>> from keras_t2i.datasets.images import encode_png
-    >>> from keras_t2i.datasets.images import model_square
-    >>> pixels = np.zeros((76, 100, 3), "uint8")
-    >>> pixels[6:70, 18:82] = 255
-    >>> square = model_square(encode_png(pixels), 64, 32)
-    >>> square.shape, int(square.min())
-    ((32, 32, 3), 255)
     """
     with Image.open(io.BytesIO(encoded)) as image:
         side = min(crop_size, *image.size)

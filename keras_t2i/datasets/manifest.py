@@ -85,12 +85,7 @@ class EmbeddingManifest:
 def write_manifest(
     directory: StrPath, manifest: Manifest | EmbeddingManifest
 ) -> None:
-    """Writes the manifest of a folder of shards.
-
-    Args:
-        directory: path of the folder.
-        manifest: `Manifest` or `EmbeddingManifest`.
-    """
+    """Writes the manifest of a folder of shards."""
     text = json.dumps(
         dataclasses.asdict(manifest), indent=2, ensure_ascii=False
     )
@@ -103,25 +98,8 @@ def read_manifest(directory: StrPath) -> Manifest:
 
     The shards must be there, but are not read.
 
-    Args:
-        directory: path of the data set's folder.
-
-    Returns:
-        `Manifest`.
-
     Raises:
         ValueError: there is no manifest, or it is damaged.
-
-    Example:
-
-    >>> import tempfile
-    >>> from keras_t2i.datasets.blooms_source import BloomsSource
-    >>> from keras_t2i.datasets.manifest import read_manifest
-    >>> from keras_t2i.datasets.preparation import prepare
-    >>> folder = tempfile.mkdtemp()
-    >>> _ = prepare(BloomsSource(num_images=10), folder, image_size=32)
-    >>> read_manifest(folder).splits["test"].num_images
-    1
     """
     fields = _read_fields(directory, made_by="keras-t2i prepare")
     class_names = fields.get("class_names", list)
@@ -139,13 +117,7 @@ def read_manifest(directory: StrPath) -> Manifest:
 
 
 def read_embedding_manifest(directory: StrPath) -> EmbeddingManifest:
-    """Reads and checks the manifest of a folder of extracted embeddings.
-
-    Args:
-        directory: path of the folder.
-
-    Returns:
-        `EmbeddingManifest`.
+    """Reads and checks the manifest of a folder of embeddings.
 
     Raises:
         ValueError: there is no manifest, or it is damaged.
@@ -160,14 +132,7 @@ def read_embedding_manifest(directory: StrPath) -> EmbeddingManifest:
 
 
 def data_fingerprint(manifest: Manifest) -> str:
-    """Returns a digest of all that a prepared data set holds.
-
-    Args:
-        manifest: `Manifest` of the data set.
-
-    Returns:
-        64 hexadecimal digits.
-    """
+    """Returns a digest, in hexadecimal, of all that a data set holds."""
     digests = {
         name: [shard.sha256 for shard in split.shards]
         for name, split in manifest.splits.items()

@@ -38,13 +38,9 @@ _WHOLE_SHARDS = "[!.]*.tfrecord"
 
 @dataclasses.dataclass(frozen=True)
 class Preparation:
-    """What `prepare` did.
+    """What `prepare` did, and which files it skipped, with the reasons.
 
-    Args:
-        manifest: `Manifest` of the data set.
-        skipped: tuple of strings. Files that could not be used, and why.
-        num_long_captions: int. Captions of which text encoders read only the
-            first 201 characters.
+    Of long captions, text encoders read only the first 201 characters.
     """
 
     manifest: Manifest

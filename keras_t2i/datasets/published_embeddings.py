@@ -53,16 +53,11 @@ def open_published_embeddings(
 ) -> PublishedEmbeddings:
     """Opens embeddings in whichever of the known layouts they have.
 
-    Args:
-        path: path of a file or folder.
-        images_of_class: mapping of class names to the sorted ids of all their
-            images, for files of whole classes.
-
-    Returns:
-        `PublishedEmbeddings`.
+    Files of whole classes need `images_of_class`, the sorted ids of all images
+    of each class.
 
     Raises:
-        ValueError: it has no such layout, or is damaged.
+        ValueError: the path has no such layout, or is damaged.
         OSError: it cannot be opened.
     """
     path = pathlib.Path(path)
@@ -96,8 +91,8 @@ def match_names(
     image file; both without folders as well.
 
     Args:
-        ids: list of strings. The data set's images.
-        names: list of strings. The images in the file.
+        ids: the data set's images.
+        names: the images in the file.
         path: path of the file, for the message.
 
     Returns:
@@ -105,12 +100,6 @@ def match_names(
 
     Raises:
         ValueError: images are missing in the file.
-
-    Example:
-
-    >>> from keras_t2i.datasets.published_embeddings import match_names
-    >>> match_names(["image_00001"], ["jpg/image_00001.jpg"], "some.npz")
-    ['jpg/image_00001.jpg']
     """
     missing = list(ids)
     for canonical in (str, without_image_suffix, _stem):
@@ -157,9 +146,6 @@ class ArraysById:
     - a `.npy` file of a structured array, with the fields `id`, a string, and
       `embeddings`, the numbers;
     - a folder of `.npy` files, each at its image's id, without image suffix.
-
-    Args:
-        path: path of the file or folder.
 
     Raises:
         ValueError: the file is damaged, or none of these.
@@ -236,12 +222,7 @@ def _read_table(path: pathlib.Path) -> tuple[list[str], np.ndarray]:
 
 
 class StackGANEmbeddings:
-    """The pickles of StackGAN, of one or several splits.
-
-    Args:
-        folders: list of paths, each of a folder with
-            `char-CNN-RNN-embeddings.pickle` and `filenames.pickle`; a
-            `class_info.pickle` beside them must be of as many images.
+    """The pickles of StackGAN, in the folders of one or several splits.
 
     Raises:
         ValueError: a file is damaged, or they do not fit each other.
@@ -319,11 +300,8 @@ def _read_stackgan_folder(
 class TorchEmbeddings:
     """A folder of .t7 files, one per image, as the GAN's authors published it.
 
-    Each holds a table with the embeddings as `txt`.
-
-    Args:
-        folder: path. Names are relative to it.
-        files: list of paths.
+    Each holds a table with the embeddings as `txt`. Names are relative to the
+    folder.
 
     Reference:
         - [Reed et al., 2016](https://arxiv.org/abs/1605.05396)
@@ -352,13 +330,8 @@ class TorchEmbeddings:
 class TorchClassEmbeddings:
     """A folder of .t7 files, one per class, as the encoder's authors published.
 
-    Each holds a tensor of shape `(num_images, dim, num_captions)`, its images
-    in the order of their names.
-
-    Args:
-        files: list of paths, each named after its class.
-        images_of_class: mapping of class names to the sorted ids of all their
-            images.
+    Each is named after its class, and holds a tensor of shape `(num_images,
+    dim, num_captions)`, its images in the order of their names.
 
     Raises:
         ValueError: no file is of a class, or several are of one.

@@ -99,12 +99,7 @@ class DistinctClasses:
 
 
 class InOrder:
-    """Every image once, in order; the last image fills the last batch.
-
-    Args:
-        num_images: int.
-        batch_size: int.
-    """
+    """Every image once, in order; the last image fills the last batch."""
 
     seed = 0
 

@@ -71,9 +71,7 @@ class CaptionedImage:
 class EmbeddedCaptions:
     """The embeddings of all captions of one image, in their order.
 
-    Args:
-        id: string. That of the image.
-        embeddings: float32 array of shape `(num_captions, embedding_dim)`.
+    They are float32 of shape `(num_captions, embedding_dim)`.
     """
 
     id: str

@@ -18,12 +18,7 @@ Key = tuple
 
 
 class UnusableFileError(ValueError):
-    """One file of a source cannot be used; the others still can.
-
-    Args:
-        file: string. The file, as the user would look for it.
-        reason: string. What is wrong with it.
-    """
+    """One file of a source cannot be used, for a reason; others still can."""
 
     def __init__(self, file: str, reason: str):
         super().__init__(file, reason)
@@ -100,13 +95,7 @@ def without_suffix(file: str) -> str:
 
 
 def read_captions(path: StrPath) -> tuple[str, ...]:
-    """Reads a file with one caption per line.
-
-    Args:
-        path: path of a UTF-8 text file.
-
-    Returns:
-        Tuple of strings, at least one: the usable captions.
+    """Reads a UTF-8 file with one caption per line, at least one usable.
 
     Raises:
         UnusableFileError: the file cannot be read, is not UTF-8, or has no

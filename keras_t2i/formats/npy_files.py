@@ -36,29 +36,16 @@ _ZIP_ERRORS = (
 
 
 def read_npy(content: bytes, name: str) -> np.ndarray:
-    """Reads the content of a `.npy` file.
+    """Reads the content of a `.npy` file, which messages call `name`.
 
     Nothing is executed, and each size in the content is compared with the
     content itself before it is used.
-
-    Args:
-        content: bytes.
-        name: string. What error messages call it.
 
     Returns:
         Array of numbers, strings, or named fields of them.
 
     Raises:
         ValueError: the content is damaged, or holds Python objects.
-
-    Example:
-
-    >>> import io
-    >>> from keras_t2i.formats.npy_files import read_npy
-    >>> file = io.BytesIO()
-    >>> np.save(file, np.arange(3.0))
-    >>> read_npy(file.getvalue(), "some.npy")
-    array([0., 1., 2.])
     """
     file = io.BytesIO(content[:_MAX_HEADER])
     try:
@@ -98,13 +85,7 @@ def _damaged_npy(name: str, received: str) -> ValueError:
 
 
 class NpzFile:
-    """The arrays of a `.npz` file, as `numpy.savez` writes it.
-
-    Args:
-        path: path of the file.
-
-    Attributes:
-        names: list of strings. The arrays, in the order of the file.
+    """The arrays of a `.npz` file, whose names are in the order of the file.
 
     Raises:
         ValueError: the file is damaged.
@@ -148,11 +129,7 @@ class NpzFile:
 
 @contextlib.contextmanager
 def name_damages(path: StrPath) -> Iterator[None]:
-    """Turns what damaged files of NumPy raise into a `ValueError` that says so.
-
-    Args:
-        path: path of the file, for the message.
-    """
+    """Turns errors of damaged files into a `ValueError` that names the file."""
     try:
         yield
     except (*_ZIP_ERRORS, OSError) as error:

@@ -67,9 +67,8 @@ class Table(dict):
 class TorchObject:
     """An object of a Torch class, such as `nn.Linear`: its fields alone.
 
-    Args:
-        class_name: string. As in the file; it is never looked up.
-        fields: `Table`. The object's fields, their names as `bytes`.
+    The class, named as in the file, is never looked up. Names of fields are
+    `bytes`.
     """
 
     class_name: str

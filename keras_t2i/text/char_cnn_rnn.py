@@ -36,12 +36,7 @@ class OneHotCharacters(layers.Layer):
 
 @keras.saving.register_keras_serializable("keras_t2i")
 class WordVectors(layers.Layer):
-    """Turns word ids from 1 into trained vectors, and 0 into zeros.
-
-    Args:
-        num_words: int.
-        dim: int. Size of the vectors.
-    """
+    """Turns word ids from 1 into trained vectors, and 0 into zeros."""
 
     def __init__(self, num_words: int, dim: int, **kwargs: Any):
         super().__init__(**kwargs)
@@ -361,14 +356,7 @@ class CharCNNRNN(ConfiguredModel):
         return (longest + stride - 1) // stride * stride + seen
 
     def cuts(self, texts: Tensor) -> Tensor:
-        """Tells which texts are longer than `tokenize` reads.
-
-        Args:
-            texts: string tensor of shape `(batch,)`. UTF-8.
-
-        Returns:
-            bool tensor of shape `(batch,)`.
-        """
+        """Tells which texts `tokenize` cuts, as bools of shape `(batch,)`."""
         if self.vocabulary is None:
             return has_more_characters(texts)
         return has_more_words(texts)

@@ -206,15 +206,7 @@ def import_embeddings(
 
 
 def embeddings_fingerprint(manifest: Manifest, encoder: Any) -> str:
-    """Returns a digest of a prepared data set and of a text encoder.
-
-    Args:
-        manifest: `Manifest` of the data set.
-        encoder: `keras.Model`.
-
-    Returns:
-        64 hexadecimal digits.
-    """
+    """Returns a digest, in hexadecimal, of a data set and a text encoder."""
     digest = hashlib.sha256(data_fingerprint(manifest).encode())
     for weight in encoder.get_weights():
         digest.update(str(weight.shape).encode())

@@ -153,14 +153,10 @@ def feature_encoder(
 
 
 def features_as_they_are(num_features: int) -> keras.Model:
-    """Makes an image encoder that does nothing, as in the published code.
+    """Makes an image encoder that returns features as they are.
 
-    Args:
-        num_features: int. Size of the features of an image, and of the
-            embeddings of texts.
-
-    Returns:
-        `keras.Model` from features to themselves.
+    So do the published encoders, whose texts are embedded in the space of the
+    image features.
 
     Reference:
         - [Reed et al., 2016](https://arxiv.org/abs/1605.05395), the code.

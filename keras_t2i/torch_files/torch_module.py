@@ -18,12 +18,7 @@ _MAX_NESTING = 20
 def read_network(path: StrPath, *keys: str) -> "TorchModule":
     """Reads the network of a .t7 file.
 
-    Args:
-        path: path of the file.
-        *keys: strings. Where the network is if the file holds a table.
-
-    Returns:
-        `TorchModule`.
+    If the file holds a table, `keys` say where in it the network is.
 
     Raises:
         ValueError: the file cannot be read, or has no network there.
@@ -43,13 +38,9 @@ def read_network(path: StrPath, *keys: str) -> "TorchModule":
 class TorchModule:
     """A module of a network: what kind it is, what it holds, its arrays.
 
-    Args:
-        value: `TorchObject`, as read from the file.
-        where: string. The file and the module's place in it, for messages.
-
-    Attributes:
-        kind: string. The class without its package, such as `"Linear"`; the
-            classes of the packages nn and cudnn are the same.
+    `where`, the file and the module's place in it, is for messages. `kind` is
+    the class without its package, such as `"Linear"`; the classes of the
+    packages nn and cudnn are the same.
     """
 
     def __init__(self, value: object, where: str):
@@ -167,10 +158,7 @@ def check_kinds(
 ) -> None:
     """Raises `ValueError` unless the modules are of these kinds, in order.
 
-    Args:
-        modules: list of `TorchModule`.
-        kinds: list of strings.
-        what: string. What holds them, for the message.
+    The message says that they are the modules of `what`.
     """
     for index, kind in enumerate(kinds):
         received = modules[index].where if index < len(modules) else "no more"
