@@ -1,6 +1,5 @@
 """Images with captions, read one at a time, with embeddings or features."""
 
-import io
 import pathlib
 from collections.abc import Iterable
 from collections.abc import Mapping
@@ -8,10 +7,10 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
-import PIL.Image
 import tensorflow as tf
 
 from keras_t2i.captions import check_captions
+from keras_t2i.datasets.images import encode_png
 from keras_t2i.datasets.manifest import MANIFEST_FILE
 from keras_t2i.datasets.manifest import data_fingerprint
 from keras_t2i.datasets.manifest import read_embedding_manifest
@@ -209,12 +208,8 @@ class ArrayExamples:
     def read(self, index: int) -> CaptionedImage:
         """Returns one image, as an uncompressed PNG, with its captions."""
         # A PNG, as prepared data sets have: one path through the other code.
-        encoded = io.BytesIO()
-        image = PIL.Image.fromarray(self._images[index])
-        image.save(encoded, "PNG", compress_level=0)
-        return CaptionedImage(
-            str(index), encoded.getvalue(), self._captions[index]
-        )
+        encoded = encode_png(self._images[index], compress_level=0)
+        return CaptionedImage(str(index), encoded, self._captions[index])
 
 
 def _joined_splits(
@@ -253,12 +248,7 @@ class ImageFeatures:
             of one size; or the data set is damaged.
     """
 
-    def __init__(
-        self,
-        path: StrPath,
-        data_path: StrPath,
-        split: str,
-    ):
+    def __init__(self, path: StrPath, data_path: StrPath, split: str):
         if (pathlib.Path(path) / MANIFEST_FILE).is_file():
             extracted = ExtractedEmbeddings(
                 path, PreparedExamples(data_path, split)
@@ -277,7 +267,7 @@ class ImageFeatures:
             views = np.atleast_2d(source.read(name))
             if self._views and views.shape[1] != self.num_features:
                 raise ValueError(
-                    f"{path} must hold equally many features of each image. "
+                    f"{path} must hold the same number of features per image. "
                     f"Received: {self.num_features} and, of {name!r}, "
                     f"{views.shape[1]}."
                 )

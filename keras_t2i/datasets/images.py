@@ -199,10 +199,12 @@ def model_square(encoded: bytes, crop_size: int, image_size: int) -> np.ndarray:
     return np.asarray(square)
 
 
-def encode_png(pixels: np.ndarray) -> bytes:
+def encode_png(pixels: np.ndarray, compress_level: int = -1) -> bytes:
     """Encodes uint8 pixels of shape `(height, width, 3)` as a PNG file."""
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, format="PNG")
+    Image.fromarray(pixels).save(
+        file, format="PNG", compress_level=compress_level
+    )
     return file.getvalue()
 
 

@@ -13,12 +13,12 @@ import numpy as np
 
 from keras_t2i.types import StrPath
 
-# An array's header is some hundred bytes; NumPy itself refuses more.
+# An array's header has about a hundred bytes; NumPy itself refuses more.
 _MAX_HEADER = 16 * 1024
 # One array of an archive. A file of few bytes can unpack to very many.
 _MAX_MEMBER_BYTES = 2**26
-# All arrays of an archive, in its own size. Numbers of which few are not zero
-# pack to some hundredths, and what is made to fill memory to a thousandth.
+# How many times its size an archive may unpack to. Numbers that are mostly zeros
+# pack to a few hundredths, files made to fill memory to a thousandth.
 _MAX_EXPANSION = 100
 # What NumPy uses. Others can ask for gigabytes to unpack anything.
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)

@@ -106,8 +106,7 @@ def read_t7(path: StrPath) -> object:
         hold themselves.
 
     Raises:
-        ValueError: the file is damaged, is no binary .t7 file, or holds what
-            is not supported. The message has the path and the offset.
+        ValueError: the file is damaged, no binary .t7 file, or not supported.
         OSError: the file cannot be opened or read.
 
     Example:
