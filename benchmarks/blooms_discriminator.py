@@ -23,7 +23,7 @@ from keras_t2i.blooms.attributes import PETAL_COLORS
 from keras_t2i.blooms.attributes import PETAL_COUNTS
 from keras_t2i.blooms.attributes import PETAL_SHAPES
 from keras_t2i.datasets.examples import PreparedExamples
-from keras_t2i.datasets.image_range import to_model_range
+from keras_t2i.datasets.images import to_model_range
 from keras_t2i.losses.adversarial import mean_scores
 from keras_t2i.models.image_noise import ImageNoise
 from keras_t2i.models.noise import StepNoise

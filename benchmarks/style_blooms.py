@@ -22,8 +22,8 @@ from keras_t2i.blooms import content_of_caption
 from keras_t2i.blooms import read_bloom
 from keras_t2i.datasets.blooms_source import bloom_of_record
 from keras_t2i.datasets.examples import PreparedExamples
-from keras_t2i.datasets.image_range import to_model_range
-from keras_t2i.files import replace_when_whole
+from keras_t2i.datasets.images import to_model_range
+from keras_t2i.files import atomic_write
 from keras_t2i.metrics import background_colors
 from keras_t2i.metrics import style_clusters
 from keras_t2i.metrics import style_verification
@@ -54,7 +54,7 @@ def main():
         curves["text"] = found["text"]
         text = json.dumps(row, indent=2)
         print(f"{run}: {text}", flush=True)
-        with replace_when_whole(run / "measured.json") as temporary:
+        with atomic_write(run / "measured.json") as temporary:
             temporary.write_text(text + "\n", "utf-8")
     if arguments.roc:
         roc_curves(curves).savefig(arguments.roc)

@@ -19,7 +19,7 @@ _ROOT = pathlib.Path(keras_t2i.__file__).parent
 # `cli`, the last, and the package itself see everything.
 ORDER = (
     {"captions", "checks", "errors", "files", "types", "version"},
-    {"keras_backend", "quiet_stderr", "registration"},
+    {"keras_backend", "registration"},
     {"configured_model", "linear_decay", "stream_trained_model", "untuned"},
     {"preset_folder", "pretrained", "progress"},
     {"recipes"},
@@ -172,7 +172,7 @@ def test_all_modules_are_looked_at():
         MODULES
     )
     assert ("keras", None) in MODULES["losses.compatibility"]
-    assert ("keras_t2i.files", "replace_when_whole") in MODULES[
+    assert ("keras_t2i.files", "atomic_write") in MODULES[
         "callbacks.checkpoints"
     ]
 

@@ -21,7 +21,7 @@ from keras_t2i.datasets.manifest import read_manifest
 from keras_t2i.datasets.manifest import write_manifest
 from keras_t2i.datasets.shards import write_embedding_shards
 from keras_t2i.datasets.source import CaptionedImage
-from keras_t2i.files import waited_for
+from keras_t2i.files import locked_folder
 from keras_t2i.types import StrPath
 
 # Views at a time.
@@ -119,7 +119,7 @@ def extract_image_features(
         return path
     path.mkdir(exist_ok=True)
     # Another process may be computing them.
-    with waited_for(path):
+    with locked_folder(path):
         if _is_whole(path, fingerprint):
             return path
         splits = write_embedding_shards(

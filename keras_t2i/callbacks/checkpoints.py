@@ -16,7 +16,7 @@ import numpy as np
 from keras_t2i.callbacks.step_callback import Logs
 from keras_t2i.callbacks.step_callback import StepCallback
 from keras_t2i.checks import check_whole_number
-from keras_t2i.files import replace_when_whole
+from keras_t2i.files import atomic_write
 from keras_t2i.types import StrPath
 
 _FILE_PATTERN = re.compile(r"step-(\d{8})\.keras")
@@ -139,7 +139,7 @@ class KeepBest(StepCallback):
         self._results = self._measured()
         value = self._results[self.monitor]
         if self._is_better(value):
-            with replace_when_whole(self.path) as temporary:
+            with atomic_write(self.path) as temporary:
                 self.model.save(temporary)
         self._remember(step, value)
         logs.update(self._results)
@@ -271,7 +271,7 @@ class Checkpoints(StepCallback):
                     f"was stopped. {last_good_checkpoint(self.folder)}"
                 )
         path = checkpoint_path(self.folder, self.step)
-        with replace_when_whole(path) as temporary:
+        with atomic_write(path) as temporary:
             self.model.save(temporary)
         self._saved_step = self.step
         self._saved_at = time.monotonic()

@@ -13,7 +13,7 @@ import numpy as np
 from keras_t2i.callbacks.checkpoints import KeepBest
 from keras_t2i.callbacks.step_callback import Logs
 from keras_t2i.callbacks.step_callback import StepCallback
-from keras_t2i.files import replace_when_whole
+from keras_t2i.files import atomic_write
 from keras_t2i.plots.grids import image_grid
 from keras_t2i.types import StrPath
 
@@ -180,7 +180,7 @@ class ImageGrid(StepCallback):
         )
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"step-{self.step:08d}.png"
-        with replace_when_whole(path) as temporary:
+        with atomic_write(path) as temporary:
             figure.savefig(temporary, format="png")
 
 

@@ -6,7 +6,7 @@ import sys
 
 from keras_t2i.cli.options import options_named
 from keras_t2i.cli.options import positive_number
-from keras_t2i.files import replace_when_whole
+from keras_t2i.files import atomic_write
 from keras_t2i.recipes.recipe import Recipe
 from keras_t2i.recipes.recipe import TextRecipe
 
@@ -112,5 +112,5 @@ def _write_grid(path, model, captions):
     )
     shape = (len(captions), _GRID_COLUMNS, *pictures.shape[1:])
     figure = image_grid(pictures.reshape(shape), captions)
-    with replace_when_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         figure.savefig(temporary, format="png")

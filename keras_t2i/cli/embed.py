@@ -10,7 +10,7 @@ from keras_t2i.captions import is_empty_caption
 from keras_t2i.cli.options import Subparsers
 from keras_t2i.cli.options import caption
 from keras_t2i.cli.options import checked_out
-from keras_t2i.files import replace_when_whole
+from keras_t2i.files import atomic_write
 from keras_t2i.types import StrPath
 
 # In an array of strings each has the size of the longest. This many characters
@@ -116,14 +116,14 @@ def _run(arguments: argparse.Namespace) -> None:
 
 
 def _embed_data_set(arguments: argparse.Namespace) -> None:
-    from keras_t2i.text.stackgan_pickles import check_free
-    from keras_t2i.text.stackgan_pickles import write_stackgan_pickles
+    from keras_t2i.text.embeddings import check_no_stackgan_files
+    from keras_t2i.text.embeddings import write_stackgan_pickles
 
     if arguments.layout == "shards":
         _write_shards(arguments, arguments.out)
     else:
         out = pathlib.Path(arguments.out)
-        check_free(out)
+        check_no_stackgan_files(out)
         out.mkdir(parents=True, exist_ok=True)
         # On the disk of the result, since they may be large.
         with tempfile.TemporaryDirectory(dir=out, prefix=".tmp-") as shards:
@@ -176,7 +176,7 @@ def _embed_captions(arguments: argparse.Namespace) -> None:
     embeddings = embed_texts(encoder, captions)
     report_cut(encoder, count_cut(captions, cuts_of(encoder)))
     out.parent.mkdir(parents=True, exist_ok=True)
-    with replace_when_whole(out) as temporary:
+    with atomic_write(out) as temporary:
         with open(temporary, "wb") as file:
             if is_npz:
                 np.savez(

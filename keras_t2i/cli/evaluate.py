@@ -11,7 +11,7 @@ from keras_t2i.cli.options import add_data
 from keras_t2i.cli.options import checked_out
 from keras_t2i.cli.options import load_generating_model
 from keras_t2i.cli.options import whole_number
-from keras_t2i.files import replace_when_whole
+from keras_t2i.files import atomic_write
 
 if TYPE_CHECKING:
     from keras_t2i.evaluation.full_evaluation import Evaluation
@@ -205,7 +205,7 @@ def _write(out: pathlib.Path, text: str, evaluation: "Evaluation") -> None:
     """Writes both files, or none of them."""
     from keras_t2i.plots.grids import image_rows
 
-    with replace_when_whole(out) as temporary:
+    with atomic_write(out) as temporary:
         temporary.write_text(text + "\n", "utf-8")
         if evaluation.nearest_images is not None:
             figure = image_rows(
@@ -213,7 +213,7 @@ def _write(out: pathlib.Path, text: str, evaluation: "Evaluation") -> None:
                 left=evaluation.nearest_captions,
                 above=["generated", "nearest training image"],
             )
-            with replace_when_whole(out.with_name(_NEAREST_FILE)) as file:
+            with atomic_write(out.with_name(_NEAREST_FILE)) as file:
                 figure.savefig(file, format="png")
 
 

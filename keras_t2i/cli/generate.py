@@ -12,7 +12,7 @@ from keras_t2i.cli.options import add_seed
 from keras_t2i.cli.options import checked_out
 from keras_t2i.cli.options import load_generating_model
 from keras_t2i.cli.options import whole_number
-from keras_t2i.files import replace_when_whole
+from keras_t2i.files import atomic_write
 
 
 def add_generate(subparsers: Subparsers) -> None:
@@ -134,7 +134,7 @@ def _generate(arguments: argparse.Namespace) -> None:
     )
     if out.suffix.lower() == ".png":
         out.parent.mkdir(parents=True, exist_ok=True)
-        with replace_when_whole(out) as temporary:
+        with atomic_write(out) as temporary:
             if len(images) == 1:
                 PIL.Image.fromarray(images[0]).save(temporary, "PNG")
             else:
@@ -147,7 +147,7 @@ def _generate(arguments: argparse.Namespace) -> None:
             number, place = divmod(index, num)
             name = _file_name(captions[number])
             file = f"{number:03d}-{name}-seed{seeds[place]}.png"
-            with replace_when_whole(out / file) as temporary:
+            with atomic_write(out / file) as temporary:
                 PIL.Image.fromarray(image).save(temporary, "PNG")
     print(f"images: {out}")
 
@@ -186,7 +186,7 @@ def _interpolate(arguments: argparse.Namespace) -> None:
         # The seed first, since long labels are cut off.
         labels = [f"seed {number}: {captions[0]}" for number in (seed, seed_to)]
     out.parent.mkdir(parents=True, exist_ok=True)
-    with replace_when_whole(out) as temporary:
+    with atomic_write(out) as temporary:
         if out.suffix.lower() == ".gif":
             temporary.write_bytes(animated_gif(images[0]))
         else:
@@ -220,6 +220,6 @@ def _transfer(arguments: argparse.Namespace) -> None:
     images = gan.transfer_style(styles, arguments.captions, style_encoder)
     figure = transfer_grid(styles, images, arguments.captions)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with replace_when_whole(out) as temporary:
+    with atomic_write(out) as temporary:
         figure.savefig(temporary, format="png")
     print(f"images: {out}")

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_t2i.blooms import captions_between
 from keras_t2i.blooms import content_of_caption
-from keras_t2i.blooms import sentences_between
 from keras_t2i.datasets.batches import make_ordered_dataset
 from keras_t2i.datasets.examples import ImageFeatures
 from keras_t2i.datasets.examples import PreparedExamples
@@ -160,7 +160,7 @@ def _on_blooms(
             arguments.append([value for value in values if value is not None])
         probes[name] = float(linear_probe_accuracy(*arguments))
     # Of unseen kinds, whichever split is measured.
-    sentences = sentences_between("test", _NUM_PAIRS)
+    sentences = captions_between("test", _NUM_PAIRS)
     premise = interpolation_premise(
         *(embed_texts(text_encoder, part) for part in sentences)
     )

@@ -30,7 +30,7 @@ from keras_t2i.export.model_folder import check_name
 from keras_t2i.export.model_folder import models_config
 from keras_t2i.export.model_folder import newest_entry
 from keras_t2i.export.model_folder import versions
-from keras_t2i.files import replace_when_whole
+from keras_t2i.files import atomic_write
 from keras_t2i.types import StrPath
 
 BINARY_VARIABLE = "TF_SERVING_BINARY"
@@ -233,7 +233,7 @@ class ModelServer:
         for path, text in self.files.items():
             # The folder may be read-only.
             if _text(path) != text:
-                with replace_when_whole(path) as temporary:
+                with atomic_write(path) as temporary:
                     temporary.write_text(text, "utf-8")
         # Its messages go to stderr, as progress does.
         self._process = subprocess.Popen(

@@ -18,8 +18,8 @@ from keras_t2i.export.model_folder import readme
 from keras_t2i.export.model_folder import version_folder
 from keras_t2i.export.model_folder import write_warm_up_requests
 from keras_t2i.export.signatures import make_signatures
-from keras_t2i.files import new_folder_when_whole
-from keras_t2i.files import waited_for
+from keras_t2i.files import atomic_new_folder
+from keras_t2i.files import locked_folder
 from keras_t2i.models.style_encoder import check_style_encoder
 from keras_t2i.models.text_to_image_gan import TextToImageGAN
 from keras_t2i.types import StrPath
@@ -83,7 +83,7 @@ def export_saved_model(
     _check_readme(path / "README.md")
     path.mkdir(parents=True, exist_ok=True)
     # Another process may be exporting to the same folder.
-    with waited_for(path):
+    with locked_folder(path):
         folder = version_folder(path, version or next_version(path))
         if folder.exists():
             raise ValueError(
@@ -102,7 +102,7 @@ def _export(
     style_encoder: keras.Model | None,
 ) -> None:
     signatures = make_signatures(gan, style_encoder)
-    with new_folder_when_whole(folder) as temporary:
+    with atomic_new_folder(folder) as temporary:
         tf.saved_model.save(
             _Weights(gan, style_encoder), str(temporary), signatures=signatures
         )

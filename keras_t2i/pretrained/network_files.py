@@ -15,7 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_t2i.files import replace_when_whole
+from keras_t2i.files import atomic_write
 from keras_t2i.types import StrPath
 
 _DESCRIPTION = "preset.json"
@@ -108,7 +108,7 @@ def write_pretrained_weights(network: keras.Model, path: StrPath) -> str:
             )
         arrays[f"{index:04}"] = stored
     path = pathlib.Path(path)
-    with replace_when_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         with open(temporary, "wb") as file:
             np.savez_compressed(file, **arrays)
     return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -116,7 +116,7 @@ def write_pretrained_weights(network: keras.Model, path: StrPath) -> str:
 
 def write_description(folder: StrPath, description: dict[str, Any]) -> None:
     """Writes what `pretrained_description` reads."""
-    with replace_when_whole(pathlib.Path(folder) / _DESCRIPTION) as temporary:
+    with atomic_write(pathlib.Path(folder) / _DESCRIPTION) as temporary:
         temporary.write_text(json.dumps(description, indent=2) + "\n", "utf-8")
 
 

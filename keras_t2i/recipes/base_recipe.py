@@ -12,7 +12,7 @@ from typing import ClassVar
 from typing import Self
 from typing import TypeVar
 
-from keras_t2i.files import replace_when_whole
+from keras_t2i.files import atomic_write
 from keras_t2i.recipes.presets import preset
 from keras_t2i.types import StrPath
 
@@ -348,6 +348,6 @@ class BaseRecipe:
         Raises:
             OSError: the file cannot be written.
         """
-        with replace_when_whole(path) as temporary:
+        with atomic_write(path) as temporary:
             content = json.dumps(self.to_dict(), indent=2)
             temporary.write_text(content + "\n", "utf-8")

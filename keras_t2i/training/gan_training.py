@@ -23,7 +23,7 @@ from keras_t2i.evaluation.judge import Judge
 from keras_t2i.evaluation.judge import load_judge
 from keras_t2i.evaluation.quick_evaluation import FEWEST_IMAGES
 from keras_t2i.evaluation.quick_evaluation import QuickEvaluation
-from keras_t2i.files import replace_when_whole
+from keras_t2i.files import atomic_write
 from keras_t2i.models.from_recipe import gan_optimizer
 from keras_t2i.models.text_to_image_gan import TextToImageGAN
 from keras_t2i.plots.grids import image_grid
@@ -354,5 +354,5 @@ def _write_real_samples(
 ) -> None:
     run.samples.mkdir(parents=True, exist_ok=True)
     figure = image_grid(images[:, None], captions)
-    with replace_when_whole(run.samples / "real.png") as temporary:
+    with atomic_write(run.samples / "real.png") as temporary:
         figure.savefig(temporary, format="png")

@@ -9,7 +9,7 @@ from keras_t2i.applications.efficientnet_lite import IMAGE_NETWORKS
 from keras_t2i.applications.feature_extraction import extract_image_features
 from keras_t2i.datasets.manifest import MANIFEST_FILE
 from keras_t2i.datasets.manifest import read_embedding_manifest
-from keras_t2i.files import waited_for
+from keras_t2i.files import locked_folder
 from keras_t2i.progress import show_progress
 from keras_t2i.text.char_cnn_rnn import CharCNNRNN
 from keras_t2i.text.embeddings import extract_embeddings
@@ -51,7 +51,7 @@ def embeddings_beside(
     path = folder / f"embeddings-{fingerprint[:12]}"
     path.mkdir(exist_ok=True)
     # Another training with this encoder may be computing them.
-    with waited_for(path):
+    with locked_folder(path):
         if not (path / MANIFEST_FILE).is_file():
             with show_progress("Embedding captions", "images") as progress:
                 num_cut = extract_embeddings(encoder, data, path, progress)

@@ -18,8 +18,8 @@ import tensorflow as tf
 from keras_t2i.callbacks.checkpoints import checkpoint_path
 from keras_t2i.callbacks.checkpoints import checkpoint_steps
 from keras_t2i.callbacks.recording import RECORDED_STEPS
+from keras_t2i.files import atomic_write
 from keras_t2i.files import is_temporary
-from keras_t2i.files import replace_when_whole
 from keras_t2i.recipes.base_recipe import DURATIONS
 from keras_t2i.recipes.base_recipe import AnyRecipe
 from keras_t2i.recipes.base_recipe import BaseRecipe
@@ -122,7 +122,7 @@ class RunFolder:
                 "python": platform.python_version(),
             },
         }
-        with replace_when_whole(self.config) as temporary:
+        with atomic_write(self.config) as temporary:
             temporary.write_text(json.dumps(config, indent=2) + "\n", "utf-8")
 
     def check_unchanged(self, inputs: Inputs) -> None:
@@ -225,7 +225,7 @@ class RunFolder:
             if values["step"] % RECORDED_STEPS == 0
         ]
         if self.metrics.exists():
-            with replace_when_whole(self.metrics) as temporary:
+            with atomic_write(self.metrics) as temporary:
                 temporary.write_text("".join(kept), "utf-8")
         return seconds
 
@@ -257,7 +257,7 @@ class RunFolder:
     def publish_model(self) -> None:
         """Makes the last checkpoint the run's `model.keras`."""
         source = checkpoint_path(self.checkpoints, self.last_step())
-        with replace_when_whole(self.model) as temporary:
+        with atomic_write(self.model) as temporary:
             shutil.copyfile(source, temporary)
 
     def publish_best(self, step: int | None) -> None:
@@ -281,7 +281,7 @@ class RunFolder:
                 "`resume` needs the checkpoint of the best step so far. "
                 f"Received: no {str(source)!r}. Start a new run."
             )
-        with replace_when_whole(self.best) as temporary:
+        with atomic_write(self.best) as temporary:
             shutil.copyfile(source, temporary)
 
 

@@ -13,7 +13,7 @@ from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.datasets.manifest import Manifest
 from keras_t2i.datasets.manifest import data_fingerprint
 from keras_t2i.datasets.manifest import read_manifest
-from keras_t2i.files import replace_when_whole
+from keras_t2i.files import atomic_write
 from keras_t2i.models.style_encoder import StyleEncoder
 from keras_t2i.models.style_inversion import StyleInversion
 from keras_t2i.models.text_to_image_gan import TextToImageGAN
@@ -170,5 +170,5 @@ def _write_measured(
         "effect_per_dimension": measured.effect_per_dimension.tolist(),
         "ignored_dimensions": measured.ignored_dimensions,
     }
-    with replace_when_whole(measured_file(run)) as temporary:
+    with atomic_write(measured_file(run)) as temporary:
         temporary.write_text(json.dumps(values, indent=2) + "\n", "utf-8")

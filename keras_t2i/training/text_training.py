@@ -14,7 +14,7 @@ from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.datasets.manifest import Manifest
 from keras_t2i.datasets.manifest import data_fingerprint
 from keras_t2i.datasets.manifest import read_manifest
-from keras_t2i.files import replace_when_whole
+from keras_t2i.files import atomic_write
 from keras_t2i.linear_decay import LinearDecay
 from keras_t2i.losses.compatibility import SoftmaxJointEmbedding
 from keras_t2i.losses.compatibility import StructuredJointEmbedding
@@ -104,7 +104,7 @@ def train_text_encoder(
         # Checkpoints, from which a run is resumed, are not standardized.
         some = batches.take(50).as_numpy_iterator()
         model.standardize(np.concatenate([row["token_ids"] for row in some]))
-        with replace_when_whole(run.model) as temporary:
+        with atomic_write(run.model) as temporary:
             model.save(temporary)
     if interrupted:
         raise KeyboardInterrupt

@@ -55,7 +55,7 @@ def test_results_of_a_run(data, text_run, capsys):
     )
     first, second, between = (
         embed_texts(encoder, sentences)
-        for sentences in blooms.sentences_between("test", 1000)
+        for sentences in blooms.captions_between("test", 1000)
     )
     mean = (first + second) / 2
     cosines = np.sum(mean * between, axis=1)
