@@ -1,16 +1,17 @@
 """Checks of arguments that many functions take."""
 
 import numbers
+from typing import Any
 
 # The image sizes that the networks come in.
 IMAGE_SIZES = (32, 64, 128, 256)
 
 
-def check_whole_number(value, name: str, at_least: int) -> None:
-    """Raises `ValueError` for what is no whole number, or too small a one.
+def check_whole_number(value: Any, name: str, at_least: int) -> None:
+    """Raises `ValueError` unless a value is a whole number and large enough.
 
     Args:
-        value: the argument. NumPy's integers pass too, but no float or bool.
+        value: the argument. NumPy's integers pass too, floats and bools fail.
         name: string. Name of the argument, for the message.
         at_least: int.
 
@@ -29,7 +30,7 @@ def check_whole_number(value, name: str, at_least: int) -> None:
         )
 
 
-def check_image_size(image_size):
+def check_image_size(image_size: object) -> None:
     """Raises `ValueError` for a size that the networks do not come in."""
     if image_size not in IMAGE_SIZES:
         raise ValueError(

@@ -6,8 +6,8 @@ same pictures. A row of the output depends on that row of the inputs alone.
 
 from keras import ops
 
-from keras_t2i.datasets.image_range import to_model_range
-from keras_t2i.datasets.image_range import to_uint8
+from keras_t2i.datasets.images import to_model_range
+from keras_t2i.datasets.images import to_uint8
 from keras_t2i.models.noise import between_noises
 from keras_t2i.models.noise import noise_from_seeds
 from keras_t2i.tokenizers import tokenize_for

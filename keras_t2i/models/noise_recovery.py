@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 from keras import ops
 
-from keras_t2i.datasets.image_range import to_model_range
-from keras_t2i.datasets.image_range import to_uint8
+from keras_t2i.datasets.images import to_model_range
+from keras_t2i.datasets.images import to_uint8
 from keras_t2i.models.noise import noise_from_seeds
 
 _BATCH_SIZE = 64

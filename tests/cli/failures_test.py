@@ -103,7 +103,7 @@ def test_a_full_disk(data, text_run, gan_run, tmp_path, capsys):
     assert "File too large" in line and "by --resume" in line
     assert "Traceback" not in error
     assert list((run / "checkpoints").iterdir()) == []
-    # Once there is space, it goes on to what it would have been.
+    # Once there is space, it resumes and ends as it would have.
     assert main(["train", "--out", str(run), "--resume"]) == 0
     for weight, expected in zip(
         keras.saving.load_model(run / "model.keras").get_weights(),
@@ -138,7 +138,7 @@ def test_a_disk_that_is_full_of_embeddings(data, text_run, tmp_path, error_of):
     assert "No space left on device" in line and shard in line
 
 
-# That one waits for the other: tests/training/encoder_embeddings_test.py.
+# That one waits for the other: tests/training/precomputed_test.py.
 @pytest.mark.large
 def test_trainings_that_start_together(data, text_run, tmp_path):
     """Both need the embeddings of one encoder, which are made once."""

@@ -193,7 +193,7 @@ def test_it_goes_on(style_run, data, gan_run, tmp_path):
         (["--model", "GAN", "--data", "nowhere"], "`keras-t2i prepare`"),
         (["--model", "nowhere", "--data", "DATA"], "--model must name"),
         (["--model", "TEXT", "--data", "DATA"], "a JointEmbedding"),
-        (["--resume"], "--resume goes on.*run', which holds no run"),
+        (["--resume"], "--resume needs.*run', which holds no run"),
     ],
 )
 def test_bad_input(

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from keras_t2i import TextToImageGAN
-from keras_t2i.datasets.image_range import to_uint8
+from keras_t2i.datasets.images import to_uint8
 from keras_t2i.text import tokenize
 from tests.tiny_models import IMAGE_SIZE
 from tests.tiny_models import NOISE_DIM
