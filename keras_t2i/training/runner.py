@@ -89,9 +89,11 @@ def fit_run(
     stream = make_stream(first_step)
     batch_size = next(iter(stream.element_spec.values())).shape[0]
     steps_per_epoch = max(1, num_images // batch_size)
-    first_seconds = run.cut_metrics(first_step)
+    first_seconds = run.seconds_until(first_step)
     steps = total_steps(recipe, steps_per_epoch)
-    if _is_over(run, model, recipe, steps, first_seconds):
+    is_over = _is_over(run, model, recipe, steps, first_seconds)
+    run.cut_metrics(first_step, is_over)
+    if is_over:
         optimizer = getattr(model, "optimizer", None)
         if optimizer is not None:
             optimizer.finalize_variable_values(model.trainable_weights)
