@@ -10,7 +10,7 @@ from keras_t2i.datasets.batches import make_dataset
 from keras_t2i.datasets.examples import ExtractedEmbeddings
 from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.models.discriminator_ensemble import members_of
-from keras_t2i.models.text_standardization import standardizations_of
+from keras_t2i.models.normalization import standardizations_of
 from keras_t2i.recipes.recipe import Recipe
 
 # Texts whose mean and deviation are taken for those of all.

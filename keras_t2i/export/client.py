@@ -17,8 +17,8 @@ from keras_t2i.export.signatures import MAX_PIXELS
 from keras_t2i.export.transports import GrpcTransport
 from keras_t2i.export.transports import RestTransport
 from keras_t2i.export.transports import SavedModelTransport
-from keras_t2i.models.captions_and_seeds import checked_captions
-from keras_t2i.models.captions_and_seeds import checked_seeds
+from keras_t2i.models.image_generation import encode_captions
+from keras_t2i.models.image_generation import seeds_of_rows
 
 # A request ends where it has so many. A server holds several copies of it.
 _MAX_BYTES = 32 * 2**20
@@ -99,8 +99,8 @@ class Client:
             ValueError: a caption is empty, or the seeds do not fit.
             ServerError: the server has not answered.
         """
-        captions = checked_captions(captions)
-        seeds = checked_seeds(seed, len(captions))
+        captions = encode_captions(captions)
+        seeds = seeds_of_rows(seed, len(captions))
         files = self._ask("serving_default", text=captions, seed=seeds)
         return _pictures(files, as_png)
 
@@ -128,8 +128,8 @@ class Client:
                 empty, the seeds do not fit, or there are too few steps.
             ServerError: the server has not answered.
         """
-        captions_from = checked_captions(captions_from)
-        captions_to = checked_captions(captions_to)
+        captions_from = encode_captions(captions_from)
+        captions_to = encode_captions(captions_to)
         if len(captions_from) != len(captions_to):
             raise ValueError(
                 "`captions_to` must hold one caption for each of "
@@ -140,7 +140,7 @@ class Client:
         steps = int(steps)
         num_rows = len(captions_from)
         weights = np.linspace(0.0, 1.0, steps, dtype="float32")
-        seeds = np.repeat(checked_seeds(seed, num_rows), steps)
+        seeds = np.repeat(seeds_of_rows(seed, num_rows), steps)
         files = self._ask(
             "interpolate",
             text_from=np.repeat(captions_from, steps),
@@ -173,7 +173,7 @@ class Client:
             ServerError: the server has not answered, or the model was exported
                 without a style encoder.
         """
-        captions = checked_captions(captions)
+        captions = encode_captions(captions)
         styles = _image_files(style_images)
         num_styles, num_captions = len(styles), len(captions)
         files = self._ask(
@@ -196,7 +196,7 @@ class Client:
             ValueError: a caption is empty.
             ServerError: the server has not answered.
         """
-        embeddings = self._ask("embed_text", text=checked_captions(captions))
+        embeddings = self._ask("embed_text", text=encode_captions(captions))
         return embeddings.astype("float32")
 
     def _ask(self, signature, **inputs):

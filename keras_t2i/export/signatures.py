@@ -2,11 +2,11 @@
 
 import tensorflow as tf
 
-from keras_t2i.models.drawing import draw
-from keras_t2i.models.drawing import draw_between
-from keras_t2i.models.drawing import draw_from_embeddings
-from keras_t2i.models.drawing import draw_in_style
-from keras_t2i.models.drawing import embed_text
+from keras_t2i.models.image_generation import embed_text
+from keras_t2i.models.image_generation import generate_from_embeddings
+from keras_t2i.models.image_generation import generate_from_texts
+from keras_t2i.models.image_generation import generate_in_style
+from keras_t2i.models.image_generation import generate_interpolated
 
 # More than most cameras take. A PNG of so many takes 1.4 GB of memory while it
 # is decoded; pictures beyond count as undecodable.
@@ -148,17 +148,17 @@ def make_signatures(gan, style_encoder=None):
     )
 
     def serving_default(text, seed):
-        return _png(draw(gan, *_checked(text, seed)))
+        return _png(generate_from_texts(gan, *_checked(text, seed)))
 
     def pixels(text, seed):
-        return {"image": draw(gan, *_checked(text, seed))}
+        return {"image": generate_from_texts(gan, *_checked(text, seed))}
 
     def embed(text):
         return {"embedding": embed_text(gan, *_checked(text))}
 
     def from_embedding(embedding, seed):
         rows = _checked(embedding, seed)
-        return _png(draw_from_embeddings(gan, *rows))
+        return _png(generate_from_embeddings(gan, *rows))
 
     def interpolate(
         text_from, text_to, text_weight, seed_from, seed_to, noise_weight
@@ -166,12 +166,12 @@ def make_signatures(gan, style_encoder=None):
         rows = _checked(
             text_from, text_to, text_weight, seed_from, seed_to, noise_weight
         )
-        return _png(draw_between(gan, *rows))
+        return _png(generate_interpolated(gan, *rows))
 
     def transfer_style(text, style_image_bytes):
         text, files = _checked(text, style_image_bytes)
         pictures = decode_style_pictures(files, gan.image_size)
-        return _png(draw_in_style(gan, style_encoder, text, pictures))
+        return _png(generate_in_style(gan, style_encoder, text, pictures))
 
     signatures = {
         "serving_default": (serving_default, [_TEXT, _SEED]),

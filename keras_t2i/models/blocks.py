@@ -1,17 +1,27 @@
-"""The layers of both networks, initialized as in the released code.
+"""The layers of the paper's networks, initialized as in its released code.
 
 Reed et al. (2016), released code: convolutions from N(0, 0.02) without bias,
 batch norm scales from N(1, 0.02), and Torch's own uniform initialization of
 linear layers.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 from keras import layers
 
-from keras_t2i.models.batch_normalization import FusedBatchNormalization
+from keras_t2i.models.normalization import FusedBatchNormalization
+from keras_t2i.types import Tensor
 
 
-def convolution(filters, kernel_size, strides=1, padding="same", **kwargs):
+def convolution(
+    filters: int,
+    kernel_size: int,
+    strides: int = 1,
+    padding: str = "same",
+    **kwargs: Any,
+) -> layers.Layer:
     """Makes a convolution without bias."""
     return layers.Conv2D(
         filters,
@@ -24,7 +34,9 @@ def convolution(filters, kernel_size, strides=1, padding="same", **kwargs):
     )
 
 
-def transposed_convolution(filters, strides=2, padding="same", **kwargs):
+def transposed_convolution(
+    filters: int, strides: int = 2, padding: str = "same", **kwargs: Any
+) -> layers.Layer:
     """Makes a 4x4 transposed convolution without bias."""
     return layers.Conv2DTranspose(
         filters,
@@ -37,7 +49,7 @@ def transposed_convolution(filters, strides=2, padding="same", **kwargs):
     )
 
 
-def batch_normalization(**kwargs):
+def batch_normalization(**kwargs: Any) -> layers.Layer:
     """Makes a batch norm with Torch's momentum and epsilon."""
     return FusedBatchNormalization(
         momentum=0.9,
@@ -47,7 +59,7 @@ def batch_normalization(**kwargs):
     )
 
 
-def linear(units, inputs_dim, **kwargs):
+def linear(units: int, inputs_dim: int, **kwargs: Any) -> layers.Layer:
     """Makes a linear layer from U(-1/sqrt(n), 1/sqrt(n)), n inputs."""
     limit = inputs_dim**-0.5
     return layers.Dense(
@@ -58,7 +70,13 @@ def linear(units, inputs_dim, **kwargs):
     )
 
 
-def residual_block(x, inner_filters, activation, name, dtype):
+def residual_block(
+    x: Tensor,
+    inner_filters: int,
+    activation: Callable[[str], layers.Layer],
+    name: str,
+    dtype: Any,
+) -> Tensor:
     """Applies a 1x1, 3x3, 3x3 bottleneck, adds its input, and activates."""
     shortcut = x
     sizes = ((inner_filters, 1), (inner_filters, 3), (shortcut.shape[-1], 3))

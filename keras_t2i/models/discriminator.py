@@ -1,4 +1,7 @@
-"""The discriminator: an image and a text embedding to one logit."""
+"""The discriminator: from an image and a text embedding to one logit."""
+
+from collections.abc import Callable
+from typing import Any
 
 import keras
 from keras import layers
@@ -59,14 +62,14 @@ class Discriminator(TextDiscriminator):
 
     def __init__(
         self,
-        image_size=64,
-        width=64,
-        fusion_size=2,
-        as_released=False,
-        text_embedding_dim=1024,
-        text_projection_dim=128,
-        **kwargs,
-    ):
+        image_size: int = 64,
+        width: int = 64,
+        fusion_size: int = 2,
+        as_released: bool = False,
+        text_embedding_dim: int = 1024,
+        text_projection_dim: int = 128,
+        **kwargs: Any,
+    ) -> None:
         check_image_size(image_size)
         if fusion_size not in (2, 4):
             raise ValueError(
@@ -96,11 +99,17 @@ class Discriminator(TextDiscriminator):
         )
 
 
-def _leaky_relu(policy):
+def _leaky_relu(policy: Any) -> Callable[[str], layers.Layer]:
     return lambda name: layers.LeakyReLU(0.2, dtype=policy, name=name)
 
 
-def _trunk(image_size, width, fusion_size, as_released, policy):
+def _trunk(
+    image_size: int,
+    width: int,
+    fusion_size: int,
+    as_released: bool,
+    policy: Any,
+) -> keras.Model:
     images = keras.Input((image_size, image_size, 3), name="images")
     activation = _leaky_relu(policy)
     x = images
@@ -129,8 +138,12 @@ def _trunk(image_size, width, fusion_size, as_released, policy):
 
 
 def _head(
-    map_shape, as_released, text_embedding_dim, text_projection_dim, policy
-):
+    map_shape: tuple[int, ...],
+    as_released: bool,
+    text_embedding_dim: int,
+    text_projection_dim: int,
+    policy: Any,
+) -> keras.Model:
     features = keras.Input(map_shape, name="features")
     text_embeddings = keras.Input((text_embedding_dim,), name="text_embeddings")
     activation = _leaky_relu(policy)
