@@ -182,7 +182,7 @@ def _frozen_maps(
         layer.set_weights([kernel])
         return outputs
 
-    mixed = []
+    mixed: list[Tensor] = []
     smaller = None
     for level in reversed(range(len(maps))):
         channels = _MIXED_CHANNELS[level]
