@@ -1,17 +1,19 @@
 """Keras finds the classes of this library before their modules are loaded.
 
 `import keras_t2i` loads neither Keras nor TensorFlow, which takes seconds. And
-yet `keras.saving.load_model` has to find all classes that a file may name. So
-each of their names is registered with Keras as soon as Keras is there, for a
-stand-in that loads the class when it is needed.
+yet `keras.saving.load_model` has to find all classes that a file may name,
+wherever they lie now. So as soon as Keras is there, each name is registered for
+a stand-in that loads the class when it is needed.
 """
 
 import importlib
 import importlib.abc
+import importlib.machinery
 import importlib.util
+import os
 import sys
+from typing import Any
 
-from keras_t2i.keras_backend import check_keras_backend
 from keras_t2i.quiet_stderr import quiet_stderr
 
 _PACKAGE = "keras_t2i"
@@ -67,7 +69,23 @@ def register_with_keras() -> None:
         sys.meta_path.insert(0, _BeforeKeras())
 
 
-def _register():
+def check_keras_backend() -> None:
+    """Raises `ImportError` if Keras is set to another backend."""
+    if "keras" in sys.modules:
+        backend = sys.modules["keras"].backend.backend()
+    else:
+        # Before TensorFlow is imported, which imports Keras and fails if that
+        # backend is not installed.
+        backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    if backend != "tensorflow":
+        raise ImportError(
+            "keras_t2i needs the TensorFlow backend of Keras. Received: "
+            f"{backend!r}. Set the environment variable "
+            "KERAS_BACKEND=tensorflow before Python starts."
+        )
+
+
+def _register() -> None:
     # The real classes take the place of the stand-ins when they are defined.
     registry = importlib.import_module("keras").saving.get_custom_objects()
     for name in _NAMES:
@@ -75,8 +93,8 @@ def _register():
         registry.setdefault(key, _stand_in(name, key, registry))
 
 
-def _stand_in(name, key, registry):
-    def from_config(config, **more):
+def _stand_in(name: str, key: str, registry: dict[str, Any]) -> type:
+    def from_config(config: dict[str, Any], **more: Any) -> Any:
         for module in _MODULES:
             importlib.import_module(f"{_PACKAGE}.{module}")
         # From the registry itself: while Keras reads a file, it looks in a copy
@@ -89,21 +107,20 @@ def _stand_in(name, key, registry):
 class _BeforeKeras(importlib.abc.MetaPathFinder):
     """Waits for the import of Keras or TensorFlow, which imports Keras too."""
 
-    def find_spec(self, name, path=None, target=None):
-        """Returns the spec that others find, with what has to be done then."""
+    def find_spec(
+        self, name: str, path: Any = None, target: Any = None
+    ) -> importlib.machinery.ModuleSpec | None:
         if name not in ("keras", "tensorflow"):
             return None
         sys.meta_path.remove(self)
         check_keras_backend()
         spec = importlib.util.find_spec(name)
-        if spec is not None:
-            self._surround(spec.loader)
-        return spec
-
-    def _surround(self, loader):
+        if spec is None:
+            return None
+        loader: Any = spec.loader
         exec_module = loader.exec_module
 
-        def exec_and_register(module):
+        def exec_and_register(module: Any) -> None:
             del loader.exec_module
             with quiet_stderr():
                 exec_module(module)
@@ -114,3 +131,4 @@ class _BeforeKeras(importlib.abc.MetaPathFinder):
 
         # An attribute of this loader alone, in front of its method.
         loader.exec_module = exec_and_register
+        return spec

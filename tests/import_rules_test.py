@@ -19,7 +19,7 @@ _ROOT = pathlib.Path(keras_t2i.__file__).parent
 # `cli`, the last, and the package itself see everything.
 ORDER = (
     {"captions", "checks", "errors", "files", "types", "version"},
-    {"keras_backend", "quiet_stderr", "registration"},
+    {"quiet_stderr", "registration"},
     {"configured_model", "linear_decay", "stream_trained_model", "untuned"},
     {"preset_folder", "pretrained", "progress"},
     {"recipes"},

@@ -70,6 +70,47 @@ def linear(units: int, inputs_dim: int, **kwargs: Any) -> layers.Layer:
     )
 
 
+def leaky_relu(dtype: Any) -> Callable[[str], layers.Layer]:
+    """Returns a function of a name to an activation."""
+    return lambda name: layers.LeakyReLU(0.2, dtype=dtype, name=name)
+
+
+def downsampled(
+    images: Tensor,
+    width: int,
+    last_size: int,
+    dtype: Any,
+    as_released: bool = False,
+) -> Tensor:
+    """Applies stride-2 convolutions, from images to a map of `last_size`.
+
+    The first one has `width` channels, each next one twice as many, up to
+    `8 * width`. `as_released` leaves out the first batch norm and the last two
+    activations.
+    """
+    activation = leaky_relu(dtype)
+    image_size = images.shape[1]
+    x = images
+    size = image_size
+    while size > last_size:
+        first = size == image_size
+        size //= 2
+        x = convolution(
+            width * min(8, image_size // (2 * size)),
+            4,
+            strides=2,
+            dtype=dtype,
+            name=f"convolution_{size}",
+        )(x)
+        if not (as_released and first):
+            x = batch_normalization(
+                dtype=dtype, name=f"batch_normalization_{size}"
+            )(x)
+        if not (as_released and size <= 2 * last_size):
+            x = activation(f"activation_{size}")(x)
+    return x
+
+
 def residual_block(
     x: Tensor,
     inner_filters: int,

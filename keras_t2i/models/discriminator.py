@@ -1,6 +1,5 @@
 """The discriminator: from an image and a text embedding to one logit."""
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -9,6 +8,8 @@ from keras import layers
 from keras_t2i.checks import check_image_size
 from keras_t2i.models.blocks import batch_normalization
 from keras_t2i.models.blocks import convolution
+from keras_t2i.models.blocks import downsampled
+from keras_t2i.models.blocks import leaky_relu
 from keras_t2i.models.blocks import linear
 from keras_t2i.models.blocks import residual_block
 from keras_t2i.models.text_discriminator import TextDiscriminator
@@ -99,10 +100,6 @@ class Discriminator(TextDiscriminator):
         )
 
 
-def _leaky_relu(policy: Any) -> Callable[[str], layers.Layer]:
-    return lambda name: layers.LeakyReLU(0.2, dtype=policy, name=name)
-
-
 def _trunk(
     image_size: int,
     width: int,
@@ -111,28 +108,14 @@ def _trunk(
     policy: Any,
 ) -> keras.Model:
     images = keras.Input((image_size, image_size, 3), name="images")
-    activation = _leaky_relu(policy)
-    x = images
-    size = image_size
-    while size > fusion_size:
-        first = size == image_size
-        size //= 2
-        x = convolution(
-            width * min(8, image_size // (2 * size)),
-            4,
-            strides=2,
-            dtype=policy,
-            name=f"convolution_{size}",
-        )(x)
-        if not (as_released and first):
-            x = batch_normalization(
-                dtype=policy, name=f"batch_normalization_{size}"
-            )(x)
-        if not (as_released and size <= 2 * fusion_size):
-            x = activation(f"activation_{size}")(x)
+    x = downsampled(images, width, fusion_size, policy, as_released)
     if as_released:
         x = residual_block(
-            x, x.shape[-1] // 4, activation, f"residual_{size}", policy
+            x,
+            x.shape[-1] // 4,
+            leaky_relu(policy),
+            f"residual_{fusion_size}",
+            policy,
         )
     return keras.Model(images, x, name="trunk")
 
@@ -146,7 +129,7 @@ def _head(
 ) -> keras.Model:
     features = keras.Input(map_shape, name="features")
     text_embeddings = keras.Input((text_embedding_dim,), name="text_embeddings")
-    activation = _leaky_relu(policy)
+    activation = leaky_relu(policy)
     text = linear(
         text_projection_dim,
         text_embedding_dim,

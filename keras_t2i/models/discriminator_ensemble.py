@@ -139,15 +139,7 @@ class PairScoring:
         )
 
     def score(self, pairs: Pairs, training: bool) -> dict[str, list[Tensor]]:
-        """Scores pairs.
-
-        Args:
-            pairs: dict of names to pairs of features and texts.
-            training: bool.
-
-        Returns:
-            dict of these names to lists of logits, one tensor per member.
-        """
+        """Returns the logits of each pair, one tensor per member."""
         if not self._jointly:
             return {
                 name: self._logits(*pair, training)
@@ -171,20 +163,10 @@ class PairScoring:
         pairs: Pairs,
         training: bool,
     ) -> list[Tensor]:
-        """Scores one pair with other images, beside the other pairs.
+        """Scores features and a text in place of the pair of a name.
 
         The other pairs keep the features that they have. Batch norm must not
         see generated images alone, after it has seen them among others.
-
-        Args:
-            name: string. That of the pair in `pairs` to be replaced.
-            features: features of its images.
-            text: tensor. Texts of these images.
-            pairs: dict, as in `score`.
-            training: bool.
-
-        Returns:
-            list of logits, one tensor per member.
         """
         replaced = {name: (features, text)}
         if self._jointly:

@@ -12,8 +12,7 @@ from keras_t2i.checks import check_image_size
 from keras_t2i.configured_model import ConfiguredModel
 from keras_t2i.datasets.image_range import to_model_range
 from keras_t2i.datasets.image_range import to_uint8
-from keras_t2i.models.blocks import batch_normalization
-from keras_t2i.models.blocks import convolution
+from keras_t2i.models.blocks import downsampled
 from keras_t2i.models.blocks import linear
 from keras_t2i.models.noise import noise_from_seeds
 from keras_t2i.types import Tensor
@@ -66,24 +65,8 @@ class StyleEncoder(ConfiguredModel):
 
         # === Functional Model ===
         images = keras.Input((image_size, image_size, 3), name="images")
-        x = images
-        size = image_size
         # The paper gives no layers: these are the discriminator's.
-        while size > 4:
-            size //= 2
-            x = convolution(
-                width * min(8, image_size // (2 * size)),
-                4,
-                strides=2,
-                dtype=policy,
-                name=f"convolution_{size}",
-            )(x)
-            x = batch_normalization(
-                dtype=policy, name=f"batch_normalization_{size}"
-            )(x)
-            x = layers.LeakyReLU(0.2, dtype=policy, name=f"activation_{size}")(
-                x
-            )
+        x = downsampled(images, width, 4, policy)
         x = layers.Flatten(dtype=policy, name="flatten")(x)
         # float32: rounded noise would give other images.
         noise = linear(noise_dim, x.shape[-1], dtype="float32", name="noise")(x)

@@ -69,15 +69,12 @@ def text_scores(
     1x1 convolution; and the map, as a vector, is projected on the text.
 
     Args:
-        features: symbolic tensor of shape `(batch, size, size, channels)`.
-        text_embeddings: symbolic tensor of shape `(batch, dim)`, standardized.
+        features: tensor of shape `(batch, size, size, channels)`.
+        text_embeddings: tensor of shape `(batch, dim)`, standardized.
         text_projection_dim: int. Size of the tiled text.
         projection_dim: int. Size of the vectors of the second term.
         name: string. What the names of the layers begin with.
-        dtype: dtype policy.
-
-    Returns:
-        Symbolic float32 tensor of shape `(batch, 1)`.
+        dtype: dtype policy. The scores are float32 in any case.
 
     Reference:
         - [Reed et al., 2016](https://arxiv.org/abs/1605.05396), section 4.1.

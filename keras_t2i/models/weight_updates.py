@@ -51,7 +51,7 @@ class ExponentialMovingAverage:
     def update(
         self, averages: keras.Model, network: keras.Model, step: Tensor
     ) -> None:
-        """Takes in the weights after a step.
+        """Moves `averages` towards the weights of `network`.
 
         Args:
             averages: `keras.Model`, which holds the averages.

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 import keras_t2i  # noqa: F401  Which has passed the check.
-from keras_t2i.keras_backend import check_keras_backend
+from keras_t2i.registration import check_keras_backend
 
 
 def test_another_backend_is_refused(monkeypatch):
