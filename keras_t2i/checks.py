@@ -3,15 +3,15 @@
 import numbers
 from typing import Any
 
-# The image sizes that the networks come in.
+# The image sizes of the networks.
 IMAGE_SIZES = (32, 64, 128, 256)
 
 
 def check_whole_number(value: Any, name: str, at_least: int) -> None:
-    """Raises `ValueError` for what is no whole number, or too small a one.
+    """Raises `ValueError` for anything but a whole number that is large enough.
 
     Args:
-        value: the argument. NumPy's integers pass too, but no float or bool.
+        value: the argument. NumPy's integers pass too; floats and bools do not.
         name: string. Name of the argument, for the message.
         at_least: int.
 
@@ -31,7 +31,7 @@ def check_whole_number(value: Any, name: str, at_least: int) -> None:
 
 
 def check_image_size(image_size: int) -> None:
-    """Raises `ValueError` for a size that the networks do not come in."""
+    """Raises `ValueError` for a size that the networks do not have."""
     if image_size not in IMAGE_SIZES:
         raise ValueError(
             f"`image_size` must be one of {list(IMAGE_SIZES)}. Received: "

@@ -33,8 +33,8 @@ class PixelDiscriminator(TextDiscriminator):
             many, each larger one half as many. Defaults to `32`.
         penalty_weight: float. Weight gamma of the gradient penalty; 0 leaves
             it out. Defaults to `1.0`.
-        penalty_interval: int. Steps from one penalty to the next, which weighs
-            as much more. Defaults to `16`.
+        penalty_interval: int. Steps from one penalty to the next, which is
+            multiplied by their number. Defaults to `16`.
         text_embedding_dim: int. Defaults to `1024`.
         text_projection_dim: int. Size of the text that is tiled. Defaults to
             `128`.

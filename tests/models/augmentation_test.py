@@ -201,7 +201,7 @@ def test_the_discriminator_is_trained_on_noisy_images():
     logs = {
         name: float(value) for name, value in noisy.train_step(batch).items()
     }
-    pictures = plain.generator(
+    generated_images = plain.generator(
         {
             "noise": StepNoise(3, tf.constant(0)).normal(0, 4, plain.noise_dim),
             "text_embeddings": batch["text_embeddings"],
@@ -216,7 +216,7 @@ def test_the_discriminator_is_trained_on_noisy_images():
 
     text, wrong = batch["text_embeddings"], batch["mismatched_text_embeddings"]
     images = batch["images"] + 0.1 * _noise(1, seed=3)
-    generated = score(pictures + 0.1 * _noise(2, seed=3), text)
+    generated = score(generated_images + 0.1 * _noise(2, seed=3), text)
     softplus = tf.nn.softplus
     loss = tf.reduce_mean(softplus(-score(images, text)))
     loss += 0.5 * tf.reduce_mean(softplus(score(images, wrong)))
