@@ -23,7 +23,7 @@ from train_step import matrix_product_rate
 from train_step import num_generated
 from train_step import operations_of
 
-from keras_t2i.models.image_noise import ImageNoise
+from keras_t2i.models.augmentation import ImageNoise
 from keras_t2i.models.noise import StepNoise
 from keras_t2i.models.noise import Stream
 

@@ -3,7 +3,7 @@
 import numbers
 from typing import Any
 
-# The image sizes that the networks come in.
+# The image sizes of the networks.
 IMAGE_SIZES = (32, 64, 128, 256)
 
 
@@ -37,3 +37,32 @@ def check_image_size(image_size: object) -> None:
             f"`image_size` must be one of {list(IMAGE_SIZES)}. Received: "
             f"{image_size!r}"
         )
+
+
+def check_shares(**shares: float) -> None:
+    """Raises `ValueError` if one of these arguments is not in [0, 1]."""
+    for name, value in shares.items():
+        if not 0.0 <= value <= 1.0:
+            raise ValueError(f"`{name}` must be in [0, 1]. Received: {value!r}")
+
+
+def check_networks(
+    generator: Any, discriminator: Any, text_encoder: Any
+) -> None:
+    """Raises `ValueError` if the networks of a GAN do not fit each other."""
+    if generator.image_size != discriminator.image_size:
+        raise ValueError(
+            "`generator` and `discriminator` must have one `image_size`. "
+            f"Received: {generator.image_size} and {discriminator.image_size}"
+        )
+    embedding_dim = text_encoder.output_shape[-1]
+    for name, network in (
+        ("generator", generator),
+        ("discriminator", discriminator),
+    ):
+        if network.text_embedding_dim != embedding_dim:
+            raise ValueError(
+                f"`{name}` must take the embeddings of `text_encoder`, of size "
+                f"{embedding_dim}. Received: text_embedding_dim="
+                f"{network.text_embedding_dim}"
+            )

@@ -9,7 +9,7 @@ from keras_t2i.datasets.batches import make_dataset
 from keras_t2i.datasets.examples import ExtractedEmbeddings
 from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.models.discriminator_ensemble import members_of
-from keras_t2i.models.text_standardization import standardizations_of
+from keras_t2i.models.normalization import standardizations_of
 from keras_t2i.recipes.recipe import Recipe
 from keras_t2i.types import StrPath
 

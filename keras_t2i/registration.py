@@ -1,9 +1,9 @@
 """Keras finds the classes of this library before their modules are loaded.
 
 `import keras_t2i` loads neither Keras nor TensorFlow, which takes seconds. And
-yet `keras.saving.load_model` has to find all classes that a file may name. So
-each of their names is registered with Keras as soon as Keras is there, for a
-stand-in that loads the class when it is needed.
+yet `keras.saving.load_model` has to find all classes that a file may name,
+wherever they lie now. So as soon as Keras is there, each name is registered for
+a stand-in that loads the class when it is needed.
 """
 
 import contextlib
@@ -17,8 +17,6 @@ import tempfile
 import types
 from collections.abc import Iterator
 from typing import Any
-
-from keras_t2i.keras_backend import check_keras_backend
 
 _PACKAGE = "keras_t2i"
 # What defines such classes. A test holds the names to what is registered.
@@ -71,6 +69,22 @@ def register_with_keras() -> None:
         _register()
     else:
         sys.meta_path.insert(0, _BeforeKeras())
+
+
+def check_keras_backend() -> None:
+    """Raises `ImportError` if Keras is set to another backend."""
+    if "keras" in sys.modules:
+        backend = sys.modules["keras"].backend.backend()
+    else:
+        # Before TensorFlow is imported, which imports Keras and fails if that
+        # backend is not installed.
+        backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    if backend != "tensorflow":
+        raise ImportError(
+            "keras_t2i needs the TensorFlow backend of Keras. Received: "
+            f"{backend!r}. Set the environment variable "
+            "KERAS_BACKEND=tensorflow before Python starts."
+        )
 
 
 def _register() -> None:

@@ -19,8 +19,8 @@ from keras_t2i.export.transports import GrpcTransport
 from keras_t2i.export.transports import ModelAddress
 from keras_t2i.export.transports import RestTransport
 from keras_t2i.export.transports import SavedModelTransport
-from keras_t2i.models.captions_and_seeds import checked_captions
-from keras_t2i.models.captions_and_seeds import checked_seeds
+from keras_t2i.models.image_generation import encode_captions
+from keras_t2i.models.image_generation import seeds_of_rows
 from keras_t2i.types import StrPath
 
 # A request takes no more rows from here on: a server holds several copies.
@@ -110,8 +110,8 @@ class Client:
             ValueError: a caption is empty, or the seeds do not fit.
             ServerError: the server gives no answer.
         """
-        captions = checked_captions(captions)
-        seeds = checked_seeds(seed, len(captions))
+        captions = encode_captions(captions)
+        seeds = seeds_of_rows(seed, len(captions))
         files = self._ask("serving_default", text=captions, seed=seeds)
         return _images(files, as_png)
 
@@ -144,8 +144,8 @@ class Client:
                 seeds do not fit, or there are too few steps.
             ServerError: the server gives no answer.
         """
-        captions_from = checked_captions(captions_from)
-        captions_to = checked_captions(captions_to)
+        captions_from = encode_captions(captions_from)
+        captions_to = encode_captions(captions_to)
         if len(captions_from) != len(captions_to):
             raise ValueError(
                 "`captions_to` must hold one caption for each of "
@@ -156,7 +156,7 @@ class Client:
         steps = int(steps)
         num_rows = len(captions_from)
         weights = np.linspace(0.0, 1.0, steps, dtype="float32")
-        seeds = np.repeat(checked_seeds(seed, num_rows), steps)
+        seeds = np.repeat(seeds_of_rows(seed, num_rows), steps)
         files = self._ask(
             "interpolate",
             text_from=np.repeat(captions_from, steps),
@@ -193,7 +193,7 @@ class Client:
             ServerError: the server gives no answer, or the model was exported
                 without a style encoder.
         """
-        captions = checked_captions(captions)
+        captions = encode_captions(captions)
         if not len(style_images):
             raise ValueError(
                 "`style_images` must hold at least one. Received: none"
@@ -220,7 +220,7 @@ class Client:
             ValueError: a caption is empty.
             ServerError: the server gives no answer.
         """
-        embeddings = self._ask("embed_text", text=checked_captions(captions))
+        embeddings = self._ask("embed_text", text=encode_captions(captions))
         return embeddings.astype("float32")
 
     def _ask(self, signature: str, **inputs: np.ndarray) -> np.ndarray:

@@ -5,11 +5,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_t2i.models.drawing import draw
-from keras_t2i.models.drawing import draw_between
-from keras_t2i.models.drawing import draw_from_embeddings
-from keras_t2i.models.drawing import draw_in_style
-from keras_t2i.models.drawing import embed_text
+from keras_t2i.models.image_generation import embed_text
+from keras_t2i.models.image_generation import generate_from_embeddings
+from keras_t2i.models.image_generation import generate_from_texts
+from keras_t2i.models.image_generation import generate_in_style
+from keras_t2i.models.image_generation import generate_interpolated
 from keras_t2i.models.text_to_image_gan import TextToImageGAN
 from keras_t2i.types import Tensor
 
@@ -155,17 +155,17 @@ def make_signatures(
     )
 
     def serving_default(text: Tensor, seed: Tensor) -> dict[str, Tensor]:
-        return _png(draw(gan, *_checked(text, seed)))
+        return _png(generate_from_texts(gan, *_checked(text, seed)))
 
     def pixels(text: Tensor, seed: Tensor) -> dict[str, Tensor]:
-        return {"image": draw(gan, *_checked(text, seed))}
+        return {"image": generate_from_texts(gan, *_checked(text, seed))}
 
     def embed(text: Tensor) -> dict[str, Tensor]:
         return {"embedding": embed_text(gan, *_checked(text))}
 
     def from_embedding(embedding: Tensor, seed: Tensor) -> dict[str, Tensor]:
         rows = _checked(embedding, seed)
-        return _png(draw_from_embeddings(gan, *rows))
+        return _png(generate_from_embeddings(gan, *rows))
 
     def interpolate(
         text_from: Tensor,
@@ -178,14 +178,14 @@ def make_signatures(
         rows = _checked(
             text_from, text_to, text_weight, seed_from, seed_to, noise_weight
         )
-        return _png(draw_between(gan, *rows))
+        return _png(generate_interpolated(gan, *rows))
 
     def transfer_style(
         text: Tensor, style_image_bytes: Tensor
     ) -> dict[str, Tensor]:
         text, files = _checked(text, style_image_bytes)
         images = decode_style_images(files, gan.image_size)
-        return _png(draw_in_style(gan, style_encoder, text, images))
+        return _png(generate_in_style(gan, style_encoder, text, images))
 
     signatures: dict[str, tuple[Any, list[tf.TensorSpec]]] = {
         "serving_default": (serving_default, [_TEXT, _SEED]),

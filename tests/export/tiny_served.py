@@ -9,7 +9,7 @@ import PIL.Image
 import tensorflow as tf
 
 from keras_t2i import StyleEncoder
-from keras_t2i.models import drawing
+from keras_t2i.models import image_generation
 from tests.tiny_models import EMBEDDING_DIM
 from tests.tiny_models import IMAGE_SIZE
 from tests.tiny_models import NOISE_DIM
@@ -118,18 +118,20 @@ def inputs_of_signatures():
 def expected_answer(gan, style_encoder, signature, inputs):
     """What Python generates for a request, without the SavedModel."""
     functions = {
-        "serving_default": drawing.draw,
-        "pixels": drawing.draw,
-        "embed_text": drawing.embed_text,
-        "from_embedding": drawing.draw_from_embeddings,
-        "interpolate": drawing.draw_between,
+        "serving_default": image_generation.generate_from_texts,
+        "pixels": image_generation.generate_from_texts,
+        "embed_text": image_generation.embed_text,
+        "from_embedding": image_generation.generate_from_embeddings,
+        "interpolate": image_generation.generate_interpolated,
     }
     if signature == "transfer_style":
         text = tf.constant(inputs["text"])
         images = tf.constant(decode(inputs["style_image_bytes"]))
 
         def function(gan):
-            return drawing.draw_in_style(gan, style_encoder, text, images)
+            return image_generation.generate_in_style(
+                gan, style_encoder, text, images
+            )
 
         rows = []
     else:

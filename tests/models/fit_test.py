@@ -66,7 +66,7 @@ def test_validation_is_the_same_every_time():
     gan.compile()
     stream = tf.data.Dataset.from_tensors(embeddings_batch())
     first = gan.evaluate(stream, verbose=0, return_dict=True)
-    # No text is drawn twice here, so that there is nothing to seek.
+    # No text is repeated here, so there is nothing to seek.
     measured = {metric.name for metric in gan.metrics} - {"mode_seeking_loss"}
     assert set(first) == measured
     assert gan.evaluate(stream, verbose=0, return_dict=True) == first
@@ -113,7 +113,7 @@ def test_two_replicas_take_the_steps_of_one_device(
         gan = make_gan(
             **VARIANTS["gan_cls"],
             matching_schedule=StagedMatching(start_step=0, rise_steps=2),
-            # Little of it, as untrained pictures are nearly all alike.
+            # Little of it, as untrained images are nearly all alike.
             mode_seeking_weight=0.001,
             image_noise=0.5,
             image_noise_half_life=2,
@@ -193,7 +193,7 @@ def test_each_way_to_execute_takes_the_same_steps(options):
 
 
 def test_compiled_by_xla():
-    # It makes other numbers from the same seeds, and so other pictures; what
+    # It makes other numbers from the same seeds, and so other images; what
     # is scored without them is the same in the first step.
     batch = embeddings_batch(4)
     weights = tiny_gan().get_weights()

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_t2i.models.generator_texts import generator_texts
+from keras_t2i.models.batch_texts import generator_texts
 
 DIM = 3
 

@@ -3,12 +3,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_t2i.models.spectral_convolution import SpectralConv2D
+from keras_t2i.models.convolutions import BoxedConv2D
+from keras_t2i.models.convolutions import BoxedConv2DTranspose
+from keras_t2i.models.convolutions import SpectralConv2D
 
 SHAPE = (2, 6, 6, 3)
 
 
-def _made(**options):
+def _spectral(**options):
     layer = SpectralConv2D(5, 4, strides=2, **options)
     layer.build(SHAPE)
     layer.bias.assign([1.0, 2.0, 3.0, 4.0, 5.0])
@@ -31,7 +33,7 @@ def _plain(layer, inputs, divisor):
 
 
 def test_the_largest_singular_value_tends_to_1():
-    layer = _made()
+    layer = _spectral()
     for _ in range(40):
         layer(_inputs(), training=True)
     outputs = layer(_inputs())
@@ -41,7 +43,7 @@ def test_the_largest_singular_value_tends_to_1():
 
 
 def test_one_power_iteration_by_hand():
-    layer = _made()
+    layer = _spectral()
     matrix = np.array(layer.kernel, "float64").reshape(-1, 5)
     right = np.array(layer.singular_vector, "float64")[0]
     left = matrix @ right / np.linalg.norm(matrix @ right)
@@ -53,7 +55,7 @@ def test_one_power_iteration_by_hand():
 
 
 def test_the_gradient_passes_the_division():
-    layer = _made()
+    layer = _spectral()
     # Of the singular vectors, a small change has no effect on the value.
     matrix = np.array(layer.kernel).reshape(-1, layer.filters)
     layer.singular_vector.assign(np.linalg.svd(matrix)[2][:1])
@@ -84,7 +86,7 @@ def test_the_gradient_passes_the_division():
 
 
 def test_the_vector_is_not_trained_and_stays_in_inference():
-    layer = _made()
+    layer = _spectral()
     assert [weight.name for weight in layer.non_trainable_weights] == [
         "singular_vector"
     ]
@@ -97,7 +99,7 @@ def test_the_vector_is_not_trained_and_stays_in_inference():
 
 def test_the_vector_is_saved(tmp_path):
     inputs = keras.Input(SHAPE[1:])
-    model = keras.Model(inputs, _made(name="spectral")(inputs))
+    model = keras.Model(inputs, _spectral(name="spectral")(inputs))
     for _ in range(2):
         model(_inputs(), training=True)
     model.save(tmp_path / "model.keras")
@@ -114,7 +116,7 @@ def test_the_vector_is_saved(tmp_path):
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_half_precision_divides_in_float32(policy):
-    layer, exact = _made(dtype=policy), _made()
+    layer, exact = _spectral(dtype=policy), _spectral()
     exact.set_weights(layer.get_weights())
     outputs = layer(_inputs(), training=True)
     assert outputs.dtype == policy.removeprefix("mixed_")
@@ -124,9 +126,9 @@ def test_half_precision_divides_in_float32(policy):
 
 
 def test_replicas_keep_one_vector(two_replicas):
-    layer = _made()
+    layer = _spectral()
     with two_replicas.scope():
-        mirrored = _made()
+        mirrored = _spectral()
     mirrored.set_weights(layer.get_weights())
     inputs = tf.concat([_inputs(0), _inputs(1)], axis=0)
 
@@ -145,3 +147,121 @@ def test_replicas_keep_one_vector(two_replicas):
     )
     for value in values:
         np.testing.assert_allclose(value, layer.singular_vector, rtol=1e-5)
+
+
+# === Boxed ===
+
+
+EVEN_SHAPE = (2, 6, 8, 3)
+
+
+def _even_inputs():
+    return tf.constant(
+        np.random.default_rng(0).normal(size=EVEN_SHAPE), "float32"
+    )
+
+
+def _boxed(layer):
+    """The layer, built, with a bias that is not 0."""
+    layer.build(EVEN_SHAPE)
+    if layer.bias is not None:
+        layer.bias.assign(np.arange(1.0, 1.0 + layer.filters))
+    return layer
+
+
+def _up_and_convolved(layer, x):
+    x = tf.repeat(tf.repeat(x, 2, axis=1), 2, axis=2)
+    return tf.nn.conv2d(x, layer.kernel.value, 1, "SAME") + layer.bias
+
+
+def _convolved_and_pooled(layer, x):
+    x = tf.nn.conv2d(x, layer.kernel.value, 1, "SAME")
+    batch, height, width, channels = x.shape
+    x = tf.reshape(x, (batch, height // 2, 2, width // 2, 2, channels))
+    return tf.reduce_mean(x, axis=(2, 4)) + layer.bias
+
+
+@pytest.mark.parametrize(
+    ("make", "separate", "shape"),
+    [
+        (BoxedConv2DTranspose, _up_and_convolved, (2, 12, 16, 5)),
+        (BoxedConv2D, _convolved_and_pooled, (2, 3, 4, 5)),
+    ],
+)
+def test_it_equals_two_operations(make, separate, shape):
+    layer = _boxed(make(5))
+    assert layer.kernel.shape == (3, 3, 3, 5)
+    assert layer.compute_output_shape(EVEN_SHAPE) == shape
+    inputs = _even_inputs()
+    weights = np.random.default_rng(1).normal(size=shape)
+    results = []
+    for function in (layer, lambda x: separate(layer, x)):
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            outputs = function(inputs)
+            loss = tf.reduce_sum(weights * outputs)
+        sources = [inputs, layer.kernel.value, layer.bias.value]
+        results.append([outputs, *tape.gradient(loss, sources)])
+    assert results[0][0].shape == shape
+    for got, expected in zip(*results):
+        assert np.abs(expected).max() > 0.5
+        np.testing.assert_allclose(got, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_constant_map_gives_no_checkerboard():
+    layer = _boxed(BoxedConv2DTranspose(4))
+    outputs = np.array(layer(tf.ones(EVEN_SHAPE)))
+    # But for the border, where zeros come in, all pixels have one value.
+    inner = outputs[:, 1:-1, 1:-1]
+    np.testing.assert_allclose(
+        inner, np.broadcast_to(inner[:1, :1, :1], inner.shape), atol=1e-5
+    )
+    assert np.abs(outputs[:, 0] - outputs[:, 1]).max() > 1e-2
+
+
+def test_the_gradient_to_the_image_has_no_checkerboard():
+    layer = _boxed(BoxedConv2D(4))
+    inputs = _even_inputs()
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        loss = tf.reduce_sum(layer(inputs))
+    inner = np.array(tape.gradient(loss, inputs))[:, 1:-1, 1:-1]
+    np.testing.assert_allclose(
+        inner, np.broadcast_to(inner[:1, :1, :1], inner.shape), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("make", [BoxedConv2D, BoxedConv2DTranspose])
+def test_boxed_convolutions_come_back_from_their_config(make):
+    layer = make(5, use_bias=False, kernel_initializer="ones", name="mine")
+    config = keras.saving.serialize_keras_object(layer)
+    copy = keras.saving.deserialize_keras_object(config)
+    assert type(copy) is make
+    assert copy.get_config() == layer.get_config()
+    assert (copy.filters, copy.use_bias, copy.name) == (5, False, "mine")
+    copy.build(EVEN_SHAPE)
+    assert len(copy.weights) == 1
+    np.testing.assert_array_equal(copy.kernel, np.ones((3, 3, 3, 5)))
+
+
+@pytest.mark.parametrize("make", [BoxedConv2D, BoxedConv2DTranspose])
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_boxed_convolutions_in_half_precision(make, policy):
+    layer = _boxed(make(5, dtype=policy))
+    exact = make(5)
+    exact.build(EVEN_SHAPE)
+    exact.set_weights(layer.get_weights())
+    outputs = layer(_even_inputs())
+    assert outputs.dtype == policy.removeprefix("mixed_")
+    assert {weight.dtype for weight in layer.weights} == {"float32"}
+    np.testing.assert_allclose(
+        tf.cast(outputs, "float32"), exact(_even_inputs()), atol=0.2
+    )
+
+
+def test_fans_are_those_of_the_3x3_convolution():
+    for make in (BoxedConv2D, BoxedConv2DTranspose):
+        layer = make(512)
+        layer.build((None, 8, 8, 16))
+        # He: a variance of 2 / (9 * 16 inputs).
+        assert np.std(layer.kernel) == pytest.approx((2 / 144) ** 0.5, rel=0.02)

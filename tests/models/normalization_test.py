@@ -3,7 +3,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_t2i.models.batch_normalization import FusedBatchNormalization
+from keras_t2i.models.normalization import FusedBatchNormalization
+from keras_t2i.models.normalization import Modulation
+from keras_t2i.models.normalization import TextStandardization
+from keras_t2i.models.normalization import standardizations_of
 from tests.tiny_models import randomize
 
 OPTIONS = {"momentum": 0.9, "epsilon": 1e-5}
@@ -201,3 +204,105 @@ def test_half_precision_without_scale_and_offset(policy):
         atol=0.05,
     )
     assert {weight.dtype for weight in fused.weights} == {"float32"}
+
+
+# === Modulation ===
+
+
+def _modulation(**options):
+    layer = Modulation(**options)
+    layer.build([(None, 2, 2, 2), (None, 3)])
+    return layer
+
+
+def test_modulation_by_hand():
+    layer = _modulation()
+    kernel = np.zeros((3, 4), "float32")
+    # Of the vector (1, 2, 3): gamma = (1, 6), beta = (2, 0).
+    kernel[0, 0], kernel[2, 1], kernel[1, 2] = 1.0, 2.0, 1.0
+    layer.dense.set_weights([kernel, np.array([0.0, 0.0, 0.0, 5.0])])
+    maps = np.arange(16, dtype="float32").reshape(2, 2, 2, 2)
+    vectors = np.array([[1.0, 2.0, 3.0], [0.0, 0.0, 0.0]], "float32")
+    outputs = np.array(layer([maps, vectors]))
+    np.testing.assert_allclose(outputs[0, ..., 0], 2 * maps[0, ..., 0] + 2)
+    np.testing.assert_allclose(outputs[0, ..., 1], 7 * maps[0, ..., 1] + 5)
+    # Without a vector: the map itself, and the bias of the offset.
+    np.testing.assert_allclose(outputs[1, ..., 0], maps[1, ..., 0])
+    np.testing.assert_allclose(outputs[1, ..., 1], maps[1, ..., 1] + 5)
+
+
+def test_modulation_starts_near_the_identity():
+    layer = Modulation()
+    layer.build([(None, 4, 4, 128), (None, 200)])
+    assert np.std(layer.dense.kernel) == pytest.approx(0.02, rel=0.02)
+    np.testing.assert_array_equal(layer.dense.bias, np.zeros(256))
+
+
+def test_modulation_has_shape_and_config():
+    layer = _modulation(name="mine", dtype="mixed_bfloat16")
+    shapes = [(None, 2, 2, 2), (None, 3)]
+    assert layer.compute_output_shape(shapes) == shapes[0]
+    config = keras.saving.serialize_keras_object(layer)
+    copy = keras.saving.deserialize_keras_object(config)
+    assert type(copy) is Modulation
+    assert copy.get_config() == layer.get_config()
+    outputs = layer([np.ones((1, 2, 2, 2)), np.ones((1, 3))])
+    assert outputs.dtype == "bfloat16"
+    assert {weight.dtype for weight in layer.weights} == {"float32"}
+
+
+# === Text standardization ===
+
+
+# Means 2 and -1, deviations 1 and 2; the last number never varies.
+TEXTS = np.array([[1.0, 1.0, 7.0], [3.0, -3.0, 7.0]], "float32")
+
+
+def _model():
+    inputs = keras.Input((3,))
+    layer = TextStandardization(name="standardized")
+    return keras.Model(inputs, layer(inputs)), layer
+
+
+def test_new_standardization_changes_nothing():
+    model, layer = _model()
+    np.testing.assert_array_equal(model(TEXTS), TEXTS)
+    assert layer.trainable_weights == []
+
+
+def test_standardization_by_hand():
+    _, layer = _model()
+    layer.adapt(TEXTS)
+    np.testing.assert_allclose(
+        layer(TEXTS), [[-1.0, 1.0, 0.0], [1.0, -1.0, 0.0]], atol=1e-6
+    )
+    np.testing.assert_allclose(layer(np.array([[5.0, -1.0, 7.0]])), [[3, 0, 0]])
+
+
+def test_what_never_varied_does_not_become_huge():
+    _, layer = _model()
+    layer.adapt(TEXTS)
+    outputs = np.array(layer(np.array([[2.0, -1.0, 7.25]])))
+    np.testing.assert_allclose(outputs, [[0.0, 0.0, 0.25]], atol=1e-6)
+
+
+def test_mean_and_deviation_are_saved(tmp_path):
+    model, layer = _model()
+    layer.adapt(TEXTS)
+    model.save(tmp_path / "model.keras")
+    copy = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(copy(TEXTS + 1), model(TEXTS + 1))
+    (found,) = standardizations_of(copy)
+    np.testing.assert_array_equal(found.mean, [2.0, -1.0, 7.0])
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_the_difference_is_taken_in_float32(policy):
+    layer = TextStandardization(dtype=policy)
+    # Two numbers that are one in half precision.
+    texts = np.array([[1000.0], [1000.25]], "float32")
+    layer.build(texts.shape)
+    layer.adapt(texts)
+    outputs = layer(texts)
+    assert outputs.dtype == policy.removeprefix("mixed_")
+    np.testing.assert_allclose(np.array(outputs, "float32"), [[-1.0], [1.0]])
