@@ -158,16 +158,15 @@ def _is_over(
         return step >= steps
     if minutes is None:
         return False
-    decay, decay_share = (
-        next(iter(linear_decays(model)), None),
-        _decay_share(recipe),
-    )
+    decay = next(iter(linear_decays(model)), None)
+    decay_share = _decay_share(recipe)
     if decay is not None and decay_share is not None:
         if decay.is_under_way(step):
             return False  # The training ends with the decay, not by the clock.
-        if decay.last_step is not None and step >= decay.last_step:
+        first, last = decay.first_step, decay.last_step
+        if first is not None and last is not None and step >= last:
             # Over, unless the minutes are more now and the decay began early.
-            began_at = run.seconds_until(decay.first_step)
+            began_at = run.seconds_until(first)
             return began_at >= decay_seconds(minutes, decay_share)
     return seconds >= 60.0 * minutes
 
