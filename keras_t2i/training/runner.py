@@ -156,17 +156,17 @@ def _is_over(
         return step >= steps
     if minutes is None:
         return False
-    decay, decay_share = (
-        next(iter(linear_decays(model)), None),
-        _decay_share(recipe),
-    )
+    decay = next(iter(linear_decays(model)), None)
+    decay_share = _decay_share(recipe)
     if decay is not None and decay_share is not None:
         if decay.is_under_way(step):
             return False  # The training ends with the decay, not by the clock.
-        if decay.last_step is not None and step >= decay.last_step:
+        began, ended = decay.first_step, decay.last_step
+        if began is not None and ended is not None and step >= ended:
             # Over, unless the minutes are more now and the decay began early.
-            began_at = run.seconds_until(decay.first_step)
-            return began_at >= decay_seconds(minutes, decay_share)
+            return run.seconds_until(began) >= decay_seconds(
+                minutes, decay_share
+            )
     return seconds >= 60.0 * minutes
 
 
