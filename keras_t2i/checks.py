@@ -30,7 +30,7 @@ def check_whole_number(value: Any, name: str, at_least: int) -> None:
         )
 
 
-def check_image_size(image_size: int) -> None:
+def check_image_size(image_size: object) -> None:
     """Raises `ValueError` for a size that the networks do not have."""
     if image_size not in IMAGE_SIZES:
         raise ValueError(

@@ -5,7 +5,7 @@ import pathlib
 
 import keras
 
-from keras_t2i.files import replace_when_whole
+from keras_t2i.files import atomic_write
 from keras_t2i.types import StrPath
 
 _CONFIG = "config.json"
@@ -33,9 +33,9 @@ def save_preset_folder(model: keras.Model, path: StrPath) -> None:
     path.mkdir(parents=True, exist_ok=True)
     config = keras.saving.serialize_keras_object(model)
     config.pop("compile_config", None)
-    with replace_when_whole(path / _WEIGHTS) as temporary:
+    with atomic_write(path / _WEIGHTS) as temporary:
         model.save_weights(temporary)
-    with replace_when_whole(path / _CONFIG) as temporary:
+    with atomic_write(path / _CONFIG) as temporary:
         temporary.write_text(json.dumps(config, indent=2) + "\n", "utf-8")
 
 

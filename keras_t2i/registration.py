@@ -6,15 +6,16 @@ wherever they lie now. So as soon as Keras is there, each name is registered for
 a stand-in that loads the class when it is needed.
 """
 
+import contextlib
 import importlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
 import os
 import sys
+import tempfile
+from collections.abc import Iterator
 from typing import Any
-
-from keras_t2i.quiet_stderr import quiet_stderr
 
 _PACKAGE = "keras_t2i"
 # What defines such classes. A test holds the names to what is registered.
@@ -122,7 +123,7 @@ class _BeforeKeras(importlib.abc.MetaPathFinder):
 
         def exec_and_register(module: Any) -> None:
             del loader.exec_module
-            with quiet_stderr():
+            with _quiet_stderr():
                 exec_module(module)
                 # It has messages of its own.
                 importlib.import_module("tensorflow_text")
@@ -132,3 +133,31 @@ class _BeforeKeras(importlib.abc.MetaPathFinder):
         # An attribute of this loader alone, in front of its method.
         loader.exec_module = exec_and_register
         return spec
+
+
+@contextlib.contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Hides what is written to standard error, unless the block fails.
+
+    TensorFlow's C++ side writes to the process' standard error before its own
+    log level is in force, so `TF_CPP_MIN_LOG_LEVEL` alone does not silence it.
+    """
+    # Read once, when TensorFlow is first imported. A user's own value stays.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if "TF_CPP_MAX_VLOG_LEVEL" in os.environ:
+        # Somebody is debugging TensorFlow.
+        yield
+        return
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as messages:
+        os.dup2(messages.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            messages.seek(0)
+            os.write(kept, messages.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)

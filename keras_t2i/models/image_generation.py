@@ -18,8 +18,8 @@ from keras import ops
 
 from keras_t2i.captions import check_captions
 from keras_t2i.checks import check_whole_number
-from keras_t2i.datasets.image_range import to_model_range
-from keras_t2i.datasets.image_range import to_uint8
+from keras_t2i.datasets.images import to_model_range
+from keras_t2i.datasets.images import to_uint8
 from keras_t2i.models.noise import noise_from_seeds
 from keras_t2i.models.noise import slerp
 from keras_t2i.models.style_encoder import check_style_encoder

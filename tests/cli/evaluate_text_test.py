@@ -55,7 +55,7 @@ def test_results_of_a_run(data, text_run, capsys):
     )
     first, second, between = (
         embed_texts(encoder, sentences)
-        for sentences in blooms.sentences_between("test", 1000)
+        for sentences in blooms.captions_between("test", 1000)
     )
     mean = (first + second) / 2
     cosines = np.sum(mean * between, axis=1)
@@ -294,13 +294,13 @@ def test_published_encoder_and_features(tmp_path, capsys, error_of):
     assert results["zero_shot_accuracy"] == pytest.approx(right)
     assert 0 < right < 1
     line = error_of("evaluate-text", *options)
-    assert "needed for it. Received: one trained with features" in line
+    assert "Received: one trained with features" in line
 
 
 def test_bad_input(data, text_run, gan_run, error_of):
     options = ["--data", data, "--text-encoder"]
     line = error_of("evaluate-text", *options, gan_run)
-    assert "must name a run of train-text, which has an image enc" in line
+    assert "must name a run of train-text, which also has an image enc" in line
     line = error_of("evaluate-text", *options, text_run, "--split", "tst")
     assert "Received: 'tst'" in line
     line = error_of(

@@ -101,7 +101,7 @@ def test_a_full_disk(data, text_run, gan_run, tmp_path):
     assert "File too large" in line and "by --resume" in line
     assert "Traceback" not in error
     assert list((run / "checkpoints").iterdir()) == []
-    # Once there is space, it goes on to what it would have been.
+    # Once there is space, it resumes and ends as it would have.
     assert main(["train", "--out", str(run), "--resume"]) == 0
     for weight, expected in zip(
         keras.saving.load_model(run / "model.keras").get_weights(),

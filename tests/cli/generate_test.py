@@ -29,7 +29,7 @@ def test_one_picture_is_bare(gan, gan_run, tmp_path, capsys):
     out = tmp_path / "deep" / "flower.png"
     assert _generate(_CAPTIONS[0], "--model", gan_run, "--out", out) == 0
     captured = capsys.readouterr()
-    assert captured.out == f"pictures: {out}\n"
+    assert captured.out == f"images: {out}\n"
     with Image.open(out) as image:
         assert (image.format, image.mode, image.size) == (
             "PNG",

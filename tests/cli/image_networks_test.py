@@ -21,7 +21,7 @@ from keras_t2i.cli.main import main
 from keras_t2i.cli.text_evaluation import evaluate_text
 from keras_t2i.linear_decay import linear_decays
 from keras_t2i.losses import SoftmaxJointEmbedding
-from keras_t2i.training.image_networks import network_features
+from keras_t2i.training.precomputed import network_features
 from tests.cli.conftest import contents
 from tests.datasets.prepared_sets import example
 from tests.datasets.prepared_sets import write_prepared_set

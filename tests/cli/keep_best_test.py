@@ -190,7 +190,7 @@ def test_a_training_that_ends_before_it_is_measured(
     assert lines_of(run)[-1]["step"] < 20
 
 
-# === Runs that stop and go on ===
+# === Runs that stop and are resumed ===
 
 
 def test_a_resumed_run_is_as_a_whole_one(given, judge, whole, tmp_path):
@@ -207,7 +207,7 @@ def test_killed_before_the_checkpoint_of_the_best_step(whole, judge, tmp_path):
     (run / "model.keras").unlink()
     with open(run / "metrics.jsonl", "a") as metrics:
         metrics.write('{"step": 70, "ep')
-    # Whoever goes on to no further than that has the best one until then.
+    # A run resumed to no further than that has the best one until then.
     _resume(run, judge, steps=40)
     _assert_best_is_of(run, 40)
     assert lines_of(run) == lines_of(whole)[:4]

@@ -1,4 +1,4 @@
-"""Runs that stop, in order or not, and go on."""
+"""Runs that stop, in order or not, and are resumed."""
 
 import functools
 import json
@@ -327,7 +327,7 @@ def test_a_run_of_another_command(text_run, gan_run, error_of):
 @pytest.mark.parametrize("command", ["train", "train-text"])
 def test_no_run(tmp_path, error_of, command):
     line = error_of(command, "--out", tmp_path / "run", "--resume")
-    assert "--resume goes on with the run in --out" in line
+    assert "--resume needs a run in --out" in line
     assert not (tmp_path / "run").exists()
 
 
@@ -355,8 +355,8 @@ def test_damaged_checkpoint(half_run, tmp_path, error_of, damage):
     checkpoint.write_bytes(content)
     argv = ["train", "--out", run, "--resume", "--steps", 40]
     line = error_of(*argv)
-    assert "step-00000020.keras', which can not be loaded: " in line
+    assert "step-00000020.keras', which cannot be loaded: " in line
     assert line.endswith("Remove that file to start over.")
     older = run / "checkpoints/step-00000010.keras"
     shutil.copy(half_run / "checkpoints/step-00000020.keras", older)
-    assert error_of(*argv).endswith("file to go on from step 10.")
+    assert error_of(*argv).endswith("file to resume from step 10.")

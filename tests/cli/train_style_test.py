@@ -194,7 +194,7 @@ def test_it_goes_on(style_run, data, gan_run, tmp_path, stop):
         (["--model", "GAN", "--data", "nowhere"], "`keras-t2i prepare`"),
         (["--model", "nowhere", "--data", "DATA"], "--model must name"),
         (["--model", "TEXT", "--data", "DATA"], "a JointEmbedding"),
-        (["--resume"], "--resume goes on.*run', which holds no run"),
+        (["--resume"], "--resume needs.*run', which holds no run"),
     ],
 )
 def test_bad_input(

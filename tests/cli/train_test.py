@@ -459,7 +459,7 @@ def refused(text_copy, tmp_path, error_of):
             "TEXT",
             "gan_int_cls.*'dall",
         ),
-        (["--resume"], None, "--resume goes on.*run', which holds no run"),
+        (["--resume"], None, "--resume needs.*run', which holds no run"),
     ],
 )
 def test_bad_input(data, text_copy, refused, options, text_encoder, message):

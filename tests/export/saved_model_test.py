@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from keras_t2i.export import export_saved_model
-from keras_t2i.export.serving_files import batching_parameters
+from keras_t2i.export.model_folder import batching_parameters
 from tests.export.stand_in_servers import grpc_stand_in
 from tests.export.tiny_served import decode
 from tests.export.tiny_served import tiny_served_gan
@@ -244,6 +244,6 @@ def test_the_grpc_request_of_the_readme(
     with grpc_stand_in(saved_model) as (address, _):
         host = address.removeprefix("grpc://").partition("/")[0]
         exec(block.replace("localhost:8500", host), {})
-    picture = decode([(tmp_path / "picture.png").read_bytes()])
+    image = decode([(tmp_path / "image.png").read_bytes()])
     caption = "a red flower with a yellow center"
-    np.testing.assert_array_equal(picture, gan.generate(caption, seed=7))
+    np.testing.assert_array_equal(image, gan.generate(caption, seed=7))

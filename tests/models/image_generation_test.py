@@ -4,8 +4,8 @@ import pytest
 import tensorflow as tf
 
 from keras_t2i import TextToImageGAN
-from keras_t2i.datasets.image_range import to_model_range
-from keras_t2i.datasets.image_range import to_uint8
+from keras_t2i.datasets.images import to_model_range
+from keras_t2i.datasets.images import to_uint8
 from keras_t2i.models.noise import noise_from_seeds
 from keras_t2i.models.style_inversion import StyleInversion
 from keras_t2i.text import tokenize

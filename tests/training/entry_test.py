@@ -162,7 +162,7 @@ def test_what_is_of_another_training(data, text_run, tmp_path):
         keras_t2i.train("gan_int_cls", data=data, out=out)
     with pytest.raises(ValueError, match="train needs `data`"):
         keras_t2i.train(Recipe(), text_encoder=text_run, out=out)
-    with pytest.raises(ValueError, match="one of kernel_distance, .*'beauty'"):
+    with pytest.raises(ValueError, match="'kernel_distance', .*Rec.*'beauty'"):
         keras_t2i.train(
             Recipe().override(keep_best="beauty"),
             data=data,

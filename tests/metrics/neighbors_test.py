@@ -3,10 +3,11 @@ import pytest
 
 from keras_t2i.metrics import density_coverage
 from keras_t2i.metrics import feature_sets
+from keras_t2i.metrics import nearest_training_images
+from keras_t2i.metrics import nearest_training_ratio
 from keras_t2i.metrics import precision_recall
+from keras_t2i.metrics.neighbors import squared_radii
 
-REAL = np.array([[0.0], [1.0], [3.0], [10.0]])
-GENERATED = np.array([[-2.0], [-1.0], [3.5], [5.0], [18.0]])
 REAL = np.array([[0.0], [1.0], [3.0], [10.0]])
 GENERATED = np.array([[-2.0], [-1.0], [3.5], [5.0], [18.0]])
 
@@ -205,3 +206,121 @@ def test_density_coverage_blocks_do_not_count(values, monkeypatch):
 def test_density_coverage_what_does_not_fit(real, generated, k, message):
     with pytest.raises(ValueError, match=message):
         density_coverage(real, generated, k)
+
+
+TRAINING = np.array([[0.0], [10.0], [20.0]])
+
+
+def test_nearest_training_by_hand():
+    training = np.array([[0.0, 0], [6, 8], [-3, 4]])
+    features = np.array([[6.0, 7], [-3, 4], [3.1, 4.1]])
+    indices, distances = nearest_training_images(features, training)
+    assert indices.tolist() == [1, 2, 1]
+    expected = [1, 0, np.hypot(2.9, 3.9)]
+    np.testing.assert_allclose(distances, expected)
+
+
+@pytest.mark.parametrize("values", [1, 70, 10_000])
+def test_nearest_training_each_with_each(values, monkeypatch):
+    monkeypatch.setattr(feature_sets, "_VALUES_AT_A_TIME", values)
+    generator = np.random.default_rng(0)
+    features = generator.normal(size=(17, 5))
+    training = generator.normal(size=(30, 5))
+    all_distances = np.linalg.norm(features[:, None] - training, axis=2)
+    indices, distances = nearest_training_images(features, training)
+    np.testing.assert_array_equal(indices, all_distances.argmin(axis=1))
+    np.testing.assert_allclose(distances, all_distances.min(axis=1))
+
+
+def test_a_copy_has_no_distance():
+    # In numbers whose squares round.
+    training = 100 + np.random.default_rng(0).normal(size=(60, 50))
+    order = np.random.default_rng(1).permutation(60)
+    indices, distances = nearest_training_images(training[order], training)
+    np.testing.assert_array_equal(indices, order)
+    assert distances.tolist() == [0] * 60
+
+
+@pytest.mark.parametrize(
+    ("features", "training", "message"),
+    [
+        (np.ones((3, 2)), np.ones((0, 2)), r"`training_f.*shape \(0, 2\)"),
+        (np.ones(3), np.ones((3, 2)), r"`features`.*shape \(3,\)"),
+        (np.ones((3, 2)), np.ones((3, 4)), "'training_features': 4"),
+        (np.ones((3, 2)), np.full((3, 2), np.inf), "`training_f.*3 of 3 rows"),
+    ],
+)
+def test_nearest_training_what_does_not_fit(features, training, message):
+    with pytest.raises(ValueError, match=message):
+        nearest_training_images(features, training)
+
+
+def test_nearest_training_medians_by_hand():
+    # Distances of 1, 2 and 5 of the generated images, and of 3, 4, 4 and 980
+    # of the real ones.
+    generated = [[1.0], [12.0], [15.0]]
+    real = [[-3.0], [14.0], [6.0], [1000.0]]
+    ratio = nearest_training_ratio(generated, real, TRAINING)
+    assert ratio == pytest.approx(2 / 4)
+
+
+def test_nearest_training_copies():
+    real = TRAINING + 3
+    assert nearest_training_ratio(TRAINING, real, TRAINING) == 0
+    assert nearest_training_ratio(TRAINING + 0.3, real, TRAINING) < 0.11
+
+
+def test_images_of_the_real_distribution():
+    generator = np.random.default_rng(0)
+    generated, real, training = generator.normal(size=(3, 500, 10))
+    ratio = nearest_training_ratio(generated, real, training)
+    assert ratio == pytest.approx(1, abs=0.05)
+
+
+def test_real_images_that_were_trained_on():
+    real = [[0.0], [20.0], [13.0]]
+    message = "not trained on. Received: 2 of 3 images"
+    with pytest.raises(ValueError, match=message):
+        nearest_training_ratio(TRAINING + 1, real, TRAINING)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_nearest_training_shapes(place):
+    arguments = [TRAINING + 1, TRAINING + 2, TRAINING]
+    arguments[place] = np.ones((3, 2))
+    with pytest.raises(ValueError, match="Received:.*'training_features': 1"):
+        nearest_training_ratio(*arguments)
+
+
+def _squared(features, others):
+    return np.sum((features[:, None] - others[None]) ** 2, axis=2)
+
+
+@pytest.mark.parametrize("values", [1, 3000, 100_000])
+@pytest.mark.parametrize("k", [1, 3, 60, 199])
+def test_radii(k, values, monkeypatch):
+    monkeypatch.setattr(feature_sets, "_VALUES_AT_A_TIME", values)
+    features = np.random.default_rng(0).normal(size=(200, 3))
+    # The image itself is the first of each row.
+    expected = np.sort(_squared(features, features), axis=1)[:, k]
+    found = squared_radii(features, k, "features")
+    np.testing.assert_allclose(found, expected)
+
+
+def test_a_copy_is_a_neighbor():
+    features = np.array([[1.0], [1.0], [4.0]])
+    assert squared_radii(features, 1, "features").tolist() == [0, 0, 9]
+    assert squared_radii(features, 2, "features").tolist() == [9, 9, 9]
+
+
+@pytest.mark.parametrize(
+    ("k", "message"),
+    [
+        (0, "`k` must be a whole number of at least 1. Received: 0"),
+        (1.5, "`k`.*Received: 1.5"),
+        (4, "`some` must hold more than `k` images. Received: 4 .* k=4"),
+    ],
+)
+def test_too_few_neighbors(k, message):
+    with pytest.raises(ValueError, match=message):
+        squared_radii(np.ones((4, 2)), k, "some")

@@ -100,7 +100,7 @@ def test_what_a_caption_names(caption, expected):
 
 
 def test_the_sentence_in_between_says_half_of_each():
-    for a, b, between in zip(*blooms.sentences_between("test", 200)):
+    for a, b, between in zip(*blooms.captions_between("test", 200)):
         a, b, between = map(blooms.content_of_caption, (a, b, between))
         assert all(a[name] != b[name] for name in a)
         of_a = [name for name in a if between[name] == a[name]]
@@ -119,7 +119,7 @@ def test_the_words_around_are_the_same():
         named = values | numbers | shapes | {"8"}
         return [word for word in words if word not in named]
 
-    for sentences in zip(*blooms.sentences_between("test", 200, seed=1)):
+    for sentences in zip(*blooms.captions_between("test", 200, seed=1)):
         assert len({tuple(frame(sentence)) for sentence in sentences}) == 1
 
 
@@ -127,9 +127,9 @@ def test_pairs_are_of_the_split_and_of_the_seed():
     names = {
         dataclasses.astuple(content) for content in blooms.contents("test")
     }
-    a, b, _ = blooms.sentences_between("test", 50)
+    a, b, _ = blooms.captions_between("test", 50)
     for sentence in a + b:
         content = blooms.Content(**blooms.content_of_caption(sentence))
         assert dataclasses.astuple(content) in names
-    assert blooms.sentences_between("test", 50) == (a, b, _)
-    assert blooms.sentences_between("test", 50, seed=1)[0] != a
+    assert blooms.captions_between("test", 50) == (a, b, _)
+    assert blooms.captions_between("test", 50, seed=1)[0] != a

@@ -1,4 +1,4 @@
-"""Captions of a bloom, what a caption names, and sentences in between."""
+"""How the captions of a bloom are worded, and what a caption names."""
 
 import dataclasses
 import re
@@ -93,7 +93,9 @@ def bloom_captions(
     return tuple(captions)
 
 
-def _caption(content: Content, named: set[str], rng) -> str:
+def _caption(
+    content: Content, named: set[str], rng: np.random.Generator
+) -> str:
     flower = _choice(_FLOWERS, rng)
     adjectives, clause = [], ""
     if "petal_count" in named:
@@ -135,16 +137,16 @@ def _with_article(noun: str) -> str:
 
 
 def content_of_caption(caption: str) -> dict[str, str | int]:
-    """Finds what a caption asks for.
+    """Finds what a caption names.
 
-    Understands every caption of `bloom_captions`; of other sentences, what
-    they say in the same words.
+    Understands every caption of `bloom_captions`, and other captions as far as
+    they use the same words.
 
     Args:
         caption: string.
 
     Returns:
-        Dictionary with those fields of `Content` that the caption names.
+        dict of those fields of `Content` that the caption names.
 
     Example:
 
@@ -156,7 +158,7 @@ def content_of_caption(caption: str) -> dict[str, str | int]:
     center = _CENTER_PATTERN.search(caption)
     # A word before "center" is no color of the petals.
     words = re.findall(r"\w+", _CENTER_PATTERN.sub(" ", caption))
-    content = {}
+    content: dict[str, str | int] = {}
     for word in words:
         if word in PETAL_COLORS:
             content["petal_color"] = word
@@ -172,17 +174,17 @@ def content_of_caption(caption: str) -> dict[str, str | int]:
 _ATTRIBUTES = [field.name for field in dataclasses.fields(Content)]
 
 
-def sentences_between(
+def captions_between(
     split: str, num_pairs: int, seed: int = 0
 ) -> tuple[list[str], list[str], list[str]]:
-    """Writes pairs of sentences, and for each one that lies in between.
+    """Writes pairs of captions, and a caption between each of the pairs.
 
-    The two sentences of a pair name all attributes and differ in each of them;
-    the third has half of its attributes from either. All three have the same
-    words around them.
+    The two captions of a pair name all attributes and differ in each of them.
+    The third has half of its attributes from each of them. All three have the
+    same words around the attributes.
 
     Args:
-        split: string. Whose classes the pairs are of.
+        split: string. The split whose classes the pairs are of.
         num_pairs: int.
         seed: int, at least 0. Defaults to `0`.
 
@@ -192,38 +194,40 @@ def sentences_between(
     Example:
 
     >>> from keras_t2i import blooms
-    >>> a, b, between = blooms.sentences_between("test", 1)
-    >>> for sentence in (a[0], b[0], between[0]):
-    ...     print(sorted(blooms.content_of_caption(sentence).items())[:2])
+    >>> a, b, between = blooms.captions_between("test", 1)
+    >>> for caption in (a[0], b[0], between[0]):
+    ...     print(sorted(blooms.content_of_caption(caption).items())[:2])
     [('center_color', 'white'), ('petal_color', 'yellow')]
     [('center_color', 'green'), ('petal_color', 'red')]
     [('center_color', 'white'), ('petal_color', 'red')]
     """
     rng = np.random.default_rng(seed)
     candidates = contents(split)
-    sentences = [], [], []
+    captions: tuple[list[str], list[str], list[str]] = [], [], []
     for _ in range(num_pairs):
         a, b = _differing(candidates, rng)
         of_b = rng.permutation(_ATTRIBUTES)[: len(_ATTRIBUTES) // 2]
         between = dataclasses.replace(
             a, **{name: getattr(b, name) for name in of_b}
         )
-        words = int(rng.integers(2**32))
-        for content, texts in zip((a, b, between), sentences):
-            texts.append(_sentence(content, words))
-    return sentences
+        wording = int(rng.integers(2**32))
+        for content, texts in zip((a, b, between), captions):
+            texts.append(_full_caption(content, wording))
+    return captions
 
 
-def _differing(candidates, rng):
+def _differing(
+    candidates: tuple[Content, ...], rng: np.random.Generator
+) -> list[Content]:
     while True:
         a, b = (candidates[i] for i in rng.integers(len(candidates), size=2))
         if all(getattr(a, name) != getattr(b, name) for name in _ATTRIBUTES):
-            return a, b
+            return [a, b]
 
 
-def _sentence(content, words):
-    """The first caption that names everything, of the same choices of words."""
-    captions = bloom_captions(content, np.random.default_rng(words))
+def _full_caption(content: Content, seed: int) -> str:
+    """Returns a caption that names everything; the seed chooses its words."""
+    captions = bloom_captions(content, np.random.default_rng(seed))
     return next(
         caption
         for caption in captions
