@@ -8,10 +8,10 @@ IMAGE_SIZES = (32, 64, 128, 256)
 
 
 def check_whole_number(value: Any, name: str, at_least: int) -> None:
-    """Raises `ValueError` for anything but a whole number that is large enough.
+    """Raises `ValueError` unless a value is a whole number and large enough.
 
     Args:
-        value: the argument. NumPy's integers pass too; floats and bools do not.
+        value: the argument. NumPy's integers pass too, floats and bools fail.
         name: string. Name of the argument, for the message.
         at_least: int.
 
@@ -31,7 +31,7 @@ def check_whole_number(value: Any, name: str, at_least: int) -> None:
 
 
 def check_image_size(image_size: object) -> None:
-    """Raises `ValueError` for a size that the networks do not have."""
+    """Raises `ValueError` for a size that the networks do not come in."""
     if image_size not in IMAGE_SIZES:
         raise ValueError(
             f"`image_size` must be one of {list(IMAGE_SIZES)}. Received: "

@@ -95,7 +95,7 @@ def _register() -> None:
 
 
 def _stand_in(name: str, key: str, registry: dict[str, Any]) -> type:
-    def from_config(config: dict[str, Any], **more: Any) -> Any:
+    def from_config(config: dict[str, Any], **more: Any) -> object:
         for module in _MODULES:
             importlib.import_module(f"{_PACKAGE}.{module}")
         # From the registry itself: while Keras reads a file, it looks in a copy
@@ -109,19 +109,22 @@ class _BeforeKeras(importlib.abc.MetaPathFinder):
     """Waits for the import of Keras or TensorFlow, which imports Keras too."""
 
     def find_spec(
-        self, name: str, path: Any = None, target: Any = None
+        self, name: str, path: object = None, target: object = None
     ) -> importlib.machinery.ModuleSpec | None:
+        """Returns the spec that others find, with the registration added."""
         if name not in ("keras", "tensorflow"):
             return None
         sys.meta_path.remove(self)
         check_keras_backend()
         spec = importlib.util.find_spec(name)
-        if spec is None:
-            return None
-        loader: Any = spec.loader
+        if spec is not None:
+            self._surround(spec.loader)
+        return spec
+
+    def _surround(self, loader: Any) -> None:
         exec_module = loader.exec_module
 
-        def exec_and_register(module: Any) -> None:
+        def exec_and_register(module: types.ModuleType) -> None:
             del loader.exec_module
             with _quiet_stderr():
                 exec_module(module)
@@ -132,7 +135,6 @@ class _BeforeKeras(importlib.abc.MetaPathFinder):
 
         # An attribute of this loader alone, in front of its method.
         loader.exec_module = exec_and_register
-        return spec
 
 
 @contextlib.contextmanager

@@ -6,6 +6,32 @@ import pytest
 
 from keras_t2i.registration import check_keras_backend
 
+
+def test_another_backend_is_refused(monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    monkeypatch.delitem(sys.modules, "keras")
+    with pytest.raises(ImportError, match="Received: 'jax'.*=tensorflow"):
+        check_keras_backend()
+
+
+def test_import_is_quiet_and_fails_in_one_line_with_another_backend():
+    def run(backend):
+        return subprocess.run(
+            [sys.executable, "-c", "import keras_t2i"],
+            env={**os.environ, "KERAS_BACKEND": backend},
+            capture_output=True,
+            text=True,
+        )
+
+    good = run("tensorflow")
+    assert (good.returncode, good.stdout, good.stderr) == (0, "", "")
+    bad = run("numpy")
+    assert bad.returncode == 1
+    assert bad.stderr.splitlines()[-1].startswith(
+        "ImportError: keras_t2i needs the TensorFlow backend"
+    )
+
+
 # Modules that speak on the C level stand for TensorFlow.
 _LOUD = 'import os\nos.write(2, b"start-up message\\n")\n'
 
@@ -56,28 +82,3 @@ def test_whoever_debugs_tensorflow_sees_its_messages(tmp_path):
         _stand_in(tmp_path), "import tensorflow", TF_CPP_MAX_VLOG_LEVEL="1"
     )
     assert "start-up message" in result.stderr
-
-
-def test_another_backend_is_refused(monkeypatch):
-    monkeypatch.setenv("KERAS_BACKEND", "jax")
-    monkeypatch.delitem(sys.modules, "keras")
-    with pytest.raises(ImportError, match="Received: 'jax'.*=tensorflow"):
-        check_keras_backend()
-
-
-def test_import_is_quiet_and_fails_in_one_line_with_another_backend():
-    def run(backend):
-        return subprocess.run(
-            [sys.executable, "-c", "import keras_t2i"],
-            env={**os.environ, "KERAS_BACKEND": backend},
-            capture_output=True,
-            text=True,
-        )
-
-    good = run("tensorflow")
-    assert (good.returncode, good.stdout, good.stderr) == (0, "", "")
-    bad = run("numpy")
-    assert bad.returncode == 1
-    assert bad.stderr.splitlines()[-1].startswith(
-        "ImportError: keras_t2i needs the TensorFlow backend"
-    )

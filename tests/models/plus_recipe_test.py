@@ -17,7 +17,11 @@ from tests.tiny_models import embeddings_batch
 from tests.tiny_models import tiny_plus_gan
 from tests.tiny_models import tiny_text_encoder
 
-POLICIES = ["mixed_bfloat16", "mixed_float16"]
+# precision_test.py trains smaller networks in both.
+POLICIES = [
+    pytest.param("mixed_bfloat16", marks=pytest.mark.large),
+    "mixed_float16",
+]
 
 
 def _stream(first_step, num_steps=2, num_rows=4):
