@@ -14,6 +14,7 @@ import importlib.util
 import os
 import sys
 import tempfile
+import types
 from collections.abc import Iterator
 from typing import Any
 

@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+import keras_t2i  # noqa: F401  Which has passed the check.
 from keras_t2i.registration import check_keras_backend
 
 
