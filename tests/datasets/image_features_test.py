@@ -66,7 +66,9 @@ def test_features_that_do_not_fit(tmp_path, data):
     path = tmp_path / "a.npz"
     ids = ["image-000", "image-001", "image-002"]
     np.savez(path, **{id: np.ones(2 + (id == ids[1])) for id in ids})
-    with pytest.raises(ValueError, match="number of .* 2 and, of 'image-001', 3"):
+    with pytest.raises(
+        ValueError, match="number of .* 2 and, of 'image-001', 3"
+    ):
         ImageFeatures(path, data, "test")
     np.savez(path, **{id: np.ones(2) for id in ids[:2]})
     with pytest.raises(ValueError, match="without 1 of them: 'image-002'"):
