@@ -35,7 +35,7 @@ class AdversarialTraining:
 
     def _generator_texts(self, text, repeat):
         interpolate = "none"
-        if self.interpolates_texts:
+        if self.interpolate_texts:
             interpolate = "in_place" if self.interpolate_in_place else "added"
         return generator_texts(
             text,
@@ -127,7 +127,7 @@ class AdversarialTraining:
                     texts.with_repeated(rows), texts.with_originals(real)
                 )
             )
-            if self.interpolates_texts and not self.interpolate_in_place:
+            if self.interpolate_texts and not self.interpolate_in_place:
                 loss = self._objective.generator_loss(
                     texts.interpolated(rows), real
                 )
@@ -153,9 +153,8 @@ class AdversarialTraining:
     def _scheduled_mismatch_weight(self):
         if self.matching_schedule is None:
             return self.mismatch_weight
-        # The generator's steps: the discriminator's own change in the step.
-        steps = self.generator_optimizer.iterations
-        weight = self.mismatch_weight * self.matching_schedule.factor(steps)
+        factor = self.matching_schedule.factor(self.steps_trained)
+        weight = self.mismatch_weight * factor
         self._trackers["mismatch_weight"].update_state(weight)
         return weight
 
@@ -168,8 +167,7 @@ class AdversarialTraining:
             tf.distribute.ReduceOp.MEAN,
             ops.mean(ops.cast(refused, "float32")),
         )
-        steps = self.generator_optimizer.iterations + 1
-        self.matching_schedule.update(steps, accuracy)
+        self.matching_schedule.update(self.steps_trained + 1, accuracy)
 
     def _track(self, discriminator_loss, logits, generated, real):
         self._trackers["discriminator_loss"].update_state(discriminator_loss)

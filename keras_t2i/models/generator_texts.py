@@ -101,7 +101,7 @@ def generator_texts(text, interpolate="none", beta=0.5, repeat=False):
             raise ValueError(
                 "Interpolated texts need batches of at least 2 rows on each "
                 "device. Received: 1 row. Raise `batch_size`, or set "
-                "`interpolate=False`."
+                "`interpolate_texts=False`."
             )
         half = num_matched // 2
         groups.append(_between(text[:half], text[half : 2 * half], beta))

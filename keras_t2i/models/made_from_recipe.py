@@ -152,7 +152,10 @@ class MadeFromRecipe:
     @classmethod
     def from_config(cls, config, custom_objects=None):
         config = {**config, "recipe": _recipe_of_config(config)}
+        # What earlier code has saved.
         config.pop("preset", None)
+        if "interpolate" in config:
+            config["interpolate_texts"] = config.pop("interpolate")
         return super().from_config(config, custom_objects)
 
 
@@ -207,6 +210,7 @@ def _with_overrides(
         **gan_options(type(gan), recipe),
     )
     changed.ema_generator.set_weights(gan.ema_generator.get_weights())
+    changed.set_steps_trained(gan.steps_trained)
     return changed
 
 

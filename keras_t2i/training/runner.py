@@ -97,8 +97,8 @@ def fit_run(
             run, model, first_step, first_seconds, minutes, decay_share
         )
     if is_over:
-        optimizer = getattr(model, "optimizer", None)
-        if optimizer is not None:
+        optimizer = model.optimizer
+        if isinstance(optimizer, keras.optimizers.Optimizer):
             optimizer.finalize_variable_values(model.trainable_weights)
         print(
             f"nothing left to train: {first_step} steps, "

@@ -21,7 +21,7 @@ from tests.tiny_models import token_ids_batch
 SHAPE = (4, IMAGE_SIZE, IMAGE_SIZE, 3)
 OPTIONS = {
     "matching_aware": False,
-    "interpolate": False,
+    "interpolate_texts": False,
     "mismatch_weight": 0.25,
     "interpolation_weight": 0.75,
     "interpolation_beta": 0.125,
@@ -47,9 +47,7 @@ def test_arguments_come_back():
     assert copy.get_config() == config == gan.get_config()
     assert copy.name == "mine"
     for name, value in OPTIONS.items():
-        # `gan.interpolate` is to be a method.
-        attribute = "interpolates_texts" if name == "interpolate" else name
-        assert getattr(copy, attribute) == value
+        assert getattr(copy, name) == value
     for name in ("generator", "discriminator", "text_encoder"):
         network, other = getattr(copy, name), getattr(gan, name)
         assert network.get_config() == other.get_config()
@@ -77,7 +75,7 @@ def test_a_registered_class_comes_back_from_its_name():
 
 def test_defaults_are_those_of_gan_int_cls():
     gan = tiny_gan()
-    assert gan.matching_aware and gan.interpolates_texts
+    assert gan.matching_aware and gan.interpolate_texts
     assert (gan.mismatch_weight, gan.interpolation_weight) == (0.5, 1.0)
     assert (gan.interpolation_beta, gan.ema_decay) == (0.5, 0.999)
 
