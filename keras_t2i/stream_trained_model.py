@@ -265,8 +265,8 @@ class StreamTrainedModel(keras.Model):
             if self.why_no_use_ema is not None:
                 raise ValueError(
                     f"`{name}` is not for a `{type(self).__name__}`: "
-                    f"{self.why_no_use_ema}. Received: {callback!r}. Leave it "
-                    "out."
+                    f"{self.why_no_use_ema}. Received: such a callback. Leave "
+                    "it out."
                 )
             if not _uses_ema(self.optimizer):
                 raise ValueError(

@@ -20,6 +20,17 @@ def add_resume(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_tensorboard(parser: argparse.ArgumentParser) -> None:
+    """Adds `--tensorboard`."""
+    parser.add_argument(
+        "--tensorboard",
+        action="store_true",
+        default=None,
+        help="also write the metrics, and the sample images where there are "
+        "some, for TensorBoard, to tensorboard/ in the run folder",
+    )
+
+
 def recipe_of(
     recipe_class: type[BaseRecipe],
     arguments: argparse.Namespace,

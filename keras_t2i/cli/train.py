@@ -7,6 +7,7 @@ from keras_t2i.cli.options import add_duration
 from keras_t2i.cli.options import add_seed
 from keras_t2i.cli.options import whole_number
 from keras_t2i.cli.recipe_options import add_resume
+from keras_t2i.cli.recipe_options import add_tensorboard
 from keras_t2i.cli.recipe_options import options_named
 from keras_t2i.cli.recipe_options import recipe_of
 from keras_t2i.recipes.base_recipe import DURATIONS
@@ -28,6 +29,7 @@ _OPTIONS = (
     "precision",
     "keep_best",
     "seed",
+    "tensorboard",
 )
 
 
@@ -116,6 +118,7 @@ def add_parser(subparsers):
         "nothing is measured)",
     )
     add_seed(parser, "seed of weights, noise and the order of data")
+    add_tensorboard(parser)
     add_resume(parser)
     parser.add_argument(
         "--dry-run",

@@ -4,6 +4,7 @@ import json
 
 from keras_t2i.cli.options import add_duration
 from keras_t2i.cli.recipe_options import add_resume
+from keras_t2i.cli.recipe_options import add_tensorboard
 from keras_t2i.cli.recipe_options import options_named
 from keras_t2i.cli.recipe_options import recipe_of
 from keras_t2i.recipes.base_recipe import DURATIONS
@@ -39,6 +40,7 @@ def add_parser(subparsers):
         "--out", metavar="RUN", required=True, help="run folder to make"
     )
     add_duration(parser, default_minutes=StyleRecipe().minutes)
+    add_tensorboard(parser)
     add_resume(parser)
     parser.set_defaults(run=_run)
 
@@ -52,7 +54,7 @@ def _run(arguments):
     run = RunFolder(arguments.out)
     with options_named(arguments):
         train(
-            recipe_of(StyleRecipe, arguments, DURATIONS),
+            recipe_of(StyleRecipe, arguments, (*DURATIONS, "tensorboard")),
             out=arguments.out,
             data=arguments.data,
             model=arguments.model,

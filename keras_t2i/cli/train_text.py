@@ -6,6 +6,7 @@ from keras_t2i.cli.options import add_duration
 from keras_t2i.cli.options import add_seed
 from keras_t2i.cli.options import whole_number
 from keras_t2i.cli.recipe_options import add_resume
+from keras_t2i.cli.recipe_options import add_tensorboard
 from keras_t2i.cli.recipe_options import options_named
 from keras_t2i.cli.recipe_options import recipe_of
 from keras_t2i.recipes.base_recipe import DURATIONS
@@ -24,6 +25,7 @@ _OPTIONS = (
     "freeze_images",
     *DURATIONS,
     "seed",
+    "tensorboard",
 )
 
 
@@ -87,6 +89,7 @@ def add_parser(subparsers):
     )
     add_duration(parser)
     add_seed(parser, "seed of the initial weights and of the order of data")
+    add_tensorboard(parser)
     add_resume(parser)
     parser.set_defaults(run=_run)
 

@@ -163,6 +163,7 @@ class BaseRecipe:
     # Where a subclass has no such fields.
     decay_share = None
     precision = "float32"
+    tensorboard = False
 
     def __post_init__(self):
         for field in dataclasses.fields(self):

@@ -112,6 +112,8 @@ class Recipe(BaseRecipe):
         keep_best: string. Measure by which the best model is kept; the
             training is on the split `train` alone then. Defaults to `None`:
             nothing is measured.
+        tensorboard: bool. Whether the run folder also gets an event file, which
+            TensorBoard shows.
 
     Raises:
         ValueError: a field is out of range.
@@ -189,6 +191,7 @@ class Recipe(BaseRecipe):
     strategy: str = choice("none", "none", "mirrored")
     end_to_end: bool = flag(False)
     keep_best: str | None = text(None, optional=True)
+    tensorboard: bool = flag(False)
 
     def __post_init__(self):
         super().__post_init__()

@@ -4,6 +4,7 @@ import dataclasses
 from typing import ClassVar
 
 from keras_t2i.recipes.base_recipe import BaseRecipe
+from keras_t2i.recipes.base_recipe import flag
 from keras_t2i.recipes.base_recipe import positive
 from keras_t2i.recipes.base_recipe import weight
 from keras_t2i.recipes.base_recipe import whole_number
@@ -26,6 +27,8 @@ class StyleRecipe(BaseRecipe):
         steps: int.
         minutes: float. Defaults to `15.0`.
         seed: int. Of the weights, noise and the order of data.
+        tensorboard: bool. Whether the run folder also gets an event file, which
+            TensorBoard shows.
 
     Raises:
         ValueError: a field is out of range.
@@ -47,3 +50,4 @@ class StyleRecipe(BaseRecipe):
     steps: int | None = whole_number(None, 1, optional=True)
     minutes: float | None = positive(15.0, optional=True)
     seed: int = whole_number(0)
+    tensorboard: bool = flag(False)

@@ -70,6 +70,8 @@ class TextRecipe(BaseRecipe):
         ema_momentum: float in [0, 1). Of the moving average of the weights that
             the trained encoder has. Defaults to `None`: it has the last ones.
         seed: int. Of the weights and the order of data.
+        tensorboard: bool. Whether the run folder also gets an event file, which
+            TensorBoard shows.
 
     Raises:
         ValueError: a field is out of range.
@@ -118,6 +120,7 @@ class TextRecipe(BaseRecipe):
         None, "a number in [0, 1)", lambda value: 0 <= value < 1, True
     )
     seed: int = whole_number(0)
+    tensorboard: bool = flag(False)
 
     def __post_init__(self):
         super().__post_init__()

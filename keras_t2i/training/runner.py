@@ -15,6 +15,7 @@ from keras_t2i.callbacks.checkpoints import KeepBest
 from keras_t2i.callbacks.failures import StopOnNaN
 from keras_t2i.callbacks.run_recorder import RunRecorder
 from keras_t2i.callbacks.step_callback import StepCallback
+from keras_t2i.callbacks.tensorboard_writer import TensorBoardWriter
 from keras_t2i.callbacks.training_end import BeginDecay
 from keras_t2i.callbacks.training_end import StopAfter
 from keras_t2i.callbacks.training_end import decay_seconds
@@ -117,6 +118,13 @@ def fit_run(
     decay = []
     if decay_share is not None:
         decay = [BeginDecay(stop, decay_share, first_step=first_step)]
+    writer = []
+    if recipe.tensorboard:
+        writer = [
+            TensorBoardWriter(
+                run.tensorboard, run.samples, first_step=first_step
+            )
+        ]
     with (
         show_progress("Training", "steps") as progress,
         _stops_in_order(stop),
@@ -136,6 +144,7 @@ def fit_run(
                 stop,
                 _Progress(progress, stop),
                 *callbacks(first_step),
+                *writer,
                 Checkpoints(
                     run.checkpoints, first_step=first_step, keep_best=keep_best
                 ),
