@@ -1,7 +1,6 @@
 """Models that are trained on streams of batches."""
 
 import copy
-import functools
 import inspect
 from collections.abc import Iterable
 from typing import Any
@@ -34,20 +33,29 @@ class StreamTrainedModel(keras.Model):
     The arguments of a subclass' constructor are attributes of the same name,
     and so make up its config. They are fixed, but for `recipe`.
     `object_arguments` names those that are Keras objects, such as networks,
-    and `compiled_objects` what its `compile` takes of that kind.
+    and `compiled_objects` what its `compile` takes of that kind. A subclass
+    with a `train_step` of its own counts the steps by `set_steps_trained`.
     """
 
+    arguments: ClassVar[tuple[str, ...]] = ()
     object_arguments: ClassVar[tuple[str, ...]] = ()
     compiled_objects: ClassVar[tuple[str, ...]] = ("optimizer",)
     # Why no optimizer can have `use_ema`. `None`: it can.
     why_no_use_ema: ClassVar[str | None] = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        names = inspect.signature(cls.__init__).parameters
+        cls.arguments = tuple(
+            name for name in names if name not in ("self", "kwargs")
+        )
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._step_counter = _StepCounter()
 
     def __setattr__(self, name: str, value: Any) -> None:
-        is_fixed = name != "recipe" and name in _arguments_of(type(self))
+        is_fixed = name != "recipe" and name in self.arguments
         if is_fixed and name in vars(self):
             raise AttributeError(
                 f"`{name}` cannot be set: other parts of a "
@@ -74,9 +82,7 @@ class StreamTrainedModel(keras.Model):
         """
         self._step_counter.variable.assign(steps)
 
-    def compile(
-        self, *args: Any, steps_per_execution: int = 1, **kwargs: Any
-    ) -> None:
+    def compile(self, *args: Any, **kwargs: Any) -> None:
         """Configures the model, as `keras.Model.compile` does.
 
         Raises:
@@ -93,6 +99,7 @@ class StreamTrainedModel(keras.Model):
                     f"{kwargs[name]!r}. Leave it out."
                 )
         replicas = self.distribute_strategy.num_replicas_in_sync
+        steps_per_execution = kwargs.get("steps_per_execution", 1)
         if steps_per_execution != 1 and replicas > 1:
             raise ValueError(
                 "`steps_per_execution` must be 1 under a strategy of several "
@@ -101,17 +108,13 @@ class StreamTrainedModel(keras.Model):
             )
         # The new optimizer counts from 0.
         self.set_steps_trained(self.steps_trained)
-        super().compile(
-            *args, steps_per_execution=steps_per_execution, **kwargs
-        )
+        super().compile(*args, **kwargs)
         self._check_use_ema(self.optimizer)
         self._compile_values = {
             name: value
             for name, value in kwargs.items()
             if name not in ("optimizer", "loss")
         }
-        if steps_per_execution != 1:
-            self._compile_values["steps_per_execution"] = steps_per_execution
 
     def _check_use_ema(self, optimizer: keras.optimizers.Optimizer) -> None:
         if self.why_no_use_ema is not None and _uses_ema(optimizer):
@@ -142,9 +145,7 @@ class StreamTrainedModel(keras.Model):
         self.compile(**_deserialized(known, self.compiled_objects))
 
     def get_config(self) -> dict[str, Any]:
-        values = {
-            name: getattr(self, name) for name in _arguments_of(type(self))
-        }
+        values = {name: getattr(self, name) for name in self.arguments}
         objects = _serialized(self, self.object_arguments)
         return {"name": self.name, **values, **objects}
 
@@ -320,13 +321,6 @@ class _StepCounter:
             aggregation="only_first_replica",
             name="steps_trained",
         )
-
-
-@functools.cache
-def _arguments_of(model_class: Any) -> tuple[str, ...]:
-    """The constructor's arguments, without those of all Keras models."""
-    names = inspect.signature(model_class.__init__).parameters
-    return tuple(name for name in names if name not in ("self", "kwargs"))
 
 
 def _has_targets(received: str) -> ValueError:

@@ -164,7 +164,9 @@ def test_targets_and_weights_are_refused_before_training(
 
 @pytest.mark.parametrize("others", [(np.ones(4),), (None, np.ones(4))])
 def test_a_step_takes_a_batch_alone(others):
-    with pytest.raises(ValueError, match="Received: a batch with `(y|sample_weight)`"):
+    with pytest.raises(
+        ValueError, match="Received: a batch with `(y|sample_weight)`"
+    ):
         batch_of((ROWS, *others))
     assert batch_of((ROWS,)) is batch_of((ROWS, None, None)) is ROWS
 

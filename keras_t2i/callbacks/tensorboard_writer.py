@@ -1,6 +1,7 @@
 """Writes the metrics and the sample images for TensorBoard."""
 
 import pathlib
+from typing import Any
 
 import PIL.Image
 import tensorflow as tf
@@ -37,7 +38,7 @@ class TensorBoardWriter(StepCallback):
         self.every_steps = every_steps
         self._logs: dict[str, float] = {}
         self._image_step = first_step
-        self._writer: tf.summary.SummaryWriter | None = None
+        self._writer: Any = None
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         self._writer = tf.summary.create_file_writer(str(self.folder))
@@ -52,8 +53,7 @@ class TensorBoardWriter(StepCallback):
         if self.step % self.every_steps and self._logs:
             self._write_scalars()
         self._write_image()
-        if self._writer is not None:
-            self._writer.close()
+        self._writer.close()
 
     def _write_scalars(self) -> None:
         self._write(

@@ -121,7 +121,7 @@ class JointEmbedding(StreamTrainedModel):
                 initializer=keras.initializers.Constant(math.log(_TEMPERATURE)),
                 name="log_temperature",
             )
-        self.class_head = None
+        self.class_head: Any = None
         if num_classes:
             self.class_head = keras.layers.Dense(
                 num_classes, dtype="float32", name="class_head"
