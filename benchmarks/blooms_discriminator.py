@@ -2,10 +2,10 @@
 
     python benchmarks/blooms_discriminator.py --data data/blooms runs/gan
 
-For real pictures of unseen kinds: how often the picture's own text gets a
-higher logit than one that differs in a single attribute. Guessing is 50%. All
-texts are scored in one batch with batch norm's own statistics, as in training;
-the pictures bear the noise of the training.
+For real images of unseen kinds: how often the image's own text gets a higher
+logit than one that differs in a single attribute. Guessing is 50%. All texts
+are scored in one batch with batch norm's own statistics, as in training; the
+images have the noise of the training.
 """
 
 import argparse
@@ -23,16 +23,16 @@ from keras_t2i.blooms.attributes import PETAL_COLORS
 from keras_t2i.blooms.attributes import PETAL_COUNTS
 from keras_t2i.blooms.attributes import PETAL_SHAPES
 from keras_t2i.datasets.examples import PreparedExamples
-from keras_t2i.datasets.image_range import to_model_range
+from keras_t2i.datasets.images import to_model_range
 from keras_t2i.losses.adversarial import mean_scores
-from keras_t2i.models.image_noise import ImageNoise
+from keras_t2i.models.augmentation import ImageNoise
+from keras_t2i.models.discriminator_ensemble import PairScoring
 from keras_t2i.models.noise import StepNoise
 from keras_t2i.models.noise import Stream
-from keras_t2i.models.pair_scoring import PairScoring
 from keras_t2i.text import embed_texts
 from keras_t2i.training.run_folder import RunFolder
 
-NUM_PICTURES = 256
+NUM_IMAGES = 256
 VALUES = {
     "petal_color": PETAL_COLORS,
     "center_color": CENTER_COLORS,
@@ -48,7 +48,7 @@ def main():
     arguments = parser.parse_args()
     generator = np.random.default_rng(0)
     examples = PreparedExamples(arguments.data, "test")
-    chosen = generator.permutation(len(examples))[:NUM_PICTURES]
+    chosen = generator.permutation(len(examples))[:NUM_IMAGES]
     rows = [examples.read(index) for index in chosen]
     images = np.stack([decoded(row) for row in rows])
     contents = [blooms.content_of_class(int(row.class_id)) for row in rows]
@@ -65,7 +65,7 @@ def main():
     print("| run | " + " | ".join(ATTRIBUTES).replace("_", " ") + " |")
     print("|---" * (len(ATTRIBUTES) + 1) + "|")
     for run in map(pathlib.Path, arguments.runs):
-        # With its optimizers, which know how far the noise has fallen.
+        # With its optimizers: the noise falls with their steps.
         gan = RunFolder(run).load_checkpoint()
         shares = measured(gan, images, texts)
         cells = " | ".join(f"{share:.1%}" for share in shares)
@@ -92,7 +92,7 @@ def other(content, name, generator):
 
 
 def measured(gan, images, texts):
-    """Returns for each attribute how often a picture's own text wins."""
+    """Returns for each attribute how often an image's own text wins."""
     images = to_model_range(images)
     # The noise that the discriminator was trained on in the end.
     noise = StepNoise(gan.seed, gan.generator_optimizer.iterations)

@@ -2,7 +2,7 @@
 
 python benchmarks/blooms_gan.py --data data/blooms runs/gan runs/gan_cls
 
-Prints one row a run, and writes it to measured.json in the run's folder.
+Prints one row per run, and writes it to measured.json in the run's folder.
 """
 
 import argparse
@@ -21,9 +21,9 @@ from keras_t2i.training.run_folder import RunFolder
 
 ATTRIBUTES = ("petal_color", "center_color", "petal_shape", "petal_count")
 NUM_CAPTIONS = 2000
-# Captions, and pictures of each, whose diversity is measured.
+# Captions, and images of each, whose diversity is measured.
 NUM_REPEATED = 20
-NUM_PICTURES = 16
+NUM_IMAGES = 16
 
 
 def main():
@@ -39,7 +39,7 @@ def main():
     print("|---" * (len(columns) + 1) + "|")
     shares = " | ".join(f"{real[name]:.1%}" for name in ATTRIBUTES)
     real_diversity = diversity_of_classes(examples)
-    print(f"| real pictures | | | {shares} | {real_diversity:.3f} | |")
+    print(f"| real images | | | {shares} | {real_diversity:.3f} | |")
     for run in map(pathlib.Path, arguments.runs):
         row = measured(run, captions, real, real_diversity)
         shares = " | ".join(f"{row[name]:.1%}" for name in ATTRIBUTES)
@@ -54,7 +54,7 @@ def main():
 
 
 def unseen(examples):
-    """Returns captions of unseen kinds, one an image, and the images."""
+    """Returns captions of unseen kinds, one per image, and the images."""
     generator = np.random.default_rng(0)
     chosen = generator.permutation(len(examples))[:NUM_CAPTIONS]
     rows = [examples.read(index) for index in chosen]
@@ -67,14 +67,14 @@ def decoded(row):
 
 
 def diversity_of_classes(examples):
-    """Returns the mean diversity of real pictures of one kind of flower."""
+    """Returns the mean diversity of real images of one kind of flower."""
     by_class = {}
     for index in range(len(examples)):
         row = examples.read(index)
         by_class.setdefault(row.class_id, []).append(row)
     return np.mean(
         [
-            diversity(np.stack([decoded(row) for row in rows[:NUM_PICTURES]]))
+            diversity(np.stack([decoded(row) for row in rows[:NUM_IMAGES]]))
             for rows in by_class.values()
             if len(rows) >= 2
         ]
@@ -86,13 +86,13 @@ def measured(run, captions, real, real_diversity):
     gan = load_gan(run)
     accuracy = bloom_attribute_accuracy(gan.generate(captions), captions)
     repeated = gan.generate(
-        np.repeat(captions[:NUM_REPEATED], NUM_PICTURES).tolist(),
-        seed=np.tile(np.arange(NUM_PICTURES), NUM_REPEATED),
+        np.repeat(captions[:NUM_REPEATED], NUM_IMAGES).tolist(),
+        seed=np.tile(np.arange(NUM_IMAGES), NUM_REPEATED),
     )
-    drawn = np.mean(
+    generated = np.mean(
         [diversity(images) for images in np.split(repeated, NUM_REPEATED)]
     )
-    # A run that was killed has recorded more than its last checkpoint knows.
+    # A killed run may have metrics of steps after its last checkpoint.
     step = RunFolder(run).last_step()
     lines = (run / "metrics.jsonl").read_text("utf-8").splitlines()
     seconds = [
@@ -104,8 +104,8 @@ def measured(run, captions, real, real_diversity):
         "steps": step,
         "minutes": seconds[-1] / 60,
         **{name: accuracy[name] / real[name] for name in ATTRIBUTES},
-        "diversity": float(drawn),
-        "diversity_of_real": float(drawn / real_diversity),
+        "diversity": float(generated),
+        "diversity_of_real": float(generated / real_diversity),
     }
 
 

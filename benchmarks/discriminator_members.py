@@ -1,9 +1,9 @@
-"""What the feature discriminators cost: a step with them beside one without.
+"""What the feature discriminators cost: a step with them and one without.
 
     python benchmarks/discriminator_members.py
 
-Both take turns in one process; printed are the medians of all turns and their
-ratio. The presets' `gan_int_cls` runs along, at the same width.
+They take turns in one process, together with `gan_int_cls` at the same width.
+The table has the medians of all turns and their ratio.
 """
 
 import argparse

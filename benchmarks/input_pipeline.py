@@ -1,10 +1,10 @@
-"""Images a second of `make_dataset` alone, beside what a train step consumes.
+"""Images per second of `make_dataset` alone, and what a train step consumes.
 
     python benchmarks/input_pipeline.py --data data/blooms \\
         --text-embeddings runs/text/embeddings-0123456789ab
 
-Both are measured in the same run, one after the other; the train step is that
-of --preset with --width on a batch that lies in memory.
+Both are measured in one run, one after the other. The train step is that of
+--preset with --width, on a batch in memory.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def main():
             "captions_per_image": 4,
             "mismatch_candidates": 8,
         },
-        "character ids": {},
+        "token ids": {},
     }
     batches = {
         name: iter(

@@ -1,9 +1,9 @@
-"""Peak memory of preparing many pictures and of training on them.
+"""Peak memory of preparing many images and of training on them.
 
 python benchmarks/memory.py --num-images 100000 --image-size 32 --width 64
 
-Each command runs in a process of its own, as a user would run it; printed is
-the most memory that it and its processes held at one time.
+Each command runs in its own process, as a user would run it. The number is the
+most memory that it and its child processes held at one time.
 """
 
 import argparse

@@ -1,12 +1,12 @@
-"""Pictures a second of a SavedModel, beside the same model called from Python.
+"""Images per second of a SavedModel, and of the same model called from Python.
 
     python benchmarks/serving.py --model runs/gan
     python benchmarks/serving.py --width 64
 
-Both draw the same texts and seeds, in turn, in one process: `gan.generate`, and
-a session over the exported SavedModel as TensorFlow Serving has one. Text
-encoder and generator are also measured alone. Without --model, an untrained GAN
-of the preset's size is measured, which takes the same time.
+Both take the same texts and seeds, in turn, in one process: `gan.generate`, and
+a session over the exported SavedModel, as in TensorFlow Serving. Text encoder
+and generator are also measured alone. Without --model, an untrained GAN of the
+preset's size is measured, which takes the same time.
 """
 
 import argparse
@@ -109,7 +109,7 @@ def _ways(gan, ask, batch_size):
     embeddings = ask("embed_text", text=encoded)
     # The functions that `generate` and the SavedModel are made of.
     signatures = keras_t2i.export.signatures.make_signatures(gan)
-    embed, draw = signatures["embed_text"], signatures["from_embedding"]
+    embed, generate = signatures["embed_text"], signatures["from_embedding"]
     png = signatures["serving_default"]
     constant = tf.constant(embeddings)
 
@@ -121,15 +121,17 @@ def _ways(gan, ask, batch_size):
         ask("pixels", text=encoded, seed=seeds), gan.generate(texts)
     )
     return {
-        "pictures, Python": lambda: gan.generate(texts, batch_size=batch_size),
-        "pictures, session": lambda: ask("pixels", text=encoded, seed=seeds),
+        "images, Python": lambda: gan.generate(texts, batch_size=batch_size),
+        "images, session": lambda: ask("pixels", text=encoded, seed=seeds),
         "PNG files, Python": lambda: python(png, *tensors),
         "PNG files, session": lambda: ask(
             "serving_default", text=encoded, seed=seeds
         ),
         "text encoder, Python": lambda: python(embed, tensors[0]),
         "text encoder, session": lambda: ask("embed_text", text=encoded),
-        "generator and PNG, Python": lambda: python(draw, constant, tensors[1]),
+        "generator and PNG, Python": lambda: python(
+            generate, constant, tensors[1]
+        ),
         "generator and PNG, session": lambda: ask(
             "from_embedding", embedding=embeddings, seed=seeds
         ),

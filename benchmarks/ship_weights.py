@@ -5,7 +5,7 @@
         --description "Oxford-102 flowers at 64 pixels." \
         --evaluation runs/flowers64/evaluation.json --data data/oxford64
 
-The generator is that of the moving average. Weights are rounded to half
+The generator is the exponential moving average. Weights are rounded to half
 precision. With --data, the images of the test split's first captions are
 generated with both, and the largest difference in gray levels is printed.
 """

@@ -20,10 +20,10 @@ import tensorflow as tf
 from train_step import add_step_options
 from train_step import macs
 from train_step import matrix_product_rate
-from train_step import num_drawn
+from train_step import num_generated
 from train_step import operations_of
 
-from keras_t2i.models.image_noise import ImageNoise
+from keras_t2i.models.augmentation import ImageNoise
 from keras_t2i.models.noise import StepNoise
 from keras_t2i.models.noise import Stream
 
@@ -63,16 +63,18 @@ def main():
 def _parts(gan, batch_size):
     """Yields names, functions, and their operations, 0 where not counted."""
     rng = np.random.default_rng(0)
-    drawn = num_drawn(gan, batch_size)
-    images = rng.uniform(-1, 1, (drawn, 64, 64, 3)).astype("float32")
+    num_images = num_generated(gan, batch_size)
+    images = rng.uniform(-1, 1, (num_images, 64, 64, 3)).astype("float32")
     images = tf.constant(images)
-    text = tf.constant(rng.normal(size=(drawn, TEXT_DIM)).astype("float32"))
-    noise = tf.constant(rng.normal(size=(drawn, 100)).astype("float32"))
+    text = tf.constant(
+        rng.normal(size=(num_images, TEXT_DIM)).astype("float32")
+    )
+    noise = tf.constant(rng.normal(size=(num_images, 100)).astype("float32"))
     generator, discriminator = gan.generator, gan.discriminator
-    generating = 2 * drawn * macs(generator)
+    generating = 2 * num_images * macs(generator)
     judging = 2 * (macs(discriminator.trunk) + macs(discriminator.head))
 
-    def draw():
+    def generate():
         return generator(
             {"noise": noise, "text_embeddings": text}, training=True
         )
@@ -85,7 +87,7 @@ def _parts(gan, batch_size):
 
     def update_generator():
         with tf.GradientTape() as tape:
-            loss = tf.reduce_mean(draw())
+            loss = tf.reduce_mean(generate())
         return tape.gradient(loss, generator.trainable_variables)
 
     def update_discriminator():
@@ -93,10 +95,10 @@ def _parts(gan, batch_size):
             loss = tf.reduce_mean(judge(batch_size))
         return tape.gradient(loss, discriminator.trainable_variables)
 
-    def judge_pictures():
+    def judge_images():
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(images)
-            loss = tf.reduce_mean(judge(drawn))
+            loss = tf.reduce_mean(judge(num_images))
         return tape.gradient(loss, images)
 
     def adam(optimizer, network):
@@ -115,7 +117,7 @@ def _parts(gan, batch_size):
         "text_embeddings": text[:batch_size],
         "mismatched_text_embeddings": text[:batch_size],
     }
-    yield f"draw {drawn} pictures", draw, generating
+    yield f"generate {num_images} images", generate, generating
     yield "the same and its gradients", update_generator, 3 * generating
     yield (
         f"judge {batch_size} pairs, and the weights' gradients",
@@ -123,9 +125,9 @@ def _parts(gan, batch_size):
         3 * batch_size * judging,
     )
     yield (
-        f"judge {drawn} pictures, and their gradients",
-        judge_pictures,
-        2 * drawn * judging,
+        f"judge {num_images} images, and their gradients",
+        judge_images,
+        2 * num_images * judging,
     )
     yield (
         "Adam, both networks",
@@ -135,7 +137,7 @@ def _parts(gan, batch_size):
         ],
         0,
     )
-    yield "moving average", average, 0
+    yield "exponential moving average", average, 0
     if gan.image_noise:
         yield (
             "noise on the images",

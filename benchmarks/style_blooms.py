@@ -1,10 +1,10 @@
-"""Whether style and content have come apart in GANs trained on blooms.
+"""Whether style and content are disentangled in GANs trained on blooms.
 
 python benchmarks/style_blooms.py --data data/blooms runs/style
 
-Each run is one of `train-style`; its GAN is the one it was trained on. Measured
-on pictures and captions of unseen kinds of flowers, with the truth about their
-style, and with the reader of blooms on what is drawn. Prints one JSON a run and
+Each run is one of `train-style`, measured with the GAN that it was trained on.
+Real images and captions are of unseen kinds of flowers, whose style is known;
+the reader of blooms reads generated images. Prints one JSON object per run and
 writes it to measured.json in the run's folder; --roc writes the ROC curves of
 the background as a figure.
 """
@@ -22,8 +22,8 @@ from keras_t2i.blooms import content_of_caption
 from keras_t2i.blooms import read_bloom
 from keras_t2i.datasets.blooms_source import bloom_of_record
 from keras_t2i.datasets.examples import PreparedExamples
-from keras_t2i.datasets.image_range import to_model_range
-from keras_t2i.files import replace_when_whole
+from keras_t2i.datasets.images import to_model_range
+from keras_t2i.files import atomic_write
 from keras_t2i.metrics import background_colors
 from keras_t2i.metrics import style_clusters
 from keras_t2i.metrics import style_verification
@@ -54,14 +54,14 @@ def main():
         curves["text"] = found["text"]
         text = json.dumps(row, indent=2)
         print(f"{run}: {text}", flush=True)
-        with replace_when_whole(run / "measured.json") as temporary:
+        with atomic_write(run / "measured.json") as temporary:
             temporary.write_text(text + "\n", "utf-8")
     if arguments.roc:
         roc_curves(curves).savefig(arguments.roc)
 
 
 class Unseen:
-    """Real pictures of unseen kinds, a caption of each, and their styles."""
+    """Real images of unseen kinds, a caption of each, and their styles."""
 
     def __init__(self, data, seed):
         examples = PreparedExamples(data, "test")
@@ -71,7 +71,7 @@ class Unseen:
         self.images = np.stack(
             [np.asarray(PIL.Image.open(io.BytesIO(r.image))) for r in rows]
         )
-        # All name the color that is to be followed.
+        # All name the color of the petals.
         self.captions = [
             str(
                 generator.choice(
@@ -138,13 +138,13 @@ def verification(inversion, gan, unseen):
 
 
 def style_lengths(style_encoder, gan, unseen):
-    """Mean lengths of S(x), of real and of drawn pictures, and of noise."""
+    """Mean lengths of S(x), of real and of generated images, and of noise."""
     count = min(NUM_TRANSFERS, len(unseen.images))
     noise = np.random.default_rng(0).normal(size=(count, gan.noise_dim))
     vectors = {"noise": noise}
     for name, images in (
         ("real", unseen.images[:count]),
-        ("drawn", gan.generate(unseen.captions[:count])),
+        ("generated", gan.generate(unseen.captions[:count])),
     ):
         vectors[name] = style_encoder.predict(to_model_range(images), verbose=0)
     return {
@@ -156,16 +156,20 @@ def style_lengths(style_encoder, gan, unseen):
 def transfers(style_encoder, gan, unseen):
     """Shares of transfers that keep the style and follow the caption.
 
-    From real pictures; and from drawn ones, which the style encoder knows.
+    From real images; and from generated ones, which the style encoder knows.
     """
     count = min(NUM_TRANSFERS, len(unseen.images))
-    # Each picture with the caption of another one.
+    # Each image with the caption of another one.
     captions = (unseen.captions[1:] + unseen.captions[:1])[:count]
-    drawn = gan.generate(unseen.captions[:count])
+    generated = gan.generate(unseen.captions[:count])
     shares = {"num_transfers": count}
     for name, images, backgrounds in (
         ("real", unseen.images[:count], unseen.backgrounds[:count]),
-        ("drawn", drawn, [read_bloom(image).background for image in drawn]),
+        (
+            "generated",
+            generated,
+            [read_bloom(image).background for image in generated],
+        ),
     ):
         readings = [
             read_bloom(
@@ -187,7 +191,7 @@ def transfers(style_encoder, gan, unseen):
 def round_trips(style_encoder, gan, unseen):
     """Root mean square pixel errors, in gray levels, of G(S(x), text).
 
-    Beside them, what a picture of the same text and any noise has.
+    Beside them, the errors of an image of the same text and any noise.
     """
     count = min(NUM_TRANSFERS, len(unseen.images))
     captions = unseen.captions[:count]
@@ -195,7 +199,7 @@ def round_trips(style_encoder, gan, unseen):
     errors = {}
     for name, images in (
         ("real", unseen.images[:count]),
-        ("drawn", gan.generate(captions)),
+        ("generated", gan.generate(captions)),
     ):
         again = np.stack(
             [
@@ -209,7 +213,7 @@ def round_trips(style_encoder, gan, unseen):
 
 
 def text_ways(gan, captions):
-    """Whether the petals go from one color to another on one background."""
+    """Whether the petals change their color on one background."""
     pairs = [
         (a, b)
         for a, b in zip(captions, captions[1:])
@@ -252,7 +256,7 @@ def noise_ways(gan, captions):
 
 
 def read_ways(ways):
-    return [[read_bloom(picture) for picture in way] for way in ways]
+    return [[read_bloom(image) for image in way] for way in ways]
 
 
 def shows_color(reading, caption):
@@ -263,8 +267,8 @@ def share(values):
     return float(np.mean(list(values)))
 
 
-def pixel_error(pictures, images):
-    return float(np.sqrt(np.mean((pictures - images.astype(np.float64)) ** 2)))
+def pixel_error(found, images):
+    return float(np.sqrt(np.mean((found - images.astype(np.float64)) ** 2)))
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@
     python benchmarks/sweep.py --data data/blooms --model runs/gan \\
         --out runs/style-settings --minutes 15 plain image_noise
 
-Each is a run folder of its own under --out. What is there already is resumed,
-so an interrupted sweep is started again by the same command. GANs and style
+Each is a run folder under --out. Existing ones are resumed, so the same command
+resumes an interrupted sweep. GANs and style
 encoders are measured by `blooms_gan.py` and `style_blooms.py`. Text encoders
 are trained on the split `train` alone and measured on --split, so that the test
 classes choose nothing; what `evaluate-text` measures is printed as a table.

@@ -1,9 +1,9 @@
-"""Captions a second that text encoders embed, strings to vectors.
+"""Captions per second that text encoders embed, from strings to vectors.
 
     python benchmarks/text_encoder.py
 
-Reduced and full size, on drawn captions, each different one once; medians of
-several turns, in which the encoders alternate.
+Reduced and full size, on different captions of blooms; medians of several
+rounds, in which the encoders alternate.
 """
 
 import argparse

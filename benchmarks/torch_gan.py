@@ -1,8 +1,8 @@
 """The same networks and updates in plain PyTorch, as people write them.
 
 Three discriminator passes and one generator pass for the discriminator's
-update, another generator pass for the generator's, and a moving average of the
-generator's weights.
+update, another generator pass for the generator's, and an exponential moving
+average of the generator's weights.
 """
 
 import copy
@@ -151,12 +151,12 @@ class Trainer:
 
         with self.autocast:
             with torch.no_grad():
-                pictures = self.generator(torch.randn(rows, 100), text)
-            images, pictures = self._noisy(images), self._noisy(pictures)
+                fakes = self.generator(torch.randn(rows, 100), text)
+            images, fakes = self._noisy(images), self._noisy(fakes)
             logits = [
                 self.discriminator(images, text),
                 self.discriminator(images, mismatched_text),
-                self.discriminator(pictures, text),
+                self.discriminator(fakes, text),
             ]
         real, mismatched, generated = (value.float() for value in logits)
         loss = F.softplus(-real).mean() + 0.5 * (
@@ -168,17 +168,19 @@ class Trainer:
 
         with self.autocast:
             noise = torch.randn(len(all_text), 100)
-            pictures = self.generator(noise, all_text)
-            noisy = self._noisy(pictures)
+            fakes = self.generator(noise, all_text)
+            noisy = self._noisy(fakes)
             logits = self.discriminator(noisy, all_text).float()
         loss = F.softplus(-logits[:own]).mean()
         loss = loss + F.softplus(-logits[own:]).mean()
         if self.mode_seeking_weight:
-            drawn, asked = (
+            image_change, noise_change = (
                 (values[: len(again)] - values[rows:own]).float().abs().mean()
-                for values in (pictures, noise)
+                for values in (fakes, noise)
             )
-            loss = loss + self.mode_seeking_weight / (drawn / asked + 1e-5)
+            loss = loss + self.mode_seeking_weight / (
+                image_change / noise_change + 1e-5
+            )
         generator_optimizer.zero_grad()
         loss.backward()
         generator_optimizer.step()

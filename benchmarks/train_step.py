@@ -1,9 +1,9 @@
-"""Images a second in training: this library beside plain PyTorch.
+"""Images per second in training: this library beside plain PyTorch.
 
     pip install -e ".[benchmark]"
     python benchmarks/train_step.py --preset gan_int_cls
 
-The two take turns in processes of their own; printed are the medians of all
+The two take turns, each in its own process. The table has the medians of all
 turns and their ratio.
 """
 
@@ -119,8 +119,8 @@ def macs(network):
     return total
 
 
-def num_drawn(gan, batch_size):
-    """Pictures that a step draws: for texts, the same again, and in between."""
+def num_generated(gan, batch_size):
+    """Images of a step: from its texts, from repeated and interpolated ones."""
     again = (batch_size + 3) // 4 if gan.mode_seeking_weight else 0
     adds_texts = gan.interpolate_texts and not gan.interpolate_in_place
     between = batch_size // 2 if adds_texts else 0
@@ -132,11 +132,11 @@ def operations_of(gan, batch_size):
     generator = macs(gan.generator)
     trunk = macs(gan.discriminator.trunk)
     head = macs(gan.discriminator.head)
-    drawn = num_drawn(gan, batch_size)
+    num_images = num_generated(gan, batch_size)
     # A gradient costs one forward pass for the weights, one for the inputs.
-    total = 3 * generator * drawn
+    total = 3 * generator * num_images
     total += 3 * (2 * trunk + 3 * head) * batch_size
-    total += 2 * (trunk + head) * drawn
+    total += 2 * (trunk + head) * num_images
     return 2 * total
 
 

@@ -1,8 +1,8 @@
-"""Whether style and content have come apart: pairs of one background or two.
+"""Whether style and content are disentangled: pairs of one background or two.
 
     python examples/disentangling.py --out disentangling.png
 
-trains small GANs, and for each a style encoder. With trained ones, in the same
+trains small GANs, and a style encoder for each. With trained ones, in the same
 order:
 
     python examples/disentangling.py --variants GAN GAN-INT-CLS \\
@@ -39,7 +39,7 @@ def main():
     parser.add_argument("--style-encoders", nargs="+", metavar="FILE.keras")
     parser.add_argument("--out", default="disentangling.png")
     parser.add_argument(
-        "--num-unseen", type=int, default=500, help="pictures to verify on"
+        "--num-unseen", type=int, default=500, help="images to verify on"
     )
     small_models.add_options(parser)
     options = small_models.parsed(parser)
@@ -68,7 +68,7 @@ def main():
         features[variant] = style_encoder.predict(
             images / 127.5 - 1.0, verbose=0
         )
-    # What a text says of the style, which is nothing.
+    # The baseline: a text says nothing of the style.
     features["text"] = keras_t2i.text.embed_texts(
         gan.text_encoder, [bloom.captions[0] for bloom in unseen]
     )

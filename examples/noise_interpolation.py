@@ -35,12 +35,12 @@ def main():
         gan = keras.saving.load_model(options.model)
     else:
         gan = small_models.trained_gan(options)
-    pictures = gan.interpolate_noise(
+    images = gan.interpolate_noise(
         CAPTIONS, options.seed, options.seed_to, steps=options.steps
     )
     seeds = range(len(CAPTIONS))
     figure = keras_t2i.plots.interpolation_strips(
-        pictures,
+        images,
         [
             f"seed {options.seed + row}: {caption}"
             for row, caption in zip(seeds, CAPTIONS)

@@ -1,8 +1,9 @@
-"""Small models of drawn flowers, which the examples train where none is given.
+"""Small models of rendered flowers, which the examples train by default.
 
-Minutes on two cores, with nothing to download. After so short a training the
-pictures are blurred: colors follow the captions, and the noise changes little.
-Give an example models that were trained for an hour to see what it is about.
+This takes minutes on two cores, and downloads nothing. After so short a
+training, the images are blurred: colors follow the captions, and the noise
+changes little. Models that were trained for an hour show more; each example has
+options for them.
 """
 
 import os
@@ -18,7 +19,7 @@ from keras_t2i import blooms
 
 
 def add_options(parser):
-    """Adds the size of what is trained to an example's options."""
+    """Adds the sizes of models and training to an example's options."""
     parser.add_argument("--num-images", type=int, default=1000)
     parser.add_argument("--image-size", type=int, default=32)
     parser.add_argument("--width", type=int, default=16)
@@ -28,7 +29,7 @@ def add_options(parser):
 def parsed(parser):
     """Parses an example's options, and makes the folder of its figure.
 
-    Before anything is trained: what can not be written must not cost minutes.
+    An error here must not come after minutes of training.
     """
     options = parser.parse_args()
     folder = pathlib.Path(options.out).parent
@@ -42,7 +43,7 @@ def parsed(parser):
 
 
 def trained_gan(options, preset="gan_int_cls"):
-    """Trains a text encoder, and a GAN of a preset with it."""
+    """Trains a text encoder, and with it a GAN of a preset."""
     print(f"Training {preset} for {options.epochs} epochs", flush=True)
     keras.utils.set_random_seed(0)
     joint_embedding = keras_t2i.JointEmbedding(
@@ -81,7 +82,7 @@ def trained_style_encoder(options, gan):
         gan.ema_generator,
         gan.text_encoder,
         style_encoder,
-        # As `keras-t2i train-style` does: it will see real pictures.
+        # As `keras-t2i train-style` does: it will see real images.
         reconstruction_weight=5.0,
     )
     inversion.compile()
@@ -90,25 +91,25 @@ def trained_style_encoder(options, gan):
 
 
 def loaded_style_encoder(path):
-    """Loads what `keras-t2i train-style` has saved."""
+    """Loads the style encoder that `keras-t2i train-style` has saved."""
     return keras.saving.load_model(path).style_encoder
 
 
 def training_batches(options):
-    """Batches of drawn flowers with their captions."""
-    drawn = [
+    """Batches of rendered flowers with their captions."""
+    rendered = [
         blooms.bloom_at("train", index, image_size=options.image_size)
         for index in range(options.num_images)
     ]
     return keras_t2i.datasets.from_arrays(
-        np.stack([bloom.image for bloom in drawn]),
-        [bloom.captions for bloom in drawn],
-        [bloom.class_id for bloom in drawn],
+        np.stack([bloom.image for bloom in rendered]),
+        [bloom.captions for bloom in rendered],
+        [bloom.class_id for bloom in rendered],
     )
 
 
 def unseen_blooms(count, image_size):
-    """Flowers of kinds that no training sees."""
+    """Flowers of unseen kinds."""
     return [
         blooms.bloom_at("test", index, image_size=image_size)
         for index in range(count)

@@ -1,4 +1,4 @@
-"""Style transfer: the backgrounds and poses of pictures, with other captions.
+"""Style transfer: the backgrounds and poses of images, with other captions.
 
     python examples/style_transfer.py --out style_transfer.png
 
@@ -43,8 +43,8 @@ def main():
     )
     styles = np.stack([bloom.image for bloom in unseen[:NUM_STYLES]])
     captions = [bloom.captions[0] for bloom in unseen[NUM_STYLES:]]
-    pictures = gan.transfer_style(styles, captions, style_encoder)
-    figure = keras_t2i.plots.transfer_grid(styles, pictures, captions)
+    images = gan.transfer_style(styles, captions, style_encoder)
+    figure = keras_t2i.plots.transfer_grid(styles, images, captions)
     figure.savefig(options.out)
     print(f"figure: {options.out}")
 

@@ -35,11 +35,11 @@ def main():
     else:
         gan = small_models.trained_gan(options)
     captions_from, captions_to = map(list, zip(*CAPTIONS))
-    pictures = gan.interpolate(
+    images = gan.interpolate(
         captions_from, captions_to, steps=options.steps, seed=options.seed
     )
     figure = keras_t2i.plots.interpolation_strips(
-        pictures, captions_from, captions_to
+        images, captions_from, captions_to
     )
     figure.savefig(options.out)
     print(f"figure: {options.out}")

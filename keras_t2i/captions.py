@@ -7,29 +7,14 @@ def is_empty_caption(text: str) -> bool:
     """Whether a text says nothing: white space, or the literal `{}`.
 
     Published caption files hold `{}` where a caption is missing.
-
-    Args:
-        text: string.
-
-    Returns:
-        bool.
-
-    Example:
-
-    >>> from keras_t2i.captions import is_empty_caption
-    >>> [is_empty_caption(text) for text in ["a red flower", " ", "{}"]]
-    [False, True, True]
     """
     return _strip(text) in ("", "{}")
 
 
 def check_captions(texts: Iterable[str], where: str = "") -> None:
-    """Raises `ValueError` where a caption says nothing.
+    """Raises `ValueError` if a caption says nothing.
 
-    Args:
-        texts: iterable of strings.
-        where: string. What the message says after the caption, such as
-            `" for image 3"`. Defaults to `""`.
+    In the message, `where` follows the caption, such as `" for image 3"`.
     """
     for text in texts:
         if is_empty_caption(text):
@@ -39,21 +24,10 @@ def check_captions(texts: Iterable[str], where: str = "") -> None:
 
 
 def usable_captions(texts: Iterable[str]) -> tuple[str, ...]:
-    """Leaves out the captions that say nothing, and strips the others.
+    """Leaves out texts that are empty or not UTF-8, and strips the others.
 
-    Args:
-        texts: iterable of strings. A text that UTF-8 can not hold (half of a
-            surrogate pair) is left out too.
-
-    Returns:
-        Tuple of strings, without white space or byte-order mark around them
-        and otherwise as written.
-
-    Example:
-
-    >>> from keras_t2i.captions import usable_captions
-    >>> usable_captions([" a red flower ", "{}", ""])
-    ('a red flower',)
+    They lose white space and byte-order marks around them, and are otherwise as
+    written.
     """
     return tuple(
         _strip(text)
@@ -63,26 +37,13 @@ def usable_captions(texts: Iterable[str]) -> tuple[str, ...]:
 
 
 def is_utf8(text: str) -> bool:
-    r"""Whether a text can be written as UTF-8.
+    """Whether a text can be written as UTF-8.
 
-    Args:
-        text: string. Surrogates, which stand for bytes that are not UTF-8 in
-            file names and in texts decoded with `surrogateescape`, can not.
-
-    Returns:
-        bool.
-
-    Example:
-
-    >>> from keras_t2i.captions import is_utf8
-    >>> latin = b"g\xe4nsebl\xfcmchen"
-    >>> is_utf8(latin.decode("latin-1"))
-    True
-    >>> is_utf8(latin.decode("utf-8", "surrogateescape"))
-    False
+    Surrogates cannot. They stand for bytes that are not UTF-8, in file names
+    and in texts decoded with `surrogateescape`.
     """
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def _strip(text):
+def _strip(text: str) -> str:
     return text.strip().strip("\ufeff").strip()

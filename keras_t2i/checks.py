@@ -1,16 +1,17 @@
 """Checks of arguments that many functions take."""
 
 import numbers
+from typing import Any
 
-# The image sizes that the networks come in.
+# The image sizes of the networks.
 IMAGE_SIZES = (32, 64, 128, 256)
 
 
-def check_whole_number(value, name: str, at_least: int) -> None:
-    """Raises `ValueError` for what is no whole number, or too small a one.
+def check_whole_number(value: Any, name: str, at_least: int) -> None:
+    """Raises `ValueError` unless a value is a whole number and large enough.
 
     Args:
-        value: the argument. NumPy's integers pass too, but no float or bool.
+        value: the argument. NumPy's integers pass too, floats and bools fail.
         name: string. Name of the argument, for the message.
         at_least: int.
 
@@ -29,10 +30,39 @@ def check_whole_number(value, name: str, at_least: int) -> None:
         )
 
 
-def check_image_size(image_size):
+def check_image_size(image_size: object) -> None:
     """Raises `ValueError` for a size that the networks do not come in."""
     if image_size not in IMAGE_SIZES:
         raise ValueError(
             f"`image_size` must be one of {list(IMAGE_SIZES)}. Received: "
             f"{image_size!r}"
         )
+
+
+def check_shares(**shares: float) -> None:
+    """Raises `ValueError` if one of these arguments is not in [0, 1]."""
+    for name, value in shares.items():
+        if not 0.0 <= value <= 1.0:
+            raise ValueError(f"`{name}` must be in [0, 1]. Received: {value!r}")
+
+
+def check_networks(
+    generator: Any, discriminator: Any, text_encoder: Any
+) -> None:
+    """Raises `ValueError` if the networks of a GAN do not fit each other."""
+    if generator.image_size != discriminator.image_size:
+        raise ValueError(
+            "`generator` and `discriminator` must have one `image_size`. "
+            f"Received: {generator.image_size} and {discriminator.image_size}"
+        )
+    embedding_dim = text_encoder.output_shape[-1]
+    for name, network in (
+        ("generator", generator),
+        ("discriminator", discriminator),
+    ):
+        if network.text_embedding_dim != embedding_dim:
+            raise ValueError(
+                f"`{name}` must take the embeddings of `text_encoder`, of size "
+                f"{embedding_dim}. Received: text_embedding_dim="
+                f"{network.text_embedding_dim}"
+            )

@@ -1,19 +1,16 @@
-"""What fails while it runs, and is no fault of what was asked for."""
+"""Errors of work that fails though its arguments may be right."""
 
 
 class FailedWhileRunning(Exception):
-    """What was asked for may be right, and yet it could not be done.
+    """The arguments may be right, yet the work could not be done.
 
-    The command then ends with status 1, not 2, as for bad input.
+    A command that raises it ends with status 1; bad input gives status 2.
     """
 
 
 class TrainingError(FailedWhileRunning):
-    """A training could not go on, though what was asked for may be right."""
+    """A training cannot continue, though its arguments may be right."""
 
 
 class ServerError(FailedWhileRunning):
-    """A model server is not there, or has refused or failed a request.
-
-    Not a `ValueError`: what was asked for need not be wrong.
-    """
+    """A model server is not there, or refused or failed a request."""

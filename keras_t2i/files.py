@@ -1,4 +1,4 @@
-"""Files that are either whole or not there."""
+"""Files and folders that are either whole or not there."""
 
 import contextlib
 import fcntl
@@ -8,36 +8,38 @@ import secrets
 import shutil
 from collections.abc import Iterator
 
+from keras_t2i.types import StrPath
+
 _TEMPORARY = ".tmp-"
 
 
 def is_temporary(name: str) -> bool:
-    """Tells whether a file's name is one that only a kill leaves behind."""
+    """Whether a file's name is one that only a killed process leaves behind."""
     return name.startswith(_TEMPORARY)
 
 
 @contextlib.contextmanager
-def replace_when_whole(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+def atomic_write(path: StrPath) -> Iterator[pathlib.Path]:
     """Gives a temporary file that becomes `path` when the block succeeds.
 
     A full disk, an error or Ctrl-C inside the block removes the temporary
     file and leaves `path` as it was.
 
     Args:
-        path: path of the file to write. Its folder must be there.
+        path: path of the file to write. Its folder must exist.
 
     Returns:
         Context manager of a `pathlib.Path` in the same folder, to write to.
 
     Raises:
-        OSError: the file can not be written; the error names it.
+        OSError: the file cannot be written; the error names it.
 
     Example:
 
     >>> import pathlib, tempfile
-    >>> from keras_t2i.files import replace_when_whole
+    >>> from keras_t2i.files import atomic_write
     >>> folder = pathlib.Path(tempfile.mkdtemp())
-    >>> with replace_when_whole(folder / "greeting.txt") as temporary:
+    >>> with atomic_write(folder / "greeting.txt") as temporary:
     ...     _ = temporary.write_text("hello")
     >>> [path.name for path in folder.iterdir()]
     ['greeting.txt']
@@ -49,67 +51,50 @@ def replace_when_whole(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         os.replace(temporary, path)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        # A full disk shows in `write`, which does not know the file's name.
-        if isinstance(error, OSError) and error.filename is None:
-            error.filename = str(path)
+        _name_file(error, path)
         raise
 
 
 @contextlib.contextmanager
-def waited_for(folder: str | os.PathLike) -> Iterator[None]:
-    """Keeps other processes, which wait, out of the same block.
+def atomic_new_folder(path: StrPath) -> Iterator[pathlib.Path]:
+    """Gives an empty folder that becomes `path` when the block succeeds.
 
-    Args:
-        folder: path of the folder that the block writes to.
-    """
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        # Not on a file system without locks, such as some of networks.
-        with contextlib.suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-@contextlib.contextmanager
-def new_folder_when_whole(path: str | os.PathLike) -> Iterator[pathlib.Path]:
-    """Gives a temporary folder that becomes `path` when the block succeeds.
-
-    An error or Ctrl-C inside the block removes it.
-
-    Args:
-        path: path of the folder to make. Its parent must be there.
-
-    Returns:
-        Context manager of a `pathlib.Path` beside it, an empty folder.
+    An error or Ctrl-C inside the block removes it. The parent must exist.
 
     Raises:
-        OSError: the folder can not be written, or `path` is there already.
-
-    Example:
-
-    >>> import pathlib, tempfile
-    >>> from keras_t2i.files import new_folder_when_whole
-    >>> parent = pathlib.Path(tempfile.mkdtemp())
-    >>> with new_folder_when_whole(parent / "1") as temporary:
-    ...     _ = (temporary / "greeting.txt").write_text("hello")
-    >>> [path.name for path in parent.iterdir()]
-    ['1']
+        OSError: the folder cannot be written, or `path` exists already.
     """
     path = pathlib.Path(path)
-    # At random: two processes may make the same folder at the same time, and in
-    # a container the next one has the number of one that was killed.
+    # At random: two processes may make the same folder at the same time, and
+    # process ids repeat from one container to the next.
     temporary = path.with_name(
         f"{_TEMPORARY}{path.name}-{secrets.token_hex(4)}"
     )
     temporary.mkdir()
     try:
         yield temporary
-        # Unlike `replace`, it fails where a folder that is not empty is there.
+        # Unlike `replace`, this fails if `path` is a folder that is not empty.
         os.rename(temporary, path)
     except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        if isinstance(error, OSError) and error.filename is None:
-            error.filename = str(path)
+        _name_file(error, path)
         raise
+
+
+def _name_file(error: BaseException, path: pathlib.Path) -> None:
+    # A full disk shows in `write`, which does not know the file's name.
+    if isinstance(error, OSError) and error.filename is None:
+        error.filename = str(path)
+
+
+@contextlib.contextmanager
+def locked_folder(folder: StrPath) -> Iterator[None]:
+    """Makes other processes that lock the same folder wait for this block."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        # Some network file systems have no locks; the block runs all the same.
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,7 +1,11 @@
 """A learning rate that falls to 0 over the last steps of a training."""
 
+from typing import Any
+
 import keras
 from keras import ops
+
+from keras_t2i.types import Tensor
 
 # Later than any step.
 _NEVER = 2**62
@@ -11,22 +15,22 @@ _NEVER = 2**62
 class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
     """A learning rate that is constant first, and then falls linearly to 0.
 
-    Where the fall begins and ends may be said later, by `set_steps`, also while
-    the model is trained. The steps are kept in variables, so a train function
+    `set_steps` sets the beginning and the end of the fall later, also while the
+    model is trained. The steps are kept in variables, so a train function
     that is traced already sees the change, and in the config, so a saved model
-    goes on with them.
+    resumes with them.
 
     Args:
         initial_learning_rate: float.
         first_step: int. Until this step the learning rate is constant. Defaults
-            to `None`: it stays so.
-        last_step: int. The step, not before `first_step`, from which on the
-            learning rate is 0. Defaults to `None`, as `first_step` then is.
+            to `None`: it stays constant.
+        last_step: int, not below `first_step`. From this step on the learning
+            rate is 0. Defaults to `None`, as `first_step` then is.
 
-    Call input: the step, which counts the updates before. Output: scalar.
+    Call input: the step, which is the number of updates before. Output: scalar.
 
     Raises:
-        ValueError: the steps are no such steps.
+        ValueError: only one step is given, or they are not in this order.
 
     Example:
 
@@ -35,7 +39,12 @@ class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
     [0.5, 0.5, 0.375, 0.25, 0.125, 0.0, 0.0]
     """
 
-    def __init__(self, initial_learning_rate, first_step=None, last_step=None):
+    def __init__(
+        self,
+        initial_learning_rate: float,
+        first_step: int | None = None,
+        last_step: int | None = None,
+    ) -> None:
         self.initial_learning_rate = initial_learning_rate
         self._first_step, self._last_step = (
             keras.Variable(
@@ -50,50 +59,47 @@ class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
         self.set_steps(first_step, last_step)
 
     @property
-    def first_step(self):
-        """The step at which the fall begins, `None` without."""
+    def first_step(self) -> int | None:
+        """The step at which the fall begins, `None` without a fall."""
         return _number(self._first_step)
 
     @property
-    def last_step(self):
-        """The step at which the learning rate is 0, `None` without."""
+    def last_step(self) -> int | None:
+        """The step at which the learning rate is 0, `None` without a fall."""
         return _number(self._last_step)
 
-    def is_under_way(self, step):
+    def is_under_way(self, step: int) -> bool:
         """Tells whether a step is one of the fall."""
-        return (
-            self.first_step is not None
-            and self.first_step <= step < self.last_step
-        )
+        first, last = self.first_step, self.last_step
+        return first is not None and last is not None and first <= step < last
 
-    def set_steps(self, first_step, last_step):
-        """Sets both steps.
-
-        Args:
-            first_step: int, or `None`: the learning rate is constant.
-            last_step: int, or `None`, as `first_step` then is.
+    def set_steps(self, first_step: int | None, last_step: int | None) -> None:
+        """Sets both steps, as the constructor does.
 
         Raises:
-            ValueError: the steps are no such steps.
+            ValueError: only one step is given, or they are not in this order.
         """
-        steps = (first_step, last_step)
-        if steps == (None, None):
-            steps = (_NEVER, _NEVER)
-        elif None in steps or not 0 <= first_step <= last_step < _NEVER:
+        if first_step is None and last_step is None:
+            first_step = last_step = _NEVER
+        elif (
+            first_step is None
+            or last_step is None
+            or not 0 <= first_step <= last_step < _NEVER
+        ):
             raise ValueError(
                 "`first_step` and `last_step` must be steps in this order, or "
                 f"both be None. Received: {first_step!r} and {last_step!r}."
             )
-        self._first_step.assign(steps[0])
-        self._last_step.assign(steps[1])
+        self._first_step.assign(first_step)
+        self._last_step.assign(last_step)
 
-    def __call__(self, step):
+    def __call__(self, step: Tensor) -> Tensor:
         left = self._last_step - ops.cast(step, "int64")
         length = ops.maximum(self._last_step - self._first_step, 1)
         share = ops.cast(left, "float32") / ops.cast(length, "float32")
         return self.initial_learning_rate * ops.clip(share, 0.0, 1.0)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "initial_learning_rate": self.initial_learning_rate,
             "first_step": self.first_step,
@@ -101,7 +107,9 @@ class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
         }
 
 
-def schedules_of(model):
+def schedules_of(
+    model: keras.Model,
+) -> list[keras.optimizers.schedules.LearningRateSchedule]:
     """Lists the learning rate schedules of a model's optimizers.
 
     Args:
@@ -125,13 +133,13 @@ def schedules_of(model):
     return list(dict.fromkeys(found))
 
 
-def linear_decays(model):
+def linear_decays(model: keras.Model) -> list[LinearDecay]:
     """Lists those of the `schedules_of` a model that are `LinearDecay`."""
     return [
         item for item in schedules_of(model) if isinstance(item, LinearDecay)
     ]
 
 
-def _number(variable):
+def _number(variable: keras.Variable) -> int | None:
     step = int(ops.convert_to_numpy(variable))
     return None if step == _NEVER else step

@@ -1,12 +1,12 @@
 """A folder with a model: its config as JSON, and its weights."""
 
 import json
-import os
 import pathlib
 
 import keras
 
-from keras_t2i.files import replace_when_whole
+from keras_t2i.files import atomic_write
+from keras_t2i.types import StrPath
 
 _CONFIG = "config.json"
 _WEIGHTS = "model.weights.h5"
@@ -14,17 +14,17 @@ _WEIGHTS = "model.weights.h5"
 _MODEL_OF_RUN = "model.keras"
 
 
-def is_folder(path: str | os.PathLike) -> bool:
-    """Tells whether a path is that of a folder."""
+def is_folder(path: StrPath) -> bool:
+    """Whether a path leads to a folder."""
     return pathlib.Path(path).is_dir()
 
 
-def save_preset_folder(model: keras.Model, path: str | os.PathLike) -> None:
+def save_preset_folder(model: keras.Model, path: StrPath) -> None:
     """Writes a model's config and weights, without its optimizers.
 
     Args:
         model: `keras.Model` of this library.
-        path: path of the folder to make, or that of an earlier one.
+        path: path of the folder. It may exist.
 
     Raises:
         OSError: a file cannot be written.
@@ -33,20 +33,20 @@ def save_preset_folder(model: keras.Model, path: str | os.PathLike) -> None:
     path.mkdir(parents=True, exist_ok=True)
     config = keras.saving.serialize_keras_object(model)
     config.pop("compile_config", None)
-    with replace_when_whole(path / _WEIGHTS) as temporary:
+    with atomic_write(path / _WEIGHTS) as temporary:
         model.save_weights(temporary)
-    with replace_when_whole(path / _CONFIG) as temporary:
+    with atomic_write(path / _CONFIG) as temporary:
         temporary.write_text(json.dumps(config, indent=2) + "\n", "utf-8")
 
 
-def load_preset_folder(path: str | os.PathLike) -> keras.Model:
+def load_preset_folder(path: StrPath) -> keras.Model:
     """Returns the model of a folder, not compiled.
 
     Nothing in the folder is executed.
 
     Args:
-        path: path of a folder of `save_preset_folder`, or of a run folder with
-            a `model.keras`.
+        path: path of a folder from `save_preset_folder`, or of a run folder
+            with a `model.keras`.
 
     Raises:
         ValueError: it is neither, or its files are damaged.

@@ -11,8 +11,6 @@ import rich.progress
 import rich.text
 
 _SECONDS_BETWEEN_LINES = 10.0
-# A rate of seconds a second would say nothing.
-_NO_RATE_UNIT = "seconds"
 
 
 @contextlib.contextmanager
@@ -21,13 +19,12 @@ def show_progress(
 ) -> Iterator[Callable[[float, float], None]]:
     """Shows how far long work is, how fast it goes and the time left.
 
-    On a terminal that is a bar; elsewhere it is a line every ten seconds, and
-    one at the end.
+    A terminal shows a bar. Elsewhere it is a line every ten seconds, and one
+    at the end.
 
     Args:
-        description: string. What goes on, such as `"Preparing"`.
-        unit: string. What is counted, such as `"images"`; with `"seconds"` no
-            rate is shown.
+        description: string. The work, such as `"Preparing"`.
+        unit: string. What is counted, such as `"images"`.
 
     Returns:
         Context manager of a function `(done, total)`, both in `unit`. Call it
@@ -36,7 +33,7 @@ def show_progress(
     Example:
 
     >>> from keras_t2i.progress import show_progress
-    >>> with show_progress("Drawing", "images") as on_progress:
+    >>> with show_progress("Rendering", "images") as on_progress:
     ...     for number in range(3):
     ...         on_progress(number + 1, 3)
     """
@@ -54,68 +51,59 @@ def show_progress(
         rich.progress.TimeRemainingColumn(),
     )
     with rich.progress.Progress(*columns, console=console) as bar:
-        yield _Bar(bar, description)
+        task = None
+
+        def on_progress(done: float, total: float) -> None:
+            nonlocal task
+            if task is None:
+                # What an earlier run did must not count in the rate.
+                task = bar.add_task(
+                    description, completed=int(done), total=total
+                )
+            bar.update(task, completed=done, total=total)
+
+        yield on_progress
 
 
 class _RateColumn(rich.progress.ProgressColumn):
-    def __init__(self, unit):
+    def __init__(self, unit: str):
         super().__init__()
         self._unit = unit
 
-    def render(self, task):
+    def render(self, task: rich.progress.Task) -> rich.text.Text:
         speed = task.finished_speed or task.speed
-        if speed is None or self._unit == _NO_RATE_UNIT:
+        if speed is None:
             return rich.text.Text()
-        return rich.text.Text(_format_rate(speed, self._unit))
-
-
-class _Bar:
-    def __init__(self, bar, description):
-        self._bar = bar
-        self._description = description
-        self._task = None
-
-    def __call__(self, done, total):
-        if self._task is None:
-            # What an earlier run did must not count in the rate.
-            self._task = self._bar.add_task(
-                self._description, completed=done, total=total
-            )
-        self._bar.update(self._task, completed=done, total=total)
+        return rich.text.Text(f"{speed:,.1f} {self._unit}/s")
 
 
 class _Lines:
-    def __init__(self, description, unit):
+    def __init__(self, description: str, unit: str):
         self._description = description
         self._unit = unit
-        self._start = None
-        self._printed_at = None
+        # When the first call came, and what was done by then.
+        self._start: tuple[float, float] | None = None
+        self._printed_at = 0.0
         self._is_finished = False
 
-    def __call__(self, done, total):
+    def __call__(self, done: float, total: float) -> None:
         if self._is_finished:
             return
         now = time.monotonic()
         if self._start is None:
-            self._start = (now, done)
+            self._start = now, done
             self._printed_at = now
         self._is_finished = done >= total
-        is_due = now - self._printed_at >= _SECONDS_BETWEEN_LINES
-        if self._is_finished or is_due:
-            self._printed_at = now
-            self._print(now, done, total)
-
-    def _print(self, now, done, total):
+        if not self._is_finished:
+            if now - self._printed_at < _SECONDS_BETWEEN_LINES:
+                return
+        self._printed_at = now
         start, already_done = self._start
-        seconds = max(now - start, 1e-9)
-        rate = (done - already_done) / seconds
-        words = [f"{done:,.0f} of {total:,.0f} {self._unit}"]
-        if self._unit != _NO_RATE_UNIT:
-            words.append(_format_rate(rate, self._unit))
+        rate = (done - already_done) / max(now - start, 1e-9)
+        line = (
+            f"{self._description}: {done:,.0f} of {total:,.0f} {self._unit}, "
+            f"{rate:,.1f} {self._unit}/s"
+        )
         if rate > 0 and done < total:
-            words.append(f"{(total - done) / rate:,.0f} s left")
-        print(f"{self._description}: {', '.join(words)}", file=sys.stderr)
-
-
-def _format_rate(rate, unit):
-    return f"{rate:,.1f} {unit}/s"
+            line += f", {(total - done) / rate:,.0f} s left"
+        print(line, file=sys.stderr)

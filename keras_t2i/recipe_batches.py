@@ -1,6 +1,5 @@
 """The batches that a GAN is trained on, as its recipe says."""
 
-import os
 from typing import Any
 
 import numpy as np
@@ -10,23 +9,24 @@ from keras_t2i.datasets.batches import make_dataset
 from keras_t2i.datasets.examples import ExtractedEmbeddings
 from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.models.discriminator_ensemble import members_of
-from keras_t2i.models.text_standardization import standardizations_of
+from keras_t2i.models.normalization import standardizations_of
 from keras_t2i.recipes.recipe import Recipe
+from keras_t2i.types import StrPath
 
-# Texts whose mean and deviation are taken for those of all.
+# Texts whose mean and deviation stand for those of all.
 _NUM_STANDARDIZED = 3200
 
 
 def recipe_batches(
     gan: Any,
     recipe: Recipe | None,
-    path: str | os.PathLike,
+    path: StrPath,
     split: str,
-    text_embeddings: str | os.PathLike | None,
+    text_embeddings: StrPath | None,
     start_step: int | None = None,
     **options: Any,
 ) -> tf.data.Dataset:
-    """Makes the batches of a recipe, and standardizes a GAN's texts by them.
+    """Makes the batches of a recipe, and sets the GAN's text standardization.
 
     Args:
         gan: `TextToImageGAN`.
@@ -73,9 +73,9 @@ def recipe_batches(
 
 
 def sample_texts(
-    path: str | os.PathLike,
+    path: StrPath,
     split: str,
-    text_embeddings: str | os.PathLike,
+    text_embeddings: StrPath,
     captions_per_image: int | tuple[int, ...],
     seed: int,
 ) -> np.ndarray:
@@ -89,26 +89,26 @@ def sample_texts(
         seed: int.
 
     Returns:
-        float32 array of shape `(num_texts, embedding_dim)`.
+        float32 array of shape `(3200, embedding_dim)`.
     """
     embeddings = ExtractedEmbeddings(
         text_embeddings, PreparedExamples(path, split)
     )
     generator = np.random.default_rng(seed)
     indices = generator.permutation(len(embeddings))
-    # Small data sets several times, with other captions.
+    # Small data sets repeat, with other captions.
     indices = np.resize(indices, _NUM_STANDARDIZED)
-    # Image by image, each with the numbers of captions in turn.
+    # The numbers of captions take turns, image by image.
     counts = np.resize(captions_per_image, _NUM_STANDARDIZED)
     texts = []
     for index, count in zip(indices, counts):
-        captions = embeddings.read(index)
+        captions = embeddings.read(int(index))
         chosen = generator.permutation(len(captions))[:count]
         texts.append(captions[chosen].mean(axis=0))
     return np.array(texts, np.float32)
 
 
-def _is_standardized(gan):
+def _is_standardized(gan: Any) -> bool:
     return any(
         np.any(layer.mean)
         for network in (gan.generator, *members_of(gan.discriminator))

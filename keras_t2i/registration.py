@@ -1,18 +1,22 @@
 """Keras finds the classes of this library before their modules are loaded.
 
 `import keras_t2i` loads neither Keras nor TensorFlow, which takes seconds. And
-yet `keras.saving.load_model` has to find all classes that a file may name. So
-each of their names is registered with Keras as soon as Keras is there, for a
-stand-in that loads the class when it is needed.
+yet `keras.saving.load_model` has to find all classes that a file may name,
+wherever they lie now. So as soon as Keras is there, each name is registered for
+a stand-in that loads the class when it is needed.
 """
 
+import contextlib
 import importlib
 import importlib.abc
+import importlib.machinery
 import importlib.util
+import os
 import sys
-
-from keras_t2i.keras_backend import check_keras_backend
-from keras_t2i.quiet_stderr import quiet_stderr
+import tempfile
+import types
+from collections.abc import Iterator
+from typing import Any
 
 _PACKAGE = "keras_t2i"
 # What defines such classes. A test holds the names to what is registered.
@@ -67,7 +71,23 @@ def register_with_keras() -> None:
         sys.meta_path.insert(0, _BeforeKeras())
 
 
-def _register():
+def check_keras_backend() -> None:
+    """Raises `ImportError` if Keras is set to another backend."""
+    if "keras" in sys.modules:
+        backend = sys.modules["keras"].backend.backend()
+    else:
+        # Before TensorFlow is imported, which imports Keras and fails if that
+        # backend is not installed.
+        backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    if backend != "tensorflow":
+        raise ImportError(
+            "keras_t2i needs the TensorFlow backend of Keras. Received: "
+            f"{backend!r}. Set the environment variable "
+            "KERAS_BACKEND=tensorflow before Python starts."
+        )
+
+
+def _register() -> None:
     # The real classes take the place of the stand-ins when they are defined.
     registry = importlib.import_module("keras").saving.get_custom_objects()
     for name in _NAMES:
@@ -75,8 +95,8 @@ def _register():
         registry.setdefault(key, _stand_in(name, key, registry))
 
 
-def _stand_in(name, key, registry):
-    def from_config(config, **more):
+def _stand_in(name: str, key: str, registry: dict[str, Any]) -> type:
+    def from_config(config: dict[str, Any], **more: Any) -> object:
         for module in _MODULES:
             importlib.import_module(f"{_PACKAGE}.{module}")
         # From the registry itself: while Keras reads a file, it looks in a copy
@@ -89,8 +109,10 @@ def _stand_in(name, key, registry):
 class _BeforeKeras(importlib.abc.MetaPathFinder):
     """Waits for the import of Keras or TensorFlow, which imports Keras too."""
 
-    def find_spec(self, name, path=None, target=None):
-        """Returns the spec that others find, with what has to be done then."""
+    def find_spec(
+        self, name: str, path: object = None, target: object = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """Returns the spec that others find, with the registration added."""
         if name not in ("keras", "tensorflow"):
             return None
         sys.meta_path.remove(self)
@@ -100,12 +122,12 @@ class _BeforeKeras(importlib.abc.MetaPathFinder):
             self._surround(spec.loader)
         return spec
 
-    def _surround(self, loader):
+    def _surround(self, loader: Any) -> None:
         exec_module = loader.exec_module
 
-        def exec_and_register(module):
+        def exec_and_register(module: types.ModuleType) -> None:
             del loader.exec_module
-            with quiet_stderr():
+            with _quiet_stderr():
                 exec_module(module)
                 # It has messages of its own.
                 importlib.import_module("tensorflow_text")
@@ -114,3 +136,31 @@ class _BeforeKeras(importlib.abc.MetaPathFinder):
 
         # An attribute of this loader alone, in front of its method.
         loader.exec_module = exec_and_register
+
+
+@contextlib.contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Hides what is written to standard error, unless the block fails.
+
+    TensorFlow's C++ side writes to the process' standard error before its own
+    log level is in force, so `TF_CPP_MIN_LOG_LEVEL` alone does not silence it.
+    """
+    # Read once, when TensorFlow is first imported. A user's own value stays.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if "TF_CPP_MAX_VLOG_LEVEL" in os.environ:
+        # Somebody is debugging TensorFlow.
+        yield
+        return
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as messages:
+        os.dup2(messages.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            messages.seek(0)
+            os.write(kept, messages.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)

@@ -7,14 +7,14 @@ import pytest
 
 import keras_t2i
 from keras_t2i import registration
-from keras_t2i.models.batch_normalization import FusedBatchNormalization
-from keras_t2i.models.boxed_convolutions import BoxedConv2D
-from keras_t2i.models.boxed_convolutions import BoxedConv2DTranspose
-from keras_t2i.models.image_noise import ImageNoise
-from keras_t2i.models.minibatch_deviation import MinibatchDeviation
-from keras_t2i.models.modulation import Modulation
-from keras_t2i.models.spectral_convolution import SpectralConv2D
-from keras_t2i.models.text_standardization import TextStandardization
+from keras_t2i.models.augmentation import ImageNoise
+from keras_t2i.models.convolutions import BoxedConv2D
+from keras_t2i.models.convolutions import BoxedConv2DTranspose
+from keras_t2i.models.convolutions import SpectralConv2D
+from keras_t2i.models.normalization import FusedBatchNormalization
+from keras_t2i.models.normalization import Modulation
+from keras_t2i.models.normalization import TextStandardization
+from keras_t2i.models.pixel_discriminator import MinibatchDeviation
 from keras_t2i.models.training_metrics import RelativeDiversity
 from keras_t2i.models.training_metrics import ReplicaLoss
 from keras_t2i.models.training_metrics import Share

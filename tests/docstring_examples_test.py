@@ -47,7 +47,7 @@ def test_there_are_examples():
         "keras_t2i.models.text_to_image_gan.TextToImageGAN",
         "keras_t2i.losses.adversarial.discriminator_loss",
         "keras_t2i.tokenizers.tokenize",
-        "keras_t2i.files.replace_when_whole",
+        "keras_t2i.files.atomic_write",
     } <= names
 
 

@@ -3,13 +3,13 @@ import os
 
 import pytest
 
-from keras_t2i.files import new_folder_when_whole
-from keras_t2i.files import replace_when_whole
+from keras_t2i.files import atomic_new_folder
+from keras_t2i.files import atomic_write
 
 
 def test_the_file_appears_when_the_block_ends(tmp_path):
     path = tmp_path / "a.txt"
-    with replace_when_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text("new")
         assert not path.exists()
         assert temporary.parent == tmp_path
@@ -20,7 +20,7 @@ def test_the_file_appears_when_the_block_ends(tmp_path):
 def test_a_file_is_replaced_as_a_whole(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with replace_when_whole(str(path)) as temporary:
+    with atomic_write(str(path)) as temporary:
         temporary.write_text("new")
         assert path.read_text() == "old"
     assert path.read_text() == "new"
@@ -32,7 +32,7 @@ def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path, error):
     path = tmp_path / "a.txt"
     path.write_text("old")
     with pytest.raises(error):
-        with replace_when_whole(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_text("half")
             raise error
     assert path.read_text() == "old"
@@ -41,7 +41,7 @@ def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path, error):
 
 def test_an_error_before_the_first_byte_leaves_nothing(tmp_path):
     with pytest.raises(RuntimeError):
-        with replace_when_whole(tmp_path / "a.txt"):
+        with atomic_write(tmp_path / "a.txt"):
             raise RuntimeError
     assert list(tmp_path.iterdir()) == []
 
@@ -49,7 +49,7 @@ def test_an_error_before_the_first_byte_leaves_nothing(tmp_path):
 def test_a_full_disk_names_the_file(tmp_path):
     path = tmp_path / "a.txt"
     with pytest.raises(OSError) as caught:
-        with replace_when_whole(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_text("half")
             # As `write` raises it, which knows no name.
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -59,14 +59,14 @@ def test_a_full_disk_names_the_file(tmp_path):
 
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(OSError) as caught:
-        with replace_when_whole(tmp_path / "none" / "a.txt") as temporary:
+        with atomic_write(tmp_path / "none" / "a.txt") as temporary:
             temporary.write_text("new")
     assert str(tmp_path / "none") in caught.value.filename
 
 
 def test_the_ending_stays(tmp_path):
     # Writers that look at the ending, such as that of Keras, must accept it.
-    with replace_when_whole(tmp_path / "a.keras") as temporary:
+    with atomic_write(tmp_path / "a.keras") as temporary:
         assert temporary.suffix == ".keras"
         temporary.write_text("new")
 
@@ -75,7 +75,7 @@ def test_the_ending_stays(tmp_path):
 
 
 def test_the_folder_appears_when_the_block_ends(tmp_path):
-    with new_folder_when_whole(tmp_path / "7") as temporary:
+    with atomic_new_folder(tmp_path / "7") as temporary:
         (temporary / "a.txt").write_text("new")
         # A server that looks for numbers must not see it.
         assert not temporary.name.isdigit()
@@ -87,7 +87,7 @@ def test_the_folder_appears_when_the_block_ends(tmp_path):
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_an_error_leaves_no_folder(tmp_path, error):
     with pytest.raises(error):
-        with new_folder_when_whole(tmp_path / "7") as temporary:
+        with atomic_new_folder(tmp_path / "7") as temporary:
             (temporary / "a.txt").write_text("half")
             raise error
     assert os.listdir(tmp_path) == []
@@ -97,14 +97,14 @@ def test_a_folder_that_is_there_stays(tmp_path):
     (tmp_path / "7").mkdir()
     (tmp_path / "7" / "a.txt").write_text("old")
     with pytest.raises(OSError):
-        with new_folder_when_whole(tmp_path / "7") as temporary:
+        with atomic_new_folder(tmp_path / "7") as temporary:
             (temporary / "a.txt").write_text("new")
     assert (tmp_path / "7" / "a.txt").read_text() == "old"
     assert os.listdir(tmp_path) == ["7"]
 
 
 def test_permissions_of_a_folder_are_those_of_any_new_one(tmp_path):
-    with new_folder_when_whole(tmp_path / "7"):
+    with atomic_new_folder(tmp_path / "7"):
         pass
     (tmp_path / "8").mkdir()
     modes = [(tmp_path / name).stat().st_mode for name in ("7", "8")]
@@ -115,7 +115,7 @@ def test_what_a_killed_process_left_is_in_nobodys_way(tmp_path):
     # In a container, the next process has the same number.
     left = tmp_path / f".tmp-7-{os.getpid()}"
     left.mkdir()
-    with new_folder_when_whole(tmp_path / "7") as temporary:
+    with atomic_new_folder(tmp_path / "7") as temporary:
         (temporary / "a.txt").write_text("new")
     assert sorted(os.listdir(tmp_path)) == [left.name, "7"]
 
@@ -124,9 +124,9 @@ def test_of_two_that_make_a_folder_at_the_same_time_the_first_to_end_does(
     tmp_path,
 ):
     with pytest.raises(OSError):
-        with new_folder_when_whole(tmp_path / "7") as late:
+        with atomic_new_folder(tmp_path / "7") as late:
             (late / "a.txt").write_text("late")
-            with new_folder_when_whole(tmp_path / "7") as early:
+            with atomic_new_folder(tmp_path / "7") as early:
                 (early / "a.txt").write_text("early")
     assert (tmp_path / "7" / "a.txt").read_text() == "early"
     assert os.listdir(tmp_path) == ["7"]

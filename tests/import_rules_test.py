@@ -19,7 +19,7 @@ _ROOT = pathlib.Path(keras_t2i.__file__).parent
 # `cli`, the last, and the package itself see everything.
 ORDER = (
     {"captions", "checks", "errors", "files", "types", "version"},
-    {"keras_backend", "quiet_stderr", "registration"},
+    {"registration"},
     {"configured_model", "linear_decay", "stream_trained_model", "untuned"},
     {"preset_folder", "pretrained", "progress"},
     {"recipes"},
@@ -83,24 +83,22 @@ IMPORTS_TENSORFLOW = {
     "datasets.examples",
     "datasets.shards",
     "evaluation.full_evaluation",
-    "export.transports",
-    "export.serving_files",
+    "export.model_folder",
     "export.saved_model",
     "export.signatures",
+    "export.transports",
     "losses.mode_seeking",
     "models.adversarial_training",
-    "models.batch_normalization",
-    "models.captions_and_seeds",
-    "models.exponential_moving_average",
-    "models.gradient_penalty",
-    "models.loss_scaling",
+    "models.discriminator_ensemble",
+    "models.image_generation",
     "models.made_from_recipe",
     "models.noise",
-    "models.pair_scoring",
-    "models.picture_drawing",
+    "models.normalization",
+    "models.pixel_discriminator",
     "models.style_inversion",
     "models.text_to_image_gan",
     "models.training_metrics",
+    "models.weight_updates",
     "recipe_batches",
     "stream_trained_model",
     "text.embeddings",
@@ -117,7 +115,7 @@ IMPORTS_TENSORFLOW_TEXT = {"tokenizers"}
 PATHLESS = {"losses", "metrics", "models", "plots"}
 READS_FILES = {"os", "pathlib", "io", "shutil", "tempfile", "glob"}
 # Takes `io` for a file in memory.
-IN_MEMORY = {"plots.animation"}
+IN_MEMORY = {"plots.grids"}
 
 
 def _module_name(path):
@@ -172,7 +170,7 @@ def test_all_modules_are_looked_at():
         MODULES
     )
     assert ("keras", None) in MODULES["losses.compatibility"]
-    assert ("keras_t2i.files", "replace_when_whole") in MODULES[
+    assert ("keras_t2i.files", "atomic_write") in MODULES[
         "callbacks.checkpoints"
     ]
 
@@ -294,6 +292,7 @@ def test_presets_are_read_as_resources():
     # They may lie in a zip file, where paths lead nowhere.
     assert _importers_of("importlib.resources") == {
         "applications.efficientnet_lite",
+        "export.model_folder",
         "pretrained.network_files",
         "recipes.presets",
     }

@@ -26,24 +26,24 @@ def _last_line(terminal):
 
 
 def test_no_terminal_gets_one_line_at_the_end(capsys):
-    with show_progress("Drawing", "images") as on_progress:
+    with show_progress("Rendering", "images") as on_progress:
         for done in (0, 1, 2, 3, 3):
             on_progress(done, 3)
     out, err = capsys.readouterr()
     assert out == ""
-    assert re.fullmatch(r"Drawing: 3 of 3 images, [\d,.]+ images/s\n", err)
+    assert re.fullmatch(r"Rendering: 3 of 3 images, [\d,.]+ images/s\n", err)
 
 
 def test_no_terminal_gets_lines_now_and_then(capsys, monkeypatch):
     monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", 0.05)
-    with show_progress("Drawing", "images") as on_progress:
+    with show_progress("Rendering", "images") as on_progress:
         on_progress(1000, 3000)
         time.sleep(0.1)
         on_progress(1100, 3000)
         on_progress(1101, 3000)
     (line,) = capsys.readouterr().err.splitlines()
     match = re.fullmatch(
-        r"Drawing: 1,100 of 3,000 images, ([\d,.]+) images/s, (\d+) s left",
+        r"Rendering: 1,100 of 3,000 images, ([\d,.]+) images/s, (\d+) s left",
         line,
     )
     # The first 1000 were done by an earlier run: 100 came in 0.1 s or more.
@@ -51,43 +51,25 @@ def test_no_terminal_gets_lines_now_and_then(capsys, monkeypatch):
     assert 1 < int(match[2]) < 100
 
 
-def test_seconds_have_no_rate(capsys):
-    with show_progress("Training", "seconds") as on_progress:
-        on_progress(0, 60)
-        on_progress(60, 60)
-    err = capsys.readouterr().err
-    assert err == "Training: 60 of 60 seconds\n"
-
-
 def test_terminal_gets_a_bar(monkeypatch):
     with (
         _on_terminal(monkeypatch) as terminal,
-        show_progress("Drawing", "images") as on_progress,
+        show_progress("Rendering", "images") as on_progress,
     ):
         for done in range(1001):
             on_progress(done, 1000)
             time.sleep(0.0002)
     line = _last_line(terminal)
-    assert re.match(r"Drawing ━+ 1,000 of 1,000 images [\d,.]+ images/s ", line)
+    assert re.match(
+        r"Rendering ━+ 1,000 of 1,000 images [\d,.]+ images/s ", line
+    )
     assert "0:00:00" in line
-
-
-def test_bar_of_seconds_has_no_rate(monkeypatch):
-    with (
-        _on_terminal(monkeypatch) as terminal,
-        show_progress("Training", "seconds") as on_progress,
-    ):
-        on_progress(0, 60)
-        on_progress(30, 60)
-    line = _last_line(terminal)
-    assert "30 of 60 seconds" in line
-    assert "/s" not in line
 
 
 def test_bar_without_any_call(monkeypatch):
     with (
         _on_terminal(monkeypatch) as terminal,
-        show_progress("Drawing", "images"),
+        show_progress("Rendering", "images"),
     ):
         pass
-    assert "Drawing" not in terminal.getvalue()
+    assert "Rendering" not in terminal.getvalue()

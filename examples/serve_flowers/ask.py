@@ -1,10 +1,10 @@
-"""3 of 3: sentences -> pictures.
+"""3 of 3: captions -> images.
 
     python examples/serve_flowers/ask.py \\
         http://localhost:8501/v1/models/flowers "a red flower" "a blue one"
 
-In place of the address, grpc://localhost:8500/v1/models/flowers asks by gRPC,
-and saved_models/flowers without a server.
+The address grpc://localhost:8500/v1/models/flowers asks by gRPC instead, and
+the folder saved_models/flowers without a server.
 """
 
 import pathlib

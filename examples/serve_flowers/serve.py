@@ -10,7 +10,7 @@ import sys
 
 import keras_t2i
 
-# However this is ended, the server ends too.
+# A SIGTERM ends the server too.
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 port = int(sys.argv[1]) if len(sys.argv) > 1 else 8501
 with keras_t2i.export.ModelServer("saved_models", port) as server:

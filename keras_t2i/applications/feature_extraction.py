@@ -1,40 +1,36 @@
 """Features of all images of a data set, computed once and kept beside it."""
 
 import contextlib
-import functools
 import hashlib
 import io
-import os
 import pathlib
 from collections.abc import Callable
+from collections.abc import Iterator
 
+import keras
 import numpy as np
 from PIL import Image
 
 from keras_t2i.datasets.images import model_square
 from keras_t2i.datasets.manifest import MANIFEST_FILE
 from keras_t2i.datasets.manifest import EmbeddingManifest
+from keras_t2i.datasets.manifest import Manifest
 from keras_t2i.datasets.manifest import data_fingerprint
 from keras_t2i.datasets.manifest import read_embedding_manifest
 from keras_t2i.datasets.manifest import read_manifest
 from keras_t2i.datasets.manifest import write_manifest
 from keras_t2i.datasets.shards import write_embedding_shards
-from keras_t2i.files import waited_for
+from keras_t2i.datasets.source import CaptionedImage
+from keras_t2i.files import locked_folder
+from keras_t2i.types import StrPath
 
-# Forwarded at a time, views counted one by one.
+# Views at a time.
 _BATCH_SIZE = 32
 _CORNER_SHARE = 7 / 8
 
 
 def center_view(image: Image.Image) -> list[Image.Image]:
-    """Cuts out the central square.
-
-    Args:
-        image: `PIL.Image.Image`.
-
-    Returns:
-        list of that one `PIL.Image.Image`.
-    """
+    """Cuts out the central square."""
     side = min(image.size)
     left, top = ((length - side) // 2 for length in image.size)
     return [image.crop((left, top, left + side, top + side))]
@@ -43,13 +39,8 @@ def center_view(image: Image.Image) -> list[Image.Image]:
 def four_views(image: Image.Image) -> list[Image.Image]:
     """Cuts out the central square and a corner, each also flipped.
 
-    The corner is the upper left one, with 7/8 of the shorter side.
-
-    Args:
-        image: `PIL.Image.Image`.
-
-    Returns:
-        list of four `PIL.Image.Image`, the central square first.
+    The corner is the upper left one, with 7/8 of the shorter side. The central
+    square comes first.
     """
     side = round(_CORNER_SHARE * min(image.size))
     views = [*center_view(image), image.crop((0, 0, side, side))]
@@ -63,19 +54,19 @@ _VIEWS = {1: center_view, 4: four_views}
 
 
 def extract_image_features(
-    network,
-    data_path: str | os.PathLike,
+    network: keras.Model,
+    data_path: StrPath,
     image_size: int = 224,
     num_views: int = 1,
     progress: Callable[[int, int], None] | None = None,
     model_image_size: int | None = None,
     network_sha256: str | None = None,
 ) -> pathlib.Path:
-    """Computes the features of a data set's images, unless that is done.
+    """Computes the features of a data set's images, unless they exist.
 
     The features are the mean over the network's last feature map. They are
-    kept in a folder in that of the data set, where the next call with the same
-    network finds them.
+    kept in the data set's folder, where the next call with the same network
+    finds them.
 
     Args:
         network: `keras.Model` from images in [-1, 1] to a feature map, such as
@@ -85,20 +76,19 @@ def extract_image_features(
             and antialiased. Defaults to `224`.
         num_views: int. `1`: the central square. `4`: the central square and a
             corner, each also flipped. Defaults to `1`.
-        progress: function of the number of images done and of all images.
+        progress: function of the numbers of images done and of all images.
             Defaults to `None`.
-        model_image_size: int. Take the views of what a model of this size
-            sees, `model_square`, rather than of the whole image. Defaults to
-            `None`.
-        network_sha256: string. Tells the network from others. Defaults to
-            `None`: its weights do.
+        model_image_size: int. Views are of what a model of this size sees
+            (`model_square`). Defaults to `None`: of the whole image.
+        network_sha256: string. Identifies the network. Defaults to `None`: its
+            weights do.
 
     Returns:
         path of the folder, for `ImageFeatures`.
 
     Raises:
-        ValueError: the data set is damaged, there is no such number of views,
-            or the network returns NaN.
+        ValueError: the data set is damaged, `num_views` has another value, or
+            the network returns NaN.
         OSError: the folder cannot be written.
     """
     if num_views not in _VIEWS:
@@ -116,17 +106,20 @@ def extract_image_features(
         model_image_size,
         network_sha256,
     )
-    read = _whole_image
-    if model_image_size is not None:
-        read = functools.partial(
-            _model_square, manifest.image_size, model_image_size
-        )
+
+    def read(encoded: bytes) -> Image.Image:
+        if model_image_size is None:
+            with Image.open(io.BytesIO(encoded)) as image:
+                return image.convert("RGB")
+        sizes = manifest.image_size, model_image_size
+        return Image.fromarray(model_square(encoded, *sizes))
+
     path = data_path / f"features-{network.name}-{fingerprint[:12]}"
     if _is_whole(path, fingerprint):
         return path
     path.mkdir(exist_ok=True)
     # Another process may be computing them.
-    with waited_for(path):
+    with locked_folder(path):
         if _is_whole(path, fingerprint):
             return path
         splits = write_embedding_shards(
@@ -134,7 +127,7 @@ def extract_image_features(
             data_path,
             path,
             lambda examples: _features(
-                network, examples, image_size, _VIEWS[num_views], read
+                network, examples, image_size, num_views, read
             ),
             progress,
         )
@@ -150,7 +143,7 @@ def extract_image_features(
     return path
 
 
-def features_of_images(network, images: np.ndarray) -> np.ndarray:
+def features_of_images(network: keras.Model, images: np.ndarray) -> np.ndarray:
     """Computes the features of images, the mean over the last feature map.
 
     Args:
@@ -176,49 +169,37 @@ def features_of_images(network, images: np.ndarray) -> np.ndarray:
 
 
 def resized(images: np.ndarray, image_size: int) -> np.ndarray:
-    """Resizes images for a network, bicubic and antialiased.
-
-    Args:
-        images: uint8 array of shape `(num_images, size, size, 3)`.
-        image_size: int. Side in pixels.
-
-    Returns:
-        uint8 array of shape `(num_images, image_size, image_size, 3)`.
-    """
+    """Resizes uint8 images for a network, bicubic and antialiased."""
     if images.shape[1:3] == (image_size, image_size):
         return images
     return np.stack([_resized(Image.fromarray(i), image_size) for i in images])
 
 
-def _resized(image, image_size):
+def _resized(image: Image.Image, image_size: int) -> np.ndarray:
     size = (image_size, image_size)
     return np.asarray(image.resize(size, Image.Resampling.BICUBIC))
 
 
-def _whole_image(encoded):
-    with Image.open(io.BytesIO(encoded)) as image:
-        return image.convert("RGB")
-
-
-def _model_square(crop_size, image_size, encoded):
-    return Image.fromarray(model_square(encoded, crop_size, image_size))
-
-
-def _features(network, examples, image_size, views_of, read):
+def _features(
+    network: keras.Model,
+    examples: list[CaptionedImage],
+    image_size: int,
+    num_views: int,
+    read: Callable[[bytes], Image.Image],
+) -> Iterator[np.ndarray]:
     """Yields an array of shape `(num_views, num_features)` for each image."""
-    num_views = len(views_of(Image.new("RGB", (8, 8))))
     num_images = max(1, _BATCH_SIZE // num_views)
     for start in range(0, len(examples), num_images):
         views = [
             _resized(view, image_size)
             for example in examples[start : start + num_images]
-            for view in views_of(read(example.image))
+            for view in _VIEWS[num_views](read(example.image))
         ]
         features = features_of_images(network, np.stack(views))
         yield from features.reshape(-1, num_views, features.shape[-1])
 
 
-def _is_whole(path, fingerprint):
+def _is_whole(path: pathlib.Path, fingerprint: str) -> bool:
     if not (path / MANIFEST_FILE).is_file():
         return False
     with contextlib.suppress(ValueError):
@@ -227,8 +208,13 @@ def _is_whole(path, fingerprint):
 
 
 def _fingerprint(
-    manifest, network, image_size, num_views, model_image_size, network_sha256
-):
+    manifest: Manifest,
+    network: keras.Model,
+    image_size: int,
+    num_views: int,
+    model_image_size: int | None,
+    network_sha256: str | None,
+) -> str:
     digest = hashlib.sha256(data_fingerprint(manifest).encode())
     digest.update(f"{image_size} {num_views}".encode())
     if model_image_size is not None:

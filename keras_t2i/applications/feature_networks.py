@@ -1,6 +1,8 @@
 """Frozen networks trained on ImageNet, by their names."""
 
 import types
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -8,15 +10,16 @@ from keras import layers
 
 from keras_t2i.applications.efficientnet_lite import IMAGE_NETWORKS
 
-# Image pixels for each pixel of a map.
+# Pixels of the image for each pixel of a map.
 _STRIDES = (4, 8, 16, 32)
 
 
-def find_network(name):
-    """Finds a network of `keras.applications`.
+# Of images in [0, 255] to what a network takes.
+Preprocess = Callable[[np.ndarray], np.ndarray]
 
-    Args:
-        name: string, such as `"MobileNetV2"`.
+
+def find_network(name: str) -> tuple[Callable[..., keras.Model], Preprocess]:
+    """Finds a network of `keras.applications`, such as `"MobileNetV2"`.
 
     Returns:
         The function that makes the network, and its preprocessing function.
@@ -37,40 +40,35 @@ def find_network(name):
     for module in vars(keras.applications).values():
         if isinstance(module, types.ModuleType) and hasattr(module, name):
             return known[name], module.preprocess_input
-    # Not beside the network: it does all of it inside.
+    # It preprocesses its images itself.
     return known[name], lambda images: images
 
 
-def preprocessing_weights(preprocess):
-    """Expresses a preprocessing as weights of a 1x1 convolution.
+def preprocessing_weights(preprocess: Preprocess) -> list[np.ndarray]:
+    """Turns a preprocessing into kernel and bias of a 1x1 convolution.
 
-    Each network has its own: scales, means, another order of the colors. All
-    are affine, so what they do to black and to each color tells what they are.
-
-    Args:
-        preprocess: function of images in [0, 255].
-
-    Returns:
-        list of kernel and bias, for images in [-1, 1].
+    The convolution takes images in [-1, 1]. Each network has its own scales,
+    means and order of colors. All are affine, so black and each color show
+    what they do.
     """
     colors = np.concatenate([np.zeros((1, 3)), 255.0 * np.eye(3)])
-    # A copy: some work in place.
+    # A copy, since some work in place.
     results = np.array(preprocess(colors.reshape(1, 2, 2, 3).copy()))
     results = results.reshape(4, 3)
     black = results[0]
-    # Of a color that goes from 0 to 255 while the input goes from -1 to 1.
+    # A color goes from 0 to 255 while the input goes from -1 to 1.
     kernel = (results[1:] - black) / 2.0
     bias = black + kernel.sum(axis=0)
     return [kernel.reshape(1, 1, 3, 3), bias]
 
 
-def feature_network(name, image_size):
-    """Makes a frozen network that returns its maps of four sizes.
+def feature_network(name: str, image_size: int) -> keras.Model:
+    """Makes a frozen network that returns feature maps of four sizes.
 
     Args:
         name: string. `"efficientnet_lite0"`, `"efficientnet_lite2"`, or the
             name of a network of `keras.applications`, such as
-            `"MobileNetV2"`, whose weights Keras downloads or has.
+            `"MobileNetV2"`, whose weights Keras downloads once.
         image_size: int. Side of the images, a multiple of 32.
 
     Returns:
@@ -78,8 +76,8 @@ def feature_network(name, image_size):
         ones with a pixel for each 4, 8, 16 and 32 pixels of the image.
 
     Raises:
-        ValueError: there is no such network, its weights cannot be had or are
-            not finite, or it lacks a map of one of these sizes.
+        ValueError: there is no such network, its weights cannot be loaded or
+            are not finite, or it lacks a map of one of these sizes.
 
     Example:
 
@@ -104,7 +102,7 @@ def feature_network(name, image_size):
             if len(getattr(layer.output, "shape", ())) == 4
         ]
     check_finite_weights(network, name)
-    # Of each size the last, which has seen the most layers.
+    # The last of each size, which has seen the most layers.
     last = {map.shape[1]: map for map in candidates}
     missing = [s for s in _STRIDES if image_size // s not in last]
     if missing:
@@ -119,7 +117,7 @@ def feature_network(name, image_size):
     return model
 
 
-def image_network(name, image_size):
+def image_network(name: str, image_size: int) -> keras.Model:
     """Makes a frozen network that returns its last feature map.
 
     Args:
@@ -130,8 +128,8 @@ def image_network(name, image_size):
         `keras.Model` of that name, from images in [-1, 1] to a map.
 
     Raises:
-        ValueError: there is no such network, or its weights cannot be had or
-            are not finite.
+        ValueError: there is no such network, or its weights cannot be loaded
+            or are not finite.
 
     Example:
 
@@ -151,8 +149,8 @@ def image_network(name, image_size):
     return network
 
 
-def check_finite_weights(network, name):
-    """Raises `ValueError` where a network has diverged or is damaged."""
+def check_finite_weights(network: keras.Model, name: str) -> None:
+    """Raises `ValueError` for NaN or infinity in the weights."""
     if not all(np.isfinite(weight).all() for weight in network.get_weights()):
         raise ValueError(
             "The weights of a feature network must be finite. Received: NaN or "
@@ -160,27 +158,17 @@ def check_finite_weights(network, name):
         )
 
 
-def _network_of_keras(name, image_size):
+def _network_of_keras(name: str, image_size: int) -> keras.Model:
     make, preprocess = find_network(name)
-    policy = keras.config.dtype_policy()
-    # The one way to tell networks of Keras in which precision to compute.
+    policy: Any = keras.config.dtype_policy()
+    # The only way to set the precision of the networks of Keras.
     keras.config.set_dtype_policy("float32")
     try:
-        return _preprocessed(name, make, preprocess, image_size)
-    finally:
-        keras.config.set_dtype_policy(policy)
-
-
-def _preprocessed(name, make, preprocess, image_size):
-    shape = (image_size, image_size, 3)
-    images = keras.Input(shape, name="images")
-    x = layers.Conv2D(3, 1, name="preprocessing")
-    preprocessed = x(images)
-    x.set_weights(preprocessing_weights(preprocess))
-    try:
-        return make(
-            include_top=False, weights="imagenet", input_tensor=preprocessed
-        )
+        images = keras.Input((image_size, image_size, 3), name="images")
+        preprocessing = layers.Conv2D(3, 1, name="preprocessing")
+        inputs = preprocessing(images)
+        preprocessing.set_weights(preprocessing_weights(preprocess))
+        return make(include_top=False, weights="imagenet", input_tensor=inputs)
     # Keras raises errors of many kinds where a download fails.
     except Exception as error:
         first_line = (str(error).strip() or repr(error)).splitlines()[0]
@@ -188,3 +176,5 @@ def _preprocessed(name, make, preprocess, image_size):
             "A feature network needs its ImageNet weights. Received: "
             f"{name!r}, whose weights Keras cannot load: {first_line:.200}"
         ) from error
+    finally:
+        keras.config.set_dtype_policy(policy)

@@ -2,26 +2,30 @@
 
 import io
 import math
-import os
 import pathlib
 import pickletools
+from collections.abc import Sequence
+from typing import Any
+from typing import BinaryIO
 
 import numpy as np
+
+from keras_t2i.types import StrPath
 
 # What `torch.save` of a `state_dict` wrote before its zip files.
 _MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
-# The instructions before the numbers: some 100 bytes for each array.
+# Of the instructions before the numbers: about 100 bytes for each array.
 _MAX_PICKLE_BYTES = 2**24
 _STORAGES = {"FloatStorage": "<f4", "LongStorage": "<i8"}
 
 
-def read_pytorch_weights(path: str | os.PathLike) -> dict[str, np.ndarray]:
+def read_pytorch_weights(path: StrPath) -> dict[str, np.ndarray]:
     """Reads a `state_dict` in PyTorch's file format before version 1.6.
 
     The file is a sequence of pickles, followed by the numbers. A pickle is a
-    program: here its instructions are carried out one by one, only those that
-    build a `state_dict` are known, and nothing is imported. PyTorch is not
+    program. Its instructions are carried out one by one here; only those that
+    build a `state_dict` are allowed, and nothing is imported. PyTorch is not
     needed.
 
     Args:
@@ -31,8 +35,8 @@ def read_pytorch_weights(path: str | os.PathLike) -> dict[str, np.ndarray]:
         dict of names to arrays of float32 or int64.
 
     Raises:
-        ValueError: the file is damaged, is in another format, or calls
-            anything else.
+        ValueError: the file is damaged, has another format, or calls anything
+            else.
         OSError: the file cannot be opened or read.
     """
     path = pathlib.Path(path)
@@ -65,7 +69,14 @@ def read_pytorch_weights(path: str | os.PathLike) -> dict[str, np.ndarray]:
 class _Tensor:
     """What a file says of a tensor; the numbers come later."""
 
-    def __init__(self, storage, offset, shape, strides, *unused):
+    def __init__(
+        self,
+        storage: Any,
+        offset: Any,
+        shape: Sequence[Any],
+        strides: Sequence[Any],
+        *unused: Any,
+    ):
         if not isinstance(storage, _Storage):
             raise ValueError("a tensor without a storage")
         self.storage = storage
@@ -73,11 +84,11 @@ class _Tensor:
         self.shape = tuple(map(_whole, shape))
         self.strides = tuple(map(_whole, strides))
 
-    def array(self, storages):
+    def array(self, storages: dict[str, np.ndarray]) -> np.ndarray:
         numbers = storages[self.storage.key]
         count = math.prod(self.shape)
         last = sum((n - 1) * k for n, k in zip(self.shape, self.strides))
-        # Neither beyond the storage nor, by strides of 0, more than it holds.
+        # Strides of 0 could also make more numbers than the storage has.
         if count > len(numbers) or self.offset + last >= len(numbers):
             raise ValueError(
                 f"a tensor of shape {self.shape} in {len(numbers)}"
@@ -90,37 +101,37 @@ class _Tensor:
 
 
 class _Storage:
-    def __init__(self, kind, key, count):
+    def __init__(self, kind: str, key: Any, count: Any):
         self.kind, self.key, self.count = kind, _text(key), _whole(count)
 
 
-# No value of the file is shown or hashed unless it is a number or a text: what
-# holds itself many times over would take for ever.
-def _whole(value):
+# Only numbers and texts of the file are shown or hashed: a tuple that holds
+# itself many times over would take for ever.
+def _whole(value: Any) -> int:
     if type(value) is not int or not 0 <= value < 2**40:
         shown = value if type(value) is int else type(value).__name__
         raise ValueError(f"{shown!s:.40} in place of a size")
     return value
 
 
-def _text(value):
+def _text(value: Any) -> str:
     if type(value) is not str:
         raise ValueError(f"{type(value).__name__} in place of a name")
     return value
 
 
-def _new_dict():
+def _new_dict() -> dict[str, Any]:
     return {}
 
 
-def _storage(pid):
+def _storage(pid: Sequence[Any]) -> _Storage:
     kind, storage, key, _, count = pid[:5]
     if _text(kind) != "storage" or _text(storage) not in _STORAGES:
         raise ValueError(f"{kind:.30} {storage:.30} in place of a storage")
     return _Storage(storage, key, count)
 
 
-_GLOBALS = {
+_GLOBALS: dict[str, Any] = {
     "collections OrderedDict": _new_dict,
     "torch._utils _rebuild_tensor_v2": _Tensor,
     **{f"torch {name}": name for name in _STORAGES},
@@ -131,11 +142,12 @@ _TUPLES = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _MARK = object()
 
 
-def _load(file):
+def _load(file: BinaryIO) -> Any:
     """Carries out the instructions of one pickle; returns what they build."""
-    stack, memo = [], {}
+    stack: list[Any] = []
+    memo: dict[int, Any] = {}
 
-    def pop(count):
+    def pop(count: int) -> list[Any]:
         start = len(stack) - count
         if start < 0 or any(value is _MARK for value in stack[start:]):
             raise ValueError("an instruction without values")
@@ -143,13 +155,14 @@ def _load(file):
         del stack[start:]
         return values
 
-    def pop_to_mark():
+    def pop_to_mark() -> list[Any]:
         values = []
         while stack[-1] is not _MARK:
             values.append(stack.pop())
         stack.pop()
         return values[::-1]
 
+    argument: Any
     for instruction, argument, _ in pickletools.genops(file):
         name = instruction.name
         if name == "PROTO":
@@ -183,10 +196,10 @@ def _load(file):
         elif name == "REDUCE":
             function, arguments = pop(2)
             if function not in (_new_dict, _Tensor):
-                raise ValueError("a call of something else than a function")
+                raise ValueError("a call of something that is not a function")
             stack.append(function(*arguments))
         elif name == "BUILD":
-            # What PyTorch notes about the modules, beside the tensors.
+            # Notes of PyTorch about the modules.
             pop(1)
             if type(stack[-1]) is not dict:
                 raise ValueError("a tensor with attributes")
@@ -205,7 +218,9 @@ def _load(file):
     raise ValueError("it is cut off")
 
 
-def _read_storages(file, entries, keys, size):
+def _read_storages(
+    file: BinaryIO, entries: Any, keys: Any, size: int
+) -> dict[str, np.ndarray]:
     if not isinstance(entries, dict) or not all(
         isinstance(name, str) and isinstance(tensor, _Tensor)
         for name, tensor in entries.items()

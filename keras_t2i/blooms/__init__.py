@@ -17,10 +17,10 @@ from keras_t2i.blooms.reader import BloomReading
 from keras_t2i.blooms.reader import read_bloom
 from keras_t2i.blooms.rendering import Bloom
 from keras_t2i.blooms.rendering import bloom_at
-from keras_t2i.blooms.rendering import draw_bloom
-from keras_t2i.blooms.sentences import bloom_captions
-from keras_t2i.blooms.sentences import content_of_caption
-from keras_t2i.blooms.sentences import sentences_between
+from keras_t2i.blooms.rendering import render_bloom
+from keras_t2i.blooms.wording import bloom_captions
+from keras_t2i.blooms.wording import captions_between
+from keras_t2i.blooms.wording import content_of_caption
 
 __all__ = [
     "BACKGROUNDS",
@@ -40,8 +40,8 @@ __all__ = [
     "content_of_caption",
     "content_of_class",
     "contents",
-    "draw_bloom",
+    "render_bloom",
     "random_style",
     "read_bloom",
-    "sentences_between",
+    "captions_between",
 ]

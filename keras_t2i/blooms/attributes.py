@@ -7,25 +7,6 @@ import math
 
 import numpy as np
 
-PETAL_COLORS = (
-    "red",
-    "orange",
-    "yellow",
-    "pink",
-    "purple",
-    "blue",
-    "turquoise",
-    "white",
-)
-CENTER_COLORS = ("yellow", "white", "green", "brown", "black")
-PETAL_COUNTS = (3, 4, 5, 6, 8)
-PETAL_SHAPES = ("round", "pointed", "narrow")
-BACKGROUNDS = ("grass", "sky", "soil", "stone")
-
-SPLITS = ("train", "val", "test")
-MIN_IMAGE_SIZE = 32
-MAX_IMAGE_SIZE = 256
-
 PETAL_RGB = {
     "red": (220, 30, 40),
     "orange": (246, 132, 22),
@@ -50,6 +31,16 @@ BACKGROUND_RGB = {
     "stone": (128, 126, 122),
 }
 
+PETAL_COLORS = tuple(PETAL_RGB)
+CENTER_COLORS = tuple(CENTER_RGB)
+PETAL_COUNTS = (3, 4, 5, 6, 8)
+PETAL_SHAPES = ("round", "pointed", "narrow")
+BACKGROUNDS = tuple(BACKGROUND_RGB)
+
+SPLITS = ("train", "val", "test")
+MIN_IMAGE_SIZE = 32
+MAX_IMAGE_SIZE = 256
+
 
 @dataclasses.dataclass(frozen=True)
 class Content:
@@ -62,7 +53,7 @@ class Content:
         petal_shape: string. One of `PETAL_SHAPES`.
 
     Raises:
-        ValueError: If a value is not in its list.
+        ValueError: a value is not in its list.
 
     Example:
 
@@ -77,7 +68,7 @@ class Content:
     petal_count: int
     petal_shape: str
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for field, values in _VALUES.items():
             value = getattr(self, field)
             if value not in values:
@@ -94,7 +85,7 @@ class Content:
         )
 
 
-_VALUES = {
+_VALUES: dict[str, tuple] = {
     "petal_color": PETAL_COLORS,
     "center_color": CENTER_COLORS,
     "petal_count": PETAL_COUNTS,
@@ -109,8 +100,8 @@ CLASS_NAMES = [content.name for content in _CONTENTS]
 
 
 def _split_contents() -> dict[str, tuple[Content, ...]]:
-    # Ranked by a hash, so that neither a seed nor a NumPy version moves a
-    # class from one split to another.
+    # By a hash: neither a seed nor a NumPy version moves a class from one split
+    # to another.
     ranked = sorted(
         _CONTENTS,
         key=lambda content: hashlib.sha256(content.name.encode()).digest(),
@@ -127,17 +118,17 @@ _CONTENTS_OF_SPLIT = _split_contents()
 
 
 def contents(split: str) -> tuple[Content, ...]:
-    """Returns the classes of a split; no class is in two splits.
+    """Returns the contents of a split. No content is in two splits.
 
     Args:
-        split: string. `"train"` (80% of the classes), `"val"` (10%) or
+        split: string. `"train"` (80% of all contents), `"val"` (10%) or
             `"test"` (10%).
 
     Returns:
         Tuple of `Content`, in the order of their class ids.
 
     Raises:
-        ValueError: If there is no such split.
+        ValueError: there is no such split.
 
     Example:
 
@@ -153,13 +144,7 @@ def contents(split: str) -> tuple[Content, ...]:
 
 
 def class_id(content: Content) -> int:
-    """Returns the class of a content: its index in `CLASS_NAMES`.
-
-    Args:
-        content: `Content`.
-
-    Returns:
-        Int, from 0 to 599.
+    """Returns the class of a content: its index in `CLASS_NAMES`, 0 to 599.
 
     Example:
 
@@ -180,7 +165,7 @@ def content_of_class(class_id: int) -> Content:
         `Content`.
 
     Raises:
-        ValueError: If there is no such class.
+        ValueError: there is no such class.
 
     Example:
 
@@ -196,8 +181,7 @@ def content_of_class(class_id: int) -> Content:
     return _CONTENTS[class_id]
 
 
-# Kept free on every side, so that a flower is whole and the border is
-# background.
+# Free on every side, so that a flower is whole and the border is background.
 _MARGIN = 0.04
 
 
@@ -225,7 +209,7 @@ class Style:
             from the right.
 
     Raises:
-        ValueError: If there is no such background, or a radius is out of
+        ValueError: there is no such background, or a radius is out of
             range.
     """
 
@@ -241,7 +225,7 @@ class Style:
     texture: float = 0.5
     light: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.background not in BACKGROUNDS:
             raise ValueError(
                 f"`background` must be one of {BACKGROUNDS}. "
@@ -257,7 +241,7 @@ class Style:
 
 
 def random_style(rng: np.random.Generator) -> Style:
-    """Draws a style whose flower lies wholly inside the picture.
+    """Samples a style whose flower lies wholly inside the image.
 
     Args:
         rng: `np.random.Generator`.

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import itertools
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -25,7 +26,7 @@ _SHADED_PETAL_RGB = {
 
 @dataclasses.dataclass(frozen=True)
 class BloomReading:
-    """What a picture shows of a bloom.
+    """What an image shows of a bloom.
 
     Args:
         content: `Content`. The closest there is.
@@ -44,11 +45,11 @@ class BloomReading:
 
 
 def read_bloom(image: np.ndarray) -> BloomReading:
-    """Reads what a picture shows of a bloom, whoever drew it.
+    """Reads what an image shows of a bloom, rendered or generated.
 
     Compares the outline of whatever stands out from the background with the
-    outlines of all flowers, and its colors with the palettes. Every picture
-    has a reading: where there is no flower, it is a guess.
+    outlines of all flowers, and its colors with the palettes. Every image has
+    a reading: without a flower in it, the reading is a guess.
 
     Args:
         image: array of shape `(size, size, 3)`, uint8. `size` is 32 or more.
@@ -57,7 +58,7 @@ def read_bloom(image: np.ndarray) -> BloomReading:
         `BloomReading`.
 
     Raises:
-        ValueError: If `image` is no such array.
+        ValueError: `image` is no such array.
 
     Example:
 
@@ -80,10 +81,12 @@ def read_bloom(image: np.ndarray) -> BloomReading:
     outline = best_outline(coverage, x, y, radius)
 
     place = (outline.x, outline.y, outline.radius)
-    petals = [
-        np.median(sample_polar(channel, [place])[0][outline.petals])
-        for channel in np.moveaxis(pixels, -1, 0)
-    ]
+    petals = np.array(
+        [
+            np.median(sample_polar(channel, [place])[0][outline.petals])
+            for channel in np.moveaxis(pixels, -1, 0)
+        ]
+    )
     # The inner part of the center, clear of its rim; at least one pixel.
     distance = _distance(size, outline.x, outline.y)
     center = np.median(pixels[distance < max(0.18 * outline.radius, 1)], axis=0)
@@ -111,8 +114,8 @@ def _check_image(image: np.ndarray) -> None:
         raise ValueError(
             "`image` must be a uint8 array of shape (size, size, 3) with a "
             f"size of at least {MIN_IMAGE_SIZE}. Received: dtype={dtype}, "
-            f"shape={shape}. Pass one picture, not a batch, with values from "
-            "0 to 255."
+            f"shape={shape}. Pass one image, not a batch, with values from 0 "
+            "to 255."
         )
 
 
@@ -142,7 +145,7 @@ def _rough_place(salience: np.ndarray) -> tuple[float, float, float]:
     if salience.sum() < 1:
         return size / 2, size / 2, size / 3
     x, y = _centroid(salience)
-    # Twice, so that specks far from the flower lose their pull.
+    # The second time without specks far from the flower.
     for _ in range(2):
         distance = _distance(size, x, y)
         order = np.argsort(distance, axis=None)
@@ -181,10 +184,10 @@ def _petal_coverage(
     if not petals.any():
         petals = distance < 1
     contrast = np.median(pixels[petals], axis=0) - background
-    # Noise across the way from one color to the other does not count.
+    # Only along the line from one color to the other: other noise is ignored.
     along = np.sum((pixels - background) * contrast, axis=-1)
-    # The middle of a blurred petal passes the median; a cap there would square
-    # off its outline.
+    # The middle of a blurred petal exceeds the median. A cap at 1 would give it
+    # square edges.
     return np.clip(along / (np.sum(contrast**2, axis=-1) + 1), 0, 1.5)
 
 
@@ -192,29 +195,23 @@ def _petal_coverage(
 # flower's radius. The number of angles is a multiple of every petal count.
 _ANGLES = 2 * math.pi * np.arange(120) / 120
 _DISTANCES = np.linspace(0.38, 1.3, 18)
-# Points weigh by the area that they stand for.
+# Weights of the points: the areas that they stand for.
 _WEIGHTS = (_DISTANCES / np.sum(120 * _DISTANCES))[:, None]
 
 _KINDS = tuple(itertools.product(PETAL_COUNTS, PETAL_SHAPES))
-# Standard deviations in units of the radius. A blurred outline is best known
-# by its like.
+# Standard deviations in units of the radius. A blurred outline is best compared
+# with outlines that are blurred alike.
 _BLURS = (0.03, 0.1, 0.18)
-# Petals are drawn this long on average.
+# Rendered petals are this long on average.
 _MEAN_LENGTH = 0.965
 
 
 @dataclasses.dataclass(frozen=True)
 class Outline:
-    """A flower's outline, put where it matches a picture best.
+    """A flower's outline, at the place where it matches an image best.
 
-    Args:
-        petal_count: int. One of `PETAL_COUNTS`.
-        petal_shape: string. One of `PETAL_SHAPES`.
-        x: float. Center in pixels from the left.
-        y: float. Center in pixels from the top.
-        radius: float. In pixels.
-        petals: array of shape `(18, 120)`, bool. Where on the polar grid
-            there is nothing but petals.
+    `x`, `y` and `radius` are in pixels. `petals`, of shape `(18, 120)`, says
+    where on the polar grid there is nothing but petals.
     """
 
     petal_count: int
@@ -228,17 +225,11 @@ class Outline:
 def best_outline(
     coverage: np.ndarray, x: float, y: float, radius: float
 ) -> Outline:
-    """Finds the flower whose outline is most like a picture's.
+    """Finds the flower whose outline is most like that of an image.
 
-    Args:
-        coverage: array of shape `(size, size)`. How much of each pixel is
-            petal: 0 is none, about 1 all.
-        x: float. Roughly the center, in pixels from the left.
-        y: float. The same from the top.
-        radius: float. Roughly the radius, in pixels.
-
-    Returns:
-        `Outline`.
+    `coverage`, of shape `(size, size)`, says how much of each pixel is petal: 0
+    is none, about 1 is all. `x`, `y` and `radius` are first guesses of center
+    and radius, in pixels.
     """
     places = [(x, y, f * radius) for f in (0.75, 0.85, 0.92, 1, 1.08, 1.16)]
     _, _, (x, y, radius) = _best_match(coverage, places)
@@ -256,15 +247,10 @@ def best_outline(
 def sample_polar(
     image: np.ndarray, places: list[tuple[float, float, float]]
 ) -> np.ndarray:
-    """Reads a picture on the polar grid, bilinearly.
+    """Reads an image of shape `(size, size)` on polar grids, bilinearly.
 
-    Args:
-        image: array of shape `(size, size)`.
-        places: list of tuples: center and radius of the grid in pixels.
-
-    Returns:
-        Array of shape `(places, 18, 120)`. Outside the picture, its border
-        goes on.
+    Each place is a center and a radius in pixels. The result has the shape
+    `(places, 18, 120)`. Outside the image, its border continues.
     """
     x, y, radius = np.array(places, np.float32).T[..., None, None]
     reach = _DISTANCES[:, None]
@@ -300,7 +286,7 @@ def _normalize(outlines: np.ndarray) -> np.ndarray:
     mean = (outlines * _WEIGHTS).sum((-2, -1), keepdims=True)
     centered = (outlines - mean) * np.sqrt(_WEIGHTS)
     length = np.sqrt(np.square(centered).sum((-2, -1), keepdims=True))
-    # A picture of one color has no outline: all its scores are zero.
+    # An image of one color has no outline: all its scores are zero.
     return (centered / (length + 1e-6)).astype(np.float32)
 
 
@@ -342,16 +328,11 @@ _XYZ_OF_RGB = np.array(
 
 
 def nearest_color(
-    color: np.ndarray, palette: dict[str, tuple[int, int, int]]
+    color: np.ndarray, palette: Mapping[str, tuple[float, ...]]
 ) -> str:
-    """Returns the name of the color in a palette that looks most alike.
+    """Returns the name of the color in a palette that looks most similar.
 
-    Args:
-        color: array of shape `(3,)`. RGB from 0 to 255.
-        palette: dictionary from names to RGB, each from 0 to 255.
-
-    Returns:
-        String, one of the palette's names.
+    All colors are RGB, from 0 to 255.
     """
     looks = _look(np.array([*palette.values(), color], np.float64))
     distances = np.linalg.norm(looks[:-1] - looks[-1], axis=-1)
@@ -359,7 +340,7 @@ def nearest_color(
 
 
 def _look(rgb: np.ndarray) -> np.ndarray:
-    """CIELAB, with hue made to matter more than strength and lightness."""
+    """CIELAB, in which hue counts more than chroma and lightness."""
     rgb = rgb / 255
     linear = np.where(
         rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92
@@ -368,7 +349,7 @@ def _look(rgb: np.ndarray) -> np.ndarray:
     xyz = linear @ _XYZ_OF_RGB.T / _XYZ_OF_RGB.sum(axis=1)
     x, y, z = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116).T
     lightness, a, b = 116 * y - 16, 500 * (x - y), 200 * (y - z)
-    # Petals that run into the background lose chroma long before hue: plain
+    # Petals that fade into the background lose chroma long before hue: plain
     # CIELAB calls faded red pink.
     strength = 100 / (60 + np.hypot(a, b))
     return np.stack([0.8 * lightness, a * strength, b * strength], axis=-1)

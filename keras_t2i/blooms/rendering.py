@@ -17,13 +17,13 @@ from keras_t2i.blooms.attributes import Style
 from keras_t2i.blooms.attributes import class_id
 from keras_t2i.blooms.attributes import contents
 from keras_t2i.blooms.attributes import random_style
-from keras_t2i.blooms.sentences import bloom_captions
+from keras_t2i.blooms.wording import bloom_captions
 from keras_t2i.checks import check_whole_number
 
 # Samples along each side of a pixel.
 _SUPERSAMPLING = 2
-# Cells of the background's texture down and across the picture, and how many
-# gray levels they vary by.
+# Cells of the background's texture down and across the image, and by how many
+# gray levels they vary.
 _TEXTURES = {
     "grass": (5, 20, 22.0),
     "sky": (4, 3, 16.0),
@@ -32,46 +32,50 @@ _TEXTURES = {
 }
 
 
-def draw_bloom(
+def render_bloom(
     content: Content, style: Style, image_size: int, seed: int
 ) -> np.ndarray:
-    """Draws one flower.
+    """Renders one flower.
 
-    The picture depends on the arguments alone; at another `image_size` it is
-    the same picture, finer or coarser.
+    The image depends on the arguments alone. Another `image_size` gives the
+    same image, finer or coarser.
 
     Args:
         content: `Content`. Colors, number and shape of the petals.
         style: `Style`. Background, place, size and look.
-        image_size: int. Side of the picture in pixels, from 32 to 256.
-        seed: int. Not negative. Decides what no `Style` tells: the small
-            irregularities of the petals and of the background.
+        image_size: int. Side of the image in pixels, from 32 to 256.
+        seed: int. Not negative. Decides the small irregularities of the petals
+            and of the background.
 
     Returns:
         Array of shape `(image_size, image_size, 3)`, uint8.
 
     Raises:
-        ValueError: If `image_size` or `seed` is out of range.
+        ValueError: `image_size` or `seed` is out of range.
 
     Example:
 
     >>> from keras_t2i import blooms
     >>> content = blooms.Content("red", "yellow", 6, "round")
     >>> style = blooms.Style("grass", 0.5, 0.5, radius=0.4, rotation=0.0)
-    >>> image = blooms.draw_bloom(content, style, image_size=64, seed=0)
+    >>> image = blooms.render_bloom(content, style, image_size=64, seed=0)
     >>> image.shape
     (64, 64, 3)
     """
-    _check_image_size(image_size)
+    if image_size not in range(MIN_IMAGE_SIZE, MAX_IMAGE_SIZE + 1):
+        raise ValueError(
+            "`image_size` must be a whole number of pixels from "
+            f"{MIN_IMAGE_SIZE} to {MAX_IMAGE_SIZE}. Received: {image_size!r}."
+        )
     check_whole_number(seed, "seed", at_least=0)
     rng = np.random.Generator(np.random.Philox(seed))
-    background = _draw_background(style, image_size, rng)
-    color, coverage = _draw_flower(content, style, image_size, rng)
-    picture = background * (1 - coverage) + color
-    return np.rint(np.clip(picture, 0, 255)).astype(np.uint8)
+    background = _render_background(style, image_size, rng)
+    color, coverage = _render_flower(content, style, image_size, rng)
+    image = background * (1 - coverage) + color
+    return np.rint(np.clip(image, 0, 255)).astype(np.uint8)
 
 
-def _draw_background(
+def _render_background(
     style: Style, image_size: int, rng: np.random.Generator
 ) -> np.ndarray:
     rows, columns, levels = _TEXTURES[style.background]
@@ -83,8 +87,8 @@ def _draw_background(
     lighting = (
         math.cos(style.light) * side + math.sin(style.light) * side[:, None]
     )
-    color = np.asarray(BACKGROUND_RGB[style.background], np.float32)
-    color = color * style.background_brightness + rng.uniform(-6, 6, 3)
+    plain = np.asarray(BACKGROUND_RGB[style.background], np.float32)
+    color = plain * style.background_brightness + rng.uniform(-6, 6, 3)
     return color.astype(np.float32) + (texture + lighting)[..., None]
 
 
@@ -102,7 +106,7 @@ def _stretch(image_size: int, cells: int) -> np.ndarray:
     return matrix
 
 
-def _draw_flower(
+def _render_flower(
     content: Content,
     style: Style,
     image_size: int,
@@ -131,14 +135,14 @@ def _draw_flower(
 
     angle = np.arctan2(y, x) - np.float32(style.rotation)
     number, turn = nearest_petal(angle, count)
-    # Room left before the neighbor begins: where petals touch, a seam.
+    # Distance to the neighbor petal: where petals touch, there is a seam.
     seam = (np.float32(math.pi / count) - np.abs(turn)) * distance
     turn -= tilt[number]
     along = distance * np.cos(turn) / length[number]
     across = np.abs(distance * np.sin(turn))
     inside = half_width(along, count, content.petal_shape)
     inside = inside * np.float32(style.petal_width) - across
-    # Beyond the tip the width is zero, and so is the room across.
+    # Beyond the tip, the width is zero too.
     inside = np.minimum(inside, 1 - along)
     petal = np.clip(0.5 + inside / soft, 0, 1)
 
@@ -151,7 +155,7 @@ def _draw_flower(
 
     heart = np.float32(style.center_radius)
     disc = np.clip(0.5 + (heart - distance) / soft, 0, 1)
-    # The rim tells center from petals where both have the same color.
+    # The rim separates the center from petals of the same color.
     rim = np.clip(1.5 - np.abs(heart - distance) / 0.03, 0, 1)
     dome = 1.04 - 0.12 * np.square(distance / heart)
     light = 1 + 0.07 * (
@@ -178,18 +182,12 @@ def _average(samples: np.ndarray) -> np.ndarray:
 def half_width(
     along: np.ndarray, petal_count: int, petal_shape: str
 ) -> np.ndarray:
-    """Half the width of a petal at a distance from the flower's center.
+    """Half the width of a petal at distances along its middle.
 
-    Args:
-        along: float array. Distance from the flower's center along the middle
-            of the petal: 0 is the center, 1 the tip. Not negative.
-        petal_count: int. One of `PETAL_COUNTS`.
-        petal_shape: string. One of `PETAL_SHAPES`.
-
-    Returns:
-        Float array of the shape of `along`; 0 where there is no petal.
+    0 is the flower's center, 1 the petal's tip. The width is 0 where there is
+    no petal.
     """
-    # Petals of a crowded flower are slimmer: they may touch, not merge.
+    # Petals of a crowded flower are slimmer: they may touch, but not merge.
     sector = math.tan(math.pi / petal_count)
     if petal_shape == "round":
         squared = 1 - np.square((along - 0.6) / 0.4)
@@ -208,14 +206,8 @@ def nearest_petal(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Finds the petal that each direction belongs to.
 
-    Args:
-        angle: float array. Direction from the flower's center in radians; the
-            first petal points to 0.
-        petal_count: int. One of `PETAL_COUNTS`.
-
-    Returns:
-        Tuple of two arrays of the shape of `angle`: the number of the petal,
-        and the angle from the middle of that petal in radians.
+    Directions are in radians from the flower's center, where the first petal
+    points to 0. Returns the number of the petal, and the angle from its middle.
     """
     sector = 2 * math.pi / petal_count
     number = np.rint(angle / sector)
@@ -224,7 +216,7 @@ def nearest_petal(
 
 @dataclasses.dataclass(frozen=True)
 class Bloom:
-    """A picture of a flower with its captions, and the truth about both.
+    """An image of a flower with its captions, and the truth about both.
 
     Args:
         image: array of shape `(image_size, image_size, 3)`, uint8.
@@ -244,15 +236,15 @@ class Bloom:
 def bloom_at(
     split: str, index: int, *, seed: int = 0, image_size: int = 64
 ) -> Bloom:
-    """Draws one example of a split, whichever were drawn before.
+    """Renders one example of a split.
 
     Content, style and captions depend on `split`, `index` and `seed` alone:
     another `image_size` gives the same flower, finer or coarser. The classes
-    of a split are drawn uniformly.
+    of a split are sampled uniformly.
 
     Args:
         split: string. `"train"`, `"val"` or `"test"`.
-        index: int. Not negative, without an upper bound.
+        index: int. Not negative. There is no upper bound.
         seed: int. Not negative. Another seed gives another data set with the
             same classes in each split. Defaults to `0`.
         image_size: int. Side in pixels, from 32 to 256. Defaults to `64`.
@@ -261,7 +253,7 @@ def bloom_at(
         `Bloom`.
 
     Raises:
-        ValueError: If an argument is out of range.
+        ValueError: an argument is out of range.
 
     Example:
 
@@ -278,14 +270,5 @@ def bloom_at(
     content = candidates[rng.integers(len(candidates))]
     style = random_style(rng)
     captions = bloom_captions(content, rng)
-    image = draw_bloom(content, style, image_size, int(rng.integers(2**32)))
+    image = render_bloom(content, style, image_size, int(rng.integers(2**32)))
     return Bloom(image, captions, content, style, class_id(content))
-
-
-def _check_image_size(image_size: int) -> None:
-    """Raises `ValueError` if no bloom is drawn at this size."""
-    if image_size not in range(MIN_IMAGE_SIZE, MAX_IMAGE_SIZE + 1):
-        raise ValueError(
-            "`image_size` must be a whole number of pixels from "
-            f"{MIN_IMAGE_SIZE} to {MAX_IMAGE_SIZE}. Received: {image_size!r}."
-        )

@@ -1,58 +1,66 @@
-"""Saves the whole state of a training, now and then, and the best model."""
+"""Saves the state of a training at intervals, and its best model."""
 
 import math
 import os
 import pathlib
 import re
 import time
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import Any
 
+import keras
 import numpy as np
 
+from keras_t2i.callbacks.step_callback import Logs
 from keras_t2i.callbacks.step_callback import StepCallback
-from keras_t2i.files import replace_when_whole
+from keras_t2i.checks import check_whole_number
+from keras_t2i.files import atomic_write
+from keras_t2i.types import StrPath
 
 _FILE_PATTERN = re.compile(r"step-(\d{8})\.keras")
 
 
 class KeepBest(StepCallback):
-    """Measures the model every few steps, and keeps it where it is best.
+    """Measures the model every few steps, and saves it where it is best.
 
-    What it measures becomes part of the logs, each name with `val_` before it:
-    of those of its step, for callbacks that come after this one, such as
-    `RunRecorder`, and of those of the next ends of epochs. `EarlyStopping` and
-    `ModelCheckpoint` of Keras can therefore monitor it, where they come later;
-    both look at ends of epochs, while `patience` counts measurements.
+    The measures are added to the logs, each with `val_` before its name: to
+    the logs of the step, for callbacks that come after this one, such as
+    `RunRecorder`, and to those of each end of an epoch from then on. Keras'
+    `EarlyStopping` and `ModelCheckpoint` can monitor them if they come later in
+    the list. These two count epochs, while `patience` counts measurements.
 
-    The file is either whole, as of the best step, or what it was before.
+    The file is replaced by an atomic write.
 
     Args:
-        path: path of the .keras file to keep the best model in, its optimizers
+        path: path of the .keras file for the best model, its optimizers
             included.
         measure: function of the model to a dict of names to floats, such as
             `keras_t2i.evaluation.QuickEvaluation.measure`.
-        monitor: string. What decides, as it is called in the logs, such as
-            `"val_kernel_distance"`.
+        monitor: string. The measure that decides, by its name in the logs, such
+            as `"val_kernel_distance"`.
         mode: `"min"` or `"max"`: whether less or more of it is better.
             Defaults to `"min"`.
         every_steps: int. Defaults to `250`.
-        patience: int. Stop `fit` after so many measurements in a row that are
-            not better than the best one. Defaults to `None`: never.
+        patience: int. Stop `fit` after this many measurements in a row that are
+            not better than the best. Defaults to `None`: never.
         first_step: int. Steps trained before `fit`. Defaults to `0`.
-        earlier: list of pairs of a step and of what `monitor` was after it, in
-            rising order: what was measured before `fit`, which goes on from
-            there. Defaults to none.
+        earlier: list of pairs of a step and the value of `monitor` after it, in
+            rising order: the measurements before `fit`, which resumes from
+            them. Defaults to none.
 
     Attributes:
         best: float. The best value, `None` before the first one.
         best_step: int. Its step, `None` before the first one.
         best_steps: list of ints. The steps that were the best so far, the best
             one last.
-        seconds: float. What measuring and keeping has taken in this `fit`.
+        seconds: float. Time spent on measuring and saving in this `fit`.
 
     Raises:
-        ValueError: `mode` is none of these, `path` is no .keras file or a
-            number is below 1; or, from `fit`, what was measured is not finite
-            or lacks `monitor`.
+        ValueError: `mode` is neither, `path` is not that of a .keras file or a
+            number is below 1; or, from `fit`, a measure is not finite or
+            `monitor` is missing.
         OSError: from `fit`, where the file cannot be written.
 
     Example:
@@ -81,15 +89,15 @@ class KeepBest(StepCallback):
 
     def __init__(
         self,
-        path,
-        measure,
-        monitor,
-        mode="min",
-        every_steps=250,
-        patience=None,
-        first_step=0,
-        earlier=(),
-    ):
+        path: StrPath,
+        measure: Callable[[keras.Model], Mapping[str, float]],
+        monitor: str,
+        mode: str = "min",
+        every_steps: int = 250,
+        patience: int | None = None,
+        first_step: int = 0,
+        earlier: Iterable[tuple[int, float]] = (),
+    ) -> None:
         super().__init__(first_step)
         if mode not in ("min", "max"):
             raise ValueError(
@@ -99,58 +107,52 @@ class KeepBest(StepCallback):
             raise ValueError(
                 f"`path` must be that of a .keras file. Received: {str(path)!r}"
             )
-        for name, value in (
-            ("every_steps", every_steps),
-            ("patience", patience),
-        ):
-            if value is not None and value < 1:
-                raise ValueError(
-                    f"`{name}` must be at least 1. Received: {value!r}"
-                )
+        check_whole_number(every_steps, "every_steps", at_least=1)
+        if patience is not None:
+            check_whole_number(patience, "patience", at_least=1)
         self.path = pathlib.Path(path)
         self.measure = measure
         self.monitor = monitor
         self.mode = mode
         self.every_steps = every_steps
         self.patience = patience
-        self.best = None
-        self.best_steps = []
+        self.best: float | None = None
+        self.best_steps: list[int] = []
         self.seconds = 0.0
         self._num_not_better = 0
-        self._results = {}
+        self._results: dict[str, float] = {}
         for step, value in earlier:
             self._remember(step, value)
 
     @property
-    def best_step(self):
+    def best_step(self) -> int | None:
         return self.best_steps[-1] if self.best_steps else None
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.seconds = 0.0
 
-    def on_step_end(self, step, logs):
+    def on_step_end(self, step: int, logs: dict[str, Any]) -> None:
         if step % self.every_steps:
             return
         started = time.monotonic()
         self._results = self._measured()
         value = self._results[self.monitor]
         if self._is_better(value):
-            with replace_when_whole(self.path) as temporary:
+            with atomic_write(self.path) as temporary:
                 self.model.save(temporary)
         self._remember(step, value)
         logs.update(self._results)
-        if self.patience is not None:
-            if self._num_not_better >= self.patience:
-                self.model.stop_training = True
+        if self.patience is not None and self._num_not_better >= self.patience:
+            self.model.stop_training = True
         self.seconds += time.monotonic() - started
 
-    def on_epoch_end(self, epoch, logs=None):
-        # `fit` has other logs there, and so have Keras' own callbacks.
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        # The logs of an epoch are others than those of its last step.
         if logs is not None:
             logs.update(self._results)
 
-    def _measured(self):
+    def _measured(self) -> dict[str, float]:
         results = {
             f"val_{name}": float(value)
             for name, value in self.measure(self.model).items()
@@ -168,12 +170,12 @@ class KeepBest(StepCallback):
                 )
         return results
 
-    def _is_better(self, value):
+    def _is_better(self, value: float) -> bool:
         if self.best is None:
             return True
         return value < self.best if self.mode == "min" else value > self.best
 
-    def _remember(self, step, value):
+    def _remember(self, step: int, value: float) -> None:
         if self._is_better(value):
             self.best = value
             self.best_steps.append(step)
@@ -185,21 +187,23 @@ class KeepBest(StepCallback):
 class Checkpoints(StepCallback):
     """Saves the model, its optimizers included, as `step-00001230.keras`.
 
-    A checkpoint is either whole or not there, and the newest two are kept.
-    Weights that are not finite are not saved.
+    The newest two checkpoints are kept. They are atomic writes, and weights
+    that are not finite are not saved.
 
-    With `keep_best`, there is a checkpoint of the last two of its best steps
-    too. Whichever of the newest two a training goes on from, that of the best
-    step until then is there.
+    With `keep_best`, the last two of its best steps have a checkpoint too. So
+    whichever of the newest two a training is resumed from, the checkpoint of
+    the best step until then is there.
 
     Args:
         folder: path of the folder to save to.
-        every_steps: int. Checkpoints are made after a multiple of so many
-            steps, and at the end. Defaults to `10`, as `RunRecorder`: what a
-            run has recorded then ends with its checkpoint.
-        every_seconds: float. At least so many seconds apart. Defaults to `60`.
+        every_steps: int. Checkpoints are made after multiples of this number,
+            and at the end. Defaults to `10`, as in `RunRecorder`, so that the
+            records of a run end with its checkpoint.
+        every_seconds: float. The least time between two checkpoints. Defaults
+            to `60`.
         first_step: int. Steps trained before `fit`. Defaults to `0`.
-        keep_best: `KeepBest`, which comes before this one. Defaults to `None`.
+        keep_best: `KeepBest`, which comes before this callback. Defaults to
+            `None`.
 
     Raises:
         ValueError: from `fit`, where the folder holds checkpoints of later
@@ -209,21 +213,21 @@ class Checkpoints(StepCallback):
 
     def __init__(
         self,
-        folder,
-        every_steps=10,
-        every_seconds=60.0,
-        first_step=0,
-        keep_best=None,
-    ):
+        folder: StrPath,
+        every_steps: int = 10,
+        every_seconds: float = 60.0,
+        first_step: int = 0,
+        keep_best: KeepBest | None = None,
+    ) -> None:
         super().__init__(first_step)
         self.folder = pathlib.Path(folder)
         self.every_steps = every_steps
         self.every_seconds = every_seconds
         self.keep_best = keep_best
         self._saved_step = first_step
-        self._saved_at = None
+        self._saved_at = 0.0
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         newest = max(checkpoint_steps(self.folder), default=0)
         if newest > self._saved_step:
@@ -231,34 +235,34 @@ class Checkpoints(StepCallback):
                 "`folder` must hold no checkpoints of later steps than "
                 f"`first_step`. Received: first_step={self._saved_step} and "
                 f"{str(self.folder)!r}, which holds one of step {newest}. Name "
-                "another folder, or load that checkpoint and go on from it."
+                "another folder, or load that checkpoint and resume from it."
             )
-        # What a killed process has left half-written.
+        # Left half-written by a process that was killed.
         for path in self.folder.glob(".tmp-step-*.keras"):
             path.unlink()
         self._saved_at = time.monotonic()
 
-    def on_step_end(self, step, logs):
+    def on_step_end(self, step: int, logs: dict[str, Any]) -> None:
         waited = time.monotonic() - self._saved_at
         is_due = step % self.every_steps == 0 and waited >= self.every_seconds
         if is_due or step in self._best_steps():
             self._save()
 
-    def on_epoch_end(self, epoch, logs=None):
-        # `fit` then puts averages in place of the weights, where an optimizer
-        # has `use_ema`. What goes on needs both.
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        # If an optimizer has `use_ema`, `fit` puts the averages in place of
+        # the weights after this. To resume, both are needed.
         if self.model.stop_training or epoch + 1 == self.params["epochs"]:
             self._save_last()
 
-    def on_train_end(self, logs=None):
-        # Where a later callback has ended the training with an epoch.
+    def on_train_end(self, logs: Logs = None) -> None:
+        # If a later callback has ended the training at the end of an epoch.
         self._save_last()
 
-    def _save_last(self):
+    def _save_last(self) -> None:
         if self.step != self._saved_step:
             self._save()
 
-    def _save(self):
+    def _save(self) -> None:
         for weight in self.model.weights:
             if not np.isfinite(weight).all():
                 raise FloatingPointError(
@@ -267,7 +271,7 @@ class Checkpoints(StepCallback):
                     f"was stopped. {last_good_checkpoint(self.folder)}"
                 )
         path = checkpoint_path(self.folder, self.step)
-        with replace_when_whole(path) as temporary:
+        with atomic_write(path) as temporary:
             self.model.save(temporary)
         self._saved_step = self.step
         self._saved_at = time.monotonic()
@@ -276,27 +280,22 @@ class Checkpoints(StepCallback):
             if step not in best_steps:
                 os.unlink(checkpoint_path(self.folder, step))
 
-    def _best_steps(self):
+    def _best_steps(self) -> list[int]:
         return [] if self.keep_best is None else self.keep_best.best_steps[-2:]
 
 
-def last_good_checkpoint(folder):
-    """Says which checkpoint of a folder, or `None`, is to go on from."""
-    steps = [] if folder is None else checkpoint_steps(folder)
-    if not steps:
+def last_good_checkpoint(folder: StrPath | None) -> str:
+    """Says which checkpoint of a folder, or `None`, to resume from."""
+    if folder is None or not (steps := checkpoint_steps(folder)):
         return "There is no checkpoint yet."
-    path = checkpoint_path(folder, steps[-1])
-    return f"The last good checkpoint is {path}."
+    return f"The last good checkpoint is {checkpoint_path(folder, steps[-1])}."
 
 
-def checkpoint_steps(folder):
-    """Lists the steps of the checkpoints in a folder.
+def checkpoint_steps(folder: StrPath) -> list[int]:
+    """Lists the steps of the checkpoints in a folder, in rising order.
 
     Args:
         folder: path. It need not be there.
-
-    Returns:
-        list of ints, in rising order.
     """
     folder = pathlib.Path(folder)
     names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
@@ -304,6 +303,6 @@ def checkpoint_steps(folder):
     return sorted(int(match[1]) for match in matches if match)
 
 
-def checkpoint_path(folder, step):
+def checkpoint_path(folder: StrPath, step: int) -> pathlib.Path:
     """Returns the path of the checkpoint of a step."""
     return pathlib.Path(folder) / f"step-{step:08d}.keras"

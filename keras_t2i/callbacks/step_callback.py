@@ -1,6 +1,11 @@
-"""Callbacks that count steps through all epochs and resumed runs."""
+"""Callbacks that count steps across epochs and resumed runs."""
+
+from typing import Any
+from typing import TypeAlias
 
 import keras
+
+Logs: TypeAlias = dict[str, Any] | None
 
 
 class StepCallback(keras.callbacks.Callback):
@@ -10,20 +15,20 @@ class StepCallback(keras.callbacks.Callback):
         first_step: int. Steps trained before `fit`. Defaults to `0`.
     """
 
-    def __init__(self, first_step=0):
+    def __init__(self, first_step: int = 0) -> None:
         super().__init__()
         self.step = first_step
         self._epoch_start = first_step
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         self._epoch_start = self.step
 
-    def on_train_batch_end(self, batch, logs=None):
-        # The last of several steps in one execution, though the epoch may end
-        # before: the rest of them was not taken.
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
+        # `batch` is the last one of an execution of several steps. The epoch
+        # may have ended before it.
         done = min(batch + 1, self.params.get("steps") or batch + 1)
         self.step = self._epoch_start + done
-        self.on_step_end(self.step, logs)
+        self.on_step_end(self.step, {} if logs is None else logs)
 
-    def on_step_end(self, step, logs):
+    def on_step_end(self, step: int, logs: dict[str, Any]) -> None:
         raise NotImplementedError

@@ -6,7 +6,7 @@ from typing import Any
 import PIL.Image
 import tensorflow as tf
 
-from keras_t2i.callbacks.run_recorder import RECORDED_STEPS
+from keras_t2i.callbacks.recording import RECORDED_STEPS
 from keras_t2i.callbacks.step_callback import StepCallback
 from keras_t2i.types import StrPath
 

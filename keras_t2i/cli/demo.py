@@ -4,11 +4,11 @@ import argparse
 import pathlib
 import sys
 
+from keras_t2i.cli.options import options_named
 from keras_t2i.cli.options import positive_number
-from keras_t2i.cli.recipe_options import options_named
-from keras_t2i.files import replace_when_whole
+from keras_t2i.files import atomic_write
 from keras_t2i.recipes.recipe import Recipe
-from keras_t2i.recipes.text_recipe import TextRecipe
+from keras_t2i.recipes.recipe import TextRecipe
 
 _NUM_IMAGES = 8000
 _TEXT_MINUTES = 1.5
@@ -48,7 +48,7 @@ def add_parser(subparsers):
 def _run(arguments):
     from keras_t2i.datasets.blooms_source import BloomsSource
     from keras_t2i.datasets.preparation import prepare
-    from keras_t2i.metrics.bloom_attributes import bloom_attribute_accuracy
+    from keras_t2i.metrics.pixel_measures import bloom_attribute_accuracy
     from keras_t2i.progress import show_progress
     from keras_t2i.training.entry import train
     from keras_t2i.training.model_files import load_gan
@@ -112,5 +112,5 @@ def _write_grid(path, model, captions):
     )
     shape = (len(captions), _GRID_COLUMNS, *pictures.shape[1:])
     figure = image_grid(pictures.reshape(shape), captions)
-    with replace_when_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         figure.savefig(temporary, format="png")

@@ -7,27 +7,31 @@ import tempfile
 
 from keras_t2i.captions import check_captions
 from keras_t2i.captions import is_empty_caption
+from keras_t2i.cli.options import Subparsers
 from keras_t2i.cli.options import caption
-from keras_t2i.files import replace_when_whole
+from keras_t2i.cli.options import checked_out
+from keras_t2i.files import atomic_write
+from keras_t2i.types import StrPath
 
-# An array of strings gives each the size of the longest. So many characters
-# take as much as an embedding of 1,024 numbers.
+# In an array of strings each has the size of the longest. This many characters
+# take as much memory as an embedding of 1,024 numbers.
 _MAX_ARRAY_CHARACTERS = 1024
 
 _DESCRIPTION = """\
 Embeds captions: those given as arguments, those of a text file or of stdin
 (--captions), or all of a prepared data set (--data), once for all trainings on
-it. Or takes over the embeddings that others have computed for a data set
-(--from), in one of these layouts, of which nothing is executed:
+it. Or imports embeddings of a data set that were computed elsewhere (--from),
+in one of these layouts. Nothing in these files is executed.
 
-  FILE.npz  an array for each image id: numpy.savez(path, **{id: array, ...})
+  FILE.npz  one array per image id: numpy.savez(path, **{id: array, ...})
   FILE.npy  a structured array with the fields id and embeddings
   DIR       .npy files named by image id; .t7 files of Reed et al. (2016), one
-            an image or one a class; or StackGAN's filenames.pickle and
-            char-CNN-RNN-embeddings.pickle, in it or in its train and test"""
+            per image or class; or StackGAN's filenames.pickle and
+            char-CNN-RNN-embeddings.pickle, here or in the sub-folders train
+            and test"""
 
 
-def add_parser(subparsers):
+def add_parser(subparsers: Subparsers) -> None:
     """Adds the command to the program's parser."""
     parser = subparsers.add_parser(
         "embed",
@@ -45,51 +49,52 @@ def add_parser(subparsers):
     parser.add_argument(
         "--captions",
         metavar="FILE",
-        help="text file with a caption a line, to embed; - is stdin",
+        help="text file with one caption per line; - is stdin",
     )
     parser.add_argument(
         "--data",
         metavar="DIR",
-        help="prepared data set, made by `prepare`: embeds all its captions",
+        help="prepared data set, made by `prepare`, of which to embed all "
+        "captions",
     )
     parser.add_argument(
         "--text-encoder",
         metavar="RUN_OR_FILE",
         help="run folder of `train-text` or `train`, a .keras file, or a .t7 "
-        "file of an encoder that Reed et al. (2016) published",
+        "file of an encoder published by Reed et al. (2016)",
     )
     parser.add_argument(
         "--from",
         dest="source",
         metavar="PATH",
-        help="embeddings of others for --data, see above, in place of "
+        help="embeddings of --data to import, see above, instead of "
         "--text-encoder",
     )
     parser.add_argument(
         "--layout",
         choices=("shards", "stackgan"),
         default="shards",
-        help="with --data, what to write: shards to train on here, or the "
-        "pickles that StackGAN and its like read (default: shards)",
+        help="with --data, what to write: shards to train on with `train`, or "
+        "the pickles that StackGAN and similar projects read (default: shards)",
     )
     parser.add_argument(
         "--out",
         required=True,
         metavar="PATH",
-        help="with --data the folder to make; else a .npy file, float32, one "
-        "row a caption, or a .npz file with the arrays captions (of at most "
-        f"{_MAX_ARRAY_CHARACTERS} characters) and embeddings",
+        help="with --data: folder to make. Without: a .npy file, float32 with "
+        "one row per caption, or a .npz file with the arrays captions (of at "
+        f"most {_MAX_ARRAY_CHARACTERS} characters) and embeddings",
     )
     parser.set_defaults(run=_run)
 
 
-def _run(arguments):
-    given = {
+def _run(arguments: argparse.Namespace) -> None:
+    sources = {
         f"{len(arguments.caption)} captions": arguments.caption,
         "--captions": arguments.captions,
         "--data": arguments.data,
     }
-    given = [name for name, value in given.items() if value]
+    given = [name for name, value in sources.items() if value]
     if len(given) != 1:
         raise ValueError(
             "embed takes one of captions, --captions FILE and --data DIR. "
@@ -110,29 +115,29 @@ def _run(arguments):
     _embed_captions(arguments)
 
 
-def _embed_data_set(arguments):
-    from keras_t2i.text.stackgan_pickles import check_free
-    from keras_t2i.text.stackgan_pickles import write_stackgan_pickles
+def _embed_data_set(arguments: argparse.Namespace) -> None:
+    from keras_t2i.text.embeddings import check_no_stackgan_files
+    from keras_t2i.text.embeddings import write_stackgan_pickles
 
     if arguments.layout == "shards":
         _write_shards(arguments, arguments.out)
     else:
         out = pathlib.Path(arguments.out)
-        check_free(out)
+        check_no_stackgan_files(out)
         out.mkdir(parents=True, exist_ok=True)
-        # Beside what they become: they may be large.
+        # On the disk of the result, since they may be large.
         with tempfile.TemporaryDirectory(dir=out, prefix=".tmp-") as shards:
             _write_shards(arguments, shards)
             write_stackgan_pickles(arguments.data, shards, out)
     print(f"embeddings: {arguments.out}")
 
 
-def _write_shards(arguments, out):
+def _write_shards(arguments: argparse.Namespace, out: StrPath) -> None:
     from keras_t2i.progress import show_progress
     from keras_t2i.text.embeddings import extract_embeddings
     from keras_t2i.text.embeddings import import_embeddings
-    from keras_t2i.training.encoder_embeddings import report_cut
     from keras_t2i.training.model_files import load_text_encoder
+    from keras_t2i.training.precomputed import report_cut
 
     if arguments.source is not None:
         with show_progress("Importing", "images") as progress:
@@ -152,43 +157,40 @@ def _write_shards(arguments, out):
     report_cut(encoder, num_cut)
 
 
-def _embed_captions(arguments):
+def _embed_captions(arguments: argparse.Namespace) -> None:
     import numpy as np
 
     from keras_t2i.text.embeddings import embed_texts
     from keras_t2i.tokenizers import count_cut
     from keras_t2i.tokenizers import cuts_of
-    from keras_t2i.training.encoder_embeddings import report_cut
     from keras_t2i.training.model_files import load_text_encoder
+    from keras_t2i.training.precomputed import report_cut
 
-    out = pathlib.Path(arguments.out)
-    if out.suffix not in (".npy", ".npz"):
-        raise ValueError(
-            f"--out must name a .npy or .npz file. Received: {arguments.out!r}"
-        )
+    out = checked_out(arguments.out, ".npy", ".npz")
+    is_npz = out.suffix.lower() == ".npz"
     captions = arguments.caption or _read_lines(arguments.captions)
     check_captions(captions)
-    if out.suffix == ".npz":
+    if is_npz:
         _check_fits_array(captions)
     encoder = load_text_encoder(arguments.text_encoder)
     embeddings = embed_texts(encoder, captions)
     report_cut(encoder, count_cut(captions, cuts_of(encoder)))
     out.parent.mkdir(parents=True, exist_ok=True)
-    with replace_when_whole(out) as temporary:
+    with atomic_write(out) as temporary:
         with open(temporary, "wb") as file:
-            if out.suffix == ".npy":
-                np.save(file, embeddings)
-            else:
+            if is_npz:
                 np.savez(
                     file, captions=np.array(captions), embeddings=embeddings
                 )
+            else:
+                np.save(file, embeddings)
     print(f"embeddings: {out}")
 
 
-def _check_fits_array(captions):
-    """Raises `ValueError` where an array of strings can not hold a caption."""
+def _check_fits_array(captions: list[str]) -> None:
     for number, text in enumerate(captions, start=1):
         if len(text) > _MAX_ARRAY_CHARACTERS or text.endswith("\0"):
+            # An array of strings would lose a NUL at the end.
             raise ValueError(
                 "A .npz file holds captions of at most "
                 f"{_MAX_ARRAY_CHARACTERS} characters that do not end with NUL. "
@@ -198,14 +200,13 @@ def _check_fits_array(captions):
             )
 
 
-def _read_lines(path):
-    """Returns the captions of a file: every line must be one."""
+def _read_lines(path: str) -> list[str]:
     if path == "-":
         content, path = sys.stdin.buffer.read(), "stdin"
     else:
         content = pathlib.Path(path).read_bytes()
-    # Not splitlines, which also cuts at characters such as U+2028. Other bytes
-    # than UTF-8 are replaced, as in arguments.
+    # Not splitlines, which also splits at characters such as U+2028. Bytes
+    # that are not UTF-8 are replaced, as in arguments.
     text = content.decode("utf-8-sig", "replace").removesuffix("\n")
     lines = [line.removesuffix("\r") for line in text.split("\n")]
     for number, line in enumerate(lines, start=1):

@@ -1,60 +1,61 @@
-"""`keras-t2i evaluate`: how good generated images are."""
+"""`keras-t2i evaluate` and `evaluate-text`: how good models are."""
 
+import argparse
 import json
 import pathlib
 import sys
+from typing import TYPE_CHECKING
 
+from keras_t2i.cli.options import Subparsers
+from keras_t2i.cli.options import add_data
+from keras_t2i.cli.options import checked_out
+from keras_t2i.cli.options import load_generating_model
 from keras_t2i.cli.options import whole_number
-from keras_t2i.files import replace_when_whole
+from keras_t2i.files import atomic_write
+
+if TYPE_CHECKING:
+    from keras_t2i.evaluation.full_evaluation import Evaluation
+    from keras_t2i.evaluation.generated_images import FolderImages
 
 _NEAREST_FILE = "nearest.png"
 _NUM_NAMED = 3
-# That of `load_judge`, without what it has to import.
+# That of `load_judge`, which takes long to import.
 _DEFAULT_JUDGE = "efficientnet_lite2"
 
 
-def add_parser(subparsers):
-    """Adds the command to the program's parser."""
+def add_evaluate(subparsers: Subparsers) -> None:
+    """Adds `evaluate` to the program's parser."""
     parser = subparsers.add_parser(
         "evaluate",
         help="measure how good generated images are",
         description="Compares generated images with all real ones of a split, "
-        "by the features of a network that the model was not trained with, and "
-        "prints the figures as JSON, with those of real images beside them. "
-        "docs/evaluation.md says what they mean, and what they may be compared "
-        "with. Features of the data set are kept in its folder.",
+        "by the features of a network that the model was not trained with. "
+        "Prints the measures as JSON, beside those of real images. "
+        "docs/evaluation.md explains them. The features of the data set are "
+        "kept in its folder.",
     )
     group = parser.add_mutually_exclusive_group(required=True)
     group.add_argument(
         "--model",
         metavar="MODEL",
-        help="what generates the images: run folder of `train`, a .keras file, "
-        "or whatever else `generate` takes",
+        help="model that generates the images: run folder of `train`, a .keras "
+        "file, or anything else that `generate` takes",
     )
     group.add_argument(
         "--images",
         metavar="DIR",
-        help="folder of generated images: ID.png is of the caption of the real "
-        "image of that id; of several, ID_0.png, ID_1.png and so on",
+        help="folder of generated images. ID.png is generated from the caption "
+        "of the real image with that id; several are ID_0.png, ID_1.png and so "
+        "on",
     )
-    parser.add_argument(
-        "--data",
-        metavar="DIR",
-        required=True,
-        help="prepared data set, made by `prepare`",
-    )
-    parser.add_argument(
-        "--split",
-        default="test",
-        metavar="NAME",
-        help="split to compare with (default: test)",
-    )
+    add_data(parser, required=True)
+    _add_split(parser, "split to compare with")
     parser.add_argument(
         "--images-per-caption",
         type=whole_number(at_least=1),
         metavar="K",
-        help="images that the model generates from each caption; diversity "
-        "needs two (default: 1)",
+        help="images to generate per caption; the measure of diversity needs "
+        "at least two (default: 1)",
     )
     parser.add_argument(
         "--features",
@@ -62,45 +63,94 @@ def add_parser(subparsers):
         metavar="NAME|FILE",
         help="network that judges: efficientnet_lite2, efficientnet_lite0, a "
         "network of keras.applications, such as MobileNetV2, or a .keras file "
-        "of one from images in [-1, 1] to a feature map or a vector (default: "
-        f"{_DEFAULT_JUDGE})",
+        "of a network from images in [-1, 1] to a feature map or vector "
+        f"(default: {_DEFAULT_JUDGE})",
     )
     parser.add_argument(
         "--text-encoder",
         metavar="RUN_OR_FILE",
-        help="run of `train-text` to measure R-precision by, another one than "
-        "the model's own (default: R-precision is not measured)",
+        help="run of `train-text`, not the model's own, to measure R-precision "
+        "by (default: R-precision is not measured)",
     )
     parser.add_argument(
         "--out",
         metavar="FILE.json",
-        help="also write the figures to this file, and nearest.png beside it: "
-        "the ten images closest to a training image, with that image",
+        help="also write the measures to this file, and nearest.png beside it: "
+        "the ten generated images closest to a training image, each with it",
     )
-    parser.set_defaults(run=_run)
+    parser.set_defaults(run=_evaluate)
 
 
-def _run(arguments):
-    from keras_t2i.cli.drawing_model import load_drawing_model
-    from keras_t2i.evaluation.caption_match import CaptionMatch
+def add_evaluate_text(subparsers: Subparsers) -> None:
+    """Adds `evaluate-text` to the program's parser."""
+    parser = subparsers.add_parser(
+        "evaluate-text",
+        help="measure what a trained text encoder understands",
+        description="Prints measures of the images and captions of a split as "
+        "JSON. zero_shot_accuracy: how often the mean caption closest to an "
+        "image is that of its class (zero-shot if the classes were not trained "
+        "on). precision_at_50: the share of the 50 images closest to a class "
+        "that belong to it. recall_at_1 and so on: how often the image of a "
+        "caption is among the first that the caption finds. On blooms also how "
+        "well a linear classifier reads each attribute from captions, and how "
+        "close the mean of two captions' embeddings is to the caption in "
+        "between.",
+    )
+    add_data(parser, required=True)
+    parser.add_argument(
+        "--text-encoder",
+        metavar="RUN_OR_FILE",
+        required=True,
+        help="run folder of `train-text`, a .keras file of one, or a .t7 file "
+        "of Reed et al. (2016), for which features are the embeddings of the "
+        "images",
+    )
+    parser.add_argument(
+        "--image-features",
+        metavar="PATH",
+        help="features of the split's images, for an encoder trained with "
+        "features; the first one if there are several views (default: features "
+        "of the network that the encoder was trained with, if it has a name)",
+    )
+    _add_split(parser, "split to measure on")
+    parser.set_defaults(run=_evaluate_text)
+
+
+def _add_split(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument(
+        "--split",
+        default="test",
+        metavar="NAME",
+        help=f"{what} (default: test)",
+    )
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
     from keras_t2i.evaluation.full_evaluation import evaluate_images
     from keras_t2i.evaluation.generated_images import EvaluationCaptions
     from keras_t2i.evaluation.generated_images import FolderImages
     from keras_t2i.evaluation.generated_images import ModelImages
+    from keras_t2i.evaluation.judge import CaptionMatch
     from keras_t2i.evaluation.judge import load_judge
     from keras_t2i.progress import show_progress
     from keras_t2i.training.model_files import load_joint_embedding
 
-    out = _checked_out(arguments.out)
+    out = None
+    if arguments.out is not None:
+        # Checked first, since the evaluation may take an hour.
+        out = checked_out(arguments.out, ".json")
+        out.parent.mkdir(parents=True, exist_ok=True)
     if arguments.images is not None and arguments.images_per_caption:
         raise ValueError(
             "--images-per-caption is for images that --model generates. "
-            "Received: --images, where the files' names say how many there are."
+            "Received: --images, where the names of the files say how many "
+            "there are."
         )
     captions = EvaluationCaptions(arguments.data, arguments.split)
+    images: ModelImages | FolderImages
     if arguments.images is None:
         images = ModelImages(
-            load_drawing_model(arguments.model),
+            load_generating_model(arguments.model),
             captions,
             arguments.images_per_caption or 1,
             _networks_of_model(arguments.model),
@@ -123,32 +173,18 @@ def _run(arguments):
     print(text)
 
 
-def _checked_out(out):
-    """Returns where to write to; an hour later would be too late."""
-    if out is None:
-        return None
-    out = pathlib.Path(out)
-    if out.suffix != ".json" or out.is_dir():
-        raise ValueError(
-            f"--out must name a .json file. Received: {str(out)!r}."
-        )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    return out
+def _networks_of_model(model: str) -> list[str]:
+    """Lists the networks whose features the model's text encoder learned from.
 
-
-def _networks_of_model(model):
-    """The networks that are known to have trained a model's text encoder.
-
-    Known where the model's run, and that of its text encoder, are still there.
+    They are known if the runs of the model and its text encoder still exist.
     """
-
     from keras_t2i.training.model_files import networks_of_text_encoder
     from keras_t2i.training.run_folder import options_of_run
 
     return networks_of_text_encoder(options_of_run(model).get("text_encoder"))
 
 
-def _report_left_out(images):
+def _report_left_out(images: "FolderImages") -> None:
     for what, names in (
         ("not named by ids of the split", images.foreign),
         ("that cannot be read", images.unreadable),
@@ -161,22 +197,34 @@ def _report_left_out(images):
         _report(f"{images.num_missing} images of the split have no file")
 
 
-def _report(line):
+def _report(line: str) -> None:
     print(" ".join(line.split()), file=sys.stderr)
 
 
-def _write(out, text, evaluation):
+def _write(out: pathlib.Path, text: str, evaluation: "Evaluation") -> None:
     """Writes both files, or none of them."""
+    from keras_t2i.plots.grids import image_rows
 
-    from keras_t2i.plots.grids import picture_rows
-
-    with replace_when_whole(out) as temporary:
+    with atomic_write(out) as temporary:
         temporary.write_text(text + "\n", "utf-8")
         if evaluation.nearest_images is not None:
-            figure = picture_rows(
+            figure = image_rows(
                 evaluation.nearest_images,
                 left=evaluation.nearest_captions,
                 above=["generated", "nearest training image"],
             )
-            with replace_when_whole(out.with_name(_NEAREST_FILE)) as file:
+            with atomic_write(out.with_name(_NEAREST_FILE)) as file:
                 figure.savefig(file, format="png")
+
+
+def _evaluate_text(arguments: argparse.Namespace) -> None:
+    from keras_t2i.cli.text_evaluation import evaluate_text
+    from keras_t2i.training.model_files import load_joint_embedding
+
+    results = evaluate_text(
+        load_joint_embedding(arguments.text_encoder),
+        arguments.data,
+        arguments.split,
+        arguments.image_features,
+    )
+    print(json.dumps(results, indent=2))

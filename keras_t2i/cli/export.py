@@ -1,48 +1,85 @@
-"""`keras-t2i export`: a run folder -> a SavedModel."""
+"""`keras-t2i export` and `serve`: a run folder -> a SavedModel -> a server."""
 
+import argparse
+import shlex
+import signal
+import sys
+from typing import NoReturn
+
+from keras_t2i.cli.options import Subparsers
+from keras_t2i.cli.options import add_model
 from keras_t2i.cli.options import whole_number
 
+_ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-def add_parser(subparsers):
-    """Adds the command to the program's parser."""
+
+def add_export(subparsers: Subparsers) -> None:
+    """Adds `export` to the program's parser."""
     parser = subparsers.add_parser(
         "export",
         help="write a SavedModel for TensorFlow Serving",
         description="Writes a SavedModel that takes texts and returns PNG "
-        "pictures, and beside it what TensorFlow Serving is configured by and "
-        "a README with requests to copy.",
+        "images. Beside it are the configuration of TensorFlow Serving and a "
+        "README with requests to copy.",
     )
-    parser.add_argument(
-        "--model",
-        required=True,
-        metavar="MODEL",
-        help="run folder of `train`, a .keras file, or the name of a preset "
-        "with weights, such as gan_int_cls_plus_flowers",
-    )
+    add_model(parser)
     parser.add_argument(
         "--style-encoder",
         metavar="RUN_OR_FILE",
-        help="run folder of `train-style`, or a .keras file: the model can "
-        "then draw in the style of a picture",
+        help="run folder of `train-style`, or a .keras file. The SavedModel "
+        "can then also generate in the style of a given image",
     )
     parser.add_argument(
         "--out",
         required=True,
         metavar="DIR/NAME",
-        help="folder of the model, whose last part is the name it is served "
-        "by; the version gets a folder in it",
+        help="folder of the model. NAME is the name it is served by; each "
+        "version is a folder in it",
     )
     parser.add_argument(
         "--version",
         type=whole_number(at_least=1),
         metavar="N",
-        help="version to write; servers answer from the highest (default: the "
-        "one after the highest that is there)",
+        help="version to write. Servers answer from the highest (default: one "
+        "more than the highest version there)",
     )
-    parser.set_defaults(run=_run)
+    parser.set_defaults(run=_export)
 
 
-def _run(arguments):
+def add_serve(subparsers: Subparsers) -> None:
+    """Adds `serve` to the program's parser."""
+    parser = subparsers.add_parser(
+        "serve",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        help="run TensorFlow Serving with exported models",
+        description="Runs TensorFlow Serving with all models of a folder until "
+        "Ctrl-C. Prints the\naddresses of the models when they are "
+        "available.\n\nThe server is the program that $TF_SERVING_BINARY "
+        "names, else\ntensorflow_model_server on the PATH, else Docker's image "
+        "tensorflow/serving,\nwhich can only be reached from this machine.",
+    )
+    parser.add_argument(
+        "--models",
+        required=True,
+        metavar="DIR",
+        help="folder of models written by `export`",
+    )
+    parser.add_argument(
+        "--port",
+        type=whole_number(at_least=2),
+        default=8501,
+        metavar="N",
+        help="port of the REST API; gRPC has the port below (default: 8501)",
+    )
+    parser.add_argument(
+        "--print",
+        action="store_true",
+        help="run and write nothing: print the command and the files it reads",
+    )
+    parser.set_defaults(run=_serve)
+
+
+def _export(arguments: argparse.Namespace) -> None:
     from keras_t2i.export.saved_model import export_saved_model
     from keras_t2i.training.model_files import load_gan
     from keras_t2i.training.model_files import load_style_encoder
@@ -55,3 +92,37 @@ def _run(arguments):
         gan, arguments.out, arguments.version, style_encoder
     )
     print(f"SavedModel: {path}")
+
+
+def _serve(arguments: argparse.Namespace) -> None:
+    from keras_t2i.export.model_server import ModelServer
+
+    if arguments.port > 65535:
+        raise ValueError(
+            f"--port must be at most 65535. Received: {arguments.port}"
+        )
+    server = ModelServer(arguments.models, arguments.port)
+    if arguments.print:
+        for path, text in server.files.items():
+            print(f"# {path}\n{text}")
+        print(shlex.join(server.command))
+        return
+    # The server must end with this process, by whatever signal it ends.
+    for number in _ENDING_SIGNALS:
+        # `nohup` ignores one of them, which must stay so.
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _exit)
+    with server:
+        for address in server.addresses.values():
+            print(f"serving: {address}", flush=True)
+        server.wait()
+
+
+def _exit(number: int, _: object) -> NoReturn:
+    # A closed terminal sends several signals. Those after the first must not
+    # interrupt the exit.
+    for following in _ENDING_SIGNALS:
+        signal.signal(following, lambda *_: None)
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    sys.exit(128 + number)

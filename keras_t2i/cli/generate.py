@@ -1,100 +1,225 @@
-"""`keras-t2i generate`: captions -> pictures."""
+"""`keras-t2i generate`, `interpolate` and `transfer`: captions -> images."""
 
+import argparse
 import pathlib
 import re
 
 from keras_t2i.captions import check_captions
+from keras_t2i.cli.options import Subparsers
+from keras_t2i.cli.options import add_captions
+from keras_t2i.cli.options import add_model
 from keras_t2i.cli.options import add_seed
-from keras_t2i.cli.options import caption
+from keras_t2i.cli.options import checked_out
+from keras_t2i.cli.options import load_generating_model
 from keras_t2i.cli.options import whole_number
-from keras_t2i.files import replace_when_whole
+from keras_t2i.files import atomic_write
 
 
-def add_parser(subparsers):
-    """Adds the command to the program's parser."""
+def add_generate(subparsers: Subparsers) -> None:
+    """Adds `generate` to the program's parser."""
     parser = subparsers.add_parser(
         "generate",
-        help="draw pictures from captions",
-        description="Draws pictures from captions. The same caption and seed "
-        "give the same picture.",
+        help="generate images from captions",
+        description="Generates images from captions. The same caption and seed "
+        "give the same image.",
     )
-    parser.add_argument(
-        "captions",
-        nargs="+",
-        type=caption,
-        metavar="CAPTION",
-        help="what the picture shows; quote it",
-    )
-    parser.add_argument(
-        "--model",
-        required=True,
-        metavar="MODEL",
-        help="run folder of `train`, a .keras file, the name of a preset with "
-        "weights, such as gan_int_cls_plus_flowers, the folder of an exported "
-        "model, or the address of a served one, "
-        "http://HOST:8501/v1/models/NAME (or grpc://HOST:8500/...)",
+    add_captions(parser, "what the image shows; quote it")
+    add_model(
+        parser,
+        more=", the folder of an exported model, or the address of a served "
+        "one, http://HOST:8501/v1/models/NAME (or grpc://HOST:8500/...)",
     )
     parser.add_argument(
         "--out",
         required=True,
         metavar="PATH",
-        help="FILE.png: one picture as it is, several as a grid with their "
-        "captions; any other name: a folder, with a file for each picture",
+        help="FILE.png: a single image as it is, several as a grid with their "
+        "captions. Any other name: a folder, with one file per image",
     )
     parser.add_argument(
         "--num",
         type=whole_number(at_least=1),
         default=1,
         metavar="N",
-        help="pictures a caption (default: 1)",
+        help="images per caption (default: 1)",
     )
-    add_seed(parser, "picture K of each caption has the seed S + K, K from 0")
-    parser.set_defaults(run=_run)
+    add_seed(parser, "image K of each caption has the seed S + K, K from 0")
+    parser.set_defaults(run=_generate)
 
 
-def _run(arguments):
+def add_interpolate(subparsers: Subparsers) -> None:
+    """Adds `interpolate` to the program's parser."""
+    parser = subparsers.add_parser(
+        "interpolate",
+        help="interpolate between two captions, or between two noises",
+        description="Generates images that change step by step: from one "
+        "caption to another with the same noise or, with one caption, from the "
+        "noise of --seed to that of --seed-to. The first and the last image "
+        "are those that `generate` makes.",
+    )
+    add_captions(parser, "one or two captions; quote them")
+    add_model(parser)
+    parser.add_argument(
+        "--out",
+        required=True,
+        metavar="FILE",
+        help="FILE.png: a labelled strip. FILE.gif: an animation",
+    )
+    parser.add_argument(
+        "--steps",
+        type=whole_number(at_least=2),
+        default=8,
+        metavar="N",
+        help="images, including both ends (default: 8)",
+    )
+    add_seed(parser, "seed of the noise; with --seed-to, of the first image's")
+    parser.add_argument(
+        "--seed-to",
+        type=whole_number(at_least=0),
+        metavar="T",
+        help="with one caption: seed of the last image's noise",
+    )
+    parser.set_defaults(run=_interpolate)
+
+
+def add_transfer(subparsers: Subparsers) -> None:
+    """Adds `transfer` to the program's parser."""
+    parser = subparsers.add_parser(
+        "transfer",
+        help="generate images from captions in the style of given images",
+        description="Generates an image from each caption in the style of each "
+        "given image, such as its background and pose, as far as the GAN takes "
+        "these from its noise.",
+    )
+    add_captions(parser, "what the image shows; quote it")
+    # Repeatable: an option of several values would take the captions too.
+    parser.add_argument(
+        "--style",
+        action="append",
+        required=True,
+        metavar="FILE",
+        help="JPEG, PNG, GIF, BMP, TIFF, WebP or PPM file of any size, of "
+        "which the largest centered square is used. Can be repeated",
+    )
+    add_model(parser)
+    parser.add_argument(
+        "--style-encoder",
+        required=True,
+        metavar="RUN_OR_FILE",
+        help="run folder of `train-style` on this model, or a .keras file",
+    )
+    parser.add_argument(
+        "--out",
+        required=True,
+        metavar="FILE.png",
+        help="a grid: style images down the side, captions across",
+    )
+    parser.set_defaults(run=_transfer)
+
+
+def _generate(arguments: argparse.Namespace) -> None:
     import numpy as np
-    import PIL.Image
-
-    from keras_t2i.cli.drawing_model import load_drawing_model
-
-    check_captions(arguments.captions)
-    out = pathlib.Path(arguments.out)
-    model = load_drawing_model(arguments.model)
-    first = arguments.seed or 0
-    seeds = [first + number for number in range(arguments.num)]
-    captions = np.repeat(arguments.captions, arguments.num)
-    pictures = model.generate(
-        captions.tolist(), seed=seeds * len(arguments.captions)
-    )
-    if out.suffix.lower() == ".png":
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with replace_when_whole(out) as temporary:
-            _write_file(temporary, pictures, arguments)
-    else:
-        out.mkdir(parents=True, exist_ok=True)
-        for index, picture in enumerate(pictures):
-            number, place = divmod(index, arguments.num)
-            name = _file_name(arguments.captions[number])
-            file = f"{number:03d}-{name}-seed{seeds[place]}.png"
-            with replace_when_whole(out / file) as temporary:
-                PIL.Image.fromarray(picture).save(temporary, "PNG")
-    print(f"pictures: {out}")
-
-
-def _write_file(path, pictures, arguments):
     import PIL.Image
 
     from keras_t2i.plots.grids import image_grid
 
-    if len(pictures) == 1:
-        PIL.Image.fromarray(pictures[0]).save(path, "PNG")
-        return
-    shape = (len(arguments.captions), arguments.num, *pictures.shape[1:])
-    figure = image_grid(pictures.reshape(shape), arguments.captions)
-    figure.savefig(path, format="png")
+    captions, num = arguments.captions, arguments.num
+    check_captions(captions)
+    out = pathlib.Path(arguments.out)
+    model = load_generating_model(arguments.model)
+    first = arguments.seed or 0
+    seeds = list(range(first, first + num))
+    images = model.generate(
+        np.repeat(captions, num).tolist(), seed=seeds * len(captions)
+    )
+    if out.suffix.lower() == ".png":
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(out) as temporary:
+            if len(images) == 1:
+                PIL.Image.fromarray(images[0]).save(temporary, "PNG")
+            else:
+                shape = (len(captions), num, *images.shape[1:])
+                figure = image_grid(images.reshape(shape), captions)
+                figure.savefig(temporary, format="png")
+    else:
+        out.mkdir(parents=True, exist_ok=True)
+        for index, image in enumerate(images):
+            number, place = divmod(index, num)
+            name = _file_name(captions[number])
+            file = f"{number:03d}-{name}-seed{seeds[place]}.png"
+            with atomic_write(out / file) as temporary:
+                PIL.Image.fromarray(image).save(temporary, "PNG")
+    print(f"images: {out}")
 
 
-def _file_name(caption):
+def _file_name(caption: str) -> str:
     words = re.sub(r"[^a-z0-9]+", "-", caption.lower()).strip("-")
     return words[:40].strip("-") or "caption"
+
+
+def _interpolate(arguments: argparse.Namespace) -> None:
+    from keras_t2i.plots.grids import animated_gif
+    from keras_t2i.plots.grids import interpolation_strips
+    from keras_t2i.training.model_files import load_gan
+
+    captions = arguments.captions
+    # Two captions, or one and a second seed.
+    if len(captions) + (arguments.seed_to is not None) != 2:
+        raise ValueError(
+            "interpolate takes two captions, or one caption and --seed-to. "
+            f"Received: {len(captions)} captions and "
+            + ("no --seed-to." if arguments.seed_to is None else "--seed-to.")
+        )
+    check_captions(captions)
+    out = checked_out(arguments.out, ".png", ".gif")
+    gan = load_gan(arguments.model)
+    seed, seed_to = arguments.seed or 0, arguments.seed_to
+    if seed_to is None:
+        labels = captions
+        images = gan.interpolate(
+            captions[0], captions[1], steps=arguments.steps, seed=seed
+        )
+    else:
+        images = gan.interpolate_noise(
+            captions, seed, seed_to, steps=arguments.steps
+        )
+        # The seed first, since long labels are cut off.
+        labels = [f"seed {number}: {captions[0]}" for number in (seed, seed_to)]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(out) as temporary:
+        if out.suffix.lower() == ".gif":
+            temporary.write_bytes(animated_gif(images[0]))
+        else:
+            figure = interpolation_strips(images, labels[:1], labels[1:])
+            figure.savefig(temporary, format="png")
+    print(f"images: {out}")
+
+
+def _transfer(arguments: argparse.Namespace) -> None:
+    import numpy as np
+
+    from keras_t2i.datasets.images import read_square
+    from keras_t2i.datasets.source import UnusableFileError
+    from keras_t2i.plots.grids import transfer_grid
+    from keras_t2i.training.model_files import load_gan
+    from keras_t2i.training.model_files import load_style_encoder
+
+    check_captions(arguments.captions)
+    out = checked_out(arguments.out, ".png")
+    gan = load_gan(arguments.model)
+    try:
+        styles = np.stack(
+            [read_square(file, gan.image_size) for file in arguments.style]
+        )
+    except UnusableFileError as error:
+        raise ValueError(
+            "--style must name a JPEG, PNG, GIF, BMP, TIFF, WebP or PPM file. "
+            f"Received: {error}"
+        ) from None
+    style_encoder = load_style_encoder(arguments.style_encoder)
+    images = gan.transfer_style(styles, arguments.captions, style_encoder)
+    figure = transfer_grid(styles, images, arguments.captions)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(out) as temporary:
+        figure.savefig(temporary, format="png")
+    print(f"images: {out}")

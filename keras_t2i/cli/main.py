@@ -6,50 +6,44 @@ import gc
 import sys
 import warnings
 from collections.abc import Sequence
+from typing import Any
+from typing import NoReturn
 
 from keras_t2i.cli import demo
 from keras_t2i.cli import embed
 from keras_t2i.cli import evaluate
-from keras_t2i.cli import evaluate_text
 from keras_t2i.cli import export
 from keras_t2i.cli import generate
-from keras_t2i.cli import interpolate
 from keras_t2i.cli import prepare
-from keras_t2i.cli import serve
 from keras_t2i.cli import train
-from keras_t2i.cli import train_style
-from keras_t2i.cli import train_text
-from keras_t2i.cli import transfer
 from keras_t2i.errors import FailedWhileRunning
 from keras_t2i.version import __version__
 
-# Each module has `add_parser(subparsers)`, which sets `run` on its parser. What
-# takes long to import, such as TensorFlow, is imported in `run` alone: help and
-# errors in the options are there at once.
+# Each adds a command, in the order of a project, and sets `run` on its parser.
+# Only `run` imports what takes long, such as TensorFlow, so that help and
+# errors in the options appear at once.
 _COMMANDS = (
-    demo,
-    prepare,
-    train_text,
-    evaluate_text,
-    embed,
-    train,
-    generate,
-    evaluate,
-    train_style,
-    interpolate,
-    transfer,
-    export,
-    serve,
+    demo.add_parser,
+    prepare.add_parser,
+    train.add_train_text,
+    evaluate.add_evaluate_text,
+    embed.add_parser,
+    train.add_train,
+    generate.add_generate,
+    evaluate.add_evaluate,
+    train.add_train_style,
+    generate.add_interpolate,
+    generate.add_transfer,
+    export.add_export,
+    export.add_serve,
 )
-
-
-# A full disk is not the fault of what was asked for.
+# Failures of the machine, not bad input.
 _DISK_FAILURES = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
 class _Parser(argparse.ArgumentParser):
-    def error(self, message):
-        # One line, as for all other bad input: no usage before it.
+    def error(self, message: str) -> NoReturn:
+        # One line, as for all other bad input, without the usage before it.
         self.exit(2, f"{self.prog}: {message}. See {self.prog} --help.\n")
 
 
@@ -57,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command.
 
     Args:
-        argv: list of strings. Defaults to the process' own arguments.
+        argv: list of strings. Defaults to the arguments of the process.
 
     Returns:
         0 on success, 2 for bad usage or bad input, 1 for a failure while
@@ -65,15 +59,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     parser = _Parser(
         prog="keras-t2i",
-        description="Train and use GANs that turn a sentence into a picture "
+        description="Train and use GANs that generate images from captions "
         "(Reed et al., 2016).",
     )
     parser.add_argument(
         "--version", action="version", version=f"keras-t2i {__version__}"
     )
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in _COMMANDS:
-        command.add_parser(subparsers)
+    for add_command in _COMMANDS:
+        add_command(subparsers)
     arguments = parser.parse_args(argv)
     try:
         with warnings.catch_warnings():
@@ -89,19 +83,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("keras-t2i: interrupted", file=sys.stderr)
         return 130
     finally:
-        # What failed may still hold a stream of batches. Its threads run
-        # Python, so it must end before the interpreter does, or waits for ever.
+        # After a failure a stream of batches may still be alive. Its threads
+        # run Python: unless it ends before the interpreter, it waits forever.
         gc.collect()
     return 0
 
 
-def _show_error(error):
+def _show_error(error: BaseException) -> None:
     message = " ".join(str(error).split())
     print(f"keras-t2i: {message}", file=sys.stderr)
 
 
-def _show_warning(message, *where, **more):
-    # One line, without the line of code that it comes from.
+def _show_warning(message: Warning | str, *where: Any, **more: Any) -> None:
+    # One line, without the line of code that warned.
     print(f"keras-t2i: warning: {message}", file=sys.stderr)
 
 

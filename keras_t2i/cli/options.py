@@ -1,18 +1,37 @@
-"""Options that several commands share, and the kinds of values they take."""
+"""Options that several commands share, and what they stand for."""
 
 import argparse
+import contextlib
 import os
+import pathlib
+import re
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+from typing import Any
+from typing import TypeAlias
+
+from keras_t2i.errors import TrainingError
+from keras_t2i.recipes.base_recipe import DURATIONS
+from keras_t2i.recipes.base_recipe import AnyRecipe
+
+if TYPE_CHECKING:
+    from keras_t2i.export.client import Client
+    from keras_t2i.models.text_to_image_gan import TextToImageGAN
+
+Subparsers: TypeAlias = "argparse._SubParsersAction[Any]"
 
 
-def whole_number(at_least):
+def whole_number(at_least: int) -> Callable[[str], int]:
     """Returns an argparse type: a whole number of at least `at_least`."""
 
-    def parse(text):
+    def parse(text: str) -> int:
         try:
             value = int(text)
         except ValueError:
-            value = None
-        if value is None or value < at_least:
+            value = at_least - 1
+        if value < at_least:
             raise argparse.ArgumentTypeError(
                 f"expected a whole number of at least {at_least}. Received: "
                 f"{text!r}"
@@ -22,12 +41,7 @@ def whole_number(at_least):
     return parse
 
 
-def caption(text):
-    """An argparse type: text, with U+FFFD for bytes that are not UTF-8."""
-    return os.fsencode(text).decode("utf-8", "replace")
-
-
-def positive_number(text):
+def positive_number(text: str) -> float:
     """An argparse type: a number above 0."""
     try:
         value = float(text)
@@ -40,7 +54,53 @@ def positive_number(text):
     return value
 
 
-def add_seed(parser, what):
+def caption(text: str) -> str:
+    """An argparse type: text, with U+FFFD for bytes that are not UTF-8."""
+    return os.fsencode(text).decode("utf-8", "replace")
+
+
+def checked_out(path: str, *suffixes: str) -> pathlib.Path:
+    """Returns `--out`, which must name a file of one of some kinds."""
+    out = pathlib.Path(path)
+    if out.suffix.lower() not in suffixes or out.is_dir():
+        raise ValueError(
+            f"--out must name a {' or '.join(suffixes)} file. Received: "
+            f"{path!r}."
+        )
+    return out
+
+
+def add_captions(parser: argparse.ArgumentParser, what: str) -> None:
+    """Adds the positional arguments `captions`, at least one."""
+    parser.add_argument(
+        "captions", nargs="+", type=caption, metavar="CAPTION", help=what
+    )
+
+
+def add_data(parser: argparse.ArgumentParser, required: bool = False) -> None:
+    """Adds `--data`."""
+    parser.add_argument(
+        "--data",
+        metavar="DIR",
+        required=required,
+        help="prepared data set, made by `prepare`",
+    )
+
+
+def add_model(
+    parser: argparse.ArgumentParser, required: bool = True, more: str = ""
+) -> None:
+    """Adds `--model`, a GAN."""
+    parser.add_argument(
+        "--model",
+        required=required,
+        metavar="MODEL",
+        help="run folder of `train`, a .keras file, or the name of a preset "
+        f"with weights, such as gan_int_cls_plus_flowers{more}",
+    )
+
+
+def add_seed(parser: argparse.ArgumentParser, what: str) -> None:
     """Adds `--seed`."""
     parser.add_argument(
         "--seed",
@@ -50,20 +110,26 @@ def add_seed(parser, what):
     )
 
 
-def add_duration(parser, default_minutes=None):
-    """Adds `--steps`, `--minutes` and, unless that has a default, `--epochs`.
+def add_run(
+    parser: argparse.ArgumentParser, default_minutes: float | None = None
+) -> None:
+    """Adds the options of a training that has a run folder.
 
-    One of them may be given.
+    They are `--out`, `--resume`, `--tensorboard` and one of `--steps`, `--minutes` and, unless
+    the minutes have a default, `--epochs`.
     """
+    parser.add_argument(
+        "--out", metavar="RUN", required=True, help="run folder to make"
+    )
     group = parser.add_mutually_exclusive_group()
-    minutes = "how long to train, in total, the time before --resume included"
+    minutes = "minutes to train in total, those before --resume included"
     if default_minutes is None:
         group.add_argument(
             "--epochs",
             type=whole_number(at_least=1),
             metavar="N",
-            help="how often to go through the data, in total (default: as the "
-            "preset says)",
+            help="passes over the data in total, those before --resume "
+            "included (default: as in the preset)",
         )
     else:
         minutes += f" (default: {default_minutes:g})"
@@ -71,11 +137,101 @@ def add_duration(parser, default_minutes=None):
         "--steps",
         type=whole_number(at_least=1),
         metavar="N",
-        help="how many batches to train on, in total",
+        help="batches to train on in total, those before --resume included",
     )
     group.add_argument(
-        "--minutes",
-        type=positive_number,
-        metavar="M",
-        help=minutes,
+        "--minutes", type=positive_number, metavar="M", help=minutes
     )
+    parser.add_argument(
+        "--tensorboard",
+        action="store_true",
+        default=None,
+        help="also write the metrics, and the sample images if there are any, "
+        "for TensorBoard, to tensorboard/ in the run folder",
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="resume the run in --out from its last checkpoint",
+    )
+
+
+def recipe_of(
+    recipe_class: type[AnyRecipe],
+    arguments: argparse.Namespace,
+    names: Sequence[str],
+    default_preset: str | None = None,
+) -> AnyRecipe:
+    """Returns the recipe that the options of a training stand for.
+
+    Args:
+        recipe_class: subclass of `BaseRecipe`.
+        arguments: what was parsed, with `out` and `resume`.
+        names: the options that change the recipe, with `preset` if there is
+            such an option. Those that are not given are `None`.
+        default_preset: string. The preset if none is given.
+
+    Raises:
+        ValueError: there is no such preset or, to resume, no such run, or an
+            option differs from what the run was started with.
+    """
+    from keras_t2i.training.entry import INPUTS
+    from keras_t2i.training.run_folder import RunFolder
+    from keras_t2i.training.run_folder import check_as_started
+
+    given = _given(arguments, names)
+    if not arguments.resume:
+        recipe = recipe_class()
+        if default_preset is not None:
+            name = given.pop("preset", default_preset)
+            recipe = recipe_class.from_preset(name)
+        return recipe.override(**given)
+    recipe, started_with = RunFolder(arguments.out).started_with(recipe_class)
+    # `width` sets this field.
+    started_with["width"] = started_with.get("discriminator_width")
+    check_as_started(
+        {**given, **_given(arguments, INPUTS[recipe_class])}, started_with
+    )
+    return recipe.override(
+        **{name: given[name] for name in DURATIONS if name in given}
+    )
+
+
+def _given(
+    arguments: argparse.Namespace, names: Sequence[str]
+) -> dict[str, Any]:
+    values = {name: getattr(arguments, name, None) for name in names}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+@contextlib.contextmanager
+def options_named(arguments: argparse.Namespace) -> Iterator[None]:
+    """Names options in errors as users do: --batch-size, not `batch_size`."""
+
+    def option(match: re.Match) -> str:
+        if match[1] not in vars(arguments):
+            return match[0]
+        return "--" + match[1].replace("_", "-")
+
+    try:
+        yield
+    except (ValueError, TrainingError) as error:
+        kind = TrainingError if isinstance(error, TrainingError) else ValueError
+        raise kind(re.sub(r"`(\w+)(=True)?`", option, str(error))) from error
+
+
+def load_generating_model(path: str) -> "TextToImageGAN | Client":
+    """Returns what generates images by `generate(captions, seed)`.
+
+    Args:
+        path: path of a run folder, a file or the folder of an exported model,
+            name of a preset with weights, or address of a served model.
+    """
+    from keras_t2i.export.client import Client
+    from keras_t2i.export.model_folder import versions
+    from keras_t2i.training.model_files import load_gan
+
+    is_saved_model = (pathlib.Path(path) / "saved_model.pb").is_file()
+    if "://" in path or is_saved_model or versions(path):
+        return Client(path)
+    return load_gan(path)

@@ -2,8 +2,13 @@
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from keras_t2i.checks import IMAGE_SIZES
+from keras_t2i.cli.options import Subparsers
+
+if TYPE_CHECKING:
+    from keras_t2i.datasets.source import Source
 
 _DEFAULT_NUM_BLOOMS = 10_000
 _MAX_SKIPPED_SHOWN = 20
@@ -13,25 +18,25 @@ Reads images with captions and writes them as a data set to train on: TFRecord
 shards and a manifest.json.
 
 data sets:
-  blooms          drawn flowers, nothing to download
+  blooms          rendered flowers, nothing to download
   oxford_flowers  --source holds jpg/image_00001.jpg,
                   text_c10/class_00001/image_06734.txt and class lists
   cub_birds       --source holds or is the folder CUB_200_2011, as published;
                   text_c10/001.Black_footed_Albatross/*.txt and class lists
                   are beside it, in it, or in cvpr2016_cub or birds beside it
   folder          --source holds images, with captions in captions.jsonl
-                  ({"file": "a.jpg", "captions": ["..."]} a line), in
+                  (one {"file": "a.jpg", "captions": ["..."]} per line), in
                   captions.csv (header file,caption) or in a.txt beside a.jpg
-                  (one caption a line); images in sub-folders have the
-                  sub-folder as their class
+                  (one caption per line); the class of an image is the
+                  sub-folder that it is in
 
 Class lists make the splits: trainclasses.txt, valclasses.txt and
 testclasses.txt, or trainvalclasses.txt instead of the first two, with one class
-a line. Without them, a tenth of the images is for testing. An interrupted run
-goes on when the same command is run again."""
+per line. Without them, a tenth of the images is for testing. To resume after an
+interruption, run the same command again."""
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Adds the command to the program's parser."""
     parser = subparsers.add_parser(
         "prepare",
@@ -61,39 +66,39 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         choices=IMAGE_SIZES,
         default=64,
         metavar="PIXELS",
-        help="side of the square pictures of the models to train: 32, 64, 128 "
-        "or 256; images keep some room around it for random crops (default: "
+        help="side of the square images that a model will generate: 32, 64, "
+        "128 or 256. The data set keeps a margin for random crops (default: "
         "64)",
     )
     parser.add_argument(
         "--crop-to-bounding-box",
         action="store_true",
-        help="cub_birds only: cut a square around each bird, one and a half "
-        "times as long as its bounding box; where it leaves the picture, less",
+        help="cub_birds only: cut out a square around each bird, one and a "
+        "half times as long as its bounding box, as far as the image goes",
     )
     parser.add_argument(
         "--num-images",
         type=int,
         metavar="N",
-        help="blooms only: how many flowers to draw, 80%% for training, 10%% "
-        f"for validation, 10%% for testing (default: {_DEFAULT_NUM_BLOOMS})",
+        help="blooms only: flowers to render, 80%% for training, 10%% for "
+        f"validation and 10%% for testing (default: {_DEFAULT_NUM_BLOOMS})",
     )
     parser.add_argument(
         "--seed",
         type=int,
         metavar="S",
-        help="blooms only: another seed draws other flowers (default: 0)",
+        help="blooms only: seed of the flowers (default: 0)",
     )
     parser.add_argument(
         "--strict",
         action="store_true",
-        help="fail at the first file that can not be used, instead of "
-        "skipping it",
+        help="fail at the first file that cannot be used, instead of skipping "
+        "it",
     )
     parser.set_defaults(run=_run)
 
 
-def _run(arguments):
+def _run(arguments: argparse.Namespace) -> None:
     from keras_t2i.datasets.preparation import prepare
     from keras_t2i.progress import show_progress
     from keras_t2i.tokenizers import MAX_CHARACTERS
@@ -116,8 +121,8 @@ def _run(arguments):
     if preparation.num_long_captions:
         print(
             f"cut: {preparation.num_long_captions} captions are longer than "
-            f"the {MAX_CHARACTERS} characters that text encoders read; they "
-            "are kept whole here",
+            f"the {MAX_CHARACTERS} characters that text encoders read; the "
+            "data set keeps them whole",
             file=sys.stderr,
         )
     for name, split in preparation.manifest.splits.items():
@@ -128,7 +133,7 @@ def _run(arguments):
     print(f"prepared data set: {arguments.out}")
 
 
-def _make_source(arguments):
+def _make_source(arguments: argparse.Namespace) -> "Source":
     from keras_t2i.datasets.blooms_source import BloomsSource
     from keras_t2i.datasets.cub_birds import CubBirds
     from keras_t2i.datasets.folder import CaptionedFolder
@@ -145,7 +150,7 @@ def _make_source(arguments):
     if arguments.dataset == "blooms":
         if arguments.source is not None:
             raise ValueError(
-                "blooms are drawn and have no --source. Received: --source "
+                "blooms are rendered and have no --source. Received: --source "
                 f"{arguments.source}. Leave it out."
             )
         return BloomsSource(

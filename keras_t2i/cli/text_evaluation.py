@@ -1,30 +1,41 @@
 """What a trained text encoder understands, in numbers."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
 
+from keras_t2i.blooms import captions_between
 from keras_t2i.blooms import content_of_caption
-from keras_t2i.blooms import sentences_between
 from keras_t2i.datasets.batches import make_ordered_dataset
 from keras_t2i.datasets.examples import ImageFeatures
 from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.datasets.manifest import read_manifest
-from keras_t2i.metrics.embedding_probes import interpolation_premise
-from keras_t2i.metrics.embedding_probes import linear_probe_accuracy
-from keras_t2i.metrics.retrieval import caption_recall
-from keras_t2i.metrics.retrieval import class_means
-from keras_t2i.metrics.retrieval import retrieval_precision
-from keras_t2i.metrics.retrieval import zero_shot_accuracy
+from keras_t2i.metrics.embedding_measures import caption_recall
+from keras_t2i.metrics.embedding_measures import class_means
+from keras_t2i.metrics.embedding_measures import interpolation_premise
+from keras_t2i.metrics.embedding_measures import linear_probe_accuracy
+from keras_t2i.metrics.embedding_measures import retrieval_precision
+from keras_t2i.metrics.embedding_measures import zero_shot_accuracy
+from keras_t2i.text.char_cnn_rnn import CharCNNRNN
 from keras_t2i.text.embeddings import embed_texts
-from keras_t2i.training.image_networks import network_features
+from keras_t2i.text.joint_embedding import JointEmbedding
+from keras_t2i.training.precomputed import network_features
+from keras_t2i.types import StrPath
 
 _RECALL_AT = (1, 5, 10)
 _PRECISION_AT = 50
-# The probes are fitted on the captions of so many training images.
+# The linear probes are fitted on the captions of this many training images.
 _NUM_PROBED = 1000
 _NUM_PAIRS = 1000
 
 
-def evaluate_text(model, data, split, image_features=None):
+def evaluate_text(
+    model: JointEmbedding,
+    data: StrPath,
+    split: str,
+    image_features: StrPath | None = None,
+) -> dict[str, Any]:
     """Measures a text encoder together with its image encoder.
 
     Args:
@@ -33,10 +44,10 @@ def evaluate_text(model, data, split, image_features=None):
         split: string.
         image_features: path of features of the images, for an image encoder
             that takes them. Defaults to `None`: those of the model's
-            `image_network`, computed unless they are kept with the data set.
+            `image_network`, which are computed unless the data set has them.
 
     Returns:
-        dict of what is measured, for JSON.
+        dict of measures, for JSON.
 
     Raises:
         ValueError: the data set is damaged or does not fit the model.
@@ -51,17 +62,17 @@ def evaluate_text(model, data, split, image_features=None):
     texts, image_of_text = _captions(examples, range(len(examples)))
     embeddings = embed_texts(model.text_encoder, texts)
     captions = embeddings
-    # Products of what has the length 1 are cosines.
+    # Products of vectors of length 1 are cosines.
     is_cosine = model.similarity == "cosine"
     if is_cosine:
         images, captions = _normalized(images), _normalized(captions)
-    results = {
+    results: dict[str, Any] = {
         "split": split,
         "num_images": len(examples),
         "num_captions": len(texts),
     }
     if examples.class_ids is not None:
-        # As published, the mean over captions, not over images.
+        # As published, over captions and not over images.
         classes, class_texts = class_means(
             captions, examples.class_ids[image_of_text]
         )
@@ -81,19 +92,25 @@ def evaluate_text(model, data, split, image_features=None):
     return results
 
 
-def _normalized(rows):
+def _normalized(rows: np.ndarray) -> np.ndarray:
     return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
 
 
-def _image_embeddings(model, data, split, examples, image_features):
+def _image_embeddings(
+    model: JointEmbedding,
+    data: StrPath,
+    split: str,
+    examples: PreparedExamples,
+    image_features: StrPath | None,
+) -> np.ndarray:
     takes_features = len(model.image_encoder.input_shape) == 2
     if takes_features != (image_features is not None):
         raise ValueError(
-            "--image-features is for a text encoder that was trained with "
-            "features of images, and needed for it. Received: one trained with "
+            "--image-features is needed for, and only for, a text encoder "
+            "trained with features of images. Received: one trained with "
             + ("features." if takes_features else "images.")
         )
-    if takes_features:
+    if image_features is not None:
         features = ImageFeatures(image_features, data, split)
         width = model.image_encoder.input_shape[-1]
         if features.num_features != width:
@@ -108,9 +125,12 @@ def _image_embeddings(model, data, split, examples, image_features):
     return embeddings[: len(examples)]
 
 
-def _captions(examples, indices):
-    """Returns all captions of images, and the image of each."""
-    texts, image_of_text = [], []
+def _captions(
+    examples: PreparedExamples, indices: Iterable[int]
+) -> tuple[list[str], np.ndarray]:
+    """Returns all captions of images, and the index of each caption's image."""
+    texts: list[str] = []
+    image_of_text: list[int] = []
     for index in indices:
         captions = examples.read(index).captions
         texts += captions
@@ -118,7 +138,12 @@ def _captions(examples, indices):
     return texts, np.array(image_of_text)
 
 
-def _on_blooms(text_encoder, data, test_texts, test_embeddings):
+def _on_blooms(
+    text_encoder: CharCNNRNN,
+    data: StrPath,
+    test_texts: list[str],
+    test_embeddings: np.ndarray,
+) -> dict[str, Any]:
     examples = PreparedExamples(data, "train")
     texts, _ = _captions(examples, range(min(len(examples), _NUM_PROBED)))
     parts = (
@@ -127,15 +152,15 @@ def _on_blooms(text_encoder, data, test_texts, test_embeddings):
     )
     probes = {}
     for name in ("petal_color", "center_color", "petal_count", "petal_shape"):
-        arguments = []
+        arguments: list[Any] = []
         for embeddings, captions in parts:
             values = [content_of_caption(text).get(name) for text in captions]
             named = [value is not None for value in values]
             arguments.append(embeddings[named])
             arguments.append([value for value in values if value is not None])
         probes[name] = float(linear_probe_accuracy(*arguments))
-    # Of unseen kinds, whatever split is measured.
-    sentences = sentences_between("test", _NUM_PAIRS)
+    # Of unseen kinds, whichever split is measured.
+    sentences = captions_between("test", _NUM_PAIRS)
     premise = interpolation_premise(
         *(embed_texts(text_encoder, part) for part in sentences)
     )

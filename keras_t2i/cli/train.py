@@ -1,25 +1,31 @@
-"""`keras-t2i train`: a prepared data set and a text encoder -> a GAN."""
+"""`keras-t2i train`, `train-text` and `train-style`: the trainings."""
 
 import argparse
 import json
 
-from keras_t2i.cli.options import add_duration
+from keras_t2i.cli.options import Subparsers
+from keras_t2i.cli.options import add_data
+from keras_t2i.cli.options import add_model
+from keras_t2i.cli.options import add_run
 from keras_t2i.cli.options import add_seed
+from keras_t2i.cli.options import options_named
+from keras_t2i.cli.options import recipe_of
 from keras_t2i.cli.options import whole_number
-from keras_t2i.cli.recipe_options import add_resume
-from keras_t2i.cli.recipe_options import add_tensorboard
-from keras_t2i.cli.recipe_options import options_named
-from keras_t2i.cli.recipe_options import recipe_of
 from keras_t2i.recipes.base_recipe import DURATIONS
 from keras_t2i.recipes.presets import presets
 from keras_t2i.recipes.recipe import MEASURED_SPLIT
 from keras_t2i.recipes.recipe import MEASURED_STEPS
 from keras_t2i.recipes.recipe import MEASURES
 from keras_t2i.recipes.recipe import Recipe
+from keras_t2i.recipes.recipe import StyleRecipe
+from keras_t2i.recipes.recipe import TextRecipe
 
-_DEFAULT_PRESET = "gan_int_cls"
-# Of the recipe.
-_OPTIONS = (
+_GAN_PRESET = "gan_int_cls"
+_TEXT_PRESET = "char_cnn_rnn_small_softmax"
+# On features of a network that is given by its name.
+_FEATURES_PRESET = "char_cnn_rnn_features"
+# The options that change the recipe.
+_GAN_OPTIONS = (
     "preset",
     "width",
     "batch_size",
@@ -31,105 +37,188 @@ _OPTIONS = (
     "seed",
     "tensorboard",
 )
+_TEXT_OPTIONS = (
+    "preset",
+    "batch_size",
+    "image_encoder",
+    "image_weights",
+    "freeze_images",
+    *DURATIONS,
+    "seed",
+    "tensorboard",
+)
 
 
-def add_parser(subparsers):
-    """Adds the command to the program's parser."""
-    descriptions = "\n".join(
-        f"  {name:16} {value['description']}"
-        for name, value in presets("gan").items()
-    )
+def add_train(subparsers: Subparsers) -> None:
+    """Adds `train` to the program's parser."""
     parser = subparsers.add_parser(
         "train",
         help="train a GAN on a prepared data set",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Trains a GAN that draws pictures from sentences. All "
-        "splits but test are used,\nwith --keep-best only train. The run "
-        "folder gets config.json, metrics.jsonl,\nsamples/, checkpoints/, "
-        "model.keras and, with --keep-best, best.keras. Ctrl-C ends\n"
-        f"the training in order.\n\npresets:\n{descriptions}",
+        description="Trains a GAN that generates images from captions, on all "
+        "splits but test, or\nwith --keep-best on train alone. The run folder "
+        "gets config.json, metrics.jsonl,\nsamples/, checkpoints/, model.keras "
+        "and, with --keep-best, best.keras.\nCtrl-C ends the training "
+        f"cleanly.\n\npresets:\n{_described('gan')}",
     )
-    parser.add_argument(
-        "--data", metavar="DIR", help="prepared data set, made by `prepare`"
-    )
+    add_data(parser)
     parser.add_argument(
         "--text-encoder",
         metavar="RUN_OR_FILE",
         help="run folder of `train-text`, or a .keras file. Its embeddings of "
-        "all captions are extracted first, where they are not beside it yet",
+        "all captions are computed first, unless they are beside it already",
     )
     parser.add_argument(
         "--text-embeddings",
         metavar="DIR",
-        help="embeddings of all captions, made by `embed`, to train on in "
-        "place of those beside the text encoder",
-    )
-    parser.add_argument(
-        "--out", metavar="RUN", required=True, help="run folder to make"
+        help="embeddings of all captions, made by `embed`, to use instead of "
+        "those beside the text encoder",
     )
     parser.add_argument(
         "--preset",
         metavar="NAME",
-        help=f"settings, see above (default: {_DEFAULT_PRESET})",
+        help=f"settings, see above (default: {_GAN_PRESET})",
     )
     parser.add_argument(
         "--width",
         type=whole_number(at_least=1),
         metavar="N",
-        help="channels of the discriminator's first convolution (with "
-        "gan_int_cls_plus, of its map of 32x32); the generator keeps its ratio "
-        "to it (default: as the preset says)",
+        help="channels of the discriminator's first convolution or, with "
+        "gan_int_cls_plus, of its 32x32 map. The generator keeps its ratio to "
+        "it (default: as in the preset)",
     )
     parser.add_argument(
         "--batch-size",
         type=whole_number(at_least=2),
         metavar="N",
-        help="images in a step, on all devices together (default: as the "
-        "preset says)",
+        help="images in a step, on all devices together (default: as in the "
+        "preset)",
     )
-    add_duration(parser)
     parser.add_argument(
         "--end-to-end",
         action="store_true",
         default=None,
-        help="train the text encoder along, by the discriminator's loss; "
-        "without --text-encoder a new one. One caption an image, any "
-        "mismatching text: what a preset says of them needs embeddings",
+        help="train the text encoder too, by the discriminator's loss; without "
+        "--text-encoder a new one. Each image then has one caption per step "
+        "and any mismatching text, whatever the preset says",
     )
     parser.add_argument(
         "--strategy",
         choices=("none", "mirrored"),
-        help="mirrored: all GPUs of this machine (default: none)",
+        help="mirrored: train on all GPUs of this machine (default: none)",
     )
     parser.add_argument(
         "--precision",
         choices=("float32", "mixed_bfloat16", "mixed_float16"),
-        help="of the computations; weights stay float32 (default: as the "
-        "preset says, float32)",
+        help="precision of the computations; weights are always float32 "
+        "(default: as in the preset, which is float32)",
     )
     parser.add_argument(
         "--keep-best",
         choices=tuple(MEASURES),
         metavar="MEASURE",
-        help=f"train on the split train alone and, every {MEASURED_STEPS} "
-        f"steps, measure on {MEASURED_SPLIT}: {', '.join(MEASURES)}, all "
-        "recorded in metrics.jsonl. The model that is the best by MEASURE is "
-        "kept as best.keras. docs/evaluation.md says what they mean (default: "
-        "nothing is measured)",
+        help="keep the best model by this measure as best.keras. Trains on the "
+        f"split train alone and, every {MEASURED_STEPS} steps, measures on "
+        f"{MEASURED_SPLIT}: {', '.join(MEASURES)}. All are recorded in "
+        "metrics.jsonl; docs/evaluation.md explains them (default: nothing is "
+        "measured)",
     )
-    add_seed(parser, "seed of weights, noise and the order of data")
-    add_tensorboard(parser)
-    add_resume(parser)
+    add_seed(parser, "seed of the weights, the noise and the order of the data")
+    add_run(parser)
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="check everything, print the recipe, the inputs and the sizes of "
-        "the networks as JSON, and train nothing",
+        help="train nothing: check everything, and print the recipe, the "
+        "inputs and the sizes of the networks as JSON",
     )
-    parser.set_defaults(run=_run)
+    parser.set_defaults(run=_train)
 
 
-def _run(arguments):
+def add_train_text(subparsers: Subparsers) -> None:
+    """Adds `train-text` to the program's parser."""
+    parser = subparsers.add_parser(
+        "train-text",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        help="train a text encoder on a prepared data set",
+        description="Trains a char-CNN-RNN text encoder together with an image "
+        "encoder, so that\ncaptions lie close to their images. All splits but "
+        f"test are used.\n\npresets:\n{_described('text_encoder')}\n\n"
+        "With a preset that trains as published, an epoch has one step per "
+        "class.",
+    )
+    add_data(parser)
+    parser.add_argument(
+        "--preset",
+        metavar="NAME",
+        help=f"settings, see above (default: {_TEXT_PRESET}; with features of "
+        f"EfficientNet-Lite {_FEATURES_PRESET})",
+    )
+    parser.add_argument(
+        "--batch-size",
+        type=whole_number(at_least=2),
+        metavar="N",
+        help="images in a step. Each class has as many as the preset says, so "
+        "the number of classes limits the batch (default: as in the preset)",
+    )
+    parser.add_argument(
+        "--image-encoder",
+        metavar="NAME_OR_PATH",
+        help="what the text encoder learns from. small: a small convolutional "
+        "network; efficientnet_lite0 or efficientnet_lite2: features of a "
+        "network trained on ImageNet, which are computed once, outside of "
+        "--minutes, and kept with the data set; the name of a network of "
+        "keras.applications, such as MobileNetV2; or features of all images "
+        "that you have computed: a .npz file with one array per image id, or "
+        "any other layout that embed --from reads (default: small)",
+    )
+    parser.add_argument(
+        "--image-weights",
+        metavar="FILE",
+        help="weights of the network of keras.applications, without its "
+        "classifier (default: random weights)",
+    )
+    parser.add_argument(
+        "--freeze-images",
+        action="store_true",
+        default=None,
+        help="do not train the weights of --image-weights",
+    )
+    add_seed(parser, "seed of the weights and the order of the data")
+    add_run(parser)
+    parser.set_defaults(run=_train_text)
+
+
+def add_train_style(subparsers: Subparsers) -> None:
+    """Adds `train-style` to the program's parser."""
+    parser = subparsers.add_parser(
+        "train-style",
+        help="train a style encoder to invert a GAN",
+        description="Trains a style encoder for `transfer`. It finds the noise "
+        "that a GAN would generate an image from: the style of the image. It "
+        "learns from images that the GAN generates from the captions of a "
+        "prepared data set, all splits but test, and from the real images of "
+        "these captions, which the GAN must reconstruct from their styles. It "
+        "is measured on captions of the test split, if there is one. The run "
+        "folder gets config.json, metrics.jsonl, checkpoints/, model.keras and "
+        "r_squared.json. Ctrl-C ends the training cleanly.",
+    )
+    add_model(parser, required=False)
+    add_data(parser)
+    add_run(parser, default_minutes=StyleRecipe().minutes)
+    parser.set_defaults(run=_train_style)
+
+
+def _described(kind: str) -> str:
+    """Lists the presets of a kind, one per line."""
+    known = presets(kind)
+    width = max(map(len, known))
+    return "\n".join(
+        f"  {name:{width}} {values['description']}"
+        for name, values in known.items()
+    )
+
+
+def _train(arguments: argparse.Namespace) -> None:
     from keras_t2i.training.entry import INPUTS
     from keras_t2i.training.entry import prepared
     from keras_t2i.training.entry import train
@@ -137,11 +226,63 @@ def _run(arguments):
     from keras_t2i.training.run_folder import RunFolder
 
     with options_named(arguments):
-        recipe = recipe_of(Recipe, arguments, _OPTIONS, _DEFAULT_PRESET)
+        recipe = recipe_of(Recipe, arguments, _GAN_OPTIONS, _GAN_PRESET)
         inputs = {name: getattr(arguments, name) for name in INPUTS[Recipe]}
         if arguments.dry_run:
-            started = prepared(recipe, arguments.out, inputs, arguments.resume)
-            print(json.dumps(GANTraining(*started).plan(), indent=2))
+            training = GANTraining(
+                *prepared(recipe, arguments.out, inputs, arguments.resume)
+            )
+            print(json.dumps(training.plan(), indent=2))
             return
         train(recipe, out=arguments.out, resume=arguments.resume, **inputs)
     print(f"model: {RunFolder(arguments.out).model}")
+
+
+def _train_text(arguments: argparse.Namespace) -> None:
+    from keras_t2i.training.entry import train
+    from keras_t2i.training.precomputed import IMAGE_NETWORKS
+    from keras_t2i.training.run_folder import RunFolder
+
+    named = arguments.image_encoder in IMAGE_NETWORKS
+    preset = _FEATURES_PRESET if named else _TEXT_PRESET
+    with options_named(arguments):
+        train(
+            recipe_of(TextRecipe, arguments, _TEXT_OPTIONS, preset),
+            out=arguments.out,
+            data=arguments.data,
+            resume=arguments.resume,
+        )
+    print(f"text encoder: {RunFolder(arguments.out).model}")
+
+
+def _train_style(arguments: argparse.Namespace) -> None:
+    from keras_t2i.training.entry import train
+    from keras_t2i.training.run_folder import RunFolder
+    from keras_t2i.training.style_training import UNSEEN_SPLIT
+    from keras_t2i.training.style_training import measured_file
+
+    run = RunFolder(arguments.out)
+    with options_named(arguments):
+        train(
+            recipe_of(StyleRecipe, arguments, (*DURATIONS, "tensorboard")),
+            out=arguments.out,
+            data=arguments.data,
+            model=arguments.model,
+            resume=arguments.resume,
+        )
+    print(f"style encoder: {run.model}")
+    measured = json.loads(measured_file(run).read_text("utf-8"))
+    values = measured["r_squared_per_dimension"]
+    is_unseen = measured["split"] == UNSEEN_SPLIT
+    kind = "unseen captions" if is_unseen else "captions trained on"
+    print(
+        f"R^2 of the noise, on {kind}: {measured['r_squared']:.3f} "
+        f"({min(values):.3f} to {max(values):.3f} in the {len(values)} "
+        f"dimensions, all in {measured_file(run)})"
+    )
+    ignored = len(measured["ignored_dimensions"])
+    if ignored:
+        print(
+            f"the GAN ignores {ignored} of its {len(values)} noise "
+            "dimensions, which nothing can recover"
+        )

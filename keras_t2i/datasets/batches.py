@@ -1,6 +1,5 @@
 """Batches for training, as a function of seed and step."""
 
-import os
 from collections.abc import Callable
 from collections.abc import Sequence
 
@@ -12,37 +11,39 @@ from keras_t2i.datasets.examples import ArrayExamples
 from keras_t2i.datasets.examples import ExtractedEmbeddings
 from keras_t2i.datasets.examples import ImageFeatures
 from keras_t2i.datasets.examples import PreparedExamples
-from keras_t2i.datasets.image_range import to_model_range
+from keras_t2i.datasets.images import to_model_range
 from keras_t2i.datasets.sampling import BatchReader
 from keras_t2i.datasets.sampling import DistinctClasses
 from keras_t2i.datasets.sampling import InOrder
 from keras_t2i.datasets.sampling import ShuffledEpochs
 from keras_t2i.tokenizers import tokenize
+from keras_t2i.types import StrPath
+from keras_t2i.types import Tensor
 from keras_t2i.untuned import untuned
 
 _TRAINING_SPLITS = ("train", "trainval")
 
 
 def make_dataset(
-    path: str | os.PathLike,
+    path: StrPath,
     split: str = "train",
     batch_size: int = 64,
     *,
-    text_embeddings: str | os.PathLike | None = None,
+    text_embeddings: StrPath | None = None,
     captions_per_image: int | Sequence[int] = 1,
     image_size: int | None = None,
     seed: int = 0,
     start_step: int | None = None,
     mismatched: bool = True,
     mismatch_candidates: int = 1,
-    tokenize: Callable[[tf.Tensor], tf.Tensor] = tokenize,
+    tokenize: Callable[[Tensor], Tensor] = tokenize,
 ) -> tf.data.Dataset:
     """Makes batches for a GAN from a prepared data set.
 
-    Which rows a batch holds, their crops and flips and their texts are a
-    function of `seed` and the step, so a run that goes on at a later step sees
-    what it would have seen. The training splits are cropped at random and
-    flipped with probability 1/2, the others are cropped at the center.
+    The rows of a batch, their crops, flips and texts are a function of `seed`
+    and the step, so a resumed training sees what it would have seen. The
+    training splits are cropped at random and flipped with probability 1/2; the
+    others are cropped at the center.
 
     Args:
         path: path. Folder that `keras-t2i prepare` wrote.
@@ -55,20 +56,20 @@ def make_dataset(
             Defaults to `None`.
         captions_per_image: int, or sequence of ints to take in turn, row by
             row. An image's text is the mean over the embeddings of this many
-            captions of it, drawn without replacement. Defaults to `1`.
-        image_size: int. Side of the images, resized where it is not the data
-            set's own. Defaults to `None`, the data set's own.
+            of its captions, sampled without replacement. Defaults to `1`.
+        image_size: int. Side of the images, which are resized if it differs
+            from the data set's own. Defaults to `None`, the data set's own.
         seed: int, at least 0. Defaults to `0`.
         start_step: int. Makes the data set endless and starts it at this
             step. Defaults to `None`: one epoch, in a new order each time.
         mismatched: bool. Whether the batches hold a mismatching text, which
             needs at least two classes. Defaults to `True`.
-        mismatch_candidates: int. Of this many mismatching texts drawn for an
-            image, the one is taken whose image's texts are the most like its
-            own, by the cosine of their mean embeddings. Defaults to `1`, which
-            is uniform; more need `text_embeddings`.
-        tokenize: function of texts to the ids that the text encoder reads,
-            its method `tokenize`. Defaults to `keras_t2i.text.tokenize`, for
+        mismatch_candidates: int. More than one gives hard negatives: so many
+            mismatching texts are sampled for an image, and the one closest to
+            its own is taken, by the cosine of the mean embeddings. They need
+            `text_embeddings`. Defaults to `1`, a uniform sample.
+        tokenize: function of texts to token ids, such as the method `tokenize`
+            of the text encoder. Defaults to `keras_t2i.text.tokenize`, for
             encoders of characters.
 
     Returns:
@@ -116,15 +117,15 @@ def from_arrays(
     seed: int = 0,
     start_step: int | None = None,
     mismatched: bool = True,
-    tokenize: Callable[[tf.Tensor], tf.Tensor] = tokenize,
+    tokenize: Callable[[Tensor], Tensor] = tokenize,
 ) -> tf.data.Dataset:
     """Makes batches for a GAN from arrays in memory.
 
     Args:
         images: uint8 array of shape `(num_images, height, width, 3)`.
-        captions: list of one list of strings an image.
-        class_ids: ints, one an image. Defaults to `None`: a text mismatches
-            every image but those that bear it.
+        captions: list of one list of strings per image.
+        class_ids: ints, one per image. Defaults to `None`: a text mismatches
+            every image but those that have it.
         batch_size: int. Defaults to `64`.
         image_size: int. A square of this side is cropped at random. Defaults
             to `None`: the shorter side of the images.
@@ -165,32 +166,32 @@ def from_arrays(
 
 
 def make_pairs_dataset(
-    path: str | os.PathLike,
+    path: StrPath,
     split: str = "train",
     batch_size: int = 40,
     *,
     images_per_class: int = 1,
-    image_features: str | os.PathLike | None = None,
+    image_features: StrPath | None = None,
     image_size: int | None = None,
     seed: int = 0,
     start_step: int | None = None,
-    tokenize: Callable[[tf.Tensor], tf.Tensor] = tokenize,
+    tokenize: Callable[[Tensor], Tensor] = tokenize,
 ) -> tf.data.Dataset:
     """Makes batches of several classes, to train a text encoder.
 
-    Each row holds a random image and one of its captions; there are as many
-    images of each class. Without classes each image counts as one.
+    Each row holds a random image and one of its captions. All classes of a
+    batch have equally many images. Without classes, each image is a class.
 
     Args:
         path: path. Folder that `keras-t2i prepare` wrote.
         split: string, as in `make_dataset`. Defaults to `"train"`.
-        batch_size: int. No more rows than `images_per_class` of each class are
-            made. Defaults to `40`, as published.
+        batch_size: int. At most `images_per_class` times the number of
+            classes. Defaults to `40`, as published.
         images_per_class: int. Images of a class in a batch. Defaults to `1`,
             as published.
         image_features: path of what `ImageFeatures` reads: features of all
-            images, to take in place of the images. Of several views a random
-            one is taken. Defaults to `None`.
+            images, to use in place of the images. If there are several views,
+            a random one is used. Defaults to `None`.
         image_size: int or `None`, as in `make_dataset`.
         seed: int, at least 0. Defaults to `0`.
         start_step: int or `None`, as in `make_dataset`.
@@ -212,6 +213,7 @@ def make_pairs_dataset(
     check_whole_number(batch_size, "batch_size", at_least=images_per_class)
     check_whole_number(seed, "seed", at_least=0)
     examples = PreparedExamples(path, split)
+    order: ShuffledEpochs | DistinctClasses
     if examples.class_ids is None:
         class_ids = np.arange(len(examples))
         order = ShuffledEpochs(len(examples), batch_size, seed)
@@ -233,13 +235,13 @@ def make_pairs_dataset(
 
 
 def make_ordered_dataset(
-    path: str | os.PathLike,
+    path: StrPath,
     split: str,
     batch_size: int = 64,
     *,
     image_size: int | None = None,
 ) -> tf.data.Dataset:
-    """Makes batches of all images of a split, in order, to measure with.
+    """Makes batches of all images of a split, in order, for measures.
 
     Args:
         path: path. Folder that `keras-t2i prepare` wrote.
@@ -267,17 +269,18 @@ def make_ordered_dataset(
 
 
 def make_captions_dataset(
-    path: str | os.PathLike,
+    path: StrPath,
     split: str = "train",
     batch_size: int = 64,
     *,
     seed: int = 0,
     start_step: int | None = None,
-    tokenize: Callable[[tf.Tensor], tf.Tensor] = tokenize,
+    tokenize: Callable[[Tensor], Tensor] = tokenize,
 ) -> tf.data.Dataset:
     """Makes batches of captions alone, to train a style encoder.
 
-    Each row holds a random caption of another image, each image once an epoch.
+    Each row holds a random caption of another image. Each image comes once per
+    epoch.
 
     Args:
         path: path. Folder that `keras-t2i prepare` wrote.
@@ -300,49 +303,52 @@ def make_captions_dataset(
     examples = PreparedExamples(path, split)
     order = ShuffledEpochs(len(examples), batch_size, seed)
 
-    def read(step):
+    def read(step: np.ndarray) -> np.ndarray:
         generator = np.random.default_rng([seed, int(step), 1])
-        rows = [examples.read(index) for index in order.indices(int(step))]
-        captions = [row.captions for row in rows]
-        return np.array(
-            [
-                texts[generator.integers(len(texts))].encode()
-                for texts in captions
-            ],
-            object,
-        )
+        captions = [examples.read(i).captions for i in order.indices(int(step))]
+        chosen = [texts[generator.integers(len(texts))] for texts in captions]
+        return np.array([text.encode() for text in chosen], object)
 
-    def decode(step):
+    def decode(step: Tensor) -> dict[str, Tensor]:
         texts = tf.numpy_function(read, [step], tf.string, stateful=False)
         return {"token_ids": tokenize(tf.ensure_shape(texts, (batch_size,)))}
 
     return untuned(_steps(order, start_step).map(decode).prefetch(2))
 
 
-def _make_stream(reader, image_size, start_step, tokenize):
+def _make_stream(
+    reader: BatchReader,
+    image_size: int | None,
+    start_step: int | None,
+    tokenize: Callable[[Tensor], Tensor],
+) -> tf.data.Dataset:
     if image_size is None:
         image_size = reader.examples.image_size
     check_whole_number(image_size, "image_size", at_least=1)
     batch_size = reader.order.batch_size
-    in_words = reader.embeddings is None
-    image_type = tf.string if reader.features is None else tf.float32
-    text_type = tf.string if in_words else tf.float32
+    features, embeddings = reader.features, reader.embeddings
+    image_type = tf.string if features is None else tf.float32
+    text_type = tf.string if embeddings is None else tf.float32
     num_texts = 1 if reader.mismatched_texts is None else 2
     types = [image_type, tf.float32] + [text_type] * num_texts
     if reader.class_ids is not None:
         types.append(tf.int64)
 
-    def read(step):
+    def read(step: Tensor) -> list[Tensor]:
         return tf.numpy_function(reader.read, [step], types, stateful=False)
 
-    def decode(images, crops, *others):
+    def decode(
+        images: Tensor, crops: Tensor, *others: Tensor
+    ) -> dict[str, Tensor]:
         batch = {}
-        if reader.features is not None:
-            shape = (batch_size, reader.features.num_features)
+        if features is not None:
+            shape = (batch_size, features.num_features)
             batch["images"] = tf.ensure_shape(images, shape)
         else:
             images = tf.map_fn(
-                lambda row: _crop(*row, reader.examples.image_size, image_size),
+                lambda row: _crop(
+                    row[0], row[1], reader.examples.image_size, image_size
+                ),
                 (tf.ensure_shape(images, (batch_size,)), crops),
                 fn_output_signature=tf.TensorSpec(
                     (image_size, image_size, 3), tf.uint8
@@ -351,11 +357,11 @@ def _make_stream(reader, image_size, start_step, tokenize):
             batch["images"] = to_model_range(images)
         prefixes = ("", "mismatched_")[:num_texts]
         for prefix, text in zip(prefixes, others):
-            if in_words:
+            if embeddings is None:
                 text = tf.ensure_shape(text, (batch_size,))
                 batch[prefix + "token_ids"] = tokenize(text)
             else:
-                shape = (batch_size, reader.embeddings.embedding_dim)
+                shape = (batch_size, embeddings.embedding_dim)
                 text = tf.ensure_shape(text, shape)
                 batch[prefix + "text_embeddings"] = text
         if reader.class_ids is not None:
@@ -368,33 +374,37 @@ def _make_stream(reader, image_size, start_step, tokenize):
     return untuned(dataset.prefetch(2))
 
 
-def _steps(order, start_step):
+def _steps(
+    order: ShuffledEpochs | DistinctClasses | InOrder, start_step: int | None
+) -> tf.data.Dataset:
     if start_step is None:
         return _one_epoch_at_a_time(order.steps_per_epoch)
     check_whole_number(start_step, "start_step", at_least=0)
     return tf.data.Dataset.range(start_step, np.iinfo(np.int64).max)
 
 
-def _one_epoch_at_a_time(steps_per_epoch):
+def _one_epoch_at_a_time(steps_per_epoch: int) -> tf.data.Dataset:
     epochs = iter(range(np.iinfo(np.int64).max))
 
-    def steps_of_next_epoch(_):
+    def steps_of_next_epoch(_: Tensor) -> tf.data.Dataset:
         epoch = tf.numpy_function(lambda: next(epochs), [], tf.int64)
         first = tf.ensure_shape(epoch, ()) * steps_per_epoch
         return tf.data.Dataset.range(first, first + steps_per_epoch)
 
-    # The outer element is made anew whenever somebody starts to iterate.
+    # Each iteration makes the outer element anew, and so takes the next epoch.
     steps = tf.data.Dataset.from_tensors(0).flat_map(steps_of_next_epoch)
     return steps.apply(tf.data.experimental.assert_cardinality(steps_per_epoch))
 
 
-def _crop(encoded, crop, crop_size, image_size):
-    """Cuts a square at `crop`: top, left and flip, as fractions."""
+def _crop(
+    encoded: Tensor, crop: Tensor, crop_size: int, image_size: int
+) -> Tensor:
+    """Crops a square at `crop`: top, left and flip, as fractions."""
     image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
     size = tf.shape(image)[:2]
     side = tf.minimum(crop_size, tf.reduce_min(size))
     room = tf.cast(size - side, tf.float32)
-    # Offsets 0 to room, each equally likely; below room + 1 by rounding down.
+    # Offsets from 0 to room are equally likely.
     offset = tf.cast(crop[:2] * (room + 1.0), tf.int32)
     offset = tf.minimum(offset, size - side)
     image = tf.slice(
@@ -405,7 +415,7 @@ def _crop(encoded, crop, crop_size, image_size):
             image, (image_size, image_size), antialias=True
         )
         image = tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8)
-    # 0.5, the center, is not flipped.
+    # A center crop, all 0.5, is not flipped.
     image = tf.cond(
         crop[2] > 0.5, lambda: tf.reverse(image, [1]), lambda: image
     )

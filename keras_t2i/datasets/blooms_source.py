@@ -8,14 +8,15 @@ from keras_t2i.blooms import bloom_at
 from keras_t2i.datasets.images import encode_png
 from keras_t2i.datasets.shards import CaptionedImage
 from keras_t2i.datasets.source import Key
+from keras_t2i.datasets.source import UnusableFileError
 
 
 class BloomsSource:
-    """Drawn flowers with captions: 80% `train`, 10% `val`, 10% `test`.
+    """Rendered flowers with captions: 80% `train`, 10% `val`, 10% `test`.
 
     Args:
         num_images: int. At least 10, so that no split is empty.
-        seed: int. Other seeds draw other flowers. Defaults to `0`.
+        seed: int. Other seeds give other flowers. Defaults to `0`.
 
     Raises:
         ValueError: `num_images` is below 10.
@@ -30,7 +31,6 @@ class BloomsSource:
     """
 
     name = "blooms"
-    unusable = ()
 
     def __init__(self, num_images: int, seed: int = 0):
         if num_images < 10:
@@ -39,6 +39,7 @@ class BloomsSource:
                 f"Received: {num_images}."
             )
         self.class_names = list(CLASS_NAMES)
+        self.unusable: list[UnusableFileError] = []
         num_held_out = num_images // 10
         self._num_images = {
             "train": num_images - 2 * num_held_out,
@@ -55,7 +56,7 @@ class BloomsSource:
         }
 
     def read(self, key: Key, image_size: int) -> CaptionedImage:
-        """Draws one flower."""
+        """Renders one flower."""
         split, index, seed = key
         bloom = bloom_at(split, index, seed=seed, image_size=image_size)
         return CaptionedImage(
@@ -67,26 +68,12 @@ class BloomsSource:
 
 
 def bloom_of_record(record: CaptionedImage, seed: int = 0) -> Bloom:
-    """Returns the bloom that a prepared record was made of, with its truth.
+    """Returns the bloom that a prepared record was made of.
 
-    Args:
-        record: `CaptionedImage` that `BloomsSource` has made.
-        seed: int. That of the `BloomsSource`. Defaults to `0`.
-
-    Returns:
-        `Bloom`, whose image has 64 pixels a side, whatever the record's has.
+    Its image has 64 x 64 pixels, whatever size the record has.
 
     Raises:
-        ValueError: the record was not made so.
-
-    Example:
-
-    >>> from keras_t2i.datasets.blooms_source import BloomsSource
-    >>> from keras_t2i.datasets.blooms_source import bloom_of_record
-    >>> blooms = BloomsSource(num_images=10)
-    >>> record = blooms.read(blooms.splits()["val"][0], image_size=64)
-    >>> bloom_of_record(record).style.background
-    'soil'
+        ValueError: the record was not made by `BloomsSource` with this seed.
     """
     match = re.fullmatch(r"(train|val|test)-(\d{6,9})", record.id)
     if match is not None:

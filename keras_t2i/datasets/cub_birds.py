@@ -4,6 +4,7 @@ import functools
 import os
 import pathlib
 import re
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -11,12 +12,15 @@ from keras_t2i.datasets.images import read_image
 from keras_t2i.datasets.images import stored_side
 from keras_t2i.datasets.shards import CaptionedImage
 from keras_t2i.datasets.source import Key
-from keras_t2i.datasets.source import UnusableFileError
+from keras_t2i.datasets.source import ListedSource
+from keras_t2i.datasets.source import existing_folder
 from keras_t2i.datasets.source import read_captions
 from keras_t2i.datasets.source import split_examples
+from keras_t2i.datasets.source import without_suffix
+from keras_t2i.types import StrPath
 
-# What follows the number at the beginning of each list's lines, and a line. Few
-# digits are allowed, which `int` reads.
+# For each list: what follows the number at the beginning of a line, and an
+# example. Numbers have few digits, which bounds what `int` has to read.
 _LISTS = {
     # The number of a class is in its name, too.
     "classes.txt": (r"0*\1\.[^/]+", "1 001.Black_footed_Albatross"),
@@ -38,28 +42,28 @@ _LAYOUT = (
 )
 
 
-class CubBirds:
+class CubBirds(ListedSource):
     """Caltech-UCSD Birds 200-2011 in their original layout.
 
-    Read are `images.txt`, `image_class_labels.txt`, `classes.txt` and the
-    `images` of the folder `CUB_200_2011`;
-    `text_c10/001.Black_footed_Albatross/Black_Footed_Albatross_0046_18.txt`
-    with one caption a line; and class lists where they are there
-    (`trainclasses.txt`, `valclasses.txt` and `testclasses.txt`, or
-    `trainvalclasses.txt` instead of the first two). `text_c10` may lie in
-    `CUB_200_2011`, beside it, or in a folder `cvpr2016_cub` or `birds` beside
-    it, and the lists in `CUB_200_2011`, beside it or beside `text_c10`.
-    Without lists, a tenth of the pictures is for testing.
+    - `images.txt`, `image_class_labels.txt`, `classes.txt` and `images` in the
+      folder `CUB_200_2011`;
+    - `text_c10/001.Black_footed_Albatross/Black_Footed_Albatross_0046_18.txt`,
+      with one caption per line;
+    - class lists, if there are any: `trainclasses.txt`, `valclasses.txt` and
+      `testclasses.txt`, or `trainvalclasses.txt` instead of the first two.
 
-    The number before its name stands for a class, since some names differ
-    between pictures and captions.
+    `text_c10` may lie in `CUB_200_2011`, beside it, or in a folder
+    `cvpr2016_cub` or `birds` beside it, and the lists in `CUB_200_2011`,
+    beside it or beside `text_c10`. Without lists, a tenth of the images is for
+    testing. The number before its name stands for a class, since some names
+    differ between images and captions.
 
     Args:
-        source_dir: path of the folder `CUB_200_2011`, or of the one it is in.
-        crop_to_bounding_box: bool. Whether to cut a square out of each
-            picture, as StackGAN does: about the center of the bird's bounding
-            box, as large as one and a half times the box's longer side, less
-            what lies outside the picture. Defaults to `False`.
+        source_dir: path of the folder `CUB_200_2011`, or of its parent.
+        crop_to_bounding_box: bool. Whether to crop each image to a square, as
+            StackGAN does: about the center of the bird's bounding box, one and
+            a half times as large as the box's longer side, less what lies
+            outside the image. Defaults to `False`.
 
     Raises:
         ValueError: a part is missing or empty, or the class lists do not
@@ -74,11 +78,9 @@ class CubBirds:
 
     name = "cub_birds"
 
-    def __init__(
-        self, source_dir: str | os.PathLike, crop_to_bounding_box: bool = False
-    ):
-        self.unusable = []
-        self._cub_dir = find_cub_dir(pathlib.Path(source_dir))
+    def __init__(self, source_dir: StrPath, crop_to_bounding_box: bool = False):
+        super().__init__()
+        self._cub_dir = _find_cub_dir(source_dir)
         # Of an absolute path, since "." has no parent.
         beside = pathlib.Path(os.path.abspath(self._cub_dir)).parent
         self._caption_dir = _find_caption_dir(self._cub_dir, beside)
@@ -103,21 +105,12 @@ class CubBirds:
             split: [keys[id] for id in ids] for split, ids in splits.items()
         }
 
-    def __getstate__(self):
-        # Another process only reads. The whole listing would have it start
-        # late, and be there once for each.
-        return {**self.__dict__, "_splits": None, "unusable": None}
-
-    def splits(self) -> dict[str, list[Key]]:
-        """Returns the keys of each split."""
-        return self._splits
-
     def read(self, key: Key, image_size: int) -> CaptionedImage:
-        """Reads one picture with its captions."""
+        """Reads one image with its captions."""
         class_name, file, captions_file, box = key
         path = self._cub_dir / "images" / file
         return CaptionedImage(
-            id=_without_suffix(file),
+            id=without_suffix(file),
             image=read_image(
                 path,
                 stored_side(image_size),
@@ -127,7 +120,9 @@ class CubBirds:
             class_id=self.class_names.index(class_name),
         )
 
-    def _list_examples(self, names, crop_to_bounding_box):
+    def _list_examples(
+        self, names: dict[int, str], crop_to_bounding_box: bool
+    ) -> dict[str, Key]:
         """Pairs ids with keys."""
         files = self._read_list("images.txt")
         labels = self._read_list("image_class_labels.txt")
@@ -136,10 +131,10 @@ class CubBirds:
             boxes = self._read_list("bounding_boxes.txt")
         captions = self._list_captions()
         without_image = dict(captions)
-        keys = {}
+        keys: dict[str, Key] = {}
         for image_number, file in files.items():
             image = self._cub_dir / "images" / file
-            class_number, id = _class_number(file), _without_suffix(file)
+            class_number, id = _class_number(file), without_suffix(file)
             bird = class_number, pathlib.PurePosixPath(id).name
             without_image.pop(bird, None)
             if id in keys:
@@ -172,9 +167,9 @@ class CubBirds:
             self._leave_out(path, "has no image in images.txt")
         return keys
 
-    def _list_captions(self):
+    def _list_captions(self) -> dict[tuple[int, str], str]:
         """Pairs class numbers and names of images with caption files."""
-        captions = {}
+        captions: dict[tuple[int, str], str] = {}
         # Not those that macOS leaves, whose names start with a dot.
         for path in sorted(self._caption_dir.glob("[!.]*/[!.]*.txt")):
             file = path.relative_to(self._caption_dir).as_posix()
@@ -185,15 +180,10 @@ class CubBirds:
                 )
         return captions
 
-    def _read_list(self, name):
+    def _read_list(self, name: str) -> dict[int, str]:
         """Pairs the numbers that lines begin with and what follows them."""
         pattern, example = _LISTS[name]
-        path = self._cub_dir / name
-        if not path.is_file():
-            raise ValueError(
-                f"Expected the published list {name} in {self._cub_dir}. "
-                "Received: no such file."
-            )
+        path = _published_list(self._cub_dir / name)
         # Bytes that are not UTF-8 become surrogates, which are not printable.
         text = path.read_bytes().decode("utf-8-sig", "surrogateescape")
         values = {}
@@ -213,21 +203,11 @@ class CubBirds:
             self._leave_out(f"{path} line {line_number}", reason)
         return values
 
-    def _leave_out(self, file, reason):
-        self.unusable.append(UnusableFileError(str(file), reason))
 
-
-def find_cub_dir(source_dir: pathlib.Path) -> pathlib.Path:
-    """Returns the folder `CUB_200_2011` that a folder is or holds.
-
-    Raises:
-        ValueError: it neither is nor holds one.
-    """
-    if not source_dir.is_dir():
-        raise ValueError(
-            "Expected the folder of the CUB-200-2011 birds. Received: "
-            f"{str(source_dir)!r}, which is no folder."
-        )
+def _find_cub_dir(source_dir: StrPath) -> pathlib.Path:
+    source_dir = existing_folder(
+        source_dir, "the folder of the CUB-200-2011 birds"
+    )
     for path in (source_dir, source_dir / "CUB_200_2011"):
         if (path / "images").is_dir() and (path / "images.txt").is_file():
             return path
@@ -237,7 +217,9 @@ def find_cub_dir(source_dir: pathlib.Path) -> pathlib.Path:
     )
 
 
-def _find_caption_dir(cub_dir, beside):
+def _find_caption_dir(
+    cub_dir: pathlib.Path, beside: pathlib.Path
+) -> pathlib.Path:
     candidates = (cub_dir, beside, beside / "cvpr2016_cub", beside / "birds")
     found = [path / "text_c10" for path in candidates]
     found = [path for path in found if path.is_dir()]
@@ -250,16 +232,14 @@ def _find_caption_dir(cub_dir, beside):
     return found[0]
 
 
-def _class_number(name):
+def _class_number(name: str) -> int:
     match = re.match(r"(\d{1,9})\.", name)
-    return int(match[1]) if match else None
+    return int(match[1]) if match else -1
 
 
-def _without_suffix(file):
-    return str(pathlib.PurePosixPath(file).with_suffix(""))
-
-
-def _crop_around(box, image_width, image_height):
+def _crop_around(
+    box: str, image_width: int, image_height: int
+) -> tuple[int, int, int, int]:
     """Returns left, top, right and bottom of the square around a box."""
     x, y, width, height = (int(float(value)) for value in box.split())
     center_x, center_y = x + width // 2, y + height // 2
@@ -273,8 +253,8 @@ def _crop_around(box, image_width, image_height):
             f"outside its {image_width} x {image_height} pixels"
         )
     radius = max(1, 3 * max(width, height) // 4)
-    # Differs from StackGAN, which makes a square of what was cut off at the
-    # border too: the aspect ratio is kept, as of all pictures.
+    # Differs from StackGAN, which makes a square of what the border cuts off
+    # too: here the aspect ratio is kept, as for all images.
     return (
         max(0, center_x - radius),
         max(0, center_y - radius),
@@ -286,15 +266,15 @@ def _crop_around(box, image_width, image_height):
 KEY_POINTS = ("beak", "belly", "breast", "crown", "forehead", "tail")
 
 
-def cub_key_points(source_dir: str | os.PathLike) -> dict[str, np.ndarray]:
+def cub_key_points(source_dir: StrPath) -> dict[str, np.ndarray]:
     """Reads six key-points of each bird that shows all of them.
 
-    Two birds whose key-points are alike have one pose, such as
-    `keras_t2i.metrics.style_clusters` finds them.
+    Birds whose key-points are alike have one pose, as
+    `keras_t2i.metrics.style_clusters` finds it.
 
     Args:
-        source_dir: path of the folder `CUB_200_2011`, or of the one it is in,
-            with `parts/parts.txt`, `parts/part_locs.txt`, `images.txt` and
+        source_dir: path of the folder `CUB_200_2011`, or of its parent. It
+            holds `parts/parts.txt`, `parts/part_locs.txt`, `images.txt` and
             `bounding_boxes.txt`.
 
     Returns:
@@ -308,7 +288,7 @@ def cub_key_points(source_dir: str | os.PathLike) -> dict[str, np.ndarray]:
     Reference:
         - [Reed et al., 2016](https://arxiv.org/abs/1605.05396), section 5.
     """
-    cub_dir = find_cub_dir(pathlib.Path(source_dir))
+    cub_dir = _find_cub_dir(source_dir)
     part_names = {
         int(number): name.strip()
         for number, name in _rows(cub_dir / "parts" / "parts.txt", int, str)
@@ -326,7 +306,7 @@ def cub_key_points(source_dir: str | os.PathLike) -> dict[str, np.ndarray]:
             cub_dir / "bounding_boxes.txt", int, float, float, float, float
         )
     }
-    points = {}
+    points: dict[int, dict[str, tuple[float, float]]] = {}
     for image, part, x, y, visible in _rows(
         cub_dir / "parts" / "part_locs.txt", int, int, float, float, int
     ):
@@ -339,19 +319,13 @@ def cub_key_points(source_dir: str | os.PathLike) -> dict[str, np.ndarray]:
         if known and len(of_bird) == len(KEY_POINTS) and boxes[image][2:].all():
             corner, size = np.split(boxes[image], 2)
             places = np.array([of_bird[name] for name in KEY_POINTS])
-            id = str(pathlib.PurePosixPath(files[image]).with_suffix(""))
-            found[id] = (places - corner) / size
+            found[without_suffix(files[image])] = (places - corner) / size
     return found
 
 
-def _rows(path, *kinds):
-    """The values of each line; the last of them is the rest of it."""
-    if not path.is_file():
-        raise ValueError(
-            f"Expected the published list {path.name} in {path.parent}. "
-            "Received: no such file."
-        )
-    lines = path.read_text("utf-8", "replace").splitlines()
+def _rows(path: pathlib.Path, *kinds: type) -> Iterator[list]:
+    """Gives the values of each line; the last one is the rest of the line."""
+    lines = _published_list(path).read_text("utf-8", "replace").splitlines()
     for number, line in enumerate(lines, start=1):
         values = line.split(maxsplit=len(kinds) - 1)
         if not values:
@@ -366,3 +340,12 @@ def _rows(path, *kinds):
                 f"{', '.join(kind.__name__ for kind in kinds)}. Received: "
                 f"{line[:100]!r}"
             ) from None
+
+
+def _published_list(path: pathlib.Path) -> pathlib.Path:
+    if not path.is_file():
+        raise ValueError(
+            f"Expected the published list {path.name} in {path.parent}. "
+            "Received: no such file."
+        )
+    return path

@@ -1,26 +1,26 @@
 """Images with captions, read one at a time, with embeddings or features."""
 
-import io
-import os
 import pathlib
 from collections.abc import Iterable
+from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
-import PIL.Image
 import tensorflow as tf
 
 from keras_t2i.captions import check_captions
-from keras_t2i.datasets.arrays_by_id import match_names
+from keras_t2i.datasets.images import encode_png
 from keras_t2i.datasets.manifest import MANIFEST_FILE
 from keras_t2i.datasets.manifest import data_fingerprint
 from keras_t2i.datasets.manifest import read_embedding_manifest
 from keras_t2i.datasets.manifest import read_manifest
+from keras_t2i.datasets.published_embeddings import match_names
 from keras_t2i.datasets.published_embeddings import open_published_embeddings
 from keras_t2i.datasets.shards import CaptionedImage
 from keras_t2i.datasets.shards import EmbeddedCaptions
 from keras_t2i.datasets.shards import ShardReader
+from keras_t2i.types import StrPath
 
 
 class Examples(Protocol):
@@ -29,7 +29,7 @@ class Examples(Protocol):
     Attributes:
         class_ids: int array of shape `(num_images,)`, or `None` without
             classes.
-        image_size: int. Side of the square to train on, before any resizing.
+        image_size: int. Side of the square crops, before any resizing.
     """
 
     class_ids: np.ndarray | None
@@ -45,16 +45,14 @@ class Examples(Protocol):
 class PreparedExamples:
     """The images of one split of a prepared data set.
 
-    Args:
-        path: path. Folder of the prepared data set.
-        split: string. `"trainval"` joins `"train"` and `"val"`.
+    The split `"trainval"` joins `"train"` and `"val"`.
 
     Raises:
         ValueError: the folder is no prepared data set, is damaged, or has no
             such split.
     """
 
-    def __init__(self, path: str | os.PathLike, split: str):
+    def __init__(self, path: StrPath, split: str):
         manifest = read_manifest(path)
         self.image_size = manifest.image_size
         self.fingerprint = data_fingerprint(manifest)
@@ -89,15 +87,11 @@ class PreparedExamples:
 def images_of_class(
     all_examples: Iterable[PreparedExamples],
 ) -> dict[str, list[str]]:
-    """Returns the images of each class of a prepared data set.
+    """Returns the sorted ids of each class, from the examples of all splits.
 
-    Args:
-        all_examples: the examples of all of its splits.
-
-    Returns:
-        dict of class names to sorted ids, empty without classes.
+    Without classes, the dict is empty.
     """
-    images = {}
+    images: dict[str, list[str]] = {}
     for examples in all_examples:
         if examples.class_ids is not None:
             for class_id, id in zip(examples.class_ids, examples.text_ids()):
@@ -107,17 +101,13 @@ def images_of_class(
 
 
 class ExtractedEmbeddings:
-    """The extracted embeddings of the captions of `PreparedExamples`.
-
-    Args:
-        path: path. Folder that `keras_t2i.text.extract_embeddings` wrote.
-        examples: `PreparedExamples`. The images that they must belong to.
+    """The embeddings of `PreparedExamples`, from a folder of embeddings.
 
     Raises:
         ValueError: the folder is damaged or belongs to another data set.
     """
 
-    def __init__(self, path: str | os.PathLike, examples: PreparedExamples):
+    def __init__(self, path: StrPath, examples: PreparedExamples):
         manifest = read_embedding_manifest(path)
         missing = [
             name for name in examples.splits if name not in manifest.splits
@@ -158,16 +148,10 @@ class ExtractedEmbeddings:
 
 
 class ArrayExamples:
-    """Images and captions held in memory.
-
-    Args:
-        images: uint8 array of shape `(num_images, height, width, 3)`.
-        captions: list of one list of strings an image.
-        class_ids: int array of shape `(num_images,)`, or `None`.
-        image_size: int. Side of the square to train on.
+    """Images and captions in memory, with the arguments of `from_arrays`.
 
     Raises:
-        ValueError: the three do not fit each other.
+        ValueError: images, captions and classes do not fit each other.
     """
 
     def __init__(
@@ -195,7 +179,7 @@ class ArrayExamples:
             )
         if len(images) != len(captions) or len(images) == 0:
             raise ValueError(
-                "`captions` must hold one list of captions an image, and at "
+                "`captions` must hold one list of captions per image, and at "
                 f"least one. Received: {len(images)} images and "
                 f"{len(captions)} lists of captions"
             )
@@ -214,7 +198,7 @@ class ArrayExamples:
             self.class_ids = np.asarray(class_ids, np.int64)
             if self.class_ids.shape != (len(images),):
                 raise ValueError(
-                    "`class_ids` must hold one int an image, of shape "
+                    "`class_ids` must hold one int per image, of shape "
                     f"({len(images)},). Received: shape {self.class_ids.shape}"
                 )
 
@@ -223,16 +207,14 @@ class ArrayExamples:
 
     def read(self, index: int) -> CaptionedImage:
         """Returns one image, as an uncompressed PNG, with its captions."""
-        # A PNG, so that there is one way through the rest of the code.
-        encoded = io.BytesIO()
-        image = PIL.Image.fromarray(self._images[index])
-        image.save(encoded, "PNG", compress_level=0)
-        return CaptionedImage(
-            str(index), encoded.getvalue(), self._captions[index]
-        )
+        # A PNG, as prepared data sets have: one path through the other code.
+        encoded = encode_png(self._images[index], compress_level=0)
+        return CaptionedImage(str(index), encoded, self._captions[index])
 
 
-def _joined_splits(split, splits, path):
+def _joined_splits(
+    split: str, splits: Mapping[str, object], path: StrPath
+) -> list[str]:
     if split == "trainval" and "trainval" not in splits:
         # A data set without a validation split trains on "train" alone.
         names = [name for name in ("train", "val") if name in splits]
@@ -251,11 +233,10 @@ class ImageFeatures:
 
     Args:
         path: path of the folder that `extract_image_features` wrote, or of
-            what `open_published_embeddings` reads: for each image an
-            array of shape `(num_features,)` or, of several views such as
-            crops, `(num_views, num_features)`, the center crop first. A `.t7`
-            file of a class, as the encoder's authors gave them, holds
-            `(num_images, num_features, num_views)`.
+            what `open_published_embeddings` reads: for each image an array of
+            shape `(num_features,)` or, for several views such as crops,
+            `(num_views, num_features)`, the center crop first. The `.t7` file
+            of a class holds `(num_images, num_features, num_views)`.
         data_path: path. Folder of the prepared data set.
         split: string.
 
@@ -267,12 +248,7 @@ class ImageFeatures:
             of one size; or the data set is damaged.
     """
 
-    def __init__(
-        self,
-        path: str | os.PathLike,
-        data_path: str | os.PathLike,
-        split: str,
-    ):
+    def __init__(self, path: StrPath, data_path: StrPath, split: str):
         if (pathlib.Path(path) / MANIFEST_FILE).is_file():
             extracted = ExtractedEmbeddings(
                 path, PreparedExamples(data_path, split)
@@ -291,14 +267,14 @@ class ImageFeatures:
             views = np.atleast_2d(source.read(name))
             if self._views and views.shape[1] != self.num_features:
                 raise ValueError(
-                    f"{path} must hold as many features of each image. "
+                    f"{path} must hold the same number of features per image. "
                     f"Received: {self.num_features} and, of {name!r}, "
                     f"{views.shape[1]}."
                 )
             self.num_features = views.shape[1]
             self._views.append(views)
 
-    def draw(self, index: int, generator: np.random.Generator) -> np.ndarray:
+    def sample(self, index: int, generator: np.random.Generator) -> np.ndarray:
         """Returns a random view of one image, shape `(num_features,)`."""
         views = self._views[index]
         return views[generator.integers(len(views))]

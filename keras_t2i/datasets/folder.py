@@ -3,8 +3,8 @@
 import csv
 import io
 import json
-import os
 import pathlib
+from collections.abc import Iterable
 
 from keras_t2i.captions import is_utf8
 from keras_t2i.captions import usable_captions
@@ -13,9 +13,13 @@ from keras_t2i.datasets.images import read_image
 from keras_t2i.datasets.images import stored_side
 from keras_t2i.datasets.shards import CaptionedImage
 from keras_t2i.datasets.source import Key
+from keras_t2i.datasets.source import ListedSource
 from keras_t2i.datasets.source import UnusableFileError
+from keras_t2i.datasets.source import existing_folder
 from keras_t2i.datasets.source import read_captions
 from keras_t2i.datasets.source import split_examples
+from keras_t2i.datasets.source import without_suffix
+from keras_t2i.types import StrPath
 
 _TEXT_SUFFIX = ".txt"
 # Captions of each image file, and the lines that could not be used.
@@ -25,14 +29,11 @@ CaptionTable = tuple[dict[str, list[str]], list[UnusableFileError]]
 def read_json_lines(path: pathlib.Path) -> CaptionTable:
     """Reads lines of `{"file": ..., "captions": [...]}`.
 
-    Args:
-        path: path of the file. A line may have one `caption` instead.
-
-    Returns:
-        dict of image files to lists of captions, and a list of
-        `UnusableFileError`, one a line that could not be used.
+    A line may have one `caption` instead. Returns also an error for each line
+    that could not be used.
     """
-    captions_of, unusable = {}, []
+    captions_of: dict[str, list[str]] = {}
+    unusable = []
     for number, line in enumerate(_read_text(path).split("\n"), start=1):
         if not line.strip():
             continue
@@ -48,17 +49,11 @@ def read_json_lines(path: pathlib.Path) -> CaptionTable:
 def read_csv(path: pathlib.Path) -> CaptionTable:
     """Reads a table with the columns `file` and `caption`.
 
-    Args:
-        path: path of the file. An image may have several rows.
-
-    Returns:
-        dict of image files to lists of captions, and a list of
-        `UnusableFileError`, one a row that could not be used.
-
     Raises:
         ValueError: the header lacks a column, or the file is no CSV.
     """
-    captions_of, unusable = {}, []
+    captions_of: dict[str, list[str]] = {}
+    unusable = []
     text = io.StringIO(_read_text(path), newline="")
     rows = csv.DictReader(text, skipinitialspace=True)
     try:
@@ -70,7 +65,7 @@ def read_csv(path: pathlib.Path) -> CaptionTable:
             )
         for row in rows:
             file, caption = row["file"], row["caption"]
-            # DictReader's None: what the header has no column for.
+            # None is DictReader's key of surplus values, and its missing one.
             if None in row or None in (file, caption):
                 reason = (
                     f"expected {len(columns)} columns, as in the header; a "
@@ -90,13 +85,12 @@ def read_csv(path: pathlib.Path) -> CaptionTable:
     return captions_of, unusable
 
 
-def _read_text(path):
-    # Bytes that are not UTF-8 become surrogates, so that only their lines are
-    # left out.
+def _read_text(path: pathlib.Path) -> str:
+    # Bytes that are not UTF-8 become surrogates: only their lines are left out.
     return path.read_bytes().decode("utf-8-sig", "surrogateescape")
 
 
-def _parse_json_line(line):
+def _parse_json_line(line: str) -> tuple[str, list[str]]:
     if not is_utf8(line):
         raise ValueError("is not UTF-8")
     try:
@@ -115,27 +109,29 @@ def _parse_json_line(line):
     )
 
 
-def _normalize(file):
+def _normalize(file: str) -> str:
     return pathlib.PurePosixPath(file).as_posix()
 
 
-def _unusable_line(path, number, reason):
+def _unusable_line(
+    path: pathlib.Path, number: int, reason: str
+) -> UnusableFileError:
     return UnusableFileError(f"{path} line {number}", reason)
 
 
 _TABLE_READERS = {"captions.jsonl": read_json_lines, "captions.csv": read_csv}
 
 
-class CaptionedFolder:
+class CaptionedFolder(ListedSource):
     """A folder of images, with captions in one of three layouts.
 
     - `captions.jsonl`: lines of `{"file": "a.jpg", "captions": ["...", ...]}`
       or `{"file": "a.jpg", "caption": "..."}`;
-    - `captions.csv`: the header `file,caption`, then one caption a row;
-    - `a.txt` beside `a.jpg`: one caption a line.
+    - `captions.csv`: the header `file,caption`, then one caption per row;
+    - `a.txt` beside `a.jpg`: one caption per line.
 
     `file` is relative to the folder; an image may have several lines or rows.
-    Where images lie in sub-folders, the name of its sub-folder is an image's
+    If images lie in sub-folders, the name of its sub-folder is an image's
     class, and class lists (`trainclasses.txt`, `valclasses.txt`,
     `testclasses.txt`) in the folder make the splits. Otherwise a tenth of the
     images is for testing. Names that start with a dot are ignored, and links
@@ -151,14 +147,11 @@ class CaptionedFolder:
 
     name = "folder"
 
-    def __init__(self, source_dir: str | os.PathLike):
-        self._root = pathlib.Path(source_dir)
-        if not self._root.is_dir():
-            raise ValueError(
-                "Expected a folder of images with captions. Received: "
-                f"{str(source_dir)!r}, which is no folder."
-            )
-        self.unusable = []
+    def __init__(self, source_dir: StrPath):
+        super().__init__()
+        self._root = existing_folder(
+            source_dir, "a folder of images with captions"
+        )
         captions_of = self._list_captions()
         class_of = self._classify(captions_of)
         if not class_of:
@@ -168,20 +161,13 @@ class CaptionedFolder:
                 "each image. Received: no image that has captions"
                 + (f" ({self.unusable[0]})." if self.unusable else ".")
             )
-        self.class_names = sorted(set(class_of.values()) - {None})
+        self.class_names = sorted(
+            name for name in set(class_of.values()) if name is not None
+        )
         self._splits = {
             split: [(file, captions_of[file]) for file in files]
             for split, files in split_examples(class_of, self._root).items()
         }
-
-    def __getstate__(self):
-        # Another process only reads. The whole listing would have it start
-        # late, and be there once for each.
-        return {**self.__dict__, "_splits": None, "unusable": None}
-
-    def splits(self) -> dict[str, list[Key]]:
-        """Returns the keys of each split."""
-        return self._splits
 
     def read(self, key: Key, image_size: int) -> CaptionedImage:
         """Reads one image with its captions."""
@@ -197,8 +183,8 @@ class CaptionedFolder:
             class_id=class_id,
         )
 
-    def _list_captions(self):
-        """Pairs image files with captions, or with None for a text file."""
+    def _list_captions(self) -> dict[str, tuple[str, ...] | None]:
+        """Pairs images with captions, or with None if a text file has them."""
         files = self._list_files()
         images = [file for file in files if not file.endswith(_TEXT_SUFFIX)]
         tables = [
@@ -215,14 +201,14 @@ class CaptionedFolder:
             captions_of = self._pair_with_texts(images, files)
         for image in images:
             if image not in captions_of:
-                self._leave_out(image, "has no captions")
+                self._leave_out_file(image, "has no captions")
         return {
             image: captions
             for image, captions in captions_of.items()
             if captions is None or captions
         }
 
-    def _list_files(self):
+    def _list_files(self) -> list[str]:
         """Lists image and text files, relative to the folder."""
         files = []
         root = self._root.resolve()
@@ -233,80 +219,85 @@ class CaptionedFolder:
             is_link = path.is_symlink()
             if path.is_dir():
                 if is_link:
-                    self._leave_out(file, "is a link to a folder")
+                    self._leave_out_file(file, "is a link to a folder")
             elif not _is_image_or_text(path):
                 continue
             elif not path.is_file():
-                self._leave_out(file, "is no regular file")
+                self._leave_out_file(file, "is no regular file")
             elif is_link and not path.resolve().is_relative_to(root):
-                self._leave_out(file, "is a link that leaves the folder")
+                self._leave_out_file(file, "is a link that leaves the folder")
             elif not is_utf8(str(file)):
-                self._leave_out(file, "has a name that is not UTF-8")
+                self._leave_out_file(file, "has a name that is not UTF-8")
             else:
                 files.append(file.as_posix())
         return files
 
-    def _read_table(self, table, images):
+    def _read_table(
+        self, table: str, images: set[str]
+    ) -> dict[str, tuple[str, ...] | None]:
         table_path = self._root / table
         table_captions, unusable = _TABLE_READERS[table](table_path)
         self.unusable += unusable
-        captions_of = {}
+        captions_of: dict[str, tuple[str, ...] | None] = {}
         for file, captions in table_captions.items():
             if _leaves_folder(file):
-                self._leave_out(file, f"({table}) leaves the folder")
+                self._leave_out_file(file, f"({table}) leaves the folder")
             elif file not in images:
-                self._leave_out(file, f"({table}) is no image in the folder")
+                self._leave_out_file(
+                    file, f"({table}) is no image in the folder"
+                )
             else:
                 captions_of[file] = usable_captions(captions)
                 if not captions_of[file]:
-                    self._leave_out(file, f"({table}) has no usable caption")
+                    self._leave_out_file(
+                        file, f"({table}) has no usable caption"
+                    )
         return captions_of
 
-    def _pair_with_texts(self, images, files):
+    def _pair_with_texts(
+        self, images: list[str], files: list[str]
+    ) -> dict[str, tuple[str, ...] | None]:
         texts = {
-            _without_suffix(file): file
+            without_suffix(file): file
             for file in files
             if file.endswith(_TEXT_SUFFIX) and not _is_class_list(file)
         }
-        stems = [_without_suffix(image) for image in images]
+        stems = [without_suffix(image) for image in images]
         for stem in sorted(texts.keys() - set(stems)):
-            self._leave_out(texts[stem], "has no image beside it")
+            self._leave_out_file(texts[stem], "has no image beside it")
         return {
             image: None
             for image, stem in zip(images, stems, strict=True)
             if stem in texts
         }
 
-    def _classify(self, files):
+    def _classify(self, files: Iterable[str]) -> dict[str, str | None]:
         """Pairs files with classes, or with None without sub-folders."""
+        class_of: dict[str, str | None] = dict.fromkeys(files)
         if not any("/" in file for file in files):
-            return dict.fromkeys(files)
-        class_of = {}
-        for file in files:
+            return class_of
+        for file in list(class_of):
             if "/" in file:
                 class_of[file] = pathlib.PurePosixPath(file).parent.name
             else:
-                self._leave_out(
+                del class_of[file]
+                self._leave_out_file(
                     file, "is in no class: other images are in sub-folders"
                 )
         return class_of
 
-    def _leave_out(self, file, reason):
-        self.unusable.append(UnusableFileError(str(self._root / file), reason))
+    def _leave_out_file(self, file: StrPath, reason: str) -> None:
+        self._leave_out(self._root / file, reason)
 
 
-def _is_image_or_text(path):
+def _is_image_or_text(path: pathlib.Path) -> bool:
     return path.suffix == _TEXT_SUFFIX or path.suffix.lower() in IMAGE_SUFFIXES
 
 
-def _is_class_list(file):
+def _is_class_list(file: str) -> bool:
     return "/" not in file and file.endswith("classes.txt")
 
 
-def _leaves_folder(file):
+def _leaves_folder(file: str) -> bool:
     path = pathlib.PurePosixPath(file)
     return path.is_absolute() or ".." in path.parts
-
-
-def _without_suffix(file):
-    return str(pathlib.PurePosixPath(file).with_suffix(""))

@@ -1,16 +1,18 @@
-"""Image files of any kind -> the JPEG or PNG of a prepared data set."""
+"""Image files of any kind, the images of data sets, and those of models."""
 
 import io
-import os
 import pathlib
 import warnings
 from collections.abc import Callable
 
+import keras
 import numpy as np
 from PIL import Image
 from PIL import ImageOps
 
 from keras_t2i.datasets.source import UnusableFileError
+from keras_t2i.types import StrPath
+from keras_t2i.types import Tensor
 
 # Not every format Pillow knows: reading EPS would run Ghostscript.
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
@@ -24,16 +26,57 @@ _EXIF_UPRIGHT = 1
 # Longer side over shorter side. A file of few bytes can be a line of millions
 # of pixels, which resizing would make thick.
 _MAX_ASPECT_RATIO = 50
+# What a pixel without a value becomes, in [-1, 1].
+_MID_GRAY = 0.0
+
+
+def to_model_range(images: Tensor) -> Tensor:
+    """Brings 8-bit images into the range that models work in.
+
+    Args:
+        images: uint8 tensor or array of any shape, in [0, 255].
+
+    Returns:
+        float32 tensor of the same shape, in [-1, 1].
+
+    Example:
+
+    >>> from keras_t2i.datasets.images import to_model_range
+    >>> to_model_range(np.array([0, 255], "uint8")).numpy()
+    array([-1.,  1.], dtype=float32)
+    """
+    # No division: in a graph, but not outside of one, TensorFlow makes it this
+    # product, which can round differently.
+    return keras.ops.cast(images, "float32") * (1 / 127.5) - 1.0
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """Brings images from the range of models back to 8 bits.
+
+    Args:
+        images: float tensor or array of any shape, in [-1, 1]. Values outside
+            are clipped; NaN becomes mid-gray.
+
+    Returns:
+        uint8 tensor of the same shape, in [0, 255].
+
+    Example:
+
+    >>> from keras_t2i.datasets.images import to_uint8
+    >>> to_uint8(np.array([-1.0, 1.0, 1.5])).numpy()
+    array([  0, 255, 255], dtype=uint8)
+    """
+    # Half-precision floats have too few digits for 256 levels and rounding.
+    images = keras.ops.cast(images, "float32")
+    images = keras.ops.nan_to_num(
+        images, nan=_MID_GRAY, posinf=1.0, neginf=-1.0
+    )
+    images = keras.ops.clip(images, -1.0, 1.0)
+    return keras.ops.cast(keras.ops.round((images + 1.0) * 127.5), "uint8")
 
 
 def without_image_suffix(name: str) -> str:
     """Returns a name without the suffix of an image file, if it has one.
-
-    Args:
-        name: string, with or without folders.
-
-    Returns:
-        String.
 
     Example:
 
@@ -48,27 +91,15 @@ def without_image_suffix(name: str) -> str:
 
 
 def stored_side(image_size: int) -> int:
-    """Length of the shorter side that a prepared image has.
+    """Returns the shorter side of a prepared image, in pixels.
 
-    A fifth more than a model sees, which leaves room to crop.
-
-    Args:
-        image_size: int. Pixels of the model's square images.
-
-    Returns:
-        int, in pixels.
-
-    Example:
-
-    >>> from keras_t2i.datasets.images import stored_side
-    >>> stored_side(64)
-    76
+    It is a fifth more than a model's images have, which leaves room to crop.
     """
     return round(image_size * 76 / 64)
 
 
 def read_image(
-    path: str | os.PathLike,
+    path: StrPath,
     side: int,
     crop_of: Callable[[int, int], tuple[int, int, int, int]] | None = None,
 ) -> bytes:
@@ -82,11 +113,11 @@ def read_image(
         side: int. Pixels of the shorter side; the aspect ratio is kept.
         crop_of: function of the upright image's width and height to the left,
             top, right and bottom of the part to keep. It raises `ValueError`
-            where there is none. Defaults to `None`: all of it.
+            if there is none. Defaults to `None`: all of it.
 
     Returns:
-        bytes. The file as it was where it is a JPEG that needs no change,
-        else a PNG file.
+        bytes. A PNG file, or the file as it was if it is a JPEG that needs no
+        change.
 
     Raises:
         UnusableFileError: the file is missing, is no image, is truncated, has
@@ -98,16 +129,16 @@ def read_image(
         raise UnusableFileError(str(path), str(error.strerror)) from None
     try:
         with warnings.catch_warnings():
-            # Pillow warns about metadata, which is not used here.
+            # Pillow warns about metadata, which nothing here uses.
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
-                _check_aspect_ratio(image)
+            with Image.open(io.BytesIO(content), formats=_FORMATS) as opened:
+                _check_aspect_ratio(opened)
                 # Truncation shows only now.
-                image.load()
-                if crop_of is None and _is_ready(image, side):
+                opened.load()
+                if crop_of is None and _is_ready(opened, side):
                     return content
-                image = _to_upright_rgb(image)
+                image = _to_upright_rgb(opened)
                 if crop_of is not None:
                     image = image.crop(crop_of(*image.size))
                 image = _resize(image, side)
@@ -116,15 +147,15 @@ def read_image(
         reason = "is not an image"
     # Pillow's readers raise many kinds of exceptions for damaged files.
     except Exception as error:
-        reason = f"can not be read as an image ({error})"
+        reason = f"cannot be read as an image ({error})"
     raise UnusableFileError(str(path), reason)
 
 
-def read_square(path: str | os.PathLike, side: int) -> np.ndarray:
+def read_square(path: StrPath, side: int) -> np.ndarray:
     """Reads an image file as a square for a model.
 
-    The image becomes plain upright RGB, as in `read_image`; its shorter side is
-    resized, antialiased, and its center cut out.
+    The image becomes plain upright RGB, as in `read_image`. Its shorter side
+    is resized, antialiased, and its center is cropped.
 
     Args:
         path: path of a JPEG, PNG, GIF, BMP, TIFF, WebP or PPM file.
@@ -134,7 +165,7 @@ def read_square(path: str | os.PathLike, side: int) -> np.ndarray:
         uint8 array of shape `(side, side, 3)`.
 
     Raises:
-        UnusableFileError: the file can not be used, as in `read_image`.
+        UnusableFileError: the file cannot be used, as in `read_image`.
     """
     with Image.open(io.BytesIO(read_image(path, side))) as image:
         left, top = ((length - side) // 2 for length in image.size)
@@ -142,34 +173,23 @@ def read_square(path: str | os.PathLike, side: int) -> np.ndarray:
 
 
 def model_square(encoded: bytes, crop_size: int, image_size: int) -> np.ndarray:
-    """Cuts out of a prepared image what a model sees of it.
+    """Crops a prepared image to the square that a model sees of it.
 
-    It is the central one of the squares that training cuts out at random,
-    resized as there where the model has another size than the data set.
+    It is the central one of the squares that training crops at random, resized
+    as there (bilinear, antialiased) if the model has another size.
 
     Args:
         encoded: bytes. The JPEG or PNG file of a prepared data set.
-        crop_size: int. Pixels of the square's side: the `image_size` of the
-            data set. An image with a shorter side gives that much.
-        image_size: int. Pixels of the side that the square is resized to,
-            bilinear and antialiased.
+        crop_size: int. The `image_size` of the data set, in pixels. A smaller
+            image is cropped to its shorter side.
+        image_size: int. Side of the returned square, in pixels.
 
     Returns:
         uint8 array of shape `(image_size, image_size, 3)`.
-
-    Example:
-
-    >>> from keras_t2i.datasets.images import encode_png
-    >>> from keras_t2i.datasets.images import model_square
-    >>> pixels = np.zeros((76, 100, 3), "uint8")
-    >>> pixels[6:70, 18:82] = 255
-    >>> square = model_square(encode_png(pixels), 64, 32)
-    >>> square.shape, int(square.min())
-    ((32, 32, 3), 255)
     """
     with Image.open(io.BytesIO(encoded)) as image:
         side = min(crop_size, *image.size)
-        # Where one pixel is left over, as the training's center.
+        # An odd pixel is left over on the same side as in training.
         left, top = ((length - side + 1) // 2 for length in image.size)
         square = image.convert("RGB").crop((left, top, left + side, top + side))
     if side != image_size:
@@ -179,27 +199,16 @@ def model_square(encoded: bytes, crop_size: int, image_size: int) -> np.ndarray:
     return np.asarray(square)
 
 
-def encode_png(pixels: np.ndarray) -> bytes:
-    """Encodes pixels, and nothing else, as PNG.
-
-    Args:
-        pixels: uint8 array of shape `(height, width, 3)`.
-
-    Returns:
-        bytes. A PNG file.
-
-    Example:
-
-    >>> from keras_t2i.datasets.images import encode_png
-    >>> encode_png(np.zeros((2, 2, 3), "uint8"))[1:4]
-    b'PNG'
-    """
+def encode_png(pixels: np.ndarray, compress_level: int = -1) -> bytes:
+    """Encodes uint8 pixels of shape `(height, width, 3)` as a PNG file."""
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, format="PNG")
+    Image.fromarray(pixels).save(
+        file, format="PNG", compress_level=compress_level
+    )
     return file.getvalue()
 
 
-def _check_aspect_ratio(image):
+def _check_aspect_ratio(image: Image.Image) -> None:
     if max(image.size) > _MAX_ASPECT_RATIO * min(image.size):
         raise ValueError(
             f"{image.width} x {image.height} pixels are too thin: the longer "
@@ -207,7 +216,7 @@ def _check_aspect_ratio(image):
         )
 
 
-def _is_ready(image, side):
+def _is_ready(image: Image.Image, side: int) -> bool:
     orientation = image.getexif().get(_EXIF_ORIENTATION, _EXIF_UPRIGHT)
     return (
         image.format == "JPEG"
@@ -217,7 +226,7 @@ def _is_ready(image, side):
     )
 
 
-def _to_upright_rgb(image):
+def _to_upright_rgb(image: Image.Image) -> Image.Image:
     image = ImageOps.exif_transpose(image)
     if image.mode == "I" or image.mode.startswith("I;16"):
         # Pillow clips 16-bit values to 255 instead of scaling them.
@@ -234,9 +243,9 @@ def _to_upright_rgb(image):
     return image.convert("RGB")
 
 
-def _resize(image, side):
+def _resize(image: Image.Image, side: int) -> Image.Image:
     shorter = min(image.size)
     if shorter == side:
         return image
-    size = [round(length * side / shorter) for length in image.size]
-    return image.resize(size, Image.Resampling.LANCZOS)
+    width, height = (round(length * side / shorter) for length in image.size)
+    return image.resize((width, height), Image.Resampling.LANCZOS)

@@ -3,11 +3,12 @@
 import dataclasses
 import hashlib
 import json
-import os
 import pathlib
 import re
+from typing import Any
 
-from keras_t2i.files import replace_when_whole
+from keras_t2i.files import atomic_write
+from keras_t2i.types import StrPath
 
 MANIFEST_FILE = "manifest.json"
 
@@ -36,7 +37,7 @@ class Split:
 
     Args:
         num_images: int. The records of all shards together.
-        num_captions: int. At least one an image.
+        num_captions: int. At least one per image.
         shards: tuple of `Shard`, in reading order.
     """
 
@@ -82,93 +83,56 @@ class EmbeddingManifest:
 
 
 def write_manifest(
-    directory: str | os.PathLike, manifest: Manifest | EmbeddingManifest
+    directory: StrPath, manifest: Manifest | EmbeddingManifest
 ) -> None:
-    """Writes the manifest of a folder of shards.
-
-    Args:
-        directory: path of the folder.
-        manifest: `Manifest` or `EmbeddingManifest`.
-    """
+    """Writes the manifest of a folder of shards."""
     text = json.dumps(
         dataclasses.asdict(manifest), indent=2, ensure_ascii=False
     )
-    path = pathlib.Path(directory) / MANIFEST_FILE
-    with replace_when_whole(path) as temporary:
+    with atomic_write(pathlib.Path(directory) / MANIFEST_FILE) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
-def read_manifest(directory: str | os.PathLike) -> Manifest:
+def read_manifest(directory: StrPath) -> Manifest:
     """Reads and checks the manifest of a prepared data set.
 
     The shards must be there, but are not read.
 
-    Args:
-        directory: path of the data set's folder.
-
-    Returns:
-        `Manifest`.
-
     Raises:
         ValueError: there is no manifest, or it is damaged.
-
-    Example:
-
-    >>> import tempfile
-    >>> from keras_t2i.datasets.blooms_source import BloomsSource
-    >>> from keras_t2i.datasets.manifest import read_manifest
-    >>> from keras_t2i.datasets.preparation import prepare
-    >>> folder = tempfile.mkdtemp()
-    >>> _ = prepare(BloomsSource(num_images=10), folder, image_size=32)
-    >>> read_manifest(folder).splits["test"].num_images
-    1
     """
-    fields, splits = read_checked(directory, made_by="keras-t2i prepare")
+    fields = _read_fields(directory, made_by="keras-t2i prepare")
     class_names = fields.get("class_names", list)
     if not all(isinstance(name, str) for name in class_names):
-        raise _damaged(
-            fields.path,
+        raise fields.error(
             "`class_names` must be a list of strings. Received: "
-            f"{class_names!r}",
+            f"{class_names!r}"
         )
     return Manifest(
         name=fields.get("name", str),
-        image_size=fields.get_count("image_size", at_least=1),
+        image_size=fields.get("image_size", int, at_least=1),
         class_names=tuple(class_names),
-        splits=splits,
+        splits=_read_splits(fields),
     )
 
 
-def read_embedding_manifest(directory: str | os.PathLike) -> EmbeddingManifest:
-    """Reads and checks the manifest of a folder of extracted embeddings.
-
-    Args:
-        directory: path of the folder.
-
-    Returns:
-        `EmbeddingManifest`.
+def read_embedding_manifest(directory: StrPath) -> EmbeddingManifest:
+    """Reads and checks the manifest of a folder of embeddings.
 
     Raises:
         ValueError: there is no manifest, or it is damaged.
     """
-    fields, splits = read_checked(directory, made_by="keras-t2i embed")
+    fields = _read_fields(directory, made_by="keras-t2i embed")
     return EmbeddingManifest(
-        fields.get_count("embedding_dim", 1),
-        fields.get("data_fingerprint", str),
-        fields.get("fingerprint", str),
-        splits,
+        embedding_dim=fields.get("embedding_dim", int, at_least=1),
+        data_fingerprint=fields.get("data_fingerprint", str),
+        fingerprint=fields.get("fingerprint", str),
+        splits=_read_splits(fields),
     )
 
 
 def data_fingerprint(manifest: Manifest) -> str:
-    """Returns a digest of all that a prepared data set holds.
-
-    Args:
-        manifest: `Manifest` of the data set.
-
-    Returns:
-        64 hexadecimal digits.
-    """
+    """Returns a digest, in hexadecimal, of all that a data set holds."""
     digests = {
         name: [shard.sha256 for shard in split.shards]
         for name, split in manifest.splits.items()
@@ -177,23 +141,43 @@ def data_fingerprint(manifest: Manifest) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def read_checked(
-    directory: str | os.PathLike, made_by: str
-) -> tuple["Fields", dict[str, Split]]:
-    """Reads the manifest of a folder of shards and checks its splits.
+class _Fields:
+    """A JSON object of a manifest, whose values are checked when taken."""
 
-    Args:
-        directory: path of the folder.
-        made_by: string. The command that makes such folders.
+    def __init__(self, path: pathlib.Path, name: str, values: Any):
+        # `name` is what error messages call the object.
+        self.path, self.name, self.values = path, name, values
+        if not isinstance(values, dict):
+            raise self.error(
+                f"`{name}` must be a JSON object. Received: {values!r}"
+            )
 
-    Returns:
-        `Fields` of the whole manifest, and its splits.
+    def error(self, what: str) -> ValueError:
+        return ValueError(f"{self.path}: {what}. Make the folder again.")
 
-    Raises:
-        ValueError: there is no manifest, or it is damaged.
-    """
-    directory = pathlib.Path(directory)
-    path = directory / MANIFEST_FILE
+    def get(self, key: str, kind: type, at_least: int | None = None) -> Any:
+        if key not in self.values:
+            raise self.error(
+                f"`{self.name}` must have `{key}`. Received: "
+                f"{sorted(self.values)}"
+            )
+        value = self.values[key]
+        # JSON's true is an int in Python.
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise self.error(
+                f"`{key}` of `{self.name}` must be of type {kind.__name__}. "
+                f"Received: {value!r}"
+            )
+        if at_least is not None and self.values[key] < at_least:
+            raise self.error(
+                f"`{key}` of `{self.name}` must be at least {at_least}. "
+                f"Received: {value}"
+            )
+        return value
+
+
+def _read_fields(directory: StrPath, made_by: str) -> _Fields:
+    path = pathlib.Path(directory) / MANIFEST_FILE
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
@@ -202,120 +186,63 @@ def read_checked(
             f"Received: {str(directory)!r}, which has none."
         ) from None
     except (ValueError, RecursionError) as error:
-        raise _damaged(path, f"must be JSON. Received: {error}") from None
-    fields = Fields(path, "manifest", values)
-    names = Fields(path, "splits", fields.get("splits", dict))
-    splits = {name: _read_split(names, name) for name in names.values}
-    if not splits:
-        raise _damaged(
-            path, "`splits` must name at least one split. Received: {}"
+        raise ValueError(
+            f"{path}: must be JSON. Received: {error}. Make the folder again."
+        ) from None
+    return _Fields(path, "manifest", values)
+
+
+def _read_splits(fields: _Fields) -> dict[str, Split]:
+    splits = _Fields(fields.path, "splits", fields.get("splits", dict))
+    if not splits.values:
+        raise fields.error(
+            "`splits` must name at least one split. Received: {}"
         )
-    for split in splits.values():
-        for shard in split.shards:
-            _check_shard_file(path, directory, shard)
-    return fields, splits
-
-
-def _damaged(path, what):
-    return ValueError(f"{path}: {what}. Make the folder again.")
-
-
-class Fields:
-    """A JSON object whose values are checked as they are taken.
-
-    Args:
-        path: path of the file it is from.
-        name: string. What error messages call it.
-        values: the JSON value, which must be an object.
-    """
-
-    def __init__(self, path, name, values):
-        self.path, self.name, self.values = path, name, values
-        if not isinstance(values, dict):
-            raise _damaged(
-                path, f"`{name}` must be a JSON object. Received: {values!r}"
-            )
-
-    def get(self, key: str, kind: type):
-        """Returns the value of a key, which must be of a type."""
-        if key not in self.values:
-            raise _damaged(
-                self.path,
-                f"`{self.name}` must have `{key}`. Received: "
-                f"{sorted(self.values)}",
-            )
-        value = self.values[key]
-        # JSON's true is an int in Python.
-        if not isinstance(value, kind) or isinstance(value, bool):
-            raise _damaged(
-                self.path,
-                f"`{key}` of `{self.name}` must be of type {kind.__name__}. "
-                f"Received: {value!r}",
-            )
-        return value
-
-    def get_count(self, key: str, at_least: int) -> int:
-        """Returns the value of a key, which must be an int."""
-        value = self.get(key, int)
-        if value < at_least:
-            raise _damaged(
-                self.path,
-                f"`{key}` of `{self.name}` must be at least {at_least}. "
-                f"Received: {value}",
-            )
-        return value
-
-
-def _read_split(splits, name):
-    split = Fields(splits.path, f"splits.{name}", splits.get(name, dict))
-    shards = []
-    for place, values in enumerate(split.get("shards", list)):
-        fields = Fields(split.path, f"{split.name}.shards[{place}]", values)
-        shard = Shard(
-            file=fields.get("file", str),
-            sha256=_get_sha256(fields),
-            num_records=fields.get_count("num_records", at_least=1),
+    return {
+        name: _read_split(
+            _Fields(fields.path, f"splits.{name}", splits.get(name, dict))
         )
-        shards.append(shard)
-    num_images = split.get_count("num_images", at_least=1)
+        for name in splits.values
+    }
+
+
+def _read_split(split: _Fields) -> Split:
+    shards = tuple(
+        _read_shard(_Fields(split.path, f"{split.name}.shards[{place}]", shard))
+        for place, shard in enumerate(split.get("shards", list))
+    )
+    num_images = split.get("num_images", int, at_least=1)
     num_records = sum(shard.num_records for shard in shards)
     if num_images != num_records:
-        raise _damaged(
-            split.path,
+        raise split.error(
             f"`num_images` of `{split.name}` must be the records of its "
-            f"shards, {num_records}. Received: {num_images}",
+            f"shards, {num_records}. Received: {num_images}"
         )
-    num_captions = split.get_count("num_captions", at_least=num_images)
-    return Split(num_images, num_captions, tuple(shards))
+    num_captions = split.get("num_captions", int, at_least=num_images)
+    return Split(num_images, num_captions, shards)
 
 
-def _get_sha256(fields):
-    sha256 = fields.get("sha256", str)
+def _read_shard(fields: _Fields) -> Shard:
+    file, sha256 = fields.get("file", str), fields.get("sha256", str)
     if not _SHA256.fullmatch(sha256):
-        raise _damaged(
-            fields.path,
+        raise fields.error(
             f"`sha256` of `{fields.name}` must be 64 hexadecimal digits. "
-            f"Received: {sha256!r}",
+            f"Received: {sha256!r}"
         )
-    return sha256
-
-
-def _check_shard_file(path, directory, shard):
     # A manifest may come from a stranger: it must not name files elsewhere.
-    if not _BARE_NAME.fullmatch(shard.file):
-        raise _damaged(
-            path,
+    if not _BARE_NAME.fullmatch(file):
+        raise fields.error(
             "`file` of a shard must be the bare name of a file in the same "
-            f"folder. Received: {shard.file!r}",
+            f"folder. Received: {file!r}"
         )
-    shard_path = directory / shard.file
-    if not shard_path.is_file():
-        raise _damaged(
-            path, f"must list files that are there. Received: {shard.file!r}"
+    path = fields.path.parent / file
+    if not path.is_file():
+        raise fields.error(
+            f"must list files that are there. Received: {file!r}"
         )
-    if shard_path.stat().st_size == 0:
-        raise _damaged(
-            path,
-            f"must list files that are not empty. Received: {shard.file!r}, "
-            "of 0 bytes",
+    if path.stat().st_size == 0:
+        raise fields.error(
+            f"must list files that are not empty. Received: {file!r}, of 0 "
+            "bytes"
         )
+    return Shard(file, sha256, fields.get("num_records", int, at_least=1))

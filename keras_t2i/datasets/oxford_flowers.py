@@ -1,28 +1,30 @@
 """The Oxford-102 flowers, with the captions of Reed et al. (2016)."""
 
-import os
 import pathlib
 
 from keras_t2i.datasets.images import read_image
 from keras_t2i.datasets.images import stored_side
 from keras_t2i.datasets.shards import CaptionedImage
 from keras_t2i.datasets.source import Key
-from keras_t2i.datasets.source import UnusableFileError
+from keras_t2i.datasets.source import ListedSource
+from keras_t2i.datasets.source import existing_folder
 from keras_t2i.datasets.source import read_captions
 from keras_t2i.datasets.source import split_examples
+from keras_t2i.types import StrPath
 
 
-class OxfordFlowers:
+class OxfordFlowers(ListedSource):
     """Oxford-102 flowers in their original layout.
 
-    Read are `jpg/image_00001.jpg`, `text_c10/class_00001/image_06734.txt`
-    with one caption a line, and class lists where they are there
-    (`trainclasses.txt`, `valclasses.txt` and `testclasses.txt`, or
-    `trainvalclasses.txt` instead of the first two). `jpg` and `text_c10` may
-    lie in `source_dir` itself or in a folder of it, as the archives unpack,
-    and the lists in `source_dir` or beside `text_c10`. A picture is of the
-    class whose folder its captions lie in. Without lists, a tenth of the
-    pictures is for testing.
+    - `jpg/image_00001.jpg`;
+    - `text_c10/class_00001/image_06734.txt`, with one caption per line;
+    - class lists, if there are any: `trainclasses.txt`, `valclasses.txt` and
+      `testclasses.txt`, or `trainvalclasses.txt` instead of the first two.
+
+    `jpg` and `text_c10` may lie in `source_dir` itself or in a folder of it,
+    as the archives unpack, and the lists in `source_dir` or beside `text_c10`.
+    The folder of an image's captions is its class. Without lists, a tenth of
+    the images is for testing.
 
     Args:
         source_dir: path of a folder.
@@ -39,16 +41,13 @@ class OxfordFlowers:
 
     name = "oxford_flowers"
 
-    def __init__(self, source_dir: str | os.PathLike):
-        source_dir = pathlib.Path(source_dir)
-        if not source_dir.is_dir():
-            raise ValueError(
-                "Expected the folder of the Oxford-102 flowers. Received: "
-                f"{str(source_dir)!r}, which is no folder."
-            )
+    def __init__(self, source_dir: StrPath):
+        super().__init__()
+        source_dir = existing_folder(
+            source_dir, "the folder of the Oxford-102 flowers"
+        )
         self._image_dir = _find(source_dir, "jpg")
         self._caption_dir = _find(source_dir, "text_c10")
-        self.unusable = []
         class_of = self._list_examples()
         if not class_of:
             raise ValueError(
@@ -62,17 +61,8 @@ class OxfordFlowers:
             for split, ids in splits.items()
         }
 
-    def __getstate__(self):
-        # Another process only reads. The whole listing would have it start
-        # late, and be there once for each.
-        return {**self.__dict__, "_splits": None, "unusable": None}
-
-    def splits(self) -> dict[str, list[Key]]:
-        """Returns the keys of each split."""
-        return self._splits
-
     def read(self, key: Key, image_size: int) -> CaptionedImage:
-        """Reads one picture with its captions."""
+        """Reads one image with its captions."""
         class_name, id = key
         return CaptionedImage(
             id=id,
@@ -85,11 +75,12 @@ class OxfordFlowers:
             class_id=self.class_names.index(class_name),
         )
 
-    def _list_examples(self):
+    def _list_examples(self) -> dict[str, str]:
+        """Pairs the ids of images with their classes."""
         without_captions = {
             path.stem: path for path in self._image_dir.glob("image_*.jpg")
         }
-        class_of = {}
+        class_of: dict[str, str] = {}
         for path in sorted(self._caption_dir.glob("class_*/image_*.txt")):
             if path.stem in class_of:
                 reason = f"has captions in {class_of[path.stem]} already"
@@ -104,11 +95,8 @@ class OxfordFlowers:
             self._leave_out(path, f"has no captions in {self._caption_dir}")
         return class_of
 
-    def _leave_out(self, path, reason):
-        self.unusable.append(UnusableFileError(str(path), reason))
 
-
-def _find(source_dir, name):
+def _find(source_dir: pathlib.Path, name: str) -> pathlib.Path:
     found = [source_dir / name, *sorted(source_dir.glob(f"*/{name}"))]
     found = [path for path in found if path.is_dir()]
     if len(found) != 1:

@@ -1,13 +1,13 @@
 """Raw files -> a prepared data set."""
 
 import dataclasses
-import functools
 import hashlib
-import itertools
 import json
 import os
 import pathlib
 from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
 
 from keras_t2i.checks import check_whole_number
 from keras_t2i.datasets.manifest import MANIFEST_FILE
@@ -16,17 +16,18 @@ from keras_t2i.datasets.manifest import Shard
 from keras_t2i.datasets.manifest import Split
 from keras_t2i.datasets.manifest import write_manifest
 from keras_t2i.datasets.shard_writing import WrittenShard
-from keras_t2i.datasets.shard_writing import write_shard
-from keras_t2i.datasets.shard_writing import write_shards_in_processes
+from keras_t2i.datasets.shard_writing import write_shards
 from keras_t2i.datasets.shards import file_sha256
+from keras_t2i.datasets.source import Key
 from keras_t2i.datasets.source import Source
 from keras_t2i.datasets.source import check_several_classes
-from keras_t2i.files import replace_when_whole
+from keras_t2i.files import atomic_write
+from keras_t2i.types import StrPath
 from keras_t2i.version import __version__
 
 _IMAGES_PER_SHARD = 1000
-# A process takes seconds to import TensorFlow, as long as it takes to prepare
-# so many images.
+# A process takes seconds to import TensorFlow: as long as to prepare so many
+# images.
 _IMAGES_PER_WORKER = 4000
 # Each takes several hundred MB of memory.
 _MAX_WORKERS = 8
@@ -37,13 +38,9 @@ _WHOLE_SHARDS = "[!.]*.tfrecord"
 
 @dataclasses.dataclass(frozen=True)
 class Preparation:
-    """What `prepare` did.
+    """What `prepare` did, and which files it skipped, with the reasons.
 
-    Args:
-        manifest: `Manifest` of the data set.
-        skipped: tuple of strings. Files that could not be used, and why.
-        num_long_captions: int. Captions of which text encoders read only the
-            first 201 characters.
+    Of long captions, text encoders read only the first 201 characters.
     """
 
     manifest: Manifest
@@ -53,7 +50,7 @@ class Preparation:
 
 def prepare(
     source: Source,
-    out: str | os.PathLike,
+    out: StrPath,
     *,
     image_size: int = 64,
     strict: bool = False,
@@ -62,8 +59,8 @@ def prepare(
 ) -> Preparation:
     """Writes a prepared data set: TFRecord shards and a manifest.
 
-    A run that was interrupted goes on when it is called again with the same
-    source and options. The same source and options give the same bytes.
+    If a run was interrupted, the same call resumes it. The same source and
+    options give the same bytes.
 
     Args:
         source: `Source`, such as `OxfordFlowers("data/oxford")`.
@@ -71,10 +68,10 @@ def prepare(
             `manifest.json`.
         image_size: int. Pixels of the square images of the models to train.
             Defaults to `64`.
-        strict: bool. Whether a file that can not be used is an error; it is
+        strict: bool. Whether a file that cannot be used is an error; it is
             skipped otherwise. Defaults to `False`.
         num_workers: int. Processes to use. Defaults to `None`: this one alone
-            for a few thousand images, up to one a CPU core for more.
+            for a few thousand images, up to one per CPU core for more.
         progress: function called with the images done and all images.
             Defaults to `None`.
 
@@ -84,8 +81,8 @@ def prepare(
     Raises:
         ValueError: `out` holds something else already, a split has no usable
             image, the training images are all of one class, or, with
-            `strict`, a file can not be used.
-        OSError: a file can not be written.
+            `strict`, a file cannot be used.
+        OSError: a file cannot be written.
 
     Example:
 
@@ -115,36 +112,36 @@ def prepare(
             raise _empty_split(split, source.unusable)
 
     plan = {split: _plan_shards(split, keys) for split, keys in splits.items()}
-    journal = Journal(out, _fingerprint(source, splits, image_size))
-    written, missing = {}, {}
-    for shards in plan.values():
-        for file, keys in shards.items():
-            written[file] = journal.whole_shard(file)
-            if written[file] is None:
-                missing[out / file] = keys
-    num_images = sum(map(len, splits.values()))
+    files = {
+        file: keys for shards in plan.values() for file, keys in shards.items()
+    }
+    journal = _Journal(out, _fingerprint(source, splits, image_size))
+    written = {}
+    missing = {}
+    for file, keys in files.items():
+        shard = journal.whole_shard(file)
+        if shard is None:
+            missing[out / file] = keys
+        else:
+            written[file] = shard
+    num_images = sum(map(len, files.values()))
     num_missing = sum(map(len, missing.values()))
 
-    def on_images(num_done):
+    def on_images(num_done: int) -> None:
         if progress is not None:
             progress(num_images - num_missing + num_done, num_images)
 
-    def on_shard(path, shard):
+    def on_shard(path: pathlib.Path, shard: WrittenShard) -> None:
         journal.add(path.name, shard)
         written[path.name] = shard
 
     if num_workers is None:
         num_workers = _default_num_workers(num_missing)
-    num_workers = min(num_workers, len(missing))
-    write = _write_shards_here
-    if num_workers > 1:
-        write = functools.partial(
-            write_shards_in_processes, num_workers=num_workers
-        )
     try:
-        write(
+        write_shards(
             source,
             missing,
+            num_workers=min(num_workers, len(missing)),
             image_size=image_size,
             strict=strict,
             on_images=on_images,
@@ -165,8 +162,7 @@ def prepare(
     return preparation
 
 
-def _plan_shards(split, keys):
-    """Returns a dict of file names to lists of keys."""
+def _plan_shards(split: str, keys: list[Key]) -> dict[str, list[Key]]:
     starts = range(0, len(keys), _IMAGES_PER_SHARD)
     return {
         f"{split}-{number:05d}-of-{len(starts):05d}.tfrecord": keys[
@@ -176,7 +172,9 @@ def _plan_shards(split, keys):
     }
 
 
-def _fingerprint(source, splits, image_size):
+def _fingerprint(
+    source: Source, splits: Mapping[str, list[Key]], image_size: int
+) -> str:
     parts = [
         __version__,
         source.name,
@@ -188,40 +186,25 @@ def _fingerprint(source, splits, image_size):
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def _default_num_workers(num_images):
+def _default_num_workers(num_images: int) -> int:
     return min(
         num_images // _IMAGES_PER_WORKER, os.cpu_count() or 1, _MAX_WORKERS
     )
 
 
-def _write_shards_here(
-    source, shards, *, image_size, strict, on_images, on_shard
-):
-    num_done = itertools.count()
-    for path, keys in shards.items():
-        shard = write_shard(
-            source,
-            keys,
-            path,
-            image_size=image_size,
-            strict=strict,
-            on_image=lambda: on_images(next(num_done)),
-        )
-        on_shard(path, shard)
-    on_images(sum(map(len, shards.values())))
-
-
-def _summarize(source, plan, written, image_size):
-    """Makes the manifest, or fails if there would be no use for it."""
+def _summarize(
+    source: Source,
+    plan: Mapping[str, Mapping[str, Sequence[Key]]],
+    written: Mapping[str, WrittenShard],
+    image_size: int,
+) -> Preparation:
+    """Makes the manifest, or fails if the data set would be of no use."""
     skipped = [str(error) for error in source.unusable]
     splits = {}
-    train_classes = set()
-    for split, shards in plan.items():
-        parts = {file: written[file] for file in shards}
+    for split, files in plan.items():
+        parts = {file: written[file] for file in files}
         for part in parts.values():
             skipped += part.skipped
-            if split == "train":
-                train_classes |= set(part.class_ids)
         num_images = sum(part.num_records for part in parts.values())
         if not num_images:
             raise _empty_split(split, skipped)
@@ -235,19 +218,21 @@ def _summarize(source, plan, written, image_size):
             ),
         )
     if source.class_names:
-        check_several_classes({source.class_names[id] for id in train_classes})
-    manifest = Manifest(
-        source.name, image_size, tuple(source.class_names), splits
+        check_several_classes(
+            {
+                source.class_names[id]
+                for file in plan.get("train", ())
+                for id in written[file].class_ids
+            }
+        )
+    return Preparation(
+        Manifest(source.name, image_size, tuple(source.class_names), splits),
+        tuple(skipped),
+        sum(shard.num_long_captions for shard in written.values()),
     )
-    num_long_captions = sum(
-        written[file].num_long_captions
-        for shards in plan.values()
-        for file in shards
-    )
-    return Preparation(manifest, tuple(skipped), num_long_captions)
 
 
-def _empty_split(split, skipped):
+def _empty_split(split: str, skipped: Sequence[object]) -> ValueError:
     reason = f"; the last reason: {skipped[-1]}" if skipped else ""
     return ValueError(
         f"The split {split!r} must have at least one usable image. Received: "
@@ -255,22 +240,18 @@ def _empty_split(split, skipped):
     )
 
 
-class Journal:
-    """A file in the data set's folder, for as long as it is unfinished.
+class _Journal:
+    """What has been written of a data set, as long as it is unfinished.
 
-    Args:
-        directory: path of the data set's folder, which is made.
-        fingerprint: string. Stands for everything that shards depend on.
-
-    Raises:
-        ValueError: the folder holds shards of something else.
+    A file in the data set's folder. `fingerprint` stands for everything that
+    the shards depend on.
     """
 
     def __init__(self, directory: pathlib.Path, fingerprint: str):
         self._directory = directory
         self._fingerprint = fingerprint
         self._path = directory / _JOURNAL_FILE
-        self._shards = {}
+        self._shards: dict[str, WrittenShard] = {}
         directory.mkdir(parents=True, exist_ok=True)
         if self._path.exists():
             self._read()
@@ -284,10 +265,10 @@ class Journal:
             self._write()
 
     def whole_shard(self, file: str) -> WrittenShard | None:
-        """Returns what is known of a shard, or None to have it written.
+        """Returns what is known of a shard, or None if it must be written.
 
         A shard with skipped images is written again, since their files may
-        have been put right meanwhile.
+        have been repaired meanwhile.
         """
         written = self._shards.get(file)
         path = self._directory / file
@@ -296,21 +277,18 @@ class Journal:
         return written if file_sha256(path) == written.sha256 else None
 
     def add(self, file: str, written: WrittenShard) -> None:
-        """Notes that a shard is whole."""
         self._shards[file] = written
         self._write()
 
     def remove(self) -> None:
-        """Removes the journal, when the manifest takes its place."""
         self._path.unlink()
 
     def remove_if_empty(self) -> None:
-        """Removes the journal if there is no shard, to leave nothing behind."""
         # A shard may be whole without being noted yet.
         if not any(self._directory.glob(_WHOLE_SHARDS)):
             self.remove()
 
-    def _read(self):
+    def _read(self) -> None:
         try:
             journal = json.loads(self._path.read_text(encoding="utf-8"))
             fingerprint = journal["fingerprint"]
@@ -325,16 +303,16 @@ class Journal:
             ) from None
         if fingerprint != self._fingerprint:
             raise ValueError(
-                "Expected to go on with the same source and options. "
+                "Expected to resume with the same source and options. "
                 f"Received: {self._directory}, which was begun with others. "
                 "Empty the folder or choose another."
             )
 
-    def _write(self):
+    def _write(self) -> None:
         shards = {
             file: dataclasses.asdict(written)
             for file, written in self._shards.items()
         }
         journal = {"fingerprint": self._fingerprint, "shards": shards}
-        with replace_when_whole(self._path) as temporary:
+        with atomic_write(self._path) as temporary:
             temporary.write_text(json.dumps(journal), encoding="utf-8")

@@ -1,19 +1,23 @@
-"""Embeddings that others have computed, in the layouts they come in."""
+"""Embeddings and image features that others have computed, by image id."""
 
-import os
+import functools
 import pathlib
 import re
+from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 
-from keras_t2i.datasets.arrays_by_id import ArraysById
-from keras_t2i.datasets.arrays_by_id import float_array
+from keras_t2i.datasets.images import without_image_suffix
+from keras_t2i.formats.npy_files import NpzFile
+from keras_t2i.formats.npy_files import name_damages
+from keras_t2i.formats.npy_files import read_npy
 from keras_t2i.formats.pickled_list import read_pickled_list
+from keras_t2i.formats.t7 import Table
 from keras_t2i.formats.t7 import read_t7
-from keras_t2i.formats.torch_values import Table
+from keras_t2i.types import StrPath
 
 STACKGAN_EMBEDDINGS = "char-CNN-RNN-embeddings.pickle"
 STACKGAN_FILES = "filenames.pickle"
@@ -22,44 +26,39 @@ STACKGAN_CLASSES = "class_info.pickle"
 _LAYOUTS = (
     "a .npz file of arrays named by image id; a .npy file with the fields `id` "
     "and `embeddings`; a folder of .npy files named by image id; a folder of "
-    ".t7 files, one an image or one a class; or a folder with "
+    ".t7 files, one per image or one per class; or a folder with "
     f"{STACKGAN_EMBEDDINGS} and {STACKGAN_FILES}, or with such folders in it"
 )
 
 
 class PublishedEmbeddings(Protocol):
-    """What embeddings are read through.
+    """Arrays of images, each under the name that the file has for its image.
 
     Attributes:
-        names: list of strings. The images that there are embeddings of.
+        names: list of strings. The images that there are arrays of.
     """
 
-    names: Sequence[str]
+    names: list[str]
 
     def read(self, name: str) -> np.ndarray:
         """Returns float32 of shape `(num_captions, dim)`, or `(dim,)`.
 
         Raises:
-            ValueError: it is damaged.
+            ValueError: it is damaged, or of another type or shape.
         """
 
 
 def open_published_embeddings(
-    path: str | os.PathLike, images_of_class: Mapping[str, Sequence[str]]
+    path: StrPath, images_of_class: Mapping[str, Sequence[str]]
 ) -> PublishedEmbeddings:
     """Opens embeddings in whichever of the known layouts they have.
 
-    Args:
-        path: path of a file or folder.
-        images_of_class: mapping of class names to the sorted ids of all their
-            images, for files of whole classes.
-
-    Returns:
-        `PublishedEmbeddings`.
+    Files of whole classes need `images_of_class`, the sorted ids of all images
+    of each class.
 
     Raises:
-        ValueError: it has no such layout, or is damaged.
-        OSError: it can not be opened.
+        ValueError: the path has no such layout, or is damaged.
+        OSError: it cannot be opened.
     """
     path = pathlib.Path(path)
     if path.suffix in (".npz", ".npy"):
@@ -83,13 +82,147 @@ def open_published_embeddings(
     )
 
 
-class StackGANEmbeddings:
-    """The pickles of StackGAN, of one or several splits.
+def match_names(
+    ids: Sequence[str], names: Sequence[str], path: StrPath
+) -> list[str]:
+    """Finds the name that a file of others has for each image.
+
+    Tries, in this order: names equal to the ids; both without the suffix of an
+    image file; both without folders as well.
 
     Args:
-        folders: list of paths, each of a folder with
-            `char-CNN-RNN-embeddings.pickle` and `filenames.pickle`; a
-            `class_info.pickle` beside them must be of as many images.
+        ids: the data set's images.
+        names: the images in the file.
+        path: path of the file, for the message.
+
+    Returns:
+        List of one name per id.
+
+    Raises:
+        ValueError: images are missing in the file.
+    """
+    missing = list(ids)
+    for canonical in (str, without_image_suffix, _stem):
+        name_of = {canonical(name): name for name in names}
+        keys = [canonical(id) for id in ids]
+        # If two images have one key, nobody knows which is meant.
+        if len(name_of) < len(names) or len(set(keys)) < len(keys):
+            continue
+        missing = [id for id, key in zip(ids, keys) if key not in name_of]
+        if not missing:
+            return [name_of[key] for key in keys]
+    some = ", ".join(repr(id) for id in missing[:3])
+    raise ValueError(
+        f"{path} must hold each of the {len(ids)} images of the data set. "
+        f"Received: {len(names)} images, without {len(missing)} of them: "
+        f"{some}{', ...' if len(missing) > 3 else ''}. Its names are like "
+        f"{names[0]!r}."
+    )
+
+
+def _stem(name: str) -> str:
+    return without_image_suffix(name).rpartition("/")[2]
+
+
+def _float_array(array: np.ndarray, where: str) -> np.ndarray:
+    """Checks the array of one image, and makes it float32."""
+    right_shape = array.ndim in (1, 2) and array.size
+    if array.dtype.kind != "f" or not right_shape:
+        raise ValueError(
+            f"{where} must be floating point numbers of shape (dim,) or "
+            f"(num, dim). Received: {array.dtype} of shape {array.shape}."
+        )
+    with np.errstate(over="ignore"):
+        array = array.astype(np.float32)
+    if not np.isfinite(array).all():
+        raise ValueError(f"{where} must be finite. Received: NaN or infinity.")
+    return array
+
+
+class ArraysById:
+    """Arrays in NumPy's formats, each named by its image's id.
+
+    - a `.npz` file as `numpy.savez(path, **{id: array, ...})` writes it;
+    - a `.npy` file of a structured array, with the fields `id`, a string, and
+      `embeddings`, the numbers;
+    - a folder of `.npy` files, each at its image's id, without image suffix.
+
+    Raises:
+        ValueError: the file is damaged, or none of these.
+        OSError: it cannot be opened.
+    """
+
+    def __init__(self, path: StrPath):
+        self._path = pathlib.Path(path)
+        self._get: Callable[[str], np.ndarray]
+        if self._path.is_dir():
+            self._files = {
+                file.relative_to(self._path).as_posix()[: -len(".npy")]: file
+                for file in sorted(self._path.rglob("*.npy"))
+                if file.is_file()
+            }
+            self._get, self.names = self._from_folder, list(self._files)
+        elif self._path.exists() and not self._path.is_file():
+            # A pipe or a device, which may never end.
+            raise ValueError(
+                f"Expected a file or a folder. Received: {self._path}."
+            )
+        elif self._path.suffix == ".npz":
+            file = NpzFile(self._path)
+            self._get, self.names = file.read, file.names
+        else:
+            self.names, rows = _read_table(self._path)
+            self._get = dict(zip(self.names, rows)).__getitem__
+        if not self.names:
+            raise ValueError(
+                f"{self._path} must hold an array for each image. Received: "
+                "none."
+            )
+        if len(set(self.names)) < len(self.names):
+            raise ValueError(
+                f"{self._path} must name each image once. Received: "
+                f"{len(self.names)} names, {len(set(self.names))} different."
+            )
+
+    def read(self, name: str) -> np.ndarray:
+        """Returns the array of one image."""
+        return _float_array(self._get(name), f"{self._path}, {name!r},")
+
+    def _from_folder(self, name: str) -> np.ndarray:
+        file = self._files[name]
+        return read_npy(file.read_bytes(), str(file))
+
+
+def _read_table(path: pathlib.Path) -> tuple[list[str], np.ndarray]:
+    table = read_npy(path.read_bytes(), str(path))
+    fields = table.dtype.names or ()
+    if table.ndim != 1 or not {"id", "embeddings"} <= set(fields):
+        raise ValueError(
+            f"{path} must hold a structured array with the fields `id` and "
+            f"`embeddings`. Received: {table.dtype} of shape {table.shape}. A "
+            ".npz file needs no fields: "
+            "`numpy.savez(path, **{id: array, ...})`."
+        )
+    column = table["id"]
+    if column.dtype.kind not in "US" or not column.dtype.itemsize:
+        raise ValueError(
+            f"{path} must have strings as `id`. Received: {column.dtype}."
+        )
+    # From their bytes: NumPy does not check code points, and Python then fails
+    # in ways of its own.
+    encoding = "utf-8"
+    if column.dtype.kind == "U":
+        encoding = "utf-32-be" if column.dtype.str[0] == ">" else "utf-32-le"
+    with name_damages(path):
+        ids = [
+            row.tobytes().decode(encoding).rstrip("\0")
+            for row in np.ascontiguousarray(column)[:, None].view("u1")
+        ]
+    return ids, table["embeddings"]
+
+
+class StackGANEmbeddings:
+    """The pickles of StackGAN, in the folders of one or several splits.
 
     Raises:
         ValueError: a file is damaged, or they do not fit each other.
@@ -99,36 +232,10 @@ class StackGANEmbeddings:
     """
 
     def __init__(self, folders: Sequence[pathlib.Path]):
-        self._rows = {}
+        self._rows: dict[str, np.ndarray] = {}
         count = 0
         for folder in folders:
-            path = folder / STACKGAN_EMBEDDINGS
-            rows = read_pickled_list(path)
-            files = read_pickled_list(folder / STACKGAN_FILES)
-            lengths = {
-                STACKGAN_EMBEDDINGS: len(rows),
-                STACKGAN_FILES: len(files),
-            }
-            if (folder / STACKGAN_CLASSES).exists():
-                classes = read_pickled_list(folder / STACKGAN_CLASSES)
-                lengths[STACKGAN_CLASSES] = len(classes)
-            if len(set(lengths.values())) > 1:
-                raise ValueError(
-                    f"The pickles in {folder} must be of as many images. "
-                    f"Received: {lengths}."
-                )
-            if not all(isinstance(array, np.ndarray) for array in rows):
-                raise ValueError(
-                    f"{path} must hold a list of arrays. Received: others "
-                    "among them."
-                )
-            # A few bytes can stand for one large array very often.
-            if sum(array.nbytes for array in rows) > path.stat().st_size:
-                raise ValueError(
-                    f"{path} must hold an array of its own for each image. "
-                    "Received: one array several times."
-                )
-            names = _names_of_files(files, folder / STACKGAN_FILES)
+            names, rows = _read_stackgan_folder(folder)
             self._rows.update(zip(names, rows))
             count += len(names)
         if len(self._rows) < count or not count:
@@ -141,17 +248,60 @@ class StackGANEmbeddings:
 
     def read(self, name: str) -> np.ndarray:
         """Returns the embeddings of one image."""
-        return float_array(self._rows[name], f"{self._where}, {name!r},")
+        return _float_array(self._rows[name], f"{self._where}, {name!r},")
+
+
+def _read_stackgan_folder(
+    folder: pathlib.Path,
+) -> tuple[list[str], list[np.ndarray]]:
+    lists = {
+        name: read_pickled_list(folder / name)
+        for name in (STACKGAN_EMBEDDINGS, STACKGAN_FILES, STACKGAN_CLASSES)
+        if name != STACKGAN_CLASSES or (folder / name).exists()
+    }
+    lengths = {name: len(values) for name, values in lists.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(
+            f"The pickles in {folder} must be of as many images. Received: "
+            f"{lengths}."
+        )
+    arrays, files = lists[STACKGAN_EMBEDDINGS], lists[STACKGAN_FILES]
+    path = folder / STACKGAN_EMBEDDINGS
+    if not all(isinstance(array, np.ndarray) for array in arrays):
+        raise ValueError(
+            f"{path} must hold a list of arrays. Received: others among them."
+        )
+    # A few bytes can stand for one large array very often.
+    if sum(array.nbytes for array in arrays) > path.stat().st_size:
+        raise ValueError(
+            f"{path} must hold an array of its own for each image. Received: "
+            "one array several times."
+        )
+    path = folder / STACKGAN_FILES
+    for file in files:
+        if not isinstance(file, (bytes, str)):
+            raise ValueError(
+                f"{path} must hold a list of strings. Received: "
+                f"{type(file).__name__} among them."
+            )
+    # As with arrays: each name would take memory of its own below.
+    if sum(map(len, files)) > path.stat().st_size:
+        raise ValueError(
+            f"{path} must hold a name of its own for each image. Received: one "
+            "name several times."
+        )
+    names = [
+        file.decode("utf-8", "replace") if isinstance(file, bytes) else file
+        for file in files
+    ]
+    return names, arrays
 
 
 class TorchEmbeddings:
-    """A folder of .t7 files, one an image, as the GAN's authors gave them.
+    """A folder of .t7 files, one per image, as the GAN's authors published it.
 
-    Each holds a table with the embeddings as `txt`.
-
-    Args:
-        folder: path. Names are relative to it.
-        files: list of paths.
+    Each holds a table with the embeddings as `txt`. Names are relative to the
+    folder.
 
     Reference:
         - [Reed et al., 2016](https://arxiv.org/abs/1605.05396)
@@ -174,19 +324,14 @@ class TorchEmbeddings:
                 f"{path} must hold a table with a tensor `txt`. Received: "
                 f"{type(embeddings).__name__}."
             )
-        return float_array(embeddings, str(path))
+        return _float_array(embeddings, str(path))
 
 
 class TorchClassEmbeddings:
-    """A folder of .t7 files, one a class, as the encoder's authors gave them.
+    """A folder of .t7 files, one per class, as the encoder's authors published.
 
-    Each holds a tensor of shape `(num_images, dim, num_captions)`, its images
-    in the order of their names.
-
-    Args:
-        files: list of paths, each named after its class.
-        images_of_class: mapping of class names to the sorted ids of all their
-            images.
+    Each is named after its class, and holds a tensor of shape `(num_images,
+    dim, num_captions)`, its images in the order of their names.
 
     Raises:
         ValueError: no file is of a class, or several are of one.
@@ -203,18 +348,19 @@ class TorchClassEmbeddings:
         images_of = {
             _class_key(name): ids for name, ids in images_of_class.items()
         }
-        self._places = {}
+        # The file of each image, its row in it, and how many rows there are.
+        self._places: dict[str, tuple[pathlib.Path, int, int]] = {}
         for path in files:
             ids = images_of.get(_class_key(path.stem), ())
-            for place, id in enumerate(ids):
+            for row, id in enumerate(ids):
                 if id in self._places:
-                    # Such as features of images beside the embeddings.
+                    # Such as image features beside the embeddings.
                     raise ValueError(
                         "There must be one .t7 file for each class. Received: "
                         f"{self._places[id][0]} and {path}, both named after "
                         "one. Name the folder of the embeddings alone."
                     )
-                self._places[id] = (path, place, len(ids))
+                self._places[id] = (path, row, len(ids))
         if not self._places:
             raise ValueError(
                 f"{files[0].parent} must hold a .t7 file for each class of the "
@@ -222,56 +368,40 @@ class TorchClassEmbeddings:
                 f"like {next(iter(images_of_class), 'none')!r}."
             )
         self.names = list(self._places)
-        self._read = (None, None)
+        # Images are read class by class.
+        self._read_class = functools.lru_cache(maxsize=1)(_read_class)
 
     def read(self, name: str) -> np.ndarray:
         """Returns the embeddings of one image."""
-        path, place, num_images = self._places[name]
-        if self._read[0] != path:
-            array = read_t7(path)
-            if not isinstance(array, np.ndarray) or array.ndim not in (2, 3):
-                raise ValueError(
-                    f"{path} must hold a tensor of shape (num_images, dim, "
-                    f"num_captions). Received: {type(array).__name__} of shape "
-                    f"{getattr(array, 'shape', None)}."
-                )
-            if array.dtype.kind != "f":
-                raise ValueError(
-                    f"{path} must hold embeddings, floating point numbers. "
-                    f"Received: {array.dtype}, as of character or word ids. "
-                    "Embed the captions by --text-encoder."
-                )
-            self._read = (path, array)
-        array = self._read[1]
+        path, row, num_images = self._places[name]
+        array = self._read_class(path)
         if len(array) != num_images:
             raise ValueError(
                 f"{path} must have a row for each of the {num_images} images "
                 "that the data set has of this class, in the order of their "
                 f"names. Received: {len(array)} rows."
             )
-        return float_array(array[place].T, f"{path}, row {place},")
+        return _float_array(array[row].T, f"{path}, row {row},")
 
 
-def _names_of_files(files, path):
-    for file in files:
-        if not isinstance(file, (bytes, str)):
-            raise ValueError(
-                f"{path} must hold a list of strings. Received: "
-                f"{type(file).__name__} among them."
-            )
-    # As with arrays: each name would take memory of its own below.
-    if sum(map(len, files)) > path.stat().st_size:
+def _read_class(path: pathlib.Path) -> np.ndarray:
+    array = read_t7(path)
+    if not isinstance(array, np.ndarray) or array.ndim not in (2, 3):
         raise ValueError(
-            f"{path} must hold a name of its own for each image. Received: one "
-            "name several times."
+            f"{path} must hold a tensor of shape (num_images, dim, "
+            f"num_captions). Received: {type(array).__name__} of shape "
+            f"{getattr(array, 'shape', None)}."
         )
-    return [
-        file.decode("utf-8", "replace") if isinstance(file, bytes) else file
-        for file in files
-    ]
+    if array.dtype.kind != "f":
+        raise ValueError(
+            f"{path} must hold embeddings, floating point numbers. Received: "
+            f"{array.dtype}, as of character or word ids. Embed the captions "
+            "by --text-encoder."
+        )
+    return array
 
 
-def _class_key(name):
-    """The number that some names begin with: the rest is not always alike."""
+def _class_key(name: str) -> str | int:
+    """The number that a name begins with, as the rest is not always alike."""
     number = re.match(r"0*(\d{1,9})\.", name)
     return int(number[1]) if number else name

@@ -1,6 +1,7 @@
 """What is in the batch of a step: images, captions and hard negatives."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -8,10 +9,11 @@ from keras_t2i.checks import check_whole_number
 from keras_t2i.datasets.examples import Examples
 from keras_t2i.datasets.examples import ExtractedEmbeddings
 from keras_t2i.datasets.examples import ImageFeatures
+from keras_t2i.datasets.shards import CaptionedImage
 
-# Without classes, another image may bear the very same caption. After so many
-# of them, all that do not are looked for.
-_MAX_DRAWS = 100
+# Without classes, another image may have the very same caption. After so many
+# tries, all images that do not have it are listed.
+_MAX_TRIES = 100
 
 
 class ShuffledEpochs:
@@ -19,8 +21,8 @@ class ShuffledEpochs:
 
     Args:
         num_images: int.
-        batch_size: int. Fewer images than this repeat within the batch; images
-            beyond the last whole batch of an epoch are left out of it.
+        batch_size: int. If there are fewer images, they repeat within the
+            batch. Images beyond the last whole batch of an epoch are left out.
         seed: int.
     """
 
@@ -29,7 +31,7 @@ class ShuffledEpochs:
         self.batch_size = batch_size
         self.seed = seed
         self.steps_per_epoch = max(1, num_images // batch_size)
-        self._cached = (None, None)
+        self._cached = (-1, np.arange(num_images))
 
     def indices(self, step: int) -> np.ndarray:
         """Returns the images of one step, shape `(batch_size,)`."""
@@ -51,10 +53,10 @@ class DistinctClasses:
 
     Args:
         class_ids: int array of shape `(num_images,)`.
-        batch_size: int. At most as many classes as there are, and as many as
-            fit, are used.
+        batch_size: int. A batch is smaller if there are too few classes, or if
+            `images_per_class` does not divide it.
         seed: int.
-        images_per_class: int. Different ones, where the class has as many.
+        images_per_class: int. They are different if the class has as many.
             Defaults to `1`.
     """
 
@@ -87,7 +89,9 @@ class DistinctClasses:
             ]
         )
 
-    def _some_images(self, class_place, generator):
+    def _some_images(
+        self, class_place: int, generator: np.random.Generator
+    ) -> np.ndarray:
         images = generator.permutation(self._images_of_class[class_place])
         return np.resize(
             images[: self._images_per_class], self._images_per_class
@@ -95,12 +99,7 @@ class DistinctClasses:
 
 
 class InOrder:
-    """Every image once, in order; the last one fills the last batch.
-
-    Args:
-        num_images: int.
-        batch_size: int.
-    """
+    """Every image once, in order; the last image fills the last batch."""
 
     seed = 0
 
@@ -117,12 +116,13 @@ class InOrder:
 
 
 class MismatchedTexts:
-    """Draws images whose texts do not match given images.
+    """Samples images whose texts do not match given images.
 
-    With classes, uniformly among the images of all other classes; without
-    them, among all other images that share no caption. Of several candidates
-    drawn so, the one whose texts are most like the image's own is taken: what
-    differs in one thing only teaches what few random pairs do.
+    Candidates are sampled uniformly: with classes, from the images of all other
+    classes; without them, from all other images that share no caption. Of
+    several candidates, the one whose texts are most like the image's own is
+    taken. Such hard negatives differ in one thing only, which few random pairs
+    do.
 
     Args:
         examples: `Examples`.
@@ -168,46 +168,45 @@ class MismatchedTexts:
         self._by_class = np.argsort(self._class_ids, kind="stable")
         self._span_of_class = dict(zip(classes, zip(starts, counts)))
 
-    def draw(self, index: int, generator: np.random.Generator) -> int:
+    def sample(self, index: int, generator: np.random.Generator) -> int:
         """Returns the index of an image whose texts do not match `index`."""
-        if self._num_candidates == 1:
-            return self._draw_one(index, generator)
+        if self._embeddings is None or self._num_candidates == 1:
+            return self._sample_one(index, generator)
         candidates = [
-            self._draw_one(index, generator)
+            self._sample_one(index, generator)
             for _ in range(self._num_candidates)
         ]
-        # Of all texts of an image: a single one may leave out what differs.
-        own = self._mean_direction(index)
-        return max(
-            candidates, key=lambda other: own @ self._mean_direction(other)
-        )
+        own = _mean_direction(self._embeddings, index)
+        likeness = [
+            own @ _mean_direction(self._embeddings, other)
+            for other in candidates
+        ]
+        return candidates[int(np.argmax(likeness))]
 
-    def _mean_direction(self, index):
-        mean = self._embeddings.read(index).mean(axis=0)
-        return mean / max(np.linalg.norm(mean), np.finfo(np.float32).tiny)
-
-    def _draw_one(self, index, generator):
+    def _sample_one(self, index: int, generator: np.random.Generator) -> int:
         if self._class_ids is None:
-            return self._draw_without_classes(index, generator)
+            return self._sample_without_classes(index, generator)
         start, count = self._span_of_class[self._class_ids[index]]
-        # The images of the own class are one run in `_by_class`: step over it.
+        # The images of its own class are one run in `_by_class`: skip it.
         place = generator.integers(len(self._by_class) - count)
         if place >= start:
             place += count
         return int(self._by_class[place])
 
-    def _draw_without_classes(self, index, generator):
+    def _sample_without_classes(
+        self, index: int, generator: np.random.Generator
+    ) -> int:
         own_captions = set(self._examples.read(index).captions)
 
-        def matches_not(other):
+        def is_mismatch(other: int) -> bool:
             return own_captions.isdisjoint(self._examples.read(other).captions)
 
-        for _ in range(_MAX_DRAWS):
+        for _ in range(_MAX_TRIES):
             other = int(generator.integers(len(self._examples) - 1))
             other += other >= index
-            if matches_not(other):
+            if is_mismatch(other):
                 return other
-        others = list(filter(matches_not, range(len(self._examples))))
+        others = list(filter(is_mismatch, range(len(self._examples))))
         if others:
             return int(generator.choice(others))
         raise ValueError(
@@ -216,6 +215,12 @@ class MismatchedTexts:
             "images classes, or train without mismatching texts: "
             "`--preset gan`."
         )
+
+
+def _mean_direction(embeddings: ExtractedEmbeddings, index: int) -> np.ndarray:
+    # Of all texts of an image: a single one may leave out what differs.
+    mean = embeddings.read(index).mean(axis=0)
+    return mean / max(np.linalg.norm(mean), np.finfo(np.float32).tiny)
 
 
 class BatchReader:
@@ -234,10 +239,11 @@ class BatchReader:
         features: ImageFeatures | None = None,
         class_ids: np.ndarray | None = None,
     ):
-        turns = captions_per_image
-        if not isinstance(turns, Sequence):
+        if isinstance(captions_per_image, Sequence):
+            turns = tuple(captions_per_image)
+        else:
             turns = (captions_per_image,)
-        if not len(turns):
+        if not turns:
             raise ValueError(
                 "`captions_per_image` must be a whole number, or a sequence "
                 f"of at least one. Received: {captions_per_image!r}"
@@ -247,7 +253,7 @@ class BatchReader:
         check_whole_number(
             mismatch_candidates, "mismatch_candidates", at_least=1
         )
-        if embeddings is None and tuple(turns) != (1,):
+        if embeddings is None and turns != (1,):
             raise ValueError(
                 "`captions_per_image` must be 1 without `text_embeddings`: "
                 "texts have a mean only as embeddings. Received: "
@@ -271,11 +277,12 @@ class BatchReader:
         self._augment = augment
         self._caption_turns = turns
 
-    def read(self, step):
+    def read(self, step: int) -> list[np.ndarray]:
         """Returns images, crops, one or two arrays of texts, and classes."""
-        # Apart from the order's own generator, which has one number less.
+        # A seed of three numbers differs from those of the orders, of two.
         generator = np.random.default_rng([self.order.seed, int(step), 1])
-        images, texts, mismatched_texts = [], [], []
+        images: list[Any] = []
+        texts, mismatched_texts = [], []
         indices = self.order.indices(int(step))
         crops = np.full((len(indices), 3), 0.5, np.float32)
         if self._augment:
@@ -287,10 +294,10 @@ class BatchReader:
             if self.features is None:
                 images.append(example.image)
             else:
-                images.append(self.features.draw(index, generator))
+                images.append(self.features.sample(index, generator))
             texts.append(self._text(index, example, num_captions, generator))
             if self.mismatched_texts is not None:
-                other = self.mismatched_texts.draw(index, generator)
+                other = self.mismatched_texts.sample(index, generator)
                 mismatched_texts.append(
                     self._text(other, None, num_captions, generator)
                 )
@@ -302,7 +309,13 @@ class BatchReader:
             batch.append(self.class_ids[indices])
         return batch
 
-    def _text(self, index, example, num_captions, generator):
+    def _text(
+        self,
+        index: int,
+        example: CaptionedImage | None,
+        num_captions: int,
+        generator: np.random.Generator,
+    ) -> bytes | np.ndarray:
         if self.embeddings is None:
             example = example or self.examples.read(index)
             caption = generator.integers(len(example.captions))
@@ -311,7 +324,7 @@ class BatchReader:
         chosen = generator.permutation(len(embeddings))
         return embeddings[chosen[:num_captions]].mean(axis=0)
 
-    def _stack(self, texts):
+    def _stack(self, texts: list) -> np.ndarray:
         return np.array(
             texts, object if self.embeddings is None else np.float32
         )

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import dataclasses
+import itertools
 import multiprocessing
 import os
 import pathlib
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
+from typing import Any
 
 from keras_t2i.datasets.shards import file_sha256
 from keras_t2i.datasets.shards import new_tfrecord_file
@@ -21,22 +23,10 @@ from keras_t2i.tokenizers import count_cut
 
 _SECONDS_BETWEEN_REPORTS = 0.2
 
-# What `_start_worker` leaves in each worker process for `_write`.
-_worker = {}
-
 
 @dataclasses.dataclass(frozen=True)
 class WrittenShard:
-    """What one shard holds.
-
-    Args:
-        num_records: int. With none, there is no file.
-        num_captions: int.
-        num_long_captions: int. Those of which an encoder reads a part only.
-        class_ids: list of ints. The classes in it, sorted.
-        sha256: string. 64 hexadecimal digits, of the whole file.
-        skipped: list of strings. Files that could not be used, and why.
-    """
+    """What one shard holds. Without records there is no file."""
 
     num_records: int
     num_captions: int
@@ -46,34 +36,19 @@ class WrittenShard:
     skipped: list[str]
 
 
-def write_shard(
+def _write_shard(
     source: Source,
     keys: Sequence[Key],
-    path: str | os.PathLike,
+    path: pathlib.Path,
     *,
     image_size: int,
     strict: bool,
     on_image: Callable[[], None],
 ) -> WrittenShard:
-    """Reads examples and writes them as one TFRecord file.
-
-    Args:
-        source: `Source` to read from.
-        keys: list of the keys to read, in order.
-        path: path of the file, which is there only once it is whole.
-        image_size: int, in pixels.
-        strict: bool. Whether a file that can not be used is an error.
-        on_image: function without arguments, called before each image.
-
-    Returns:
-        `WrittenShard`.
-
-    Raises:
-        UnusableFileError: a file can not be used, with `strict`.
-        OSError: the shard can not be written.
-    """
-    path = pathlib.Path(path)
-    skipped, class_ids, captions = [], [], []
+    """Writes one TFRecord file; calls `on_image` before each image."""
+    skipped: list[str] = []
+    class_ids: list[int] = []
+    captions: list[str] = []
     with new_tfrecord_file(path) as write:
         for key in keys:
             on_image()
@@ -100,7 +75,7 @@ def write_shard(
     )
 
 
-def write_shards_in_processes(
+def write_shards(
     source: Source,
     shards: Mapping[pathlib.Path, Sequence[Key]],
     *,
@@ -110,21 +85,50 @@ def write_shards_in_processes(
     on_images: Callable[[int], None],
     on_shard: Callable[[pathlib.Path, WrittenShard], None],
 ) -> None:
-    """Writes several shards at a time.
+    """Reads examples and writes them as shards.
 
     Args:
         source: `Source` to read from.
         shards: mapping of the files to write to the keys of their examples.
-        num_workers: int. Processes to start.
+        num_workers: int. Several write as many shards at a time, each in a
+            process of its own.
         image_size: int, in pixels.
-        strict: bool. Whether a file that can not be used is an error.
+        strict: bool. Whether a file that cannot be used is an error.
         on_images: function called now and then with the images done.
         on_shard: function called with each shard that is whole.
 
     Raises:
-        UnusableFileError: a file can not be used, with `strict`.
-        OSError: a shard can not be written, or a process was killed.
+        UnusableFileError: a file cannot be used, with `strict`.
+        OSError: a shard cannot be written, or a process was killed.
     """
+    options: dict[str, Any] = {"image_size": image_size, "strict": strict}
+    if num_workers > 1:
+        write_shards_in_processes(
+            source, shards, num_workers, options, on_images, on_shard
+        )
+        return
+    num_done = itertools.count()
+    for path, keys in shards.items():
+        shard = _write_shard(
+            source,
+            keys,
+            path,
+            on_image=lambda: on_images(next(num_done)),
+            **options,
+        )
+        on_shard(path, shard)
+    on_images(sum(map(len, shards.values())))
+
+
+def write_shards_in_processes(
+    source: Source,
+    shards: Mapping[pathlib.Path, Sequence[Key]],
+    num_workers: int,
+    options: dict[str, Any],
+    on_images: Callable[[int], None],
+    on_shard: Callable[[pathlib.Path, WrittenShard], None],
+) -> None:
+    """Writes several shards at a time, with the options of `write_shards`."""
     context = multiprocessing.get_context("spawn")
     num_done = context.Value("q", 0)
     stop = context.Event()
@@ -132,7 +136,7 @@ def write_shards_in_processes(
         num_workers,
         mp_context=context,
         initializer=_start_worker,
-        initargs=(source, image_size, strict, num_done, stop),
+        initargs=(source, options, num_done, stop),
     )
     try:
         # Processes inherit the blocked signal: at Ctrl-C this one alone
@@ -169,27 +173,31 @@ class _StoppedError(Exception):
     pass
 
 
-def _start_worker(source, image_size, strict, num_done, stop):
-    def on_image():
+# What `_start_worker` leaves in each worker process for `_write`.
+_worker: dict[str, Any] = {}
+
+
+def _start_worker(
+    source: Source, options: dict[str, Any], num_done: Any, stop: Any
+) -> None:
+    def on_image() -> None:
         if stop.is_set():
             raise _StoppedError
         with num_done.get_lock():
             num_done.value += 1
 
     _worker["source"] = source
-    _worker["options"] = {
-        "image_size": image_size,
-        "strict": strict,
-        "on_image": on_image,
-    }
+    _worker["options"] = {**options, "on_image": on_image}
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def _end_with_parent():
+def _end_with_parent() -> None:
     # A worker that outlived a killed run would write into the next one.
-    multiprocessing.parent_process().join()
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
     os._exit(1)
 
 
-def _write(path, keys):
-    return write_shard(_worker["source"], keys, path, **_worker["options"])
+def _write(path: pathlib.Path, keys: Sequence[Key]) -> WrittenShard:
+    return _write_shard(_worker["source"], keys, path, **_worker["options"])

@@ -19,7 +19,8 @@ from keras_t2i.datasets.manifest import MANIFEST_FILE
 from keras_t2i.datasets.manifest import Manifest
 from keras_t2i.datasets.manifest import Shard
 from keras_t2i.datasets.manifest import Split
-from keras_t2i.files import replace_when_whole
+from keras_t2i.files import atomic_write
+from keras_t2i.types import StrPath
 from keras_t2i.untuned import untuned
 
 # A TFRecord frames each record with its length and two checksums.
@@ -70,9 +71,7 @@ class CaptionedImage:
 class EmbeddedCaptions:
     """The embeddings of all captions of one image, in their order.
 
-    Args:
-        id: string. That of the image.
-        embeddings: float32 array of shape `(num_captions, embedding_dim)`.
+    They are float32 of shape `(num_captions, embedding_dim)`.
     """
 
     id: str
@@ -119,20 +118,17 @@ def _serialize(**values: list) -> bytes:
 
 @contextlib.contextmanager
 def new_tfrecord_file(
-    path: str | os.PathLike,
+    path: StrPath,
 ) -> Iterator[Callable[[bytes], None]]:
-    """Gives a function that writes records to what becomes `path` in the end.
+    """Gives a function that writes a record, bytes, to an atomic new file.
 
     Args:
-        path: path of the file to write. Its folder must be there.
-
-    Returns:
-        Context manager of a function that writes a record, bytes.
+        path: path of the file to write. Its folder must exist.
 
     Raises:
-        OSError: the file can not be written; the error names it.
+        OSError: the file cannot be written; the error names it.
     """
-    with replace_when_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         try:
             with tf.io.TFRecordWriter(str(temporary)) as writer:
                 yield writer.write
@@ -140,14 +136,14 @@ def new_tfrecord_file(
             raise _os_error(error, path) from None
 
 
-def _os_error(error, path):
+def _os_error(error: tf.errors.OpError, path: StrPath) -> OSError:
     # TensorFlow's message ends in the operating system's words.
     reason = error.message.rpartition("; ")[2]
     codes = {os.strerror(code): code for code in errno.errorcode}
     return OSError(codes.get(reason, errno.EIO), reason, str(path))
 
 
-def file_sha256(path: str | os.PathLike) -> str:
+def file_sha256(path: StrPath) -> str:
     """Returns the SHA-256 of a file as 64 hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -156,15 +152,17 @@ def file_sha256(path: str | os.PathLike) -> str:
 class ShardReader:
     """Reads single records of a list of shards, which are verified first.
 
-    The whole list is read once, to verify the checksums and to learn where
-    each record lies; after that, memory holds only those places, whatever the
-    size of the data.
+    All shards are read once, to verify their checksums and to learn where each
+    record lies. After that, memory holds only those places, whatever the size
+    of the data.
 
     Args:
-        directory: path. Where the shards are.
+        directory: path of the folder of the shards.
         shards: list of `Shard`.
-        columns: dict of names to dtypes. Scalar features to keep in memory, as
-            arrays of one entry a record in `columns`.
+        columns: dict of names to dtypes. Scalar features to keep in memory.
+
+    Attributes:
+        columns: dict of names to arrays, with one entry per record.
 
     Raises:
         ValueError: a shard is not what the manifest says.
@@ -172,56 +170,31 @@ class ShardReader:
 
     def __init__(
         self,
-        directory: str | os.PathLike,
+        directory: StrPath,
         shards: Sequence[Shard],
         columns: dict[str, tf.DType],
     ):
-        features = {
-            name: tf.io.FixedLenFeature([], dtype)
-            for name, dtype in columns.items()
-        }
-        files, offsets, sizes = [], [], []
-        kept = {name: [] for name in columns}
-        for place, shard in enumerate(shards):
-            path = pathlib.Path(directory) / shard.file
-            _verify_digest(path, shard)
-            try:
-                shard_sizes, shard_columns = _scan(path, features)
-            except (
-                tf.errors.DataLossError,
-                tf.errors.InvalidArgumentError,
-                # TensorFlow quotes bytes of the record in its message.
-                UnicodeDecodeError,
-            ):
-                raise ValueError(
-                    f"{path} must hold the records that its manifest lists. "
-                    "Received: records that can not be read. Make the folder "
-                    "again."
-                ) from None
-            if len(shard_sizes) != shard.num_records:
-                raise ValueError(
-                    f"{path} must hold {shard.num_records} records, as its "
-                    f"manifest says. Received: {len(shard_sizes)} records. "
-                    "Make the folder again."
-                )
-            framed = shard_sizes + _HEADER_SIZE + _FOOTER_SIZE
-            files.append(np.full(len(shard_sizes), place))
-            offsets.append(np.cumsum(framed) - framed + _HEADER_SIZE)
-            sizes.append(shard_sizes)
-            for name, values in shard_columns.items():
-                kept[name].append(values)
-        self._files = np.concatenate(files)
-        self._offsets = np.concatenate(offsets)
-        self._sizes = np.concatenate(sizes)
+        paths = [pathlib.Path(directory) / shard.file for shard in shards]
+        scans = [
+            _verified_scan(path, shard, columns)
+            for path, shard in zip(paths, shards)
+        ]
         self.columns = {
-            name: np.concatenate(values) for name, values in kept.items()
+            name: np.concatenate([kept[name] for _, kept in scans])
+            for name in columns
         }
+        framed = [sizes + _HEADER_SIZE + _FOOTER_SIZE for sizes, _ in scans]
+        self._sizes = np.concatenate([sizes for sizes, _ in scans])
+        self._offsets = np.concatenate(
+            [np.cumsum(lengths) - lengths for lengths in framed]
+        )
+        self._offsets += _HEADER_SIZE
+        self._files = np.repeat(
+            np.arange(len(shards)), [len(sizes) for sizes, _ in scans]
+        )
         # Read by position, not mapped: pages of a mapped file would count as
         # this process' memory.
-        self._descriptors = [
-            os.open(pathlib.Path(directory) / shard.file, os.O_RDONLY)
-            for shard in shards
-        ]
+        self._descriptors = [os.open(path, os.O_RDONLY) for path in paths]
         weakref.finalize(self, _close, self._descriptors)
 
     def __len__(self) -> int:
@@ -236,12 +209,15 @@ class ShardReader:
         )
 
 
-def _close(descriptors):
+def _close(descriptors: list[int]) -> None:
     for descriptor in descriptors:
         os.close(descriptor)
 
 
-def _verify_digest(path, shard):
+def _verified_scan(
+    path: pathlib.Path, shard: Shard, columns: dict[str, tf.DType]
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Returns the size of each record of a shard, and the columns."""
     try:
         digest = file_sha256(path)
     except FileNotFoundError:
@@ -255,31 +231,56 @@ def _verify_digest(path, shard):
             f"{shard.sha256}. Received: {digest}. The file is damaged or from "
             "another data set: make the folder again."
         )
-
-
-def _scan(path, features):
-    def columns(records):
-        parsed = tf.io.parse_example(records, features)
-        return {**parsed, "": tf.strings.length(records)}
-
-    # Few at a time: whole records, images included, pass through memory.
-    batches = tf.data.TFRecordDataset(str(path)).batch(64).map(columns)
-    batches = list(untuned(batches).as_numpy_iterator())
+    try:
+        batches = _scan(path, columns)
+    except (
+        tf.errors.DataLossError,
+        tf.errors.InvalidArgumentError,
+        # TensorFlow quotes bytes of the record in its message.
+        UnicodeDecodeError,
+    ):
+        raise ValueError(
+            f"{path} must hold the records that its manifest lists. Received: "
+            "records that cannot be read. Make the folder again."
+        ) from None
     if not batches:
         raise ValueError(
             f"{path} must hold at least one record. Received: an empty file."
         )
-    joined = {
-        name: np.concatenate([batch[name] for batch in batches])
-        for name in batches[0]
+    sizes = np.concatenate([sizes for sizes, _ in batches]).astype(np.int64)
+    if len(sizes) != shard.num_records:
+        raise ValueError(
+            f"{path} must hold {shard.num_records} records, as its manifest "
+            f"says. Received: {len(sizes)} records. Make the folder again."
+        )
+    kept = {
+        name: np.concatenate([values[name] for _, values in batches])
+        for name in columns
     }
-    return joined.pop("").astype(np.int64), joined
+    return sizes, kept
+
+
+def _scan(
+    path: pathlib.Path, columns: dict[str, tf.DType]
+) -> list[tuple[np.ndarray, dict[str, np.ndarray]]]:
+    features = {
+        name: tf.io.FixedLenFeature([], dtype)
+        for name, dtype in columns.items()
+    }
+
+    def parse(records: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        parsed = tf.io.parse_example(records, features)
+        return tf.strings.length(records), parsed
+
+    # Few at a time: whole records, images included, pass through memory.
+    batches = tf.data.TFRecordDataset(str(path)).batch(64).map(parse)
+    return list(untuned(batches).as_numpy_iterator())
 
 
 def write_embedding_shards(
     manifest: Manifest,
-    data_path: str | os.PathLike,
-    out_path: str | os.PathLike,
+    data_path: StrPath,
+    out_path: StrPath,
     rows_of: Callable[[list[CaptionedImage]], Iterable[np.ndarray]],
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Split]:
@@ -288,7 +289,7 @@ def write_embedding_shards(
     Args:
         manifest: `Manifest` of the data set.
         data_path: path of the folder of the data set.
-        out_path: path of the folder to write to; it may exist, but must not
+        out_path: path of the folder to write to. It may exist, but must not
             hold a manifest.
         rows_of: function of the images of a shard to an array of shape
             `(num_rows, dim)` for each of them, in their order.
@@ -311,36 +312,22 @@ def write_embedding_shards(
     out_path.mkdir(parents=True, exist_ok=True)
     total = sum(split.num_images for split in manifest.splits.values())
     done = 0
-
-    def report():
-        nonlocal done
-        done += 1
-        if progress is not None:
-            progress(done, total)
-
     splits = {}
     for name, split in manifest.splits.items():
         shards, num_rows = [], 0
         for shard in split.shards:
-            written, count = _write_shard(
-                data_path, shard, out_path, rows_of, report
-            )
-            shards.append(written)
-            num_rows += count
+            reader = ShardReader(data_path, [shard], {"id": tf.string})
+            examples = [
+                CaptionedImage.parse(reader.read(i)) for i in range(len(reader))
+            ]
+            path = out_path / shard.file
+            with new_tfrecord_file(path) as write:
+                for example, rows in zip(examples, rows_of(examples)):
+                    write(EmbeddedCaptions(example.id, rows).serialize())
+                    num_rows += len(rows)
+                    done += 1
+                    if progress is not None:
+                        progress(done, total)
+            shards.append(Shard(shard.file, file_sha256(path), len(examples)))
         splits[name] = Split(split.num_images, num_rows, tuple(shards))
     return splits
-
-
-def _write_shard(data_path, shard, out_path, rows_of, report):
-    reader = ShardReader(data_path, [shard], {"id": tf.string})
-    examples = [
-        CaptionedImage.parse(reader.read(i)) for i in range(len(reader))
-    ]
-    num_rows = 0
-    path = out_path / shard.file
-    with new_tfrecord_file(path) as write:
-        for example, rows in zip(examples, rows_of(examples)):
-            write(EmbeddedCaptions(example.id, rows).serialize())
-            num_rows += len(rows)
-            report()
-    return Shard(shard.file, file_sha256(path), len(examples)), num_rows

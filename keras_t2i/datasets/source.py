@@ -1,4 +1,4 @@
-"""What a data set's raw files are read through, and their splits."""
+"""How a data set's raw files are read, and divided into splits."""
 
 import hashlib
 import os
@@ -6,44 +6,41 @@ import pathlib
 from collections.abc import Callable
 from collections.abc import Collection
 from collections.abc import Mapping
+from typing import Any
 from typing import Protocol
 
 from keras_t2i.captions import usable_captions
 from keras_t2i.datasets.shards import CaptionedImage
+from keras_t2i.types import StrPath
 
-# Whatever a source's `read` needs to know to find one example, as JSON values.
+# What a source's `read` needs to find one example, as JSON values.
 Key = tuple
 
 
 class UnusableFileError(ValueError):
-    """One file of a source can not be used; the others still can.
-
-    Args:
-        file: string. The file, as the user would look for it.
-        reason: string. What is wrong with it.
-    """
+    """One file of a source cannot be used, for a reason; others still can."""
 
     def __init__(self, file: str, reason: str):
         super().__init__(file, reason)
         self.file = file
         self.reason = reason
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.file}: {self.reason}"
 
 
 class Source(Protocol):
     """Raw captioned images, as `prepare` reads them.
 
-    A source lists its files when it is made and reads one only in `read`,
-    which may run in another process: a source must be picklable, and its
-    pickle small, so the listing need not be in it.
+    A source lists its files when it is made, and reads them only in `read`.
+    That may run in another process, so a source must be picklable. Its pickle
+    should be small: the listing need not be in it.
 
     Attributes:
         name: string. The manifest's name.
         class_names: list of strings. Empty without classes.
-        unusable: list of `UnusableFileError`. What the listing had to leave
-            out, such as an image without captions.
+        unusable: list of `UnusableFileError`. What the listing left out, such
+            as an image without captions.
     """
 
     name: str
@@ -57,21 +54,51 @@ class Source(Protocol):
         """Reads one example, its image ready for models of `image_size`.
 
         Raises:
-            UnusableFileError: the image or its captions can not be used.
+            UnusableFileError: the image or its captions cannot be used.
         """
 
 
-def read_captions(path: str | os.PathLike) -> tuple[str, ...]:
-    """Reads a file with one caption a line.
+class ListedSource:
+    """The part of a source that is the same for all folders of files."""
 
-    Args:
-        path: path of a UTF-8 text file.
+    def __init__(self) -> None:
+        self.class_names: list[str] = []
+        self.unusable: list[UnusableFileError] = []
+        self._splits: dict[str, list[Key]] = {}
 
-    Returns:
-        Tuple of strings, at least one: the usable captions.
+    def __getstate__(self) -> dict[str, Any]:
+        # Another process only reads. With the whole listing it would start
+        # late, and the listing would be in memory once per process.
+        return {**self.__dict__, "_splits": None, "unusable": None}
+
+    def splits(self) -> dict[str, list[Key]]:
+        """Returns the keys of each split."""
+        return self._splits
+
+    def _leave_out(self, file: object, reason: str) -> None:
+        self.unusable.append(UnusableFileError(str(file), reason))
+
+
+def existing_folder(path: StrPath, what: str) -> pathlib.Path:
+    """Returns the path of a folder, or raises `ValueError` if it is none."""
+    path = pathlib.Path(path)
+    if not path.is_dir():
+        raise ValueError(
+            f"Expected {what}. Received: {str(path)!r}, which is no folder."
+        )
+    return path
+
+
+def without_suffix(file: str) -> str:
+    """Returns a file's name, with its folders, without the suffix."""
+    return str(pathlib.PurePosixPath(file).with_suffix(""))
+
+
+def read_captions(path: StrPath) -> tuple[str, ...]:
+    """Reads a UTF-8 file with one caption per line, at least one usable.
 
     Raises:
-        UnusableFileError: the file can not be read, is not UTF-8, or has no
+        UnusableFileError: the file cannot be read, is not UTF-8, or has no
             usable caption.
     """
     try:
@@ -82,14 +109,14 @@ def read_captions(path: str | os.PathLike) -> tuple[str, ...]:
         ) from None
     except OSError as error:
         raise UnusableFileError(str(path), str(error.strerror)) from None
-    # Not splitlines, which also cuts at characters such as U+2028.
+    # Not `splitlines`, which also cuts at characters such as U+2028.
     captions = usable_captions(text.split("\n"))
     if not captions:
         raise UnusableFileError(str(path), "has no usable caption")
     return captions
 
 
-# The first file of a split that is there counts: archives hold all of them, and
+# The first file of a split that exists counts. Archives hold all of them, and
 # `trainvalclasses.txt` then only repeats two others.
 _CLASS_LIST_FILES = {
     "train": ("trainclasses.txt", "trainvalclasses.txt"),
@@ -100,22 +127,21 @@ _CLASS_LIST_FILES = {
 
 def split_examples(
     class_of: Mapping[str, str | None],
-    *list_dirs: str | os.PathLike,
+    *list_dirs: StrPath,
     class_named: Callable[[str], str] = str,
 ) -> dict[str, list[str]]:
     """Divides examples into splits.
 
-    Where class lists (`trainclasses.txt`, `valclasses.txt`,
-    `testclasses.txt`) are there, each split has the classes of its list, and
-    classes in no list are left out. Without `trainclasses.txt`,
-    `trainvalclasses.txt` is the list of `train`. Without any list, `test` has
-    the tenth of the examples whose ids have the lowest SHA-256, and `train`
-    the others.
+    With class lists (`trainclasses.txt`, `valclasses.txt`, `testclasses.txt`),
+    each split has the classes of its list, and classes in no list are left
+    out. Without `trainclasses.txt`, `trainvalclasses.txt` is the list of
+    `train`. Without any list, `test` has the tenth of the examples whose ids
+    have the lowest SHA-256, and `train` the others.
 
     Args:
         class_of: mapping of ids to class names, or to `None` without classes.
         *list_dirs: paths of the folders that may hold class lists, with one
-            class name a line. The first folder that holds any counts.
+            class name per line. The first folder that holds any counts.
         class_named: function of a name in a list to the name that the class
             has in `class_of`. Defaults to `str`: the same.
 
@@ -151,39 +177,40 @@ def split_examples(
 
 
 def check_several_classes(train_classes: Collection[str | None]) -> None:
-    """Checks that mismatching text can come from another class.
+    """Raises `ValueError` if no mismatching text can come from another class.
 
     Args:
         train_classes: collection of the class names in the `train` split;
             `None` stands for no classes at all.
-
-    Raises:
-        ValueError: there is exactly one.
     """
     if len(train_classes) == 1 and None not in train_classes:
         raise ValueError(
             "Expected training images of at least two classes, since "
             "mismatching text comes from another class. Received: one class "
-            f"only, {list(train_classes)[0]!r}. Train on it with `--preset "
-            "gan`, which needs no mismatching text, after preparing the "
-            "images without classes: `keras-t2i prepare folder` with all of "
-            "them in one flat folder."
+            f"only, {list(train_classes)[0]!r}. Train with `--preset gan`, "
+            "which needs no mismatching text. Prepare the images without "
+            "classes for it: `keras-t2i prepare folder`, with all of them in "
+            "one flat folder."
         )
 
 
-def _split_by_hash(ids):
+def _split_by_hash(ids: Collection[str]) -> dict[str, list[str]]:
     by_hash = sorted(
         ids, key=lambda id: hashlib.sha256(os.fsencode(id)).digest()
     )
     num_test = (len(by_hash) + 5) // 10
     splits = {"train": by_hash[num_test:], "test": by_hash[:num_test]}
-    # Too few images for a test split make none.
+    # Too few images give no test split.
     return {split: sorted(ids) for split, ids in splits.items() if ids}
 
 
-def _read_class_lists(list_dir, known_classes, class_named):
+def _read_class_lists(
+    list_dir: pathlib.Path,
+    known_classes: Collection[str | None],
+    class_named: Callable[[str], str],
+) -> dict[str, set[str]]:
     lists = {}
-    list_of_class = {}
+    list_of_class: dict[str, pathlib.Path] = {}
     paths = _find_class_lists(list_dir)
     for split, path in paths.items():
         lists[split] = set(map(class_named, _read_class_list(path)))
@@ -210,8 +237,8 @@ def _read_class_lists(list_dir, known_classes, class_named):
     return lists
 
 
-def _find_class_lists(list_dir):
-    paths = {}
+def _find_class_lists(list_dir: pathlib.Path) -> dict[str, pathlib.Path]:
+    paths: dict[str, pathlib.Path] = {}
     for split, files in _CLASS_LIST_FILES.items():
         for path in map(list_dir.joinpath, files):
             if path.is_file():
@@ -219,7 +246,7 @@ def _find_class_lists(list_dir):
     return paths
 
 
-def _read_class_list(path):
+def _read_class_list(path: pathlib.Path) -> set[str]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -230,6 +257,6 @@ def _read_class_list(path):
     if not names:
         raise ValueError(
             f"{path} must name at least one class. Received: no class names. "
-            "Add them, one a line, or remove the file."
+            "Add them, one per line, or remove the file."
         )
     return names

@@ -1,8 +1,10 @@
-"""All measures of generated images, and the same of real ones."""
+"""All measures of generated images, and the same measures of real ones."""
 
 import dataclasses
 import platform
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -11,19 +13,28 @@ import tensorflow as tf
 
 from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.datasets.images import model_square
+from keras_t2i.datasets.manifest import Manifest
 from keras_t2i.datasets.manifest import read_manifest
+from keras_t2i.evaluation.generated_images import EvaluationCaptions
+from keras_t2i.evaluation.generated_images import FolderImages
+from keras_t2i.evaluation.generated_images import ModelImages
+from keras_t2i.evaluation.generated_images import Progress
+from keras_t2i.evaluation.generated_images import ShowProgress
 from keras_t2i.evaluation.generated_images import image_batches
 from keras_t2i.evaluation.generated_images import show_nothing
+from keras_t2i.evaluation.judge import CaptionMatch
+from keras_t2i.evaluation.judge import Judge
 from keras_t2i.evaluation.judge import check_independence
 from keras_t2i.evaluation.quick_evaluation import QuickEvaluation
 from keras_t2i.evaluation.quick_evaluation import check_num_images
 from keras_t2i.evaluation.quick_evaluation import feature_distances
-from keras_t2i.metrics.bloom_attributes import bloom_attribute_accuracy
-from keras_t2i.metrics.nearest_training import nearest_training_images
-from keras_t2i.metrics.nearest_training import nearest_training_ratio
-from keras_t2i.metrics.periodic_patterns import grain
-from keras_t2i.metrics.retrieval import r_precision
-from keras_t2i.metrics.variety import diversity_within_captions
+from keras_t2i.metrics.distances import diversity_within_captions
+from keras_t2i.metrics.embedding_measures import r_precision
+from keras_t2i.metrics.neighbors import nearest_training_images
+from keras_t2i.metrics.neighbors import nearest_training_ratio
+from keras_t2i.metrics.pixel_measures import bloom_attribute_accuracy
+from keras_t2i.metrics.pixel_measures import grain
+from keras_t2i.metrics.pixel_measures import has_grain
 from keras_t2i.version import __version__
 
 _NUM_OTHERS = 99
@@ -37,25 +48,13 @@ _BLOOM_ATTRIBUTES = (
     "petal_shape",
     "petal_count",
 )
-# What `grain` takes.
-_GRAIN_SIDES = (4, 16)
-
-
-def versions() -> dict[str, str]:
-    """Returns the versions of what measures."""
-    return {
-        "keras_t2i": __version__,
-        "keras": keras.__version__,
-        "tensorflow": tf.__version__,
-        "numpy": np.__version__,
-        "pillow": PIL.__version__,
-        "python": platform.python_version(),
-    }
+# Of row numbers to images.
+_Read = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """What `evaluate_images` has found.
+    """What `evaluate_images` has measured.
 
     Attributes:
         results: dict, for JSON. `frechet_distance`, `kernel_distance`,
@@ -63,8 +62,8 @@ class Evaluation:
             `coverage`, `r_precision`, `diversity`, `nearest_training_ratio`
             and `grain`, on `blooms` also `petal_color`, `center_color`,
             `petal_shape` and `petal_count`: floats, or `None` for what is not
-            measured. `real`: dict of the same names, of real images. And how
-            they were measured.
+            measured. `real`: dict of the same names, of real images. Other
+            names say how all of this was measured.
         nearest_images: uint8 array of shape `(num_nearest, 2, size, size, 3)`:
             the ten generated images that are closest to a training image, the
             closest first, each with that image. `None` without training
@@ -72,48 +71,49 @@ class Evaluation:
         nearest_captions: list of strings. The captions of these ten.
     """
 
-    results: dict
+    results: dict[str, Any]
     nearest_images: np.ndarray | None
     nearest_captions: list[str]
 
 
 def evaluate_images(
-    images, captions, judge, caption_match=None, show_progress=None
-):
+    images: ModelImages | FolderImages,
+    captions: EvaluationCaptions,
+    judge: Judge,
+    caption_match: CaptionMatch | None = None,
+    show_progress: ShowProgress | None = None,
+) -> Evaluation:
     """Measures generated images against all real images of a split.
 
     Real images are what a model sees of them (`model_square`), at the size of
-    the generated ones; both pass the judge in the same way. Its features of
-    the data set are kept beside it.
+    the generated ones; both pass the judge in the same way. The judge's
+    features of the data set are kept beside it.
 
-    Each measure is also taken of real images, since it says little alone:
+    A measure says little alone, so each is also taken of real images:
     `frechet_distance`, `kernel_distance`, `precision`, `recall`, `density` and
     `coverage` of a random half of them against the other half;
-    `nearest_training_ratio` of one half, by the distances of the other;
+    `nearest_training_ratio` of one half, relative to the other;
     `r_precision`, `grain` and the attributes of `blooms` of all of them, with
-    the captions that images are generated from; `diversity` within classes in
-    place of captions, which says how different images of a kind are.
+    the captions that images are generated from; `diversity` within classes
+    instead of captions.
 
-    `diversity` needs several images of a caption, `r_precision` a text encoder
+    `diversity` needs several images per caption, `r_precision` a text encoder
     and classes, and `nearest_training_ratio` a split that was not trained on.
 
     Args:
         images: `ModelImages` or `FolderImages`.
         captions: `EvaluationCaptions` of the split to compare with.
         judge: `Judge`.
-        caption_match: `CaptionMatch`, for `r_precision`. Defaults to `None`:
-            that is not measured.
-        show_progress: function of a description and of a unit to a context
-            manager of a function of how many are done and of all. Defaults to
-            `None`.
-
-    Returns:
-        `Evaluation`.
+        caption_match: `CaptionMatch`, for `r_precision`. Defaults to `None`: it
+            is not measured.
+        show_progress: function of a description and a unit that returns a
+            context manager, whose value is a function of the numbers of images
+            done and of all images. Defaults to `None`.
 
     Raises:
-        ValueError: there are fewer than 50 images of either kind, what judges
-            has trained the model, captions cannot be compared with those of
-            other classes, or the data set is damaged.
+        ValueError: there are fewer than 50 images of either kind, a judging
+            network has trained the model, there are too few captions of other
+            classes for `r_precision`, or the data set is damaged.
         OSError: the features cannot be written.
 
     Example:
@@ -141,8 +141,7 @@ def evaluate_images(
     >>> evaluation.results["num_images"], evaluation.nearest_images.shape
     (60, (10, 2, 32, 32, 3))
     """
-    if show_progress is None:
-        show_progress = show_nothing
+    show_progress = show_progress or show_nothing
     manifest = read_manifest(captions.path)
     class_ids = captions.examples.class_ids
     _check_numbers(images, captions, class_ids, caption_match)
@@ -150,46 +149,50 @@ def evaluate_images(
     if images.image_size > manifest.image_size:
         warnings.warn(
             f"Real images of {manifest.image_size} pixels are enlarged to "
-            f"{images.image_size}, that of the generated ones: prepare the "
+            f"{images.image_size}, the size of the generated ones. Prepare the "
             "data set with that image size.",
             stacklevel=2,
         )
     quick = QuickEvaluation(captions, judge, images.image_size, show_progress)
     real_features = quick.real_features
-    training = _training_examples(captions.path, captions.split, manifest)
+    training = _training_examples(captions, manifest)
 
+    def as_seen(examples: PreparedExamples) -> _Read:
+        """What a model sees of real images."""
+        sizes = manifest.image_size, images.image_size
+        return lambda rows: np.stack(
+            [model_square(examples.read(row).image, *sizes) for row in rows]
+        )
+
+    captions_of_images = [captions.captions[i] for i in images.indices]
     looker = _Looker(judge, caption_match, manifest.name == "blooms")
     with show_progress("Measuring generated images", "images") as progress:
-        generated = looker.look(
-            images.read,
-            [captions.captions[index] for index in images.indices],
-            progress,
-        )
-    real_images = _RealImages(
-        captions.examples, manifest.image_size, images.image_size
-    )
+        generated = looker.look(images.read, captions_of_images, progress)
     with show_progress("Measuring real images", "images") as progress:
         real = looker.look(
-            real_images.read, captions.captions, progress, real_features
+            as_seen(captions.examples),
+            captions.captions,
+            progress,
+            real_features,
         )
-
     order = np.random.default_rng(_SEED).permutation(len(real_features))
-    halves = np.array_split(real_features[order], 2)
-    results = feature_distances(real_features, generated.features)
+    half, other_half = np.array_split(real_features[order], 2)
+    results: dict[str, Any] = {}
+    of_real: dict[str, Any] = {}
+    results.update(feature_distances(real_features, generated.features))
     with warnings.catch_warnings():
-        # That halves are few was said of the whole.
+        # Few images: the warning about the whole set has said so.
         warnings.simplefilter("ignore", UserWarning)
-        of_real = feature_distances(*halves)
+        of_real.update(feature_distances(half, other_half))
     embeddings = None
     if caption_match is not None:
         embeddings = caption_match.text_embeddings(captions.captions)
-    everything = np.arange(len(captions))
     for figures, look, indices, groups in (
         (results, generated, images.indices, images.indices),
-        (of_real, real, everything, class_ids),
+        (of_real, real, np.arange(len(captions)), class_ids),
     ):
         figures["r_precision"] = None
-        if embeddings is not None:
+        if embeddings is not None and class_ids is not None:
             figures["r_precision"] = r_precision(
                 look.image_embeddings,
                 embeddings[indices],
@@ -206,19 +209,20 @@ def evaluate_images(
         training_features = quick.features_of(_ALL_TRAINING)
         for figures, rows, others in (
             (results, generated.features, real_features),
-            (of_real, *halves),
+            (of_real, half, other_half),
         ):
             figures["nearest_training_ratio"] = _unless_impossible(
                 nearest_training_ratio, rows, others, training_features
             )
-        nearest_images, rows = _nearest(
-            images, generated.features, training, training_features, manifest
+        found, distances = nearest_training_images(
+            generated.features, training_features
         )
-        nearest_captions = [
-            captions.captions[index] for index in images.indices[rows]
-        ]
-    results["real"] = of_real
+        nearest = np.argsort(distances, kind="stable")[:_NUM_NEAREST]
+        neighbors = as_seen(training)(found[nearest])
+        nearest_images = np.stack([images.read(nearest), neighbors], axis=1)
+        nearest_captions = [captions_of_images[row] for row in nearest]
     results.update(
+        real=of_real,
         network=judge.name,
         network_sha256=judge.sha256,
         network_image_size=judge.image_size,
@@ -232,12 +236,24 @@ def evaluate_images(
         text_encoder_sha256=caption_match and caption_match.sha256,
         text_encoder_image_network=caption_match
         and caption_match.image_network,
-        versions=versions(),
+        versions={
+            "keras_t2i": __version__,
+            "keras": keras.__version__,
+            "tensorflow": tf.__version__,
+            "numpy": np.__version__,
+            "pillow": PIL.__version__,
+            "python": platform.python_version(),
+        },
     )
     return Evaluation(results, nearest_images, nearest_captions)
 
 
-def _check_numbers(images, captions, class_ids, caption_match):
+def _check_numbers(
+    images: ModelImages | FolderImages,
+    captions: EvaluationCaptions,
+    class_ids: np.ndarray | None,
+    caption_match: CaptionMatch | None,
+) -> None:
     check_num_images("real", len(captions), "Name a larger split.")
     check_num_images("generated", len(images.indices), "Generate more.")
     if class_ids is None:
@@ -262,42 +278,27 @@ def _check_numbers(images, captions, class_ids, caption_match):
             )
 
 
-def _training_examples(path, split, manifest):
-    """Returns the examples to look for copies of, `None` without."""
-    has_training_images = bool({*_TRAINING_SPLITS} & {*manifest.splits})
-    if split in _TRAINING_SPLITS or not has_training_images:
-        reason = (
-            f"the images of {split!r} are trained on"
-            if has_training_images
-            else "the data set has no training images"
-        )
-        warnings.warn(
-            f"nearest_training_ratio is not measured: {reason}.", stacklevel=3
-        )
-        return None
-    return PreparedExamples(path, _ALL_TRAINING)
-
-
-class _RealImages:
-    """What a model sees of the images of a split."""
-
-    def __init__(self, examples, crop_size, image_size):
-        self._examples = examples
-        self._sizes = (crop_size, image_size)
-
-    def read(self, rows):
-        return np.stack(
-            [
-                model_square(self._examples.read(row).image, *self._sizes)
-                for row in rows
-            ]
-        )
+def _training_examples(
+    captions: EvaluationCaptions, manifest: Manifest
+) -> PreparedExamples | None:
+    """Returns what generated images may be copies of, `None` without any."""
+    if not {*_TRAINING_SPLITS} & {*manifest.splits}:
+        reason = "the data set has no training images"
+    elif captions.split in _TRAINING_SPLITS:
+        reason = f"the images of {captions.split!r} are trained on"
+    else:
+        return PreparedExamples(captions.path, _ALL_TRAINING)
+    warnings.warn(
+        f"nearest_training_ratio is not measured: {reason}.", stacklevel=3
+    )
+    return None
 
 
 @dataclasses.dataclass
 class _Look:
     features: np.ndarray
-    image_embeddings: np.ndarray | None
+    # Empty without a text encoder.
+    image_embeddings: np.ndarray
     grain: float | None
     attributes: dict[str, float | None]
 
@@ -305,14 +306,25 @@ class _Look:
 class _Looker:
     """Goes through images once, and keeps none of them."""
 
-    def __init__(self, judge, caption_match, are_blooms):
+    def __init__(
+        self,
+        judge: Judge,
+        caption_match: CaptionMatch | None,
+        are_blooms: bool,
+    ):
         self._judge = judge
         self._caption_match = caption_match
         self._are_blooms = are_blooms
 
-    def look(self, read, captions, progress, known_features=None):
-        """Looks at all images, `read` of rows, with a caption for each."""
-        features, embeddings, grain_sum, readings = [], [], 0.0, []
+    def look(
+        self,
+        read: _Read,
+        captions: list[str],
+        progress: Progress,
+        known_features: np.ndarray | None = None,
+    ) -> _Look:
+        """Looks at one image for each caption."""
+        features, embeddings, grains, readings = [], [], [], []
         num_images = len(captions)
         progress(0, num_images)
         for rows, batch in image_batches(read, num_images):
@@ -324,8 +336,8 @@ class _Looker:
                 embeddings.append(
                     self._caption_match.image_embeddings(batch, features[-1])
                 )
-            has_grain = _has_grain(batch.shape[1])
-            grain_sum += grain(batch) * len(batch) if has_grain else 0.0
+            if has_grain(batch.shape[1]):
+                grains.append(grain(batch) * len(batch))
             if self._are_blooms:
                 readings += [
                     bloom_attribute_accuracy(image[None], [captions[row]])
@@ -334,28 +346,23 @@ class _Looker:
             progress(int(rows[-1]) + 1, num_images)
         return _Look(
             np.concatenate(features),
-            np.concatenate(embeddings) if embeddings else None,
-            grain_sum / num_images if has_grain else None,
+            np.concatenate(embeddings or [np.empty(0)]),
+            sum(grains) / num_images if grains else None,
             _means(readings) if self._are_blooms else {},
         )
 
 
-def _has_grain(side):
-    multiple, at_least = _GRAIN_SIDES
-    return side % multiple == 0 and side >= at_least
-
-
-def _means(readings):
+def _means(readings: list[dict[str, float]]) -> dict[str, float | None]:
     """Means of each attribute over the captions that name it."""
-    means = {}
+    means: dict[str, float | None] = {}
     for name in _BLOOM_ATTRIBUTES:
-        values = [reading[name] for reading in readings if name in reading]
-        means[name] = float(np.mean(values)) if values else None
+        shares = [reading[name] for reading in readings if name in reading]
+        means[name] = float(np.mean(shares)) if shares else None
     return means
 
 
-def _diversity(features, groups):
-    """Diversity within groups, `None` where no group has two images."""
+def _diversity(features: np.ndarray, groups: np.ndarray | None) -> float | None:
+    """Diversity within groups, `None` if no group has two images."""
     if groups is None:
         return None
     _, sizes = np.unique(groups, return_counts=True)
@@ -364,8 +371,10 @@ def _diversity(features, groups):
     return _unless_impossible(diversity_within_captions, features, groups)
 
 
-def _unless_impossible(measure, *arguments):
-    """Returns a measure, `None` with a warning where it is not defined."""
+def _unless_impossible(
+    measure: Callable[..., float], *arguments: np.ndarray
+) -> float | None:
+    """Returns a measure, or `None` and a warning if it is not defined."""
     try:
         return measure(*arguments)
     except ValueError as error:
@@ -373,12 +382,3 @@ def _unless_impossible(measure, *arguments):
             f"{measure.__name__} is not measured: {error}", stacklevel=3
         )
         return None
-
-
-def _nearest(images, features, training, training_features, manifest):
-    found, distances = nearest_training_images(features, training_features)
-    rows = np.argsort(distances, kind="stable")[:_NUM_NEAREST]
-    neighbors = _RealImages(
-        training, manifest.image_size, images.image_size
-    ).read(found[rows])
-    return np.stack([images.read(rows), neighbors], axis=1), rows

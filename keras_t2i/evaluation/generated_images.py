@@ -2,13 +2,17 @@
 
 import collections
 import contextlib
-import os
 import pathlib
 import re
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+from typing import Protocol
 
+import keras
 import numpy as np
 from PIL import Image
 from PIL import UnidentifiedImageError
@@ -18,32 +22,41 @@ from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.datasets.images import read_square
 from keras_t2i.datasets.images import without_image_suffix
 from keras_t2i.datasets.source import UnusableFileError
+from keras_t2i.types import StrPath
 
 _BATCH_SIZE = 32
 _SEED = 0
 _NUMBER = re.compile(r"(?P<id>.+)_(?P<number>\d+)", re.DOTALL)
 
 
+# Of how many images are done, and of all.
+Progress = Callable[[int, int], None]
+# Of a description and a unit.
+ShowProgress = Callable[[str, str], AbstractContextManager[Progress]]
+
+
+class ImageModel(Protocol):
+    """Whatever generates images, such as a `TextToImageGAN` or a `Client`."""
+
+    def generate(self, captions: Any, seed: Any = 0) -> np.ndarray:
+        """Returns uint8 images of shape `(num_captions, size, size, 3)`."""
+
+
 @contextlib.contextmanager
-def show_nothing(
-    description: str, unit: str
-) -> Iterator[Callable[[int, int], None]]:
-    """Stands where nobody wants to see the progress."""
+def show_nothing(description: str, unit: str) -> Iterator[Progress]:
+    """Shows no progress."""
     yield lambda done, total: None
 
 
 def image_batches(
     read: Callable[[np.ndarray], np.ndarray], num_images: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Goes through images once, and keeps none of them.
+    """Yields batches of row numbers, and the images that `read` gives for them.
 
     Args:
-        read: function of rows to their images, as `ModelImages.read`.
+        read: function of an int array of shape `(num_rows,)` to a uint8 array
+            of shape `(num_rows, image_size, image_size, 3)`.
         num_images: int.
-
-    Returns:
-        iterator of rows, an int array of shape `(num_rows,)`, and images, a
-        uint8 array of shape `(num_rows, image_size, image_size, 3)`.
     """
     for start in range(0, num_images, _BATCH_SIZE):
         rows = np.arange(start, min(start + _BATCH_SIZE, num_images))
@@ -59,8 +72,8 @@ class EvaluationCaptions:
 
     Attributes:
         examples: `PreparedExamples` of the split.
-        ids: list of strings, the ids of its images.
-        captions: list of strings, one for each of them.
+        ids: list of strings. The ids of its images.
+        captions: list of strings. One per image.
 
     Raises:
         ValueError: the data set is damaged, or has no such split.
@@ -76,7 +89,7 @@ class EvaluationCaptions:
     (1, 1)
     """
 
-    def __init__(self, path: str | os.PathLike, split: str):
+    def __init__(self, path: StrPath, split: str):
         self.path = path
         self.split = split
         self.examples = PreparedExamples(path, split)
@@ -94,7 +107,7 @@ class EvaluationCaptions:
 class ModelImages:
     """The images that a model generates from the captions of a split.
 
-    They are generated whenever they are read: none is kept.
+    They are generated each time they are read; none is kept.
 
     Args:
         model: anything with `generate(captions, seed)`, such as
@@ -102,27 +115,26 @@ class ModelImages:
         captions: `EvaluationCaptions`.
         images_per_caption: int. Image `k` of the caption of image `i` has the
             seed `i + k * len(captions)`. Defaults to `1`.
-        trained_with: names of networks that the model was trained with, other
-            than those that its discriminators name. Defaults to none.
+        trained_with: names of networks that the model was trained with, beside
+            those that its discriminators name. Defaults to none.
 
     Attributes:
         indices: int array of shape `(num_images,)`: the image of the split
             whose caption each is generated from, in rising order.
         image_size: int. Side of the images in pixels.
-        protocol: string. How the images came to be.
+        protocol: string. How the images were generated.
         trained_with: frozenset of strings. All networks that the model is
             known to be trained with.
-        text_encoder: `keras.Model`, the model's own. `None` where it is not
-            known, as of a served model.
+        text_encoder: `keras.Model`. The model's own, `None` if unknown, as for
+            a served model.
 
     Raises:
-        ValueError: there is not at least one image a caption, or the model has
-            diverged.
+        ValueError: `images_per_caption` is below 1, or the model has diverged.
     """
 
     def __init__(
         self,
-        model,
+        model: ImageModel,
         captions: EvaluationCaptions,
         images_per_caption: int = 1,
         trained_with: Iterable[str] = (),
@@ -134,11 +146,13 @@ class ModelImages:
         self.indices = np.repeat(np.arange(len(captions)), images_per_caption)
         numbers = np.tile(np.arange(images_per_caption), len(captions))
         self._seeds = self.indices + numbers * len(captions)
-        self.text_encoder = getattr(model, "text_encoder", None)
+        self.text_encoder: keras.Model | None = getattr(
+            model, "text_encoder", None
+        )
         discriminator = getattr(model, "discriminator", None)
         members = getattr(discriminator, "members", [discriminator])
-        networks = {getattr(member, "network", None) for member in members}
-        self.trained_with = frozenset({*networks, *trained_with} - {None})
+        networks = [getattr(member, "network", None) for member in members]
+        self.trained_with = frozenset({*filter(None, networks), *trained_with})
         self.image_size = self.read(np.arange(1)).shape[1]
         self.protocol = (
             "one caption of each image of the split, chosen with seed 0; "
@@ -151,7 +165,7 @@ class ModelImages:
         """Generates images.
 
         Args:
-            rows: int array of shape `(num_rows,)`, places in `indices`.
+            rows: int array of shape `(num_rows,)`. Positions in `indices`.
 
         Returns:
             uint8 array of shape `(num_rows, image_size, image_size, 3)`.
@@ -160,8 +174,8 @@ class ModelImages:
         return self._model.generate(captions, seed=self._seeds[rows].tolist())
 
 
-def _check_finite(model):
-    # Images would hide it: what is no number becomes gray.
+def _check_finite(model: ImageModel) -> None:
+    # Images would hide it: NaN becomes gray.
     generator = getattr(model, "ema_generator", None)
     if generator is None:
         return
@@ -175,14 +189,13 @@ def _check_finite(model):
 class FolderImages:
     """The generated images of a folder, by the ids of the images of a split.
 
-    A file is called like the id of the image whose caption it was generated
-    from; of several images of a caption, each has another number behind it:
-    `image_00042.png`, or `image_00042_0.png`, `image_00042_1.png`. Where ids
-    contain `/`, they are paths of sub-folders. The folder may hold images of a
-    part of the split only.
+    A file has the name of the image whose caption it was generated from:
+    `image_00042.png`. Several images of a caption are numbered:
+    `image_00042_0.png`, `image_00042_1.png`. Ids with `/` are paths of
+    sub-folders. The folder may hold images of a part of the split only.
 
-    Images are taken at the size that most of them have; others are resized and
-    their center cut out. They are read whenever they are needed: none is kept.
+    Images are taken at the size that most of them have; the others are resized
+    and cropped to the center. They are read each time; none is kept.
 
     Args:
         path: path of the folder.
@@ -192,13 +205,13 @@ class FolderImages:
         indices: int array of shape `(num_images,)`: the image of the split
             that each belongs to, in rising order.
         image_size: int. Side of the images in pixels.
-        protocol: string. How the images came to be.
-        trained_with: empty frozenset: nothing is known of what made them.
+        protocol: string. How the images were generated.
+        trained_with: empty frozenset: nothing is known of the model.
         text_encoder: `None`, likewise.
-        foreign: list of strings. The files whose name is no image's, and
-            second ones of the same name, which are left out.
-        unreadable: list of strings. What is wrong with damaged files, which
-            are left out.
+        foreign: list of strings. Files that are left out: their name is not an
+            image's, or another file has it.
+        unreadable: list of strings. Damaged files, which are left out, with
+            the reason.
         num_missing: int. Images of the split without any file.
 
     Raises:
@@ -215,18 +228,18 @@ class FolderImages:
     ([1], (1, 32, 32, 3))
     """
 
-    trained_with = frozenset()
+    trained_with: frozenset[str] = frozenset()
     text_encoder = None
 
-    def __init__(self, path: str | os.PathLike, ids: list[str]):
+    def __init__(self, path: StrPath, ids: Sequence[str]):
         path = pathlib.Path(path)
         if not path.is_dir():
             raise ValueError(
                 "Generated images must lie in a folder. Received: "
-                f"{str(path)!r}, which is none."
+                f"{str(path)!r}, which is not a folder."
             )
         files, self.foreign = _files_by_id(path, ids)
-        self.unreadable = []
+        self.unreadable: list[str] = []
         sizes = {}
         for key, file in files.items():
             try:
@@ -239,7 +252,7 @@ class FolderImages:
                 self._leave_out(path, file, error)
         if sizes:
             counts = collections.Counter(sizes.values())
-            # Of equally many, the smaller ones.
+            # Of equally frequent sizes, the smaller one.
             self.image_size = min(counts, key=lambda s: (-counts[s], s))
         self._files, indices = [], []
         for key in sorted(sizes):
@@ -274,7 +287,7 @@ class FolderImages:
         """Reads images.
 
         Args:
-            rows: int array of shape `(num_rows,)`, places in `indices`.
+            rows: int array of shape `(num_rows,)`. Positions in `indices`.
 
         Returns:
             uint8 array of shape `(num_rows, image_size, image_size, 3)`.
@@ -283,15 +296,20 @@ class FolderImages:
             [read_square(self._files[row], self.image_size) for row in rows]
         )
 
-    def _leave_out(self, path, file, reason):
-        name = file.relative_to(path).as_posix()
+    def _leave_out(
+        self, folder: pathlib.Path, file: pathlib.Path, reason: object
+    ) -> None:
+        name = file.relative_to(folder).as_posix()
         self.unreadable.append(f"{name} ({reason})")
 
 
-def _files_by_id(path, ids):
-    """Places of images and numbers, to files; and the names of all others."""
+def _files_by_id(
+    path: pathlib.Path, ids: Sequence[str]
+) -> tuple[dict[tuple[int, int], pathlib.Path], list[str]]:
+    """Files by the place of their image and their number; all other names."""
     place_of = {id: place for place, id in enumerate(ids)}
-    files, foreign = {}, []
+    files: dict[tuple[int, int], pathlib.Path] = {}
+    foreign = []
     for file in sorted(path.rglob("*")):
         if file.name.startswith(".") or not file.is_file():
             continue
@@ -301,7 +319,7 @@ def _files_by_id(path, ids):
         match = None if id in place_of else _NUMBER.fullmatch(id)
         if match:
             id, number = match["id"], int(match["number"])
-        key = (place_of.get(id), number)
+        key = (place_of.get(id, -1), number)
         if id not in place_of or key in files:
             foreign.append(name)
         else:

@@ -1,8 +1,7 @@
-"""The network whose features images are compared by, and its independence."""
+"""The networks that judge images, and whether they have trained the model."""
 
 import hashlib
 import json
-import os
 import pathlib
 import re
 
@@ -14,31 +13,36 @@ from keras_t2i.applications.feature_extraction import features_of_images
 from keras_t2i.applications.feature_extraction import resized
 from keras_t2i.applications.feature_networks import check_finite_weights
 from keras_t2i.applications.feature_networks import image_network
+from keras_t2i.evaluation.generated_images import FolderImages
+from keras_t2i.evaluation.generated_images import ModelImages
+from keras_t2i.text.embeddings import embed_texts
+from keras_t2i.text.joint_embedding import JointEmbedding
+from keras_t2i.types import StrPath
 
 DEFAULT_JUDGE = "efficientnet_lite2"
-# Of networks that take images of any size.
+# For networks that take images of any size.
 _IMAGE_SIZE = 224
 
 
 class Judge:
-    """Turns images into features, all of them in the same way.
+    """Computes the features that images are compared by.
 
     Images are resized to the network's size, bicubic and antialiased.
 
     Args:
         network: `keras.Model` from images in [-1, 1] of shape
             `(batch, size, size, 3)` to a feature map, of which the mean is
-            taken, or to a vector. Where it takes any size, it gets 224 pixels.
-        sha256: string. Tells the network from others. Defaults to `None`: a
-            digest of its layers and weights.
-        published_name: string. The name under which its weights are
-            published, `None` for any others. Defaults to `None`.
+            taken, or to a vector. If it takes any size, it gets 224 pixels.
+        sha256: string. Identifies the network. Defaults to `None`: a digest of
+            its layers and weights.
+        published_name: string. The name of its published weights. Defaults to
+            `None`: it has other weights.
 
     Attributes:
         name: string. That of the network.
         known_as: set of strings. The names under which a model may have been
             trained with this network.
-        image_size: int. Side in pixels of the images that it gets.
+        image_size: int. Side in pixels of the images that the network gets.
         resizer: string.
 
     Raises:
@@ -57,22 +61,27 @@ class Judge:
 
     resizer = "bicubic, antialiased (Pillow)"
 
-    def __init__(self, network, sha256=None, published_name=None):
+    def __init__(
+        self,
+        network: keras.Model,
+        sha256: str | None = None,
+        published_name: str | None = None,
+    ):
         self.name = published_name or network.name
         self.published_name = published_name
-        self.known_as = {self.name}
-        for name, kind in IMAGE_NETWORKS.items():
-            if type(network) is kind:
-                self.known_as.add(name)
+        self.known_as = {self.name} | {
+            name
+            for name, kind in IMAGE_NETWORKS.items()
+            if type(network) is kind
+        }
         self.image_size = _checked_image_size(network)
         check_finite_weights(network, self.name)
         self.network = network
-        self.sha256 = sha256
-        if sha256 is None:
-            about = published_name or _architecture(network)
-            self.sha256 = _digest(network, about)
+        self.sha256 = sha256 or _digest(
+            network, published_name or _architecture(network)
+        )
 
-    def features(self, images):
+    def features(self, images: np.ndarray) -> np.ndarray:
         """Computes the features of images.
 
         Args:
@@ -89,21 +98,21 @@ class Judge:
         )
 
 
-def load_judge(name_or_file: str | os.PathLike = DEFAULT_JUDGE) -> Judge:
-    """Makes the judge of a name, or loads it from a file.
+def load_judge(name_or_file: StrPath = DEFAULT_JUDGE) -> Judge:
+    """Makes a judge from the name of a network, or loads it from a file.
 
     Args:
         name_or_file: `"efficientnet_lite2"`, `"efficientnet_lite0"`, the name
             of a network of `keras.applications`, whose weights Keras downloads
-            or has, or the path of a .keras file. Defaults to
+            once, or the path of a .keras file. Defaults to
             `"efficientnet_lite2"`.
 
     Returns:
-        `Judge`. Its `sha256` is that of the file or, of a name, that of the
-        name and the weights.
+        `Judge`. Its `sha256` is that of the file, or of the name and the
+        weights.
 
     Raises:
-        ValueError: there is no such network or file, or it can be no judge.
+        ValueError: there is no such network or file, or it cannot be a judge.
         OSError: the file cannot be read.
 
     Example:
@@ -127,7 +136,7 @@ def load_judge(name_or_file: str | os.PathLike = DEFAULT_JUDGE) -> Judge:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     try:
         network = keras.saving.load_model(path, compile=False)
-    # Keras raises errors of many kinds for files that are no models.
+    # Keras raises errors of many kinds for other files.
     except Exception as error:
         first_line = (str(error).strip() or repr(error)).splitlines()[0]
         raise ValueError(
@@ -138,7 +147,7 @@ def load_judge(name_or_file: str | os.PathLike = DEFAULT_JUDGE) -> Judge:
     return Judge(network, sha256)
 
 
-def _checked_image_size(network):
+def _checked_image_size(network: keras.Model) -> int:
     inputs = getattr(network, "inputs", None) or []
     outputs = getattr(network, "outputs", None) or []
     shapes = [tuple(tensor.shape) for tensor in (*inputs, *outputs)]
@@ -162,14 +171,14 @@ def _checked_image_size(network):
     return sides[0] or _IMAGE_SIZE
 
 
-def _architecture(network):
+def _architecture(network: keras.Model) -> str:
     config = json.dumps(network.get_config(), sort_keys=True, default=str)
-    # Keras numbers the layers that it names, through a whole process.
+    # Keras numbers unnamed layers throughout a process.
     config = re.sub(r'_\d+"', '"', config)
     return f"{type(network).__name__} {config}"
 
 
-def _digest(network, about):
+def _digest(network: keras.Model, about: str) -> str:
     digest = hashlib.sha256(about.encode())
     for weight in network.get_weights():
         digest.update(f"{weight.shape} {weight.dtype}".encode())
@@ -177,24 +186,108 @@ def _digest(network, about):
     return digest.hexdigest()
 
 
-def check_independence(images, judge, caption_match=None):
-    """Raises `ValueError` where what judges has trained what is judged.
-
-    A model learns to please the networks that it is trained with: what these
-    say of its images is too good.
+class CaptionMatch:
+    """Embeds images and captions in one space.
 
     Args:
-        images: `ModelImages` or `FolderImages`.
-        judge: `Judge`.
-        caption_match: `CaptionMatch`. Defaults to `None`.
+        joint_embedding: `keras_t2i.JointEmbedding`, trained with images or
+            with the features of a network that has a name.
+        judge: `Judge`. Its features are used if the image encoder takes those
+            of the same network.
+
+    Attributes:
+        image_network: string. The network whose features the image encoder
+            takes, `None` if it takes images.
+        text_encoder: `keras.Model` from `token_ids` to embeddings.
+        sha256: string. A digest of both encoders' weights.
 
     Raises:
-        ValueError: the judge, or the network of the text encoder's image side,
-            has trained the model, or the text encoder is the model's own.
+        ValueError: the image encoder takes features of an unknown network, or
+            of another size.
+    """
+
+    def __init__(self, joint_embedding: JointEmbedding, judge: Judge):
+        self.text_encoder = joint_embedding.text_encoder
+        self._image_encoder = joint_embedding.image_encoder
+        digest = hashlib.sha256()
+        for encoder in (self.text_encoder, self._image_encoder):
+            for weight in encoder.get_weights():
+                digest.update(np.ascontiguousarray(weight).tobytes())
+        self.sha256 = digest.hexdigest()
+        self.image_network: str | None = None
+        self._image_size = _IMAGE_SIZE
+        self._takes_the_judges_features = False
+        # Between images and the image encoder.
+        self._network: keras.Model | None = None
+        shape = self._image_encoder.input_shape
+        if len(shape) == 4:
+            self._image_size = shape[1] or _IMAGE_SIZE
+            return
+        # Old runs do not name it.
+        name = getattr(joint_embedding, "image_network", None)
+        if name is None:
+            raise ValueError(
+                "R-precision needs a text encoder that was trained with "
+                "images, or with the features of a named network, which can "
+                "be computed of generated images too. Received: one trained "
+                "with features of an unknown network. Train one by "
+                "`keras-t2i train-text --image-encoder efficientnet_lite2`."
+            )
+        self.image_network = name
+        self._takes_the_judges_features = name == judge.published_name
+        network = judge.network
+        if not self._takes_the_judges_features:
+            network = self._network = image_network(name, _IMAGE_SIZE)
+        if network.output_shape[-1] != shape[-1]:
+            raise ValueError(
+                "The image encoder must take the features of its network, "
+                f"{network.output_shape[-1]} of {name!r}. Received: one that "
+                f"takes {shape[-1]}."
+            )
+
+    def image_embeddings(
+        self, images: np.ndarray, judge_features: np.ndarray
+    ) -> np.ndarray:
+        """Embeds images.
+
+        Args:
+            images: uint8 array of shape `(num_images, size, size, 3)`.
+            judge_features: array of shape `(num_images, num_features)`. The
+                judge's features of the images.
+
+        Returns:
+            float32 array of shape `(num_images, embedding_dim)`.
+        """
+        if self._takes_the_judges_features:
+            inputs = judge_features
+        else:
+            images = resized(images, self._image_size)
+            if self._network is None:
+                inputs = images / np.float32(127.5) - 1.0
+            else:
+                inputs = features_of_images(self._network, images)
+        embeddings = self._image_encoder.predict_on_batch(inputs)
+        return keras.ops.convert_to_numpy(embeddings).astype("float32")
+
+    def text_embeddings(self, captions: list[str]) -> np.ndarray:
+        """Embeds captions, as float32 of shape `(num_captions, dim)`."""
+        return embed_texts(self.text_encoder, captions)
+
+
+def check_independence(
+    images: ModelImages | FolderImages,
+    judge: Judge,
+    caption_match: CaptionMatch | None = None,
+) -> None:
+    """Raises `ValueError` if a judging network has trained the model.
+
+    A model learns to please the networks that it is trained with, so these
+    find its images too good. The text encoder of `caption_match` must not be
+    the model's own either.
     """
     if judge.known_as & images.trained_with:
         raise ValueError(
-            "A model must be judged by a network that it was not trained with. "
+            "A network must not judge a model that was trained with it. "
             f"Received: {judge.name!r}, and a model trained with "
             f"{', '.join(sorted(images.trained_with))}. Name another network."
         )
@@ -212,14 +305,14 @@ def check_independence(images, judge, caption_match=None):
     if own is not None and _share_weights(own, caption_match.text_encoder):
         raise ValueError(
             "R-precision needs another text encoder than the model's own, "
-            "whose embeddings the model was trained with. Received: one with "
-            "its weights. Train another one by `keras-t2i train-text`."
+            "which the model was trained with. Received: one with its weights. "
+            "Train another one by `keras-t2i train-text`."
         )
 
 
-def _share_weights(first, second):
-    # Any of them, as the last layer's scale changes when a training ends.
-    # Zeros and ones are what several encoders may begin with and keep.
+def _share_weights(first: keras.Model, second: keras.Model) -> bool:
+    # Any weight counts, since the last layer's scale changes when a training
+    # ends. But any encoder may begin with zeros or ones and keep them.
     return any(
         a.shape == b.shape and np.ptp(a) > 0 and np.array_equal(a, b)
         for a, b in zip(first.get_weights(), second.get_weights())

@@ -1,4 +1,4 @@
-"""What can be measured of a model again and again while it is trained."""
+"""Measures that are quick enough to repeat while a model is trained."""
 
 import warnings
 
@@ -7,30 +7,29 @@ import numpy as np
 from keras_t2i.applications.feature_extraction import extract_image_features
 from keras_t2i.datasets.examples import ImageFeatures
 from keras_t2i.evaluation.generated_images import EvaluationCaptions
+from keras_t2i.evaluation.generated_images import ImageModel
 from keras_t2i.evaluation.generated_images import ModelImages
+from keras_t2i.evaluation.generated_images import ShowProgress
 from keras_t2i.evaluation.generated_images import image_batches
 from keras_t2i.evaluation.generated_images import show_nothing
 from keras_t2i.evaluation.judge import Judge
 from keras_t2i.evaluation.judge import check_independence
 from keras_t2i.metrics.distances import frechet_distance
 from keras_t2i.metrics.distances import kernel_distance
-from keras_t2i.metrics.neighborhoods import density_coverage
-from keras_t2i.metrics.neighborhoods import precision_recall
+from keras_t2i.metrics.neighbors import density_coverage
+from keras_t2i.metrics.neighbors import precision_recall
 from keras_t2i.recipes.recipe import MEASURES
 
 FEWEST_IMAGES = 50
 
 
 def check_num_images(what: str, count: int, remedy: str) -> None:
-    """Raises `ValueError` where there are too few images to measure.
+    """Raises `ValueError` if there are fewer than 50 images.
 
     Args:
-        what: string. `"real"` or `"generated"`.
+        what: string. `"real"` or `"generated"`, for the error.
         count: int. How many there are.
         remedy: string. What to do about it, a sentence.
-
-    Raises:
-        ValueError: there are fewer than 50.
     """
     if count < FEWEST_IMAGES:
         raise ValueError(
@@ -42,16 +41,12 @@ def check_num_images(what: str, count: int, remedy: str) -> None:
 def feature_distances(
     real_features: np.ndarray, generated_features: np.ndarray
 ) -> dict[str, float]:
-    """Compares two sets of features.
+    """Compares two sets of features, by all measures of `metrics` that do so.
 
     Args:
         real_features: array of shape `(num_real_images, num_features)`.
         generated_features: array of shape
             `(num_generated_images, num_features)`.
-
-    Returns:
-        dict of `frechet_distance`, `kernel_distance`, `kernel_distance_std`,
-        `precision`, `recall`, `density` and `coverage`.
     """
     both = (real_features, generated_features)
     kernel_mean, kernel_deviation = kernel_distance(*both)
@@ -71,20 +66,19 @@ def feature_distances(
 class QuickEvaluation:
     """Measures generated images by their features alone.
 
-    The features of the real images are computed once, and kept beside the data
-    set. A measurement then takes the time of generating one image a caption,
-    and of the judge's look at them. The values are those of `evaluate_images`
-    with one image a caption.
+    The features of the real images are computed once and kept beside the data
+    set. A measurement then only generates one image per caption and computes
+    its features. The values are those of `evaluate_images` with one image per
+    caption.
 
     Args:
         captions: `EvaluationCaptions` of the split to compare with.
         judge: `Judge`.
         image_size: int. Side of the generated images in pixels.
-        show_progress: as of `evaluate_images`. Defaults to `None`.
+        show_progress: as in `evaluate_images`. Defaults to `None`.
 
     Attributes:
-        features_path: path of the folder of the judge's features of the data
-            set.
+        features_path: path. Folder of the judge's features of the data set.
         real_features: float32 array of shape
             `(num_real_images, num_features)`.
 
@@ -123,7 +117,7 @@ class QuickEvaluation:
         captions: EvaluationCaptions,
         judge: Judge,
         image_size: int,
-        show_progress=None,
+        show_progress: ShowProgress | None = None,
     ):
         check_num_images("real", len(captions), "Name a larger split.")
         self.captions = captions
@@ -146,39 +140,33 @@ class QuickEvaluation:
     def features_of(self, split: str) -> np.ndarray:
         """Returns the features of the real images of a split.
 
-        Args:
-            split: string.
-
-        Returns:
-            float32 array of shape `(num_images, num_features)`.
+        They are float32, of shape `(num_images, num_features)`.
         """
         features = ImageFeatures(self.features_path, self.captions.path, split)
         return features.first_views()
 
-    def measure(self, model) -> dict[str, float]:
-        """Generates one image of each caption, and measures them.
+    def measure(self, model: ImageModel) -> dict[str, float]:
+        """Generates one image per caption, and measures them.
 
         Args:
-            model: anything with `generate(captions, seed)`, as of
-                `ModelImages`. A `TextToImageGAN` generates by the moving
-                average of its generator.
+            model: anything with `generate(captions, seed)`, as in
+                `ModelImages`. A `TextToImageGAN` generates with the exponential
+                moving average of its generator.
 
         Returns:
-            dict of `kernel_distance`, `frechet_distance`, of which less is
-            better, `precision`, `recall`, `density` and `coverage`, of which
-            more is.
+            dict of `kernel_distance` and `frechet_distance` (lower is better),
+            `precision`, `recall`, `density` and `coverage` (higher is better).
 
         Raises:
-            ValueError: the images are of another size, the judge has trained
-                the model, or the model has diverged.
+            ValueError: the images have another size, the judge has trained the
+                model, or the model has diverged.
         """
         images = ModelImages(model, self.captions)
         if images.image_size != self.image_size:
             raise ValueError(
                 f"The model must generate images of {self.image_size} pixels, "
-                "as the real ones were prepared to be compared with. Received: "
-                f"{images.image_size} pixels. Make a `QuickEvaluation` of that "
-                "size."
+                "the `image_size` of this `QuickEvaluation`. Received: "
+                f"{images.image_size} pixels. Make one of that size."
             )
         check_independence(images, self.judge)
         features = np.concatenate(
@@ -188,7 +176,8 @@ class QuickEvaluation:
             ]
         )
         with warnings.catch_warnings():
-            # Of few images the Frechet distance is too large, alike each time.
+            # That few images make the Frechet distance too large: the bias is
+            # the same each time.
             warnings.simplefilter("ignore", UserWarning)
             distances = feature_distances(self.real_features, features)
         return {name: distances[name] for name in MEASURES}

@@ -1,4 +1,4 @@
-"""SavedModels for TensorFlow Serving: exporting, serving and asking them."""
+"""SavedModels for TensorFlow Serving: exporting, serving, asking for images."""
 
 from keras_t2i.errors import ServerError
 from keras_t2i.export.client import Client

@@ -1,8 +1,10 @@
-"""Asks a served model for pictures."""
+"""Asks an exported model for images."""
 
 import io
-import os
 import reprlib
+from collections.abc import Iterator
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -10,29 +12,30 @@ import PIL.Image
 from keras_t2i.checks import check_whole_number
 from keras_t2i.datasets.images import encode_png
 from keras_t2i.errors import ServerError
-from keras_t2i.export.model_address import ModelAddress
-from keras_t2i.export.serving_files import MAX_BATCH_SIZE
-from keras_t2i.export.serving_files import REQUEST_SECONDS
+from keras_t2i.export.model_folder import MAX_BATCH_SIZE
+from keras_t2i.export.model_folder import REQUEST_SECONDS
 from keras_t2i.export.signatures import MAX_PIXELS
 from keras_t2i.export.transports import GrpcTransport
+from keras_t2i.export.transports import ModelAddress
 from keras_t2i.export.transports import RestTransport
 from keras_t2i.export.transports import SavedModelTransport
-from keras_t2i.models.captions_and_seeds import checked_captions
-from keras_t2i.models.captions_and_seeds import checked_seeds
+from keras_t2i.models.image_generation import encode_captions
+from keras_t2i.models.image_generation import seeds_of_rows
+from keras_t2i.types import StrPath
 
-# A request ends where it has so many. A server holds several copies of it.
+# A request takes no more rows from here on: a server holds several copies.
 _MAX_BYTES = 32 * 2**20
 _LONGEST_TIMEOUT = 86_400.0
 
 
 class Client:
-    """Asks an exported GAN for pictures: one that is served, or a folder.
+    """Asks an exported GAN for images: a served one, or one in a folder.
 
-    Its methods are those of `TextToImageGAN`, and give the same pictures.
+    Its methods are those of `TextToImageGAN`, and give the same images.
     Captions are checked before anything is sent. Many rows are sent as several
-    requests, each of up to 64 rows that ends where it reaches 32 MB. Where the
-    server has too much to do (503, UNAVAILABLE), it is asked again up to four
-    times, after 0.2, 0.4, 0.8 and 1.6 seconds; no other error is tried again.
+    requests, each of at most 64 rows and about 32 MB. A server that is too
+    busy (503, UNAVAILABLE) is asked again up to four times, after 0.2, 0.4,
+    0.8 and 1.6 seconds. No other error is retried.
 
     Args:
         model: string or path. `"http://HOST:8501/v1/models/NAME"` for the REST
@@ -41,13 +44,14 @@ class Client:
             `/labels/LABEL` at the end. Or the folder of an exported model,
             such as `"saved_models/NAME"`, whose newest version is loaded into
             this process.
-        timeout: float. Seconds that a server may take for one try of one
-            request: by gRPC for all of it, by the REST API without sending
-            anything. `ModelServer` lets it take 60. Defaults to `60.0`.
+        timeout: float. Seconds that one try of one request may take. By gRPC
+            this is the whole request; by the REST API, the time in which the
+            server sends nothing. `ModelServer` stops at 60. Defaults to
+            `60.0`.
 
     Raises:
         ValueError: there is no such model folder, the address has another
-            form, or there can not be such a timeout.
+            form, or `timeout` is not above 0 and at most a day.
 
     Example:
 
@@ -64,9 +68,9 @@ class Client:
     (2, 32, 32, 3)
     """
 
-    def __init__(
-        self, model: str | os.PathLike, timeout: float = REQUEST_SECONDS
-    ):
+    _transport: RestTransport | GrpcTransport | SavedModelTransport
+
+    def __init__(self, model: StrPath, timeout: float = REQUEST_SECONDS):
         if not 0 < timeout <= _LONGEST_TIMEOUT:
             raise ValueError(
                 "`timeout` must be a number of seconds, above 0 and at most a "
@@ -77,16 +81,23 @@ class Client:
             self._transport = SavedModelTransport(model)
             return
         address = ModelAddress.parse(str(model))
-        transport = GrpcTransport if address.scheme == "grpc" else RestTransport
-        self._transport = transport(address, timeout)
+        if address.scheme == "grpc":
+            self._transport = GrpcTransport(address, timeout)
+        else:
+            self._transport = RestTransport(address, timeout)
 
-    def generate(self, captions, seed=0, as_png=False):
-        """Draws one picture for each caption.
+    def generate(
+        self,
+        captions: Any,
+        seed: int | Sequence[int] = 0,
+        as_png: bool = False,
+    ) -> np.ndarray:
+        """Generates one image for each caption.
 
         Args:
             captions: string, or list, NumPy array or tensor of strings.
-            seed: int, which gives picture `i` the seed `seed + i`, or one int
-                a caption. The same caption and seed give the same picture.
+            seed: int, which gives image `i` the seed `seed + i`, or one int
+                per caption. The same caption and seed give the same image.
                 Defaults to `0`.
             as_png: bool. Whether to return PNG files. Defaults to `False`.
 
@@ -97,25 +108,30 @@ class Client:
 
         Raises:
             ValueError: a caption is empty, or the seeds do not fit.
-            ServerError: the server has not answered.
+            ServerError: the server gives no answer.
         """
-        captions = checked_captions(captions)
-        seeds = checked_seeds(seed, len(captions))
+        captions = encode_captions(captions)
+        seeds = seeds_of_rows(seed, len(captions))
         files = self._ask("serving_default", text=captions, seed=seeds)
-        return _pictures(files, as_png)
+        return _images(files, as_png)
 
     def interpolate(
-        self, captions_from, captions_to, steps=8, seed=0, as_png=False
-    ):
-        """Draws the way from each caption to another one, at fixed noise.
+        self,
+        captions_from: Any,
+        captions_to: Any,
+        steps: int = 8,
+        seed: int | Sequence[int] = 0,
+        as_png: bool = False,
+    ) -> np.ndarray:
+        """Generates the way from each caption to another one, at fixed noise.
 
         Args:
             captions_from: captions, as in `generate`.
             captions_to: captions, as many.
-            steps: int, at least 2. Pictures a row, both ends included.
+            steps: int, at least 2. Images per row, both ends included.
                 Defaults to `8`.
-            seed: int or ints, as in `generate`. One a row, for all of its
-                pictures. Defaults to `0`.
+            seed: int or ints, as in `generate`. All images of a row have one
+                seed. Defaults to `0`.
             as_png: bool, as in `generate`.
 
         Returns:
@@ -124,12 +140,12 @@ class Client:
             an array of bytes objects of shape `(num_captions, steps)`.
 
         Raises:
-            ValueError: there are not as many captions to go to, a caption is
-                empty, the seeds do not fit, or there are too few steps.
-            ServerError: the server has not answered.
+            ValueError: the numbers of captions differ, a caption is empty, the
+                seeds do not fit, or there are too few steps.
+            ServerError: the server gives no answer.
         """
-        captions_from = checked_captions(captions_from)
-        captions_to = checked_captions(captions_to)
+        captions_from = encode_captions(captions_from)
+        captions_to = encode_captions(captions_to)
         if len(captions_from) != len(captions_to):
             raise ValueError(
                 "`captions_to` must hold one caption for each of "
@@ -140,7 +156,7 @@ class Client:
         steps = int(steps)
         num_rows = len(captions_from)
         weights = np.linspace(0.0, 1.0, steps, dtype="float32")
-        seeds = np.repeat(checked_seeds(seed, num_rows), steps)
+        seeds = np.repeat(seeds_of_rows(seed, num_rows), steps)
         files = self._ask(
             "interpolate",
             text_from=np.repeat(captions_from, steps),
@@ -150,15 +166,19 @@ class Client:
             seed_to=seeds,
             noise_weight=np.zeros(num_rows * steps, "float32"),
         )
-        return _pictures(files.reshape(num_rows, steps), as_png)
+        return _images(files.reshape(num_rows, steps), as_png)
 
-    def transfer_style(self, style_images, captions, as_png=False):
-        """Draws each caption in the style of each of the given pictures.
+    def transfer_style(
+        self,
+        style_images: Sequence[bytes | np.ndarray],
+        captions: Any,
+        as_png: bool = False,
+    ) -> np.ndarray:
+        """Generates each caption in the style of each of the given images.
 
         Args:
-            style_images: list of pictures, each the bytes of a JPEG or PNG
-                file or a uint8 array of shape `(height, width, 3)`, of any
-                size.
+            style_images: list of images, each the bytes of a JPEG or PNG file
+                or a uint8 array of shape `(height, width, 3)`, of any size.
             captions: captions, as in `generate`.
             as_png: bool, as in `generate`.
 
@@ -169,21 +189,25 @@ class Client:
             `(num_styles, num_captions)`.
 
         Raises:
-            ValueError: a caption is empty, or a picture is none.
-            ServerError: the server has not answered, or the model was exported
+            ValueError: a caption is empty, or `style_images` cannot be read.
+            ServerError: the server gives no answer, or the model was exported
                 without a style encoder.
         """
-        captions = checked_captions(captions)
-        styles = _image_files(style_images)
+        captions = encode_captions(captions)
+        if not len(style_images):
+            raise ValueError(
+                "`style_images` must hold at least one. Received: none"
+            )
+        styles = np.array([_image_file(one) for one in style_images], object)
         num_styles, num_captions = len(styles), len(captions)
         files = self._ask(
             "transfer_style",
             text=np.tile(captions, num_styles),
             style_image_bytes=np.repeat(styles, num_captions),
         )
-        return _pictures(files.reshape(num_styles, num_captions), as_png)
+        return _images(files.reshape(num_styles, num_captions), as_png)
 
-    def embed_text(self, captions):
+    def embed_text(self, captions: Any) -> np.ndarray:
         """Embeds captions.
 
         Args:
@@ -194,19 +218,19 @@ class Client:
 
         Raises:
             ValueError: a caption is empty.
-            ServerError: the server has not answered.
+            ServerError: the server gives no answer.
         """
-        embeddings = self._ask("embed_text", text=checked_captions(captions))
+        embeddings = self._ask("embed_text", text=encode_captions(captions))
         return embeddings.astype("float32")
 
-    def _ask(self, signature, **inputs):
+    def _ask(self, signature: str, **inputs: np.ndarray) -> np.ndarray:
         answers = []
         for rows in _requests(inputs):
             request = {name: values[rows] for name, values in inputs.items()}
             answer = self._transport.ask(signature, request)
             if np.shape(answer)[:1] != (rows.stop - rows.start,):
                 raise ServerError(
-                    "The model must answer with a row for each of the "
+                    "The model must answer with one row for each of the "
                     f"request's {rows.stop - rows.start}. Received: an answer "
                     f"of shape {np.shape(answer)}"
                 )
@@ -214,8 +238,8 @@ class Client:
         return np.concatenate(answers)
 
 
-def _requests(inputs):
-    """Yields the rows of one request after another, as slices."""
+def _requests(inputs: dict[str, np.ndarray]) -> Iterator[slice]:
+    """Yields the rows of each request."""
     files = [values for values in inputs.values() if values.dtype == object]
     num_rows = len(next(iter(inputs.values())))
     start = num_bytes = 0
@@ -227,61 +251,43 @@ def _requests(inputs):
             start, num_bytes = stop, 0
 
 
-def _pictures(files, as_png):
+def _images(files: np.ndarray, as_png: bool) -> np.ndarray:
     if as_png:
         return files
-    pictures = [_decoded(file) for file in files.flat]
-    return np.stack(pictures).reshape(*files.shape, *pictures[0].shape)
+    images = [_decoded(file) for file in files.flat]
+    return np.stack(images).reshape(*files.shape, *images[0].shape)
 
 
-def _decoded(file):
+def _decoded(file: bytes) -> np.ndarray:
     try:
-        image = PIL.Image.open(io.BytesIO(file), formats=("PNG",))
-        return np.asarray(image)
+        return np.asarray(PIL.Image.open(io.BytesIO(file), formats=("PNG",)))
+    # Pillow raises errors of many kinds, and others for what is not bytes.
     except Exception as error:
-        # Pillow raises errors of many kinds, and what is no bytes others.
         raise ServerError(
-            "The model must answer with PNG files, as one that `keras-t2i "
-            f"export` has written does. Received: {reprlib.repr(file)}"
+            "The model must answer with PNG files, as the models of `keras-t2i "
+            f"export` do. Received: {reprlib.repr(file)}"
         ) from error
 
 
-def _image_files(style_images):
-    files = np.empty(len(style_images), object)
-    for index, image in enumerate(style_images):
-        if isinstance(image, np.ndarray):
-            image = _encoded(image)
-        _check_image_file(image)
-        files[index] = image
-    if not len(files):
-        raise ValueError(
-            "`style_images` must hold at least one. Received: none"
-        )
-    return files
-
-
-def _encoded(pixels):
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[-1] != 3:
-        raise ValueError(
-            "A picture of `style_images` must be the bytes of a file or uint8 "
-            f"of shape (height, width, 3). Received: {pixels.dtype} of shape "
-            f"{pixels.shape}"
-        )
-    return encode_png(pixels)
-
-
-def _check_image_file(content):
-    # A server would take what it can not decode for gray.
+def _image_file(image: bytes | np.ndarray) -> bytes:
+    """Returns a JPEG or PNG file that a server can decode."""
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3:
+            raise ValueError(
+                "`style_images` must hold the bytes of files or arrays of "
+                "uint8 of shape (height, width, 3). Received: "
+                f"{image.dtype} of shape {image.shape}"
+            )
+        image = encode_png(image)
+    # A server would take what it cannot decode for gray.
     try:
-        with PIL.Image.open(
-            io.BytesIO(content), formats=("JPEG", "PNG")
-        ) as image:
-            if image.width * image.height > MAX_PIXELS:
+        with PIL.Image.open(io.BytesIO(image), formats=("JPEG", "PNG")) as file:
+            if file.width * file.height > MAX_PIXELS:
                 raise ValueError(f"more than {MAX_PIXELS} pixels")
-            image.load()
+            file.load()
     except Exception as error:
         raise ValueError(
             "`style_images` must be JPEG or PNG files, as bytes, or arrays. "
-            f"Received: {reprlib.repr(content)}, which can not be read "
-            f"({error})"
+            f"Received: {reprlib.repr(image)}, which cannot be read ({error})"
         ) from None
+    return image

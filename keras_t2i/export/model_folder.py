@@ -1,34 +1,65 @@
-"""The folder of a model: a sub-folder for each of its versions."""
+"""The folder of a served model: its versions, and the files beside them."""
 
-import os
+import importlib.resources
 import pathlib
 import re
+import string
+from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from keras_t2i.checks import check_whole_number
+from keras_t2i.types import StrPath
+from keras_t2i.types import Tensor
 
 SAVED_MODEL_FILE = "saved_model.pb"
-# It is a part of URLs.
+MODELS_CONFIG_FILE = "models.config"
+BATCHING_PARAMETERS_FILE = "batching_parameters.txt"
+IMAGE = "tensorflow/serving:2.20.0"
+_FLOOR = "2.20"
+# The most rows that a request may have, and that a server batches together.
+MAX_BATCH_SIZE = 64
+# How long a client waits for an answer by default, and a server works at one.
+# TensorFlow Serving's own limit for the REST API is 30.
+REQUEST_SECONDS = 60.0
+REST_TIMEOUT_FLAG = f"--rest_api_timeout_in_ms={1000 * REQUEST_SECONDS:.0f}"
+# By default, a server tries a model that it cannot load six times, a minute
+# apart, and does not listen meanwhile.
+LOAD_RETRIES_FLAG = "--max_num_load_retries=0"
+# An export replaces only READMEs that hold this.
+MADE_BY = "Made by `keras-t2i export`"
+_EXAMPLE_TEXT = "a red flower with a yellow center"
+# A part of URLs.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _LARGEST_VERSION = 2**63 - 1
+# Field numbers of tensorflow_serving/apis: prediction_log.proto, predict.proto
+# and model.proto.
+_LOG_PREDICT = 6
+_PREDICT_LOG_REQUEST = 1
+_REQUEST_MODEL, _REQUEST_INPUTS = 1, 2
+_MODEL_NAME, _MODEL_SIGNATURE = 1, 3
+# Of the entries of a map, in every message.
+_KEY, _VALUE = 1, 2
+
+Signatures = Mapping[str, tf.types.experimental.GenericFunction]
 
 
 def check_name(name: str) -> None:
-    """Raises `ValueError` where no model can be served by a folder's name."""
+    """Raises `ValueError` for a folder name that no model can be served by."""
     if not _NAME.fullmatch(name):
         raise ValueError(
-            "The name of a model's folder is that which the model is served "
-            "by; it must begin with a letter or digit and consist of letters, "
-            f"digits, '.', '_' and '-'. Received: {name!r}. Give the folder "
-            "another name."
+            "A model is served by the name of its folder, which must begin "
+            "with a letter or digit and consist of letters, digits, '.', '_' "
+            f"and '-'. Received: {name!r}. Give the folder another name."
         )
 
 
-def versions(path: str | os.PathLike) -> list[int]:
+def versions(path: StrPath) -> list[int]:
     """Returns the versions in a model's folder, in rising order.
 
-    Args:
-        path: path of the folder. It need not be there.
-
-    Returns:
-        List of ints.
+    The folder need not exist.
     """
     return sorted(
         int(entry.name)
@@ -37,37 +68,28 @@ def versions(path: str | os.PathLike) -> list[int]:
     )
 
 
-def newest_entry(path: str | os.PathLike) -> pathlib.Path | None:
+def newest_entry(path: StrPath) -> pathlib.Path | None:
     """Returns what a server takes for a model's newest version.
 
-    Args:
-        path: path of the model's folder. It need not be there.
-
-    Returns:
-        `pathlib.Path` of what has the highest number, which need not be a
-        whole SavedModel, or `None`.
+    It is the entry with the highest number, and need not be a whole SavedModel.
     """
     return max(_numbered(path), key=lambda entry: int(entry.name), default=None)
 
 
-def next_version(path: str | os.PathLike) -> int:
-    """Returns the version after all that is there, 1 where there is none."""
+def next_version(path: StrPath) -> int:
+    """Returns the version after all that are there, 1 where there is none."""
     newest = newest_entry(path)
     return 1 if newest is None else int(newest.name) + 1
 
 
-def version_folder(path: str | os.PathLike, version: int) -> pathlib.Path:
+def version_folder(path: StrPath, version: int) -> pathlib.Path:
     """Returns the folder of a version.
 
-    Args:
-        path: path of the model's folder.
-        version: int.
-
     Raises:
-        ValueError: there can not be such a version.
+        ValueError: `version` is not a whole number from 1 to `2**63 - 1`.
     """
-    whole = isinstance(version, int) and not isinstance(version, bool)
-    if not whole or not 1 <= version <= _LARGEST_VERSION:
+    check_whole_number(version, "version", at_least=1)
+    if version > _LARGEST_VERSION:
         raise ValueError(
             "`version` must be a whole number of at least 1, of 64 bits. "
             f"Received: {version!r}"
@@ -75,13 +97,206 @@ def version_folder(path: str | os.PathLike, version: int) -> pathlib.Path:
     return pathlib.Path(path) / str(version)
 
 
-def _numbered(path):
+def _numbered(path: StrPath) -> list[pathlib.Path]:
     path = pathlib.Path(path)
     if not path.is_dir():
         return []
-    # What has another name is not looked at by TensorFlow Serving either.
+    # TensorFlow Serving ignores other names too.
     return [
         entry
         for entry in path.iterdir()
         if entry.name.isascii() and entry.name.isdigit()
     ]
+
+
+def models_config(base_paths: dict[str, str]) -> str:
+    """Returns the text of a `models.config`.
+
+    Args:
+        base_paths: dict of model names to their folders, as the server sees
+            them.
+
+    Example:
+
+    >>> from keras_t2i.export.model_folder import models_config
+    >>> print(models_config({"flowers": "/models/flowers"}), end="")
+    model_config_list {
+      config {
+        name: "flowers"
+        base_path: "/models/flowers"
+        model_platform: "tensorflow"
+      }
+    }
+    """
+    configs = "".join(
+        "  config {\n"
+        f"    name: {_quoted(name)}\n"
+        f"    base_path: {_quoted(path)}\n"
+        '    model_platform: "tensorflow"\n'
+        "  }\n"
+        for name, path in base_paths.items()
+    )
+    return f"model_config_list {{\n{configs}}}\n"
+
+
+def _quoted(text: str) -> str:
+    # Bytes as octal escapes, which text-format protobuf reads back as UTF-8.
+    special = b'"\\'
+    escaped = "".join(
+        chr(byte)
+        if 32 <= byte < 127 and byte not in special
+        else f"\\{byte:03o}"
+        for byte in text.encode("utf-8", "surrogateescape")
+    )
+    return f'"{escaped}"'
+
+
+def batching_parameters() -> str:
+    """Returns the text of a `batching_parameters.txt`.
+
+    Requests that arrive within 2 ms are answered together.
+    """
+    return (
+        "# Without allowed_batch_sizes: to pad a batch, a server repeats the\n"
+        "# first row of a request, and crashes where it has none.\n"
+        f"# Not below {MAX_BATCH_SIZE}, which warm-up requests and clients\n"
+        "# send; for smaller batches, add\n"
+        "# enable_large_batch_splitting { value: true }\n"
+        "# max_execution_batch_size { value: 8 }\n"
+        f"max_batch_size {{ value: {MAX_BATCH_SIZE} }}\n"
+        "batch_timeout_micros { value: 2000 }\n"
+        "# Requests beyond these are refused with UNAVAILABLE; the client\n"
+        "# waits and asks again.\n"
+        "max_enqueued_batches { value: 100 }\n"
+        "# Batches computed at the same time; TensorFlow spreads each of them\n"
+        "# over all cores.\n"
+        "num_batch_threads { value: 2 }\n"
+    )
+
+
+def check_batching_parameters(text: str, file: StrPath) -> None:
+    """Raises `ValueError` where warm-up requests would not fit into a batch.
+
+    Args:
+        text: string, of a `batching_parameters.txt`.
+        file: path. Where the text is from, for the error.
+    """
+    found = re.search(r"^\s*max_batch_size\s*\{\s*value:\s*(\d+)", text, re.M)
+    if found and int(found[1]) < MAX_BATCH_SIZE:
+        raise ValueError(
+            f"{file} must have a max_batch_size of at least {MAX_BATCH_SIZE}, "
+            "the number of rows in the requests that warm a model up. "
+            f"Received: {found[1]}. For smaller batches, leave it and add "
+            "enable_large_batch_splitting { value: true } and "
+            f"max_execution_batch_size {{ value: {found[1]} }}."
+        )
+
+
+def readme(name: str, version: int | str, signatures: Signatures) -> str:
+    """Returns the README of a model's folder, as Markdown.
+
+    Args:
+        name: string. The name that the model is served by.
+        version: int or string. An existing version, for the examples.
+        signatures: dict of names to functions, from `make_signatures`.
+    """
+    template = importlib.resources.files(__package__) / "model_readme.md"
+    return string.Template(template.read_text("utf-8")).substitute(
+        floor=_FLOOR,
+        image=IMAGE,
+        load_retries_flag=LOAD_RETRIES_FLAG,
+        made_by=MADE_BY,
+        max_batch_size=MAX_BATCH_SIZE,
+        name=name,
+        rest_timeout_flag=REST_TIMEOUT_FLAG,
+        signatures=_table(signatures),
+        text=_EXAMPLE_TEXT,
+        version=version,
+    )
+
+
+def _table(signatures: Signatures) -> str:
+    lines = ["| signature | inputs | output |", "|---|---|---|"]
+    for name, function in signatures.items():
+        outputs = function.get_concrete_function().structured_outputs
+        columns = [
+            ", ".join(_column(*item) for item in rows)
+            for rows in (_input_specs(function).items(), outputs.items())
+        ]
+        lines.append(f"| `{name}` | {columns[0]} | {columns[1]} |")
+    return "\n".join(lines)
+
+
+def _input_specs(function: Any) -> dict[str, Any]:
+    graph = function.get_concrete_function()
+    specs = tf.nest.flatten(graph.structured_input_signature)
+    return {spec.name: spec for spec in specs}
+
+
+def _column(name: str, spec: Any) -> str:
+    row = f" {tuple(spec.shape[1:])}" if spec.shape.rank > 1 else ""
+    return f"`{name}` {spec.dtype.name}{row}"
+
+
+def write_warm_up_requests(
+    path: StrPath,
+    model_name: str,
+    signatures: Signatures,
+    batch_sizes: Iterable[int],
+) -> None:
+    """Writes one request for each signature and batch size.
+
+    Args:
+        path: path of the file to write.
+        model_name: string. The name that the model is served by.
+        signatures: dict of names to functions, from `make_signatures`.
+        batch_sizes: ints. Rows of the requests.
+    """
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for name, function in signatures.items():
+            specs = _input_specs(function)
+            for num_rows in batch_sizes:
+                inputs = {key: _rows(specs[key], num_rows) for key in specs}
+                writer.write(_prediction_log(model_name, name, inputs))
+
+
+def _rows(spec: Any, num_rows: int) -> Tensor:
+    """Any rows that a signature takes."""
+    shape = [num_rows, *spec.shape[1:]]
+    if spec.dtype != tf.string:
+        return tf.zeros(shape, spec.dtype)
+    if spec.name.endswith("_bytes"):
+        return tf.io.encode_png(tf.zeros([*shape, 8, 8, 3], tf.uint8))
+    return tf.fill(shape, _EXAMPLE_TEXT)
+
+
+def _prediction_log(
+    model_name: str, signature: str, inputs: dict[str, Tensor]
+) -> bytes:
+    # By hand: an export needs these four small messages, and nothing else of
+    # the package that has their classes.
+    model = _field(_MODEL_NAME, model_name.encode())
+    model += _field(_MODEL_SIGNATURE, signature.encode())
+    request = _field(_REQUEST_MODEL, model)
+    for name, rows in inputs.items():
+        tensor = tf.make_tensor_proto(rows).SerializeToString()
+        entry = _field(_KEY, name.encode()) + _field(_VALUE, tensor)
+        request += _field(_REQUEST_INPUTS, entry)
+    return _field(_LOG_PREDICT, _field(_PREDICT_LOG_REQUEST, request))
+
+
+def _field(number: int, content: bytes) -> bytes:
+    """A field of bytes, a string or a message."""
+    length_delimited = 2
+    tag = _varint(number << 3 | length_delimited)
+    return tag + _varint(len(content)) + content
+
+
+def _varint(value: int) -> bytes:
+    """Seven bits per byte, the lowest first; the eighth says: more follow."""
+    encoded = bytearray()
+    while value > 127:
+        encoded.append(value & 127 | 128)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)

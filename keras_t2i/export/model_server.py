@@ -14,41 +14,40 @@ import time
 import urllib.error
 import urllib.request
 import warnings
+from collections.abc import Iterator
+from typing import Any
 
 from keras_t2i.errors import ServerError
+from keras_t2i.export.model_folder import BATCHING_PARAMETERS_FILE
+from keras_t2i.export.model_folder import IMAGE
+from keras_t2i.export.model_folder import LOAD_RETRIES_FLAG
+from keras_t2i.export.model_folder import MODELS_CONFIG_FILE
+from keras_t2i.export.model_folder import REST_TIMEOUT_FLAG
 from keras_t2i.export.model_folder import SAVED_MODEL_FILE
+from keras_t2i.export.model_folder import batching_parameters
+from keras_t2i.export.model_folder import check_batching_parameters
 from keras_t2i.export.model_folder import check_name
+from keras_t2i.export.model_folder import models_config
 from keras_t2i.export.model_folder import newest_entry
 from keras_t2i.export.model_folder import versions
-from keras_t2i.export.serving_files import BATCHING_PARAMETERS_FILE
-from keras_t2i.export.serving_files import IMAGE
-from keras_t2i.export.serving_files import LOAD_RETRIES_FLAG
-from keras_t2i.export.serving_files import MODELS_CONFIG_FILE
-from keras_t2i.export.serving_files import REST_TIMEOUT_FLAG
-from keras_t2i.export.serving_files import batching_parameters
-from keras_t2i.export.serving_files import check_batching_parameters
-from keras_t2i.export.serving_files import models_config
-from keras_t2i.files import replace_when_whole
+from keras_t2i.files import atomic_write
+from keras_t2i.types import StrPath
 
 BINARY_VARIABLE = "TF_SERVING_BINARY"
 _BINARY = "tensorflow_model_server"
-# The ports inside of a container.
+# The ports inside a container.
 _GRPC_PORT, _REST_PORT = 8500, 8501
 _SECONDS_TO_KILL = 30
 _HOST = "127.0.0.1"
 _LARGEST_PORT = 65535
 _SECONDS_BETWEEN_LOOKS = 0.2
 _SECONDS_TO_STOP = 10
-# To this machine itself, whatever proxy is set.
+# No proxy for this machine itself, whatever is set.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class LocalProgram:
-    """`tensorflow_model_server`, installed on this machine.
-
-    Args:
-        path: string. The program.
-    """
+    """`tensorflow_model_server`, installed on this machine."""
 
     # It has no option against it.
     listens_everywhere = True
@@ -57,41 +56,35 @@ class LocalProgram:
         self.path = path
 
     def seen_folder(self, models: pathlib.Path) -> str:
-        """Returns the path by which it sees the folder of models."""
+        """Returns the path by which the program sees the folder of models."""
         return str(models)
 
     def command(
         self, models: pathlib.Path, flags: list[str], grpc_port: int, port: int
     ) -> list[str]:
-        """Returns the command that starts it, with its own flags at the end."""
-        return [
-            self.path,
-            f"--port={grpc_port}",
-            f"--rest_api_port={port}",
-            *flags,
-        ]
+        """Returns the command that starts the program."""
+        ports = [f"--port={grpc_port}", f"--rest_api_port={port}"]
+        return [self.path, *ports, *flags]
 
-    def stop(self, process: subprocess.Popen) -> None:
-        """Ends the process that the command has started, if it still runs."""
+    def stop(self, process: subprocess.Popen[bytes]) -> None:
+        """Ends what the command has started, if it still runs."""
         process.terminate()
 
 
 class DockerProgram:
-    """The image `tensorflow/serving`, run by Docker."""
+    """The image `tensorflow/serving` in Docker; methods as `LocalProgram`."""
 
     listens_everywhere = False
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._container = f"keras-t2i-{secrets.token_hex(4)}"
 
     def seen_folder(self, models: pathlib.Path) -> str:
-        """Returns the path by which it sees the folder of models."""
         return "/models"
 
     def command(
         self, models: pathlib.Path, flags: list[str], grpc_port: int, port: int
     ) -> list[str]:
-        """Returns the command that starts it, with its own flags at the end."""
         return [
             *["docker", "run", "--rm", "--name", self._container],
             # The image starts a shell, which would pass no signal on.
@@ -105,9 +98,8 @@ class DockerProgram:
             *flags,
         ]
 
-    def stop(self, process: subprocess.Popen) -> None:
-        """Ends the container that the command has started, if it still runs."""
-        # Not by a signal to `docker run`, which may not have come so far.
+    def stop(self, process: subprocess.Popen[bytes]) -> None:
+        # A signal to `docker run` could come before it has a container.
         with contextlib.suppress(subprocess.TimeoutExpired):
             subprocess.run(
                 ["docker", "kill", self._container],
@@ -121,7 +113,7 @@ def find_program() -> LocalProgram | DockerProgram | None:
 
     Returns:
         What `$TF_SERVING_BINARY` names, else `tensorflow_model_server` on the
-        PATH, else Docker where it runs, else `None`.
+        PATH, else Docker if it runs, else `None`.
 
     Raises:
         ValueError: `$TF_SERVING_BINARY` names no program.
@@ -133,13 +125,13 @@ def find_program() -> LocalProgram | DockerProgram | None:
     if named:
         raise ValueError(
             f"${BINARY_VARIABLE} must name a program that can be run. "
-            f"Received: {named!r}. Leave it out to take {_BINARY} from the "
-            "PATH, or Docker."
+            f"Received: {named!r}. Unset it to take {_BINARY} from the PATH, "
+            "or Docker."
         )
     return DockerProgram() if _docker_runs() else None
 
 
-def _docker_runs():
+def _docker_runs() -> bool:
     try:
         # The client may be installed where no daemon runs.
         result = subprocess.run(
@@ -151,24 +143,23 @@ def _docker_runs():
 
 
 class ModelServer:
-    """TensorFlow Serving, as a process of its own.
+    """Runs TensorFlow Serving in another process.
 
     As a context manager it starts the server, waits until all models are
     available, and stops it at the end. The server is what
     `$TF_SERVING_BINARY` names, else `tensorflow_model_server` on the PATH, else
-    the image `tensorflow/serving` in Docker. With Docker it can be reached from
-    this machine only; `tensorflow_model_server` itself listens on all of the
-    machine's addresses and has no option against it, which is warned of.
+    the image `tensorflow/serving` in Docker. With Docker, only this machine can
+    reach it. `tensorflow_model_server` always listens on all addresses of the
+    machine, so a warning is given.
 
     Two files are written into the folder of models: `models.config`, unless it
-    already says what it must, and `batching_parameters.txt`, unless there is
-    one, which may be changed.
+    is already right, and `batching_parameters.txt`, unless there is one. Users
+    may change the latter.
 
     Args:
-        models: path of a folder of models, each as `export_saved_model` writes
-            it.
-        port: int, from 2 to 65535. Of the REST API; gRPC has the one below.
-            Defaults to `8501`.
+        models: path of a folder of models, each from `export_saved_model`.
+        port: int, from 2 to 65535. The port of the REST API; gRPC has the one
+            below. Defaults to `8501`.
 
     Attributes:
         addresses: dict of model names to their addresses, for
@@ -177,24 +168,26 @@ class ModelServer:
         files: dict of the paths of the files that it reads to their texts.
 
     Raises:
-        ValueError: there are no models in the folder, one can not be served,
-            there can not be such a port, or batches are too small.
+        ValueError: the folder holds no models, one cannot be served, `port` is
+            out of range, or the batches are too small.
     """
 
-    def __init__(self, models: str | os.PathLike, port: int = 8501):
+    _process: subprocess.Popen[bytes]
+
+    def __init__(self, models: StrPath, port: int = 8501):
         if not isinstance(port, int) or not 2 <= port <= _LARGEST_PORT:
             raise ValueError(
-                "`port` must be a whole number from 2, for gRPC has the port "
-                f"below, to {_LARGEST_PORT}. Received: {port!r}"
+                "`port` must be a whole number from 2 (gRPC has the port "
+                f"below) to {_LARGEST_PORT}. Received: {port!r}"
             )
         self._models = pathlib.Path(os.path.abspath(models))
         names = _model_names(self._models)
         self._port = port
-        self._program = find_program()
-        self._process = None
-        # What a reader can copy is shown even where nothing can be run.
-        program = self._program or DockerProgram()
-        folder = program.seen_folder(self._models)
+        program = find_program()
+        self._is_installed = program is not None
+        # Shown even where it cannot be run: a reader can copy the command.
+        self._program = program or DockerProgram()
+        folder = self._program.seen_folder(self._models)
         self.addresses = {
             name: f"http://{_HOST}:{port}/v1/models/{name}" for name in names
         }
@@ -203,7 +196,7 @@ class ModelServer:
         batching = _text(batching_file)
         if batching is None:
             batching = batching_parameters()
-        check_batching_parameters(batching, str(batching_file))
+        check_batching_parameters(batching, batching_file)
         self.files = {
             self._models / MODELS_CONFIG_FILE: config,
             batching_file: batching,
@@ -215,16 +208,18 @@ class ModelServer:
             REST_TIMEOUT_FLAG,
             LOAD_RETRIES_FLAG,
         ]
-        self.command = program.command(self._models, flags, port - 1, port)
+        self.command = self._program.command(
+            self._models, flags, port - 1, port
+        )
 
-    def __enter__(self):
-        if self._program is None:
+    def __enter__(self) -> "ModelServer":
+        if not self._is_installed:
             raise ServerError(
                 "TensorFlow Serving is needed. Received: no "
                 "tensorflow_model_server on the PATH and no running Docker. "
                 f"Install Docker (it gets {IMAGE}), or tensorflow_model_server "
-                "from TensorFlow's apt repository, or name it by "
-                f"${BINARY_VARIABLE}."
+                "from TensorFlow's apt repository, or set "
+                f"${BINARY_VARIABLE} to its path."
             )
         for port in (self._port, self._port - 1):
             _check_free(port)
@@ -236,11 +231,11 @@ class ModelServer:
                 stacklevel=2,
             )
         for path, text in self.files.items():
-            # The folder may be one that must not be written to.
+            # The folder may be read-only.
             if _text(path) != text:
-                with replace_when_whole(path) as temporary:
+                with atomic_write(path) as temporary:
                     temporary.write_text(text, "utf-8")
-        # Its messages are for stderr, as progress is.
+        # Its messages go to stderr, as progress does.
         self._process = subprocess.Popen(
             self.command, stdin=subprocess.DEVNULL, stdout=2
         )
@@ -252,17 +247,16 @@ class ModelServer:
             raise
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: Any) -> None:
         self._stop()
 
     def wait(self) -> None:
-        """Waits for the server to end, which it does when something fails.
+        """Waits until the server ends, which means that something has failed.
 
         Raises:
-            ServerError: it has ended.
+            ServerError: the server has ended.
         """
-        # Not by one call that waits: Python would not see a signal that comes
-        # just before it.
+        # Not one blocking call: Python would miss a signal just before it.
         while not self._has_ended():
             time.sleep(_SECONDS_BETWEEN_LOOKS)
         raise ServerError(
@@ -270,38 +264,38 @@ class ModelServer:
             "Its own messages say why."
         )
 
-    def _has_ended(self):
-        # Not by `poll`: what interrupts it may leave a lock behind, and then
-        # the process can never be waited for.
+    def _has_ended(self) -> bool:
+        # Not by `poll`: an interrupt may leave its lock behind, and then
+        # nothing can wait for the process any more.
         options = os.WEXITED | os.WNOHANG | os.WNOWAIT
         return os.waitid(os.P_PID, self._process.pid, options) is not None
 
-    def _wait_until_available(self, name):
+    def _wait_until_available(self, name: str) -> None:
         while not self._has_ended():
-            # Of any version: another one may be exported while this waits.
+            # Any version: another one may be exported meanwhile.
             statuses = self._statuses(name)
             if any(status["state"] == "AVAILABLE" for status in statuses):
                 return
             for status in statuses:
                 result = status["status"]
-                # A version that was replaced has ended as well, without error.
+                # A version that was replaced has also ended, without an error.
                 if status["state"] == "END" and result["error_code"] != "OK":
                     raise ServerError(
-                        "TensorFlow Serving can not load version "
+                        "TensorFlow Serving cannot load version "
                         f"{status['version']} of {str(self._models / name)!r}: "
                         f"{result['error_message']}"
                     )
             time.sleep(_SECONDS_BETWEEN_LOOKS)
         self.wait()
 
-    def _statuses(self, name):
+    def _statuses(self, name: str) -> list[Any]:
         try:
             with _OPENER.open(self.addresses[name], timeout=10) as response:
                 return json.load(response)["model_version_status"]
         except (OSError, http.client.HTTPException, ValueError):
             return []  # It does not listen yet.
 
-    def _stop(self):
+    def _stop(self) -> None:
         with _uninterrupted():
             self._program.stop(self._process)
             try:
@@ -314,11 +308,11 @@ class ModelServer:
 
 
 @contextlib.contextmanager
-def _uninterrupted():
+def _uninterrupted() -> Iterator[None]:
     """Ignores Ctrl-C, which would leave the server behind."""
     try:
         previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    except ValueError:  # Not in the main thread, which alone is interrupted.
+    except ValueError:  # Only the main thread can be interrupted.
         yield
         return
     try:
@@ -327,7 +321,7 @@ def _uninterrupted():
         signal.signal(signal.SIGINT, previous)
 
 
-def _model_names(models):
+def _model_names(models: pathlib.Path) -> list[str]:
     names = []
     for folder in sorted(models.iterdir()) if models.is_dir() else []:
         newest = newest_entry(folder)
@@ -336,10 +330,10 @@ def _model_names(models):
         check_name(folder.name)
         if not (newest / SAVED_MODEL_FILE).is_file():
             raise ValueError(
-                "The highest version of a model, which is the one that is "
-                f"served, must be a whole SavedModel. Received: {str(newest)!r}"
-                f", which holds no {SAVED_MODEL_FILE}. Wait for it to be "
-                "copied, or remove it."
+                "The highest version of a model is the one that is served; it "
+                f"must be a whole SavedModel. Received: {str(newest)!r}, which "
+                f"holds no {SAVED_MODEL_FILE}. Wait until it is copied, or "
+                "remove it."
             )
         names.append(folder.name)
     if not names:
@@ -353,15 +347,13 @@ def _model_names(models):
     return names
 
 
-def _text(path):
-    """Returns the text of a file; of none, `None`."""
+def _text(path: pathlib.Path) -> str | None:
     return path.read_text("utf-8", "replace") if path.is_file() else None
 
 
-def _check_free(port):
+def _check_free(port: int) -> None:
     with socket.socket() as probe:
-        # As servers do: a port whose last connections have just been closed
-        # is free.
+        # As servers do: recently closed connections do not occupy a port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((_HOST, port))

@@ -3,52 +3,59 @@
 import os
 import pathlib
 
+import keras
 import tensorflow as tf
 
+from keras_t2i.export.model_folder import BATCHING_PARAMETERS_FILE
+from keras_t2i.export.model_folder import MADE_BY
+from keras_t2i.export.model_folder import MAX_BATCH_SIZE
+from keras_t2i.export.model_folder import MODELS_CONFIG_FILE
+from keras_t2i.export.model_folder import batching_parameters
 from keras_t2i.export.model_folder import check_name
+from keras_t2i.export.model_folder import models_config
 from keras_t2i.export.model_folder import next_version
+from keras_t2i.export.model_folder import readme
 from keras_t2i.export.model_folder import version_folder
-from keras_t2i.export.serving_files import BATCHING_PARAMETERS_FILE
-from keras_t2i.export.serving_files import MADE_BY
-from keras_t2i.export.serving_files import MAX_BATCH_SIZE
-from keras_t2i.export.serving_files import MODELS_CONFIG_FILE
-from keras_t2i.export.serving_files import batching_parameters
-from keras_t2i.export.serving_files import models_config
-from keras_t2i.export.serving_files import readme
-from keras_t2i.export.serving_files import write_warm_up_requests
+from keras_t2i.export.model_folder import write_warm_up_requests
 from keras_t2i.export.signatures import make_signatures
-from keras_t2i.files import new_folder_when_whole
-from keras_t2i.files import waited_for
+from keras_t2i.files import atomic_new_folder
+from keras_t2i.files import locked_folder
 from keras_t2i.models.style_encoder import check_style_encoder
+from keras_t2i.models.text_to_image_gan import TextToImageGAN
+from keras_t2i.types import StrPath
 
 
-def export_saved_model(gan, path, version=None, style_encoder=None):
-    """Writes a SavedModel that takes texts and returns PNG pictures.
+def export_saved_model(
+    gan: TextToImageGAN,
+    path: StrPath,
+    version: int | None = None,
+    style_encoder: keras.Model | None = None,
+) -> pathlib.Path:
+    """Writes a SavedModel that takes texts and returns PNG images.
 
-    The text encoder and the moving average of the generator go into it, with
-    everything between a string and a picture. `docs/serving.md` lists its
-    signatures. Beside the version's folder come what TensorFlow Serving is
-    configured by and a README with requests to copy.
+    It holds the text encoder, the exponential moving average of the generator,
+    and everything else between a string and an image. `docs/serving.md` lists
+    its signatures. Beside the version's folder come the configuration of
+    TensorFlow Serving and a README with requests to copy.
 
     Args:
         gan: `TextToImageGAN`.
         path: path of the model's folder, such as `saved_models/flowers`. Its
-            last part, of letters, digits, `.`, `_` and `-`, is the name that
-            the model is served by.
+            last part is the name that the model is served by: letters,
+            digits, `.`, `_` and `-`.
         version: int, at least 1. Servers answer from the highest one.
-            Defaults to `None`: the one after the highest that is there.
+            Defaults to `None`: one more than the highest that is there.
         style_encoder: `keras.Model` from float32 images in [-1, 1], `(batch,
             image_size, image_size, 3)`, to noise, `(batch, noise_dim)`.
             Defaults to `None`: there is no signature `transfer_style`.
 
     Returns:
-        `pathlib.Path`. The folder of the version, which is there only once it
-        is whole.
+        `pathlib.Path`. The folder of the version, which is written atomically.
 
     Raises:
-        ValueError: the version is there already, the name can not be served,
-            the style encoder does not fit, or the folder holds a README that no
-            export has written.
+        ValueError: the version exists, the name cannot be served, the style
+            encoder does not fit, or the folder holds a README that no export
+            has written.
 
     Example:
 
@@ -63,8 +70,8 @@ def export_saved_model(gan, path, version=None, style_encoder=None):
     >>> served = tf.saved_model.load(path).signatures["serving_default"]
     >>> seed = tf.constant([7], tf.int64)
     >>> answer = served(text=tf.constant(["a rose"]), seed=seed)
-    >>> picture = tf.io.decode_png(answer["image_bytes"][0])
-    >>> bool(np.all(picture == gan.generate("a rose", seed=7)[0]))
+    >>> image = tf.io.decode_png(answer["image_bytes"][0])
+    >>> bool(np.all(image == gan.generate("a rose", seed=7)[0]))
     True
     """
     path = pathlib.Path(os.path.abspath(path))
@@ -72,11 +79,11 @@ def export_saved_model(gan, path, version=None, style_encoder=None):
     if style_encoder is not None:
         check_style_encoder(style_encoder, gan)
     if version is not None:
-        version_folder(path, version)  # Raises for what can be none.
+        version_folder(path, version)  # Raises for what is not a version.
     _check_readme(path / "README.md")
     path.mkdir(parents=True, exist_ok=True)
-    # Of several exports, each waits for the one before it.
-    with waited_for(path):
+    # Another process may be exporting to the same folder.
+    with locked_folder(path):
         folder = version_folder(path, version or next_version(path))
         if folder.exists():
             raise ValueError(
@@ -88,9 +95,14 @@ def export_saved_model(gan, path, version=None, style_encoder=None):
     return folder
 
 
-def _export(gan, path, folder, style_encoder):
+def _export(
+    gan: TextToImageGAN,
+    path: pathlib.Path,
+    folder: pathlib.Path,
+    style_encoder: keras.Model | None,
+) -> None:
     signatures = make_signatures(gan, style_encoder)
-    with new_folder_when_whole(folder) as temporary:
+    with atomic_new_folder(folder) as temporary:
         tf.saved_model.save(
             _Weights(gan, style_encoder), str(temporary), signatures=signatures
         )
@@ -103,23 +115,21 @@ def _export(gan, path, folder, style_encoder):
             (1, MAX_BATCH_SIZE),
         )
         config = models_config({path.name: f"/models/{path.name}"})
-        text = readme(path.name, folder.name, MAX_BATCH_SIZE, signatures)
         for file, content in {
             MODELS_CONFIG_FILE: config,
             BATCHING_PARAMETERS_FILE: batching_parameters(),
-            "README.md": text,
+            "README.md": readme(path.name, folder.name, signatures),
         }.items():
-            # What a server is configured by may have been tuned.
+            # The user may have tuned the configuration.
             if file != "README.md" and (path / file).exists():
                 continue
-            # By way of this export's own folder, so that it is whole. And
-            # before the version appears, which may be waited for.
+            # Through the temporary folder, so that the write is atomic. And
+            # before the version appears, which a server may be waiting for.
             (temporary / file).write_text(content, "utf-8")
             os.replace(temporary / file, path / file)
 
 
-def _check_readme(path):
-    """A README that no export has written is somebody's."""
+def _check_readme(path: pathlib.Path) -> None:
     if path.exists() and MADE_BY not in path.read_text("utf-8", "replace"):
         raise ValueError(
             "`path` must be a folder of its own for the model, such as "
@@ -129,14 +139,13 @@ def _check_readme(path):
 
 
 class _Weights(tf.Module):
-    """All that is saved: the served networks' weights.
+    """The weights of the served networks.
 
-    The variables themselves and not the networks: with a Keras model in it, a
-    SavedModel holds each weight twice or can not be read by the loader that
-    TensorFlow Serving uses, depending on the way it is saved.
+    Only the variables: a SavedModel with a Keras model in it holds each weight
+    twice, or TensorFlow Serving cannot load it, depending on how it is saved.
     """
 
-    def __init__(self, gan, style_encoder):
+    def __init__(self, gan: TextToImageGAN, style_encoder: keras.Model | None):
         super().__init__()
         networks = [gan.text_encoder, gan.ema_generator]
         if style_encoder is not None:

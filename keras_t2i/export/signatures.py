@@ -1,34 +1,39 @@
 """What a SavedModel answers: functions on rows, as graphs."""
 
+from typing import Any
+
+import keras
 import tensorflow as tf
 
-from keras_t2i.models.drawing import draw
-from keras_t2i.models.drawing import draw_between
-from keras_t2i.models.drawing import draw_from_embeddings
-from keras_t2i.models.drawing import draw_in_style
-from keras_t2i.models.drawing import embed_text
+from keras_t2i.models.image_generation import embed_text
+from keras_t2i.models.image_generation import generate_from_embeddings
+from keras_t2i.models.image_generation import generate_from_texts
+from keras_t2i.models.image_generation import generate_in_style
+from keras_t2i.models.image_generation import generate_interpolated
+from keras_t2i.models.text_to_image_gan import TextToImageGAN
+from keras_t2i.types import Tensor
 
-# More than most cameras take. A PNG of so many takes 1.4 GB of memory while it
-# is decoded; pictures beyond count as undecodable.
+# More than most cameras have. A PNG of this size takes 1.4 GB of memory while
+# it is decoded; larger images count as undecodable.
 MAX_PIXELS = 2**26
 # What `to_uint8` makes of 0.
 _MID_GRAY = 128
 _JPEG_START = b"\xff\xd8\xff"
-# With the header as the first chunk: what a decoder skips in front of it could
-# hide the size.
+# The header must be the first chunk: chunks that a decoder skips could hide
+# the size.
 _PNG_START = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 _TEXT = tf.TensorSpec([None], tf.string)
 _SEED = tf.TensorSpec([None], tf.int64)
 _WEIGHT = tf.TensorSpec([None], tf.float32)
 
 
-def decode_style_pictures(files, image_size):
-    """Decodes image files, cuts out their middle square and resizes it.
+def decode_style_images(files: Tensor, image_size: int) -> Tensor:
+    """Decodes image files, cuts out their central square and resizes it.
 
     Args:
-        files: string tensor of shape `(batch,)`. JPEG or PNG files. What is
-            neither, is damaged or has more than `MAX_PIXELS` pixels becomes
-            mid-gray.
+        files: string tensor of shape `(batch,)`. JPEG or PNG files. Anything
+            else becomes mid-gray, as do damaged files and images of more than
+            `MAX_PIXELS` pixels.
         image_size: int.
 
     Returns:
@@ -37,25 +42,25 @@ def decode_style_pictures(files, image_size):
 
     Example:
 
-    >>> from keras_t2i.export.signatures import decode_style_pictures
+    >>> from keras_t2i.export.signatures import decode_style_images
     >>> red = tf.io.encode_png(tf.constant([[[255, 0, 0]] * 9] * 9, "uint8"))
-    >>> decode_style_pictures(tf.stack([red, "no image"]), 1).numpy().tolist()
+    >>> decode_style_images(tf.stack([red, "no image"]), 1).numpy().tolist()
     [[[[255, 0, 0]]], [[[128, 128, 128]]]]
     """
     gray = tf.fill([image_size, image_size, 3], tf.constant(_MID_GRAY, "uint8"))
     default = tf.data.Dataset.from_tensors(gray)
 
-    def decode(row):
-        # An operation that fails fails the whole batch; only a tf.data stream
-        # goes on after one.
+    def decode(row: Tensor) -> Tensor:
+        # An operation that fails would fail the whole batch; only a tf.data
+        # stream can skip an error.
         stream = tf.data.Dataset.from_tensors(files[row])
         stream = stream.map(lambda file: _decode(file, image_size))
         stream = stream.ignore_errors().concatenate(default).take(1)
         return stream.get_single_element()
 
-    # Decoders and strings live on the CPU. Rows by their number: a loop over
-    # the strings themselves fails on a server with a GPU. One at a time: large
-    # pictures must not be in memory together.
+    # Decoders and strings live on the CPU. The loop is over row numbers, since
+    # one over the strings fails on a server with a GPU; and one row at a time,
+    # since several large images may not fit into memory.
     with tf.device("CPU:0"):
         return tf.map_fn(
             decode,
@@ -65,7 +70,7 @@ def decode_style_pictures(files, image_size):
         )
 
 
-def _decode(file, image_size):
+def _decode(file: Tensor, image_size: int) -> Tensor:
     is_png = tf.strings.substr(file, 0, len(_PNG_START)) == _PNG_START
     is_jpeg = tf.strings.substr(file, 0, 3) == _JPEG_START
     tf.debugging.assert_equal(is_png | is_jpeg, True)
@@ -79,14 +84,14 @@ def _decode(file, image_size):
     return tf.ensure_shape(pixels, [image_size, image_size, 3])
 
 
-def _decode_jpeg(file, image_size):
+def _decode_jpeg(file: Tensor, image_size: int) -> Tensor:
     size = tf.io.extract_jpeg_shape(file, tf.int64)[:2]
     with tf.control_dependencies([_check_size(size)]):
         pixels = tf.io.decode_jpeg(file, channels=3)
-    return _middle_square(pixels, image_size)
+    return _central_square(pixels, image_size)
 
 
-def _decode_png(file, image_size):
+def _decode_png(file: Tensor, image_size: int) -> Tensor:
     # Width and height, big-endian.
     size = tf.io.decode_raw(
         tf.strings.substr(file, len(_PNG_START), 8),
@@ -95,29 +100,29 @@ def _decode_png(file, image_size):
     )
     with tf.control_dependencies([_check_size(tf.cast(size, tf.int64))]):
         pixels = tf.cast(tf.io.decode_png(file, channels=4), tf.uint16)
-    # What is transparent is shown on white. Mixed after the resizing, which is
-    # linear: floats of all pixels would take four times the memory.
+    # Transparent pixels are shown on white. They are mixed after the resizing,
+    # which is linear: before it, floats would take four times the memory.
     color, alpha = pixels[..., :3], pixels[..., 3:]
-    # Without transparency and with less than 8 bits a channel, the decoder
-    # says 1, 3 or 15 of 255 for opaque.
+    # Without transparency and with less than 8 bits per channel, the decoder
+    # gives 1, 3 or 15 of 255 for opaque.
     depth = tf.io.decode_raw(tf.strings.substr(file, 24, 1), tf.uint8)[0]
     filler = 2 ** tf.minimum(tf.cast(depth, tf.int32), 8) - 1
     filler = tf.cast(filler, tf.uint16)
     is_filled = tf.reduce_all(alpha == filler)
     alpha += tf.where(is_filled, 255 - filler, tf.zeros_like(filler))
-    color = _middle_square(color * alpha, image_size)
-    return color / 255.0 + 255.0 - _middle_square(alpha, image_size)
+    color = _central_square(color * alpha, image_size)
+    return color / 255.0 + 255.0 - _central_square(alpha, image_size)
 
 
-def _check_size(size):
-    # In front of the decoder, which would take the memory.
+def _check_size(size: Tensor) -> tf.Operation:
+    # Before the decoder, which would take the memory.
     is_good = tf.logical_and(
         tf.reduce_min(size) > 0, tf.reduce_prod(size) <= MAX_PIXELS
     )
     return tf.debugging.Assert(is_good, [size])
 
 
-def _middle_square(pixels, image_size):
+def _central_square(pixels: Tensor, image_size: int) -> Tensor:
     size = tf.shape(pixels)[:2]
     side = tf.reduce_min(size)
     top, left = tf.unstack((size - side) // 2)
@@ -127,13 +132,15 @@ def _middle_square(pixels, image_size):
     )
 
 
-def make_signatures(gan, style_encoder=None):
+def make_signatures(
+    gan: TextToImageGAN, style_encoder: keras.Model | None = None
+) -> dict[str, Any]:
     """Makes the functions that a SavedModel of a GAN answers with.
 
     Each takes tensors of shape `(batch, ...)` and returns a dict of one such
-    tensor. A row of it depends on that row of the inputs alone, and no content
-    of a row makes the function fail: it would fail the rows that a server has
-    batched with it.
+    tensor. A row of it depends only on the same row of the inputs. No content
+    of a row makes a function fail, since a server batches the rows of several
+    requests.
 
     Args:
         gan: `TextToImageGAN`.
@@ -141,39 +148,46 @@ def make_signatures(gan, style_encoder=None):
             there is no `transfer_style`.
 
     Returns:
-        Dict of signature names to `tf.function`s.
+        dict of signature names to `tf.function`s.
     """
     embedding = tf.TensorSpec(
         [None, gan.text_encoder.output_shape[-1]], tf.float32
     )
 
-    def serving_default(text, seed):
-        return _png(draw(gan, *_checked(text, seed)))
+    def serving_default(text: Tensor, seed: Tensor) -> dict[str, Tensor]:
+        return _png(generate_from_texts(gan, *_checked(text, seed)))
 
-    def pixels(text, seed):
-        return {"image": draw(gan, *_checked(text, seed))}
+    def pixels(text: Tensor, seed: Tensor) -> dict[str, Tensor]:
+        return {"image": generate_from_texts(gan, *_checked(text, seed))}
 
-    def embed(text):
+    def embed(text: Tensor) -> dict[str, Tensor]:
         return {"embedding": embed_text(gan, *_checked(text))}
 
-    def from_embedding(embedding, seed):
+    def from_embedding(embedding: Tensor, seed: Tensor) -> dict[str, Tensor]:
         rows = _checked(embedding, seed)
-        return _png(draw_from_embeddings(gan, *rows))
+        return _png(generate_from_embeddings(gan, *rows))
 
     def interpolate(
-        text_from, text_to, text_weight, seed_from, seed_to, noise_weight
-    ):
+        text_from: Tensor,
+        text_to: Tensor,
+        text_weight: Tensor,
+        seed_from: Tensor,
+        seed_to: Tensor,
+        noise_weight: Tensor,
+    ) -> dict[str, Tensor]:
         rows = _checked(
             text_from, text_to, text_weight, seed_from, seed_to, noise_weight
         )
-        return _png(draw_between(gan, *rows))
+        return _png(generate_interpolated(gan, *rows))
 
-    def transfer_style(text, style_image_bytes):
+    def transfer_style(
+        text: Tensor, style_image_bytes: Tensor
+    ) -> dict[str, Tensor]:
         text, files = _checked(text, style_image_bytes)
-        pictures = decode_style_pictures(files, gan.image_size)
-        return _png(draw_in_style(gan, style_encoder, text, pictures))
+        images = decode_style_images(files, gan.image_size)
+        return _png(generate_in_style(gan, style_encoder, text, images))
 
-    signatures = {
+    signatures: dict[str, tuple[Any, list[tf.TensorSpec]]] = {
         "serving_default": (serving_default, [_TEXT, _SEED]),
         "pixels": (pixels, [_TEXT, _SEED]),
         "embed_text": (embed, [_TEXT]),
@@ -186,18 +200,18 @@ def make_signatures(gan, style_encoder=None):
     if style_encoder is not None:
         signatures["transfer_style"] = (transfer_style, [_TEXT, _TEXT])
     return {
-        # Servers refuse compiled functions, unless they are started with XLA.
+        # Servers without XLA refuse compiled functions.
         name: tf.function(function, input_signature=inputs, jit_compile=False)
         for name, (function, inputs) in signatures.items()
     }
 
 
-def _checked(*inputs):
-    """Makes a request fail that is no batch.
+def _checked(*inputs: Tensor) -> list[Tensor]:
+    """Makes a request fail whose inputs have no rows, or different numbers.
 
-    Where a server batches, it does so before the graph. It then refuses inputs
-    with different numbers of rows itself, but not a request without rows:
-    that must not be sent, and `Client` does not.
+    A server that batches does so before the graph. It then refuses different
+    numbers of rows itself, but not a request without rows, which `Client`
+    never sends.
     """
     num_rows = [tf.shape(rows)[0] for rows in inputs]
     checks = [
@@ -208,15 +222,15 @@ def _checked(*inputs):
     # A single row would silently be combined with all rows of another input.
     checks += [
         tf.debugging.assert_equal(
-            other, num_rows[0], "All inputs must have as many rows."
+            other, num_rows[0], "All inputs must have the same number of rows."
         )
         for other in num_rows[1:]
     ]
-    # Nothing is computed, and so fails in its own words, before them.
+    # Nothing else is computed, and fails with its own message, before them.
     with tf.control_dependencies(checks):
         return [tf.identity(rows) for rows in inputs]
 
 
-def _png(pictures):
-    # Only outputs named `*_bytes` are sent as base64 by the REST API.
-    return {"image_bytes": tf.io.encode_png(pictures)}
+def _png(images: Tensor) -> dict[str, Tensor]:
+    # The REST API sends only outputs named `*_bytes` as base64.
+    return {"image_bytes": tf.io.encode_png(images)}

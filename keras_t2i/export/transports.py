@@ -1,60 +1,121 @@
 """The ways to ask an exported model: REST, gRPC, or in this process."""
 
 import base64
+import dataclasses
 import http.client
+import ipaddress
 import json
-import os
 import pathlib
+import re
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from keras_t2i.errors import ServerError
-from keras_t2i.export.model_address import ModelAddress
 from keras_t2i.export.model_folder import SAVED_MODEL_FILE
 from keras_t2i.export.model_folder import version_folder
 from keras_t2i.export.model_folder import versions
+from keras_t2i.types import StrPath
 
+_ADDRESS = re.compile(
+    r"(?P<scheme>https?|grpc)://(?P<host>[^/?#]+)/v1/models/(?P<name>[^/:?#]+)"
+    r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:?#]+))?/?"
+)
 # Seconds before the second, third, ... try.
 _WAITS = (0.2, 0.4, 0.8, 1.6)
 _UNAVAILABLE = 503
-# A client accepts 4 MB by default, which is fewer than 64 large pictures.
-_OPTIONS = [("grpc.max_receive_message_length", -1)]
+# A client accepts 4 MB by default, which is less than 64 large images.
+_GRPC_OPTIONS: list[tuple[str, int]] = [("grpc.max_receive_message_length", -1)]
 
 
 class Unavailable(Exception):
-    """The server says that it can not answer now."""
+    """The server says that it cannot answer now."""
 
 
-def with_retries(ask: Callable):
-    """Calls a function again after each `Unavailable`, later and later.
+@dataclasses.dataclass(frozen=True)
+class ModelAddress:
+    """Where a model is served, and which version of it is asked.
+
+    Attributes:
+        url: string. `SCHEME://HOST:PORT/v1/models/NAME`, which
+            `/versions/N` or `/labels/LABEL` may follow.
+        scheme: string. `"http"`, `"https"` or `"grpc"`.
+        host: string. With the port.
+        name: string. The model's.
+        version: int. `None` for the one that the server chooses.
+        label: string. The label of a version, or `None`.
+    """
+
+    url: str
+    scheme: str
+    host: str
+    name: str
+    version: int | None
+    label: str | None
+
+    @classmethod
+    def parse(cls, url: str) -> "ModelAddress":
+        """Reads an address.
+
+        Raises:
+            ValueError: it has another form.
+
+        Example:
+
+        >>> from keras_t2i.export.transports import ModelAddress
+        >>> address = ModelAddress.parse("http://a:8501/v1/models/b/versions/3")
+        >>> address.name, address.version
+        ('b', 3)
+        """
+        match = _ADDRESS.fullmatch(url)
+        if match is None:
+            raise ValueError(
+                "The address of a served model must have the form "
+                "http://HOST:PORT/v1/models/NAME (or https, or grpc). For "
+                "another version than the newest, /versions/N or "
+                f"/labels/LABEL follows. Received: {url!r}"
+            )
+        scheme, host, name, version, label = match.groups()
+        number = None if version is None else int(version)
+        return cls(url.rstrip("/"), scheme, host, name, number, label)
+
+    @property
+    def is_this_machine(self) -> bool:
+        """Whether the host is this machine, which no proxy is asked for."""
+        try:
+            host = urllib.parse.urlsplit(f"//{self.host}").hostname or ""
+            return host == "localhost" or ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            return False
+
+
+def with_retries(ask: Callable[[], Any], url: str) -> Any:
+    """Calls `ask` until it raises no `Unavailable`, at most five times.
 
     Any other error passes at once: asking again would not help, or would do
     the same work twice.
-
-    Args:
-        ask: function without arguments.
-
-    Returns:
-        What it returns.
-
-    Raises:
-        Unavailable: the last one, after five tries.
     """
-    for wait in _WAITS:
+    for wait in (*_WAITS, None):
         try:
             return ask()
-        except Unavailable:
+        except Unavailable as error:
+            if wait is None:
+                raise ServerError(
+                    f"{url} must be the address of a model that TensorFlow "
+                    "Serving serves. Received, in five tries: unavailable, "
+                    f"{error}"
+                ) from None
             time.sleep(wait)
-    return ask()
 
 
 class RestTransport:
-    """Sends requests as JSON, one column an input.
+    """Sends requests as JSON, one column per input.
 
     Args:
         address: `ModelAddress`.
@@ -64,8 +125,8 @@ class RestTransport:
     def __init__(self, address: ModelAddress, timeout: float):
         self._url = address.url + ":predict"
         self._timeout = timeout
-        # To this machine itself, whatever proxy is set.
-        proxies = {} if address.is_this_machine else None
+        # No proxy for this machine itself, whatever is set.
+        proxies: dict[str, str] | None = {} if address.is_this_machine else None
         self._opener = urllib.request.build_opener(
             urllib.request.ProxyHandler(proxies)
         )
@@ -75,13 +136,13 @@ class RestTransport:
 
         Args:
             signature: string.
-            inputs: dict of arrays; strings as arrays of bytes objects.
+            inputs: dict of arrays; strings are arrays of bytes objects.
 
         Returns:
-            array; of strings, an array of bytes objects.
+            array. Strings are an array of bytes objects.
 
         Raises:
-            ServerError: there is no answer.
+            ServerError: the server gives no answer.
         """
         columns = {name: _to_json(values) for name, values in inputs.items()}
         content = {"signature_name": signature, "inputs": columns}
@@ -90,15 +151,9 @@ class RestTransport:
             json.dumps(content).encode(),
             {"Content-Type": "application/json"},
         )
-        try:
-            answer = with_retries(lambda: self._send(request))
-        except Unavailable as error:
-            raise ServerError(
-                f"{self._url} has been unavailable in five tries: {error}"
-            ) from None
-        return answer
+        return with_retries(lambda: self._send(request), self._url)
 
-    def _send(self, request):
+    def _send(self, request: urllib.request.Request) -> np.ndarray:
         try:
             with self._opener.open(request, timeout=self._timeout) as response:
                 return _from_json(json.load(response)["outputs"])
@@ -113,7 +168,7 @@ class RestTransport:
             # No connection, or no answer in time.
             OSError,
             http.client.HTTPException,
-            # An answer that is none of TensorFlow Serving.
+            # An answer that is not TensorFlow Serving's.
             ValueError,
             LookupError,
             TypeError,
@@ -126,7 +181,7 @@ class RestTransport:
             ) from None
 
 
-def _error_message(error):
+def _error_message(error: urllib.error.HTTPError) -> str:
     try:
         content = error.read().decode("utf-8", "replace")
     except (OSError, http.client.HTTPException):
@@ -137,14 +192,14 @@ def _error_message(error):
         return content.strip() or error.reason
 
 
-def _to_json(values):
+def _to_json(values: np.ndarray) -> list[Any]:
     if values.dtype == object:
-        # The one form that any bytes have; a JSON string must be UTF-8.
+        # Any bytes have this form; a JSON string must be UTF-8.
         return [{"b64": base64.b64encode(value).decode()} for value in values]
     return values.tolist()
 
 
-def _from_json(values):
+def _from_json(values: list[Any]) -> np.ndarray:
     if values and isinstance(values[0], dict):
         decoded = np.empty(len(values), object)
         decoded[:] = [base64.b64decode(value["b64"]) for value in values]
@@ -179,9 +234,8 @@ class GrpcTransport:
         self._address = address
         self._timeout = timeout
         self._new_request = predict_pb2.PredictRequest
-        options = list(_OPTIONS)
+        options = list(_GRPC_OPTIONS)
         if address.is_this_machine:
-            # Whatever proxy is set.
             options.append(("grpc.enable_http_proxy", 0))
         channel = grpc.insecure_channel(address.host, options)
         self._stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
@@ -198,14 +252,7 @@ class GrpcTransport:
             model.version_label = self._address.label
         for name, values in inputs.items():
             request.inputs[name].CopyFrom(tf.make_tensor_proto(values))
-        try:
-            answer = with_retries(lambda: self._send(request))
-        except Unavailable as error:
-            raise ServerError(
-                f"{self._address.url} must be the address of a model that "
-                "TensorFlow Serving serves. Received, in five tries: "
-                f"unavailable, {error}"
-            ) from None
+        answer = with_retries(lambda: self._send(request), self._address.url)
         if len(answer.outputs) != 1:
             raise ServerError(
                 f"{self._address.url} must be the address of a model that "
@@ -215,7 +262,7 @@ class GrpcTransport:
         (output,) = answer.outputs.values()
         return tf.make_ndarray(output)
 
-    def _send(self, request):
+    def _send(self, request: Any) -> Any:
         try:
             return self._stub.Predict(request, timeout=self._timeout)
         except self._grpc.RpcError as error:
@@ -232,19 +279,19 @@ class SavedModelTransport:
 
     Args:
         path: path of a model's folder, whose newest version is loaded, or of
-            the folder of one version.
+            one version's folder.
 
     Raises:
         ValueError: there is no SavedModel.
     """
 
-    def __init__(self, path: str | os.PathLike):
+    def __init__(self, path: StrPath):
         path = pathlib.Path(path)
         if not (path / SAVED_MODEL_FILE).is_file():
             found = versions(path)
             if not found:
                 raise ValueError(
-                    "A model must be the address of a served one, such as "
+                    "A model must be the address of a served model, such as "
                     "http://localhost:8501/v1/models/NAME, or a folder that "
                     "`keras-t2i export` has written. Received: "
                     f"{str(path)!r}, which holds no SavedModel."
@@ -257,7 +304,7 @@ class SavedModelTransport:
             # TensorFlow raises errors of many kinds for damaged files.
             raise ValueError(
                 "A model's folder must hold a SavedModel. Received: "
-                f"{str(path)!r}, which can not be loaded: {error}"
+                f"{str(path)!r}, which cannot be loaded: {error}"
             ) from error
 
     def ask(self, signature: str, inputs: dict[str, np.ndarray]) -> np.ndarray:
@@ -271,8 +318,8 @@ class SavedModelTransport:
         try:
             (output,) = self._signatures[signature](**rows).values()
         except Exception as error:
-            # Of many kinds again, where another program has written the model
-            # or, for example, memory has run out.
+            # Of many kinds again: another program may have written the model,
+            # or memory has run out.
             raise ServerError(
                 f"{str(self._path)!r}, which must be a model that `keras-t2i "
                 f"export` has written, has failed at {signature!r}: {error}"

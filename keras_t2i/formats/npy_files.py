@@ -1,38 +1,51 @@
-"""Reads NumPy's array files, from strangers too."""
+"""Reads NumPy's `.npy` and `.npz` files without trusting who wrote them."""
 
+import contextlib
+import errno
 import io
 import math
+import pathlib
+import zipfile
+import zlib
+from collections.abc import Iterator
 
 import numpy as np
 
-# An array's header is some hundred bytes; NumPy itself refuses more.
+from keras_t2i.types import StrPath
+
+# An array's header has about a hundred bytes; NumPy itself refuses more.
 _MAX_HEADER = 16 * 1024
+# One array of an archive. A file of few bytes can unpack to very many.
+_MAX_MEMBER_BYTES = 2**26
+# How many times its size an archive may unpack to. Arrays that are mostly zeros
+# pack to a few hundredths, files made to fill memory to a thousandth.
+_MAX_EXPANSION = 100
+# What NumPy uses. Others can ask for gigabytes to unpack anything.
+_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+# What `zipfile` and `zlib` raise for damaged files.
+_ZIP_ERRORS = (
+    EOFError,
+    KeyError,
+    NotImplementedError,
+    OverflowError,
+    RuntimeError,
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def read_npy(content: bytes, name: str) -> np.ndarray:
-    """Reads the content of a `.npy` file.
+    """Reads the content of a `.npy` file, which messages call `name`.
 
-    Nothing is executed, and no size in the content is trusted before it is
-    compared with the content itself.
-
-    Args:
-        content: bytes.
-        name: string. What messages call it.
+    Nothing is executed, and each size in the content is compared with the
+    content itself before it is used.
 
     Returns:
         Array of numbers, strings, or named fields of them.
 
     Raises:
         ValueError: the content is damaged, or holds Python objects.
-
-    Example:
-
-    >>> import io
-    >>> from keras_t2i.formats.npy_files import read_npy
-    >>> file = io.BytesIO()
-    >>> np.save(file, np.arange(3.0))
-    >>> read_npy(file.getvalue(), "some.npy")
-    array([0., 1., 2.])
     """
     file = io.BytesIO(content[:_MAX_HEADER])
     try:
@@ -44,28 +57,87 @@ def read_npy(content: bytes, name: str) -> np.ndarray:
         shape, is_fortran, dtype = read_header(file)
     # NumPy reads the header as a Python literal, which fails in many ways.
     except Exception as error:
-        raise _damaged(
-            name, f"a header that can not be read ({error})"
+        raise _damaged_npy(
+            name, f"a header that cannot be read ({error})"
         ) from None
     if dtype.hasobject:
-        raise _damaged(
+        raise _damaged_npy(
             name, "Python objects, which are not read from files of others"
         )
     start = file.tell()
     size = math.prod(shape) * dtype.itemsize
     if min(shape, default=0) < 0 or size != len(content) - start:
-        raise _damaged(
+        raise _damaged_npy(
             name,
             f"{len(content) - start} bytes for shape {shape} of {dtype}",
         )
     if not dtype.itemsize:
-        raise _damaged(name, f"the type {dtype}")
+        raise _damaged_npy(name, f"the type {dtype}")
     array = np.frombuffer(content, dtype, offset=start)
     return array.reshape(shape, order="F" if is_fortran else "C")
 
 
-def _damaged(name, received):
+def _damaged_npy(name: str, received: str) -> ValueError:
     return ValueError(
         f"{name} must be a .npy file of numbers. Received: {received}. Save it "
         "again by `numpy.save`."
     )
+
+
+class NpzFile:
+    """The arrays of a `.npz` file, whose names are in the order of the file.
+
+    Raises:
+        ValueError: the file is damaged.
+        OSError: it cannot be opened.
+    """
+
+    def __init__(self, path: StrPath):
+        self._path = pathlib.Path(path)
+        with name_damages(self._path):
+            self._zip = zipfile.ZipFile(self._path)
+            unpacked = sum(member.file_size for member in self._zip.infolist())
+            size = self._path.stat().st_size
+            if unpacked > _MAX_EXPANSION * size:
+                raise ValueError(f"{unpacked} bytes in a file of {size}")
+        self.names = [
+            file.removesuffix(".npy") for file in self._zip.namelist()
+        ]
+
+    def read(self, name: str) -> np.ndarray:
+        """Returns one array.
+
+        Raises:
+            ValueError: it is damaged, or holds Python objects.
+        """
+        with name_damages(self._path):
+            member = self._zip.getinfo(f"{name}.npy")
+            # Both sizes are claims of the file.
+            for size, most in (
+                (member.file_size, _MAX_MEMBER_BYTES),
+                (member.compress_size, self._path.stat().st_size),
+            ):
+                if size > most:
+                    raise ValueError(f"{size} bytes for {name!r} of {most}")
+            if member.compress_type not in _COMPRESSIONS:
+                raise ValueError(f"compression {member.compress_type}")
+            with self._zip.open(member) as file:
+                # To the end, where its checksum is verified.
+                content = file.read(_MAX_MEMBER_BYTES + 1)
+        return read_npy(content, f"{self._path}, {name!r},")
+
+
+@contextlib.contextmanager
+def name_damages(path: StrPath) -> Iterator[None]:
+    """Turns errors of damaged files into a `ValueError` that names the file."""
+    try:
+        yield
+    except (*_ZIP_ERRORS, OSError) as error:
+        # Only this error of the system means a damaged file: one that points
+        # to a place before its start.
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+            raise
+        raise ValueError(
+            f"{path} must be a .npz or .npy file as NumPy saves it. Received: "
+            f"a damaged one ({error})."
+        ) from None

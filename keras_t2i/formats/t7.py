@@ -1,31 +1,31 @@
 """Reads Torch's binary .t7 files, and runs nothing from them."""
 
+import dataclasses
 import io
 import math
 import os
 import pathlib
 import struct
 import types
+from collections.abc import Generator
 
 import numpy as np
 
-from keras_t2i.formats.torch_values import LuaFunction
-from keras_t2i.formats.torch_values import Table
-from keras_t2i.formats.torch_values import TorchObject
+from keras_t2i.types import StrPath
 
 _NIL, _NUMBER, _STRING, _TABLE, _TORCH, _BOOLEAN = range(6)
 _FUNCTION = 8
 _OLD_FUNCTION = 7
 
-# The nodes of a published text encoder's graph hold one another: some hundred
-# nest, or some thousand if Lua wrote their fields in an unlucky order, with
-# some ten thousand values. The limits bound what a file of many tiny values
-# takes, about 100 bytes each.
+# The nodes of a published text encoder's graph hold one another: a hundred of
+# them nest, or a thousand if Lua wrote their fields in an unlucky order, with
+# some ten thousand values. The limits bound the memory of many tiny values,
+# about 100 bytes each.
 _MAX_DEPTH = 10_000
 _MAX_VALUES = 1_000_000
 _MAX_DIMENSIONS = 32
-# An expanded tensor repeats its elements, with a stride of 0. It takes no
-# memory here, but a copy of it would.
+# In bytes. An expanded tensor repeats its elements, with a stride of 0. It
+# takes no memory here, but a copy of it would.
 _MAX_EXPANSION = 2**24
 
 _NUMBER_TYPES = {
@@ -39,7 +39,7 @@ _NUMBER_TYPES = {
 }
 
 
-def _array_classes(ending):
+def _array_classes(ending: str) -> dict[str, np.dtype]:
     classes = {}
     for name, dtype in _NUMBER_TYPES.items():
         cuda_name = "Cuda" if name == "Float" else f"Cuda{name}"
@@ -52,31 +52,62 @@ _TENSORS = _array_classes("Tensor")
 _STORAGES = _array_classes("Storage")
 
 
-def read_t7(path: str | os.PathLike) -> object:
+class Table(dict):
+    """A Lua table: a dict that can be the key of another, by identity.
+
+    Lua has no lists: a list is a table with the keys 1, 2, ..., and its
+    strings are `bytes`.
+    """
+
+    __slots__ = ()
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+
+@dataclasses.dataclass(eq=False, slots=True)
+class TorchObject:
+    """An object of a Torch class, such as `nn.Linear`: its fields alone.
+
+    The class, named as in the file, is never looked up. Names of fields are
+    `bytes`.
+    """
+
+    class_name: str
+    # Networks are large, and refer to themselves.
+    fields: Table = dataclasses.field(repr=False)
+
+
+class LuaFunction:
+    """Stands for a function in the file, whose code is not read."""
+
+
+def read_t7(path: StrPath) -> object:
     """Reads a binary .t7 file, such as those of `torch.save`.
 
-    No size in the file is trusted before it is compared with what is left of
-    the file, and no class or function is looked up or run. Reading takes as
-    much memory as the file is large, plus at most some 200 MiB if it holds
-    many tiny values.
+    Each size in the file is compared with what is left of the file before it
+    is used, and no class or function is looked up or run. Reading takes as
+    much memory as the file is large, plus at most 200 MiB if it holds many
+    tiny values.
 
     Args:
         path: path of the file.
 
     Returns:
-        The value in the file. nil is `None`, a number a float, a string
-        `bytes`, and a boolean a bool; a table is a `Table`, a dict whose lists
-        have the keys 1, 2, ..., and where a boolean as a key is `(True,)` or
-        `(False,)`; tensors and storages are NumPy arrays, which share memory
-        where the file shares storages; an object of any other class is a
-        `TorchObject`, and a function a `LuaFunction` without its code. What the
-        file refers to twice is one object, so that tables and objects may hold
-        themselves.
+        The value in the file:
+
+        - nil, numbers, booleans and strings: `None`, float, bool, `bytes`;
+        - a table: a `Table`, in which a key that is a boolean is `(True,)` or
+          `(False,)`;
+        - tensors and storages: NumPy arrays, which share memory where the file
+          shares storages;
+        - an object of any other class: a `TorchObject`;
+        - a function: a `LuaFunction`.
+
+        What the file refers to twice is one object, so tables and objects may
+        hold themselves.
 
     Raises:
-        ValueError: the file is damaged, is no binary .t7 file, or holds what
-            is not supported. The message has the path and the offset.
-        OSError: the file can not be opened or read.
+        ValueError: the file is damaged, no binary .t7 file, or not supported.
+        OSError: the file cannot be opened or read.
 
     Example:
 
@@ -106,9 +137,9 @@ class _Reader:
         self._num_values = 0
         # (type, class name, value) of the references 1, 2, ..., which Torch
         # gives in the order in which it writes what they refer to.
-        self._references = []
+        self._references: list[tuple[int, str | None, object]] = []
 
-    def read(self):
+    def read(self) -> object:
         start = self._file.peek(2)[:2]
         if start[:1].isdigit() and start[1:].isspace():
             raise ValueError(
@@ -125,10 +156,10 @@ class _Reader:
             )
         return value
 
-    def _read_nested(self):
+    def _read_nested(self) -> object:
         # Without recursion, which Python limits to fewer levels than graphs
         # have: a container is a generator that yields for each value in it.
-        containers = []
+        containers: list[Generator[None, object, object]] = []
         value = self._read_value()
         while True:
             if isinstance(value, types.GeneratorType):
@@ -150,7 +181,7 @@ class _Reader:
             else:
                 value = self._read_value()
 
-    def _read_value(self):
+    def _read_value(self) -> object:
         """Returns a value, or a generator that fills one and returns it."""
         start = self._offset
         self._num_values += 1
@@ -171,9 +202,7 @@ class _Reader:
             value_type = _FUNCTION
         if value_type not in (_TABLE, _TORCH, _FUNCTION):
             raise self._error(
-                start,
-                "a value of type 0 to 5, 7 or 8",
-                f"type {value_type}",
+                start, "a value of type 0 to 5, 7 or 8", f"type {value_type}"
             )
         known = self._known_reference(value_type)
         if known is not None:
@@ -184,8 +213,8 @@ class _Reader:
             return self._torch_value(start)
         return self._function()
 
-    def _known_reference(self, value_type):
-        """Reads a reference; returns what it refers to, None for a new one."""
+    def _known_reference(self, value_type: int) -> tuple | None:
+        """Reads a reference, and returns its entry, or None if it is new."""
         start = self._offset
         number = self._int()
         num_known = len(self._references)
@@ -204,7 +233,7 @@ class _Reader:
             )
         return known
 
-    def _table(self):
+    def _table(self) -> Generator[None, object, Table]:
         table = Table()
         self._references.append((_TABLE, None, table))
         start = self._offset
@@ -236,7 +265,7 @@ class _Reader:
                 table[key] = value
         return table
 
-    def _torch_value(self, start):
+    def _torch_value(self, start: int) -> object:
         class_name = self._class_name()
         if class_name in _TENSORS:
             return self._tensor(class_name)
@@ -249,7 +278,7 @@ class _Reader:
             )
         return self._object(class_name)
 
-    def _object(self, class_name):
+    def _object(self, class_name: str) -> Generator[None, object, TorchObject]:
         torch_object = TorchObject(class_name, Table())
         self._references.append((_TORCH, class_name, torch_object))
         start = self._offset
@@ -263,15 +292,17 @@ class _Reader:
         torch_object.fields = fields
         return torch_object
 
-    def _function(self):
+    def _function(self) -> Generator[None, object, LuaFunction]:
         function = LuaFunction()
         self._references.append((_FUNCTION, None, function))
-        self._skip(self._size_of_string())
-        # What the code refers to is read, as later values may be in it.
+        size = self._size_of_string()
+        self._file.seek(size, io.SEEK_CUR)
+        self._offset += size
+        # What the code refers to is read, since later values may be in it.
         yield
         return function
 
-    def _tensor(self, class_name):
+    def _tensor(self, class_name: str) -> np.ndarray:
         dtype = _TENSORS[class_name]
         # Nothing can refer to it yet: its storage has another class.
         self._references.append((_TORCH, class_name, None))
@@ -318,7 +349,7 @@ class _Reader:
         self._references[place] = (_TORCH, class_name, tensor)
         return tensor
 
-    def _storage_of_tensor(self, tensor_class):
+    def _storage_of_tensor(self, tensor_class: str) -> np.ndarray:
         storage_class = tensor_class.removesuffix("Tensor") + "Storage"
         start = self._offset
         value_type = self._int()
@@ -339,48 +370,48 @@ class _Reader:
             storage = self._storage(class_name)
         return storage
 
-    def _storage(self, class_name):
+    def _storage(self, class_name: str) -> np.ndarray:
         dtype = _STORAGES[class_name]
         start = self._offset
         (num_items,) = self._unpack("<q")
         self._check_left(start, num_items, dtype.itemsize, "numbers")
         storage = np.empty(num_items, dtype)
-        if self._file.readinto(storage) != storage.nbytes:
+        if self._file.readinto(storage.data) != storage.nbytes:
             raise self._shrunk()
         self._offset += storage.nbytes
         self._references.append((_TORCH, class_name, storage))
         return storage
 
-    def _class_name(self):
+    def _class_name(self) -> str:
         name = self._string()
         # Files from before Torch had versions begin with the class itself.
         if name.startswith(b"V "):
             name = self._string()
         return name.decode("ascii", "backslashreplace")
 
-    def _boolean(self):
+    def _boolean(self) -> bool:
         start = self._offset
         number = self._int()
         if number not in (0, 1):
             raise self._error(start, "a boolean, 0 or 1", number)
         return number == 1
 
-    def _string(self):
+    def _string(self) -> bytes:
         return self._take(self._size_of_string())
 
-    def _size_of_string(self):
+    def _size_of_string(self) -> int:
         start = self._offset
         size = self._int()
         self._check_left(start, size, 1, "bytes")
         return size
 
-    def _int(self):
+    def _int(self) -> int:
         return self._unpack("<i")[0]
 
-    def _unpack(self, layout):
+    def _unpack(self, layout: str) -> tuple:
         return struct.unpack(layout, self._take(struct.calcsize(layout)))
 
-    def _take(self, num_bytes):
+    def _take(self, num_bytes: int) -> bytes:
         self._check_left(self._offset, num_bytes, 1, "bytes")
         data = self._file.read(num_bytes)
         if len(data) != num_bytes:
@@ -388,23 +419,21 @@ class _Reader:
         self._offset += num_bytes
         return data
 
-    def _skip(self, num_bytes):
-        self._file.seek(num_bytes, io.SEEK_CUR)
-        self._offset += num_bytes
-
-    def _check_left(self, start, count, size, what):
+    def _check_left(self, start: int, count: int, size: int, what: str) -> None:
         left = self._size - self._offset
         if not 0 <= count * size <= left:
             raise self._error(
                 start, f"{what} for which {left} bytes are left", count
             )
 
-    def _shrunk(self):
+    def _shrunk(self) -> ValueError:
         return self._error(
             self._offset, f"a file of {self._size} bytes", "a shorter one"
         )
 
-    def _error(self, offset, expected, received):
+    def _error(
+        self, offset: int, expected: str, received: object
+    ) -> ValueError:
         return ValueError(
             f"{self._path}, byte {offset}: expected {expected}. Received: "
             f"{received}. The file is damaged or no binary .t7 file: get it "
@@ -412,8 +441,8 @@ class _Reader:
         )
 
 
-def _shown(key):
-    """A key for a message, or the name of its type where that may be long."""
+def _shown(key: object) -> str:
+    """A key for a message, or the name of its type if the key may be long."""
     if isinstance(key, bytes):
         return repr(key[:40])
     # The parts of a table or tensor may be more than memory can hold.

@@ -1,23 +1,27 @@
-"""What discriminators and generators are trained for, from logits of pairs."""
+"""Losses of discriminators and generators, from logits of pairs."""
 
 import functools
-import operator
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import ops
 
+from keras_t2i.types import Tensor
+
 
 def discriminator_loss(
-    real_logits,
-    generated_logits,
-    loss_fn,
-    mismatched_logits=None,
-    mismatch_weight=0.5,
-):
+    real_logits: Tensor,
+    generated_logits: Tensor,
+    loss_fn: keras.losses.Loss,
+    mismatched_logits: Tensor | None = None,
+    mismatch_weight: Tensor = 0.5,
+) -> Tensor:
     """Scores the discriminator on real, mismatched and generated pairs.
 
-    A real image with its own text must be accepted; a real image with another
-    text, and a generated image with the text it was made from, refused.
+    It must accept a real image with its own text. It must refuse a real image
+    with another text, and a generated image with its own text.
 
     Args:
         real_logits: tensor of shape `(batch, 1)`. Real image, own text.
@@ -59,12 +63,12 @@ def discriminator_loss(
 
 
 def generator_loss(
-    generated_logits,
-    loss_fn,
-    interpolated_logits=None,
-    interpolation_weight=1.0,
-):
-    """Scores the generator by how far its pictures are taken for real.
+    generated_logits: Tensor,
+    loss_fn: keras.losses.Loss,
+    interpolated_logits: Tensor | None = None,
+    interpolation_weight: float = 1.0,
+) -> Tensor:
+    """Scores the generator by how far its images pass for real.
 
     Args:
         generated_logits: tensor of shape `(batch, 1)`. Generated image, the
@@ -100,16 +104,15 @@ def generator_loss(
 
 @keras.saving.register_keras_serializable("keras_t2i")
 class RelativisticPairing(keras.losses.Loss):
-    """Softplus of how far the wrong one of a pair scores above the right one.
+    """Softplus of how far the wrong pair scores above the right one.
 
-    For a discriminator, the right one is a real image with its own text, the
-    wrong one a generated image, or another text. For the generator it is the
-    other way round. A discriminator that compares cannot win by scores alone,
-    and a generator that leaves out kinds of images loses those pairs.
+    For a discriminator, the right pair is a real image with its own text; the
+    wrong one is a generated image, or a mismatching text. For the generator it
+    is the other way round. A generator that leaves out kinds of images loses
+    the comparisons with them.
 
-    Call inputs: `y_true`, the logits of those that must score higher, and
-    `y_pred`, the logits of those that must score lower, both of shape
-    `(batch, num_logits)`.
+    Call inputs: `y_true`, the logits that must be higher, and `y_pred`, the
+    logits that must be lower, both of shape `(batch, num_logits)`.
 
     Example:
 
@@ -124,10 +127,12 @@ class RelativisticPairing(keras.losses.Loss):
         - [Huang et al., 2025](https://arxiv.org/abs/2501.05441), R3GAN.
     """
 
-    def __init__(self, name="relativistic_pairing", **kwargs):
+    def __init__(
+        self, name: str = "relativistic_pairing", **kwargs: Any
+    ) -> None:
         super().__init__(name=name, **kwargs)
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return ops.mean(ops.softplus(y_pred - y_true), axis=-1)
 
 
@@ -137,23 +142,27 @@ class LabelObjective:
     Logits are those of one discriminator, `(batch, num_logits)`.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._loss = keras.losses.BinaryCrossentropy(from_logits=True)
 
     def discriminator_loss(
-        self, real, generated, mismatched=None, mismatch_weight=0.5
-    ):
+        self,
+        real: Tensor,
+        generated: Tensor,
+        mismatched: Tensor | None = None,
+        mismatch_weight: Tensor = 0.5,
+    ) -> Tensor:
         """Scores a discriminator, as `keras_t2i.losses.discriminator_loss`."""
         return discriminator_loss(
             real, generated, self._loss, mismatched, mismatch_weight
         )
 
-    def generator_loss(self, generated, real):
-        """Scores a generator; the real pairs do not matter."""
+    def generator_loss(self, generated: Tensor, real: Tensor) -> Tensor:
+        """Scores a generator, whatever the real pairs."""
         return generator_loss(generated, self._loss)
 
-    def right(self, scores):
-        """Tells which pairs a discriminator has judged rightly.
+    def right(self, scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Tells which pairs a discriminator has judged correctly.
 
         Args:
             scores: dict of `"real"`, `"generated"` and, if there are any,
@@ -174,12 +183,16 @@ class RelativisticObjective:
     The methods are those of `LabelObjective`.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._pairing = RelativisticPairing()
 
     def discriminator_loss(
-        self, real, generated, mismatched=None, mismatch_weight=0.5
-    ):
+        self,
+        real: Tensor,
+        generated: Tensor,
+        mismatched: Tensor | None = None,
+        mismatch_weight: Tensor = 0.5,
+    ) -> Tensor:
         """Scores a discriminator.
 
         A `mismatch_weight` of 0.5, the paper's, counts both comparisons alike.
@@ -189,12 +202,12 @@ class RelativisticObjective:
             loss += 2.0 * mismatch_weight * self._pairing(real, mismatched)
         return loss
 
-    def generator_loss(self, generated, real):
+    def generator_loss(self, generated: Tensor, real: Tensor) -> Tensor:
         """Scores a generator by its pairs beside the real ones of the rows."""
         return self._pairing(generated, real[: ops.shape(generated)[0]])
 
-    def right(self, scores):
-        """Tells which pairs are right: below, or for real ones above others."""
+    def right(self, scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Tells which real pairs score above the others, and which below."""
         real = scores["real"]
         below = {
             name: score < real
@@ -205,7 +218,7 @@ class RelativisticObjective:
         return {"real": above, **below}
 
 
-def mean_scores(logits):
+def mean_scores(logits: Mapping[str, Sequence[Tensor]]) -> dict[str, Tensor]:
     """Adds up what several discriminators say of pairs.
 
     Args:
@@ -216,9 +229,6 @@ def mean_scores(logits):
         dict of these names to scores of shape `(batch, 1)`.
     """
     return {
-        name: functools.reduce(
-            operator.add,
-            [ops.mean(rows, axis=-1, keepdims=True) for rows in members],
-        )
+        name: sum(ops.mean(rows, axis=-1, keepdims=True) for rows in members)
         for name, members in logits.items()
     }

@@ -1,17 +1,21 @@
 """Losses over the compatibilities of images and texts."""
 
+from typing import Any
+
 import keras
 from keras import ops
+
+from keras_t2i.types import Tensor
 
 
 @keras.saving.register_keras_serializable("keras_t2i")
 class StructuredJointEmbedding(keras.losses.Loss):
     """Symmetric structured hinge loss over the compatibilities of a batch.
 
-    With `s[i, j]` the compatibility of image `i` and text `j`, each pair of
-    different classes costs `max(0, margin + s[i, j] - s[i, i])`, once for the
-    texts of each image and once for the images of each text; the costs are
-    summed and divided by the number of all pairs.
+    `s[i, j]` is the compatibility of image `i` and text `j`. Each pair of
+    different classes costs `max(0, margin + s[i, j] - s[i, i])` as a text for
+    the image, and `max(0, margin + s[i, j] - s[j, j])` as an image for the
+    text. The sum of all costs is divided by the number of pairs.
 
     Args:
         margin: float. Defaults to `1.0`.
@@ -31,11 +35,16 @@ class StructuredJointEmbedding(keras.losses.Loss):
         - [Reed et al., 2016](https://arxiv.org/abs/1605.05395), section 3.
     """
 
-    def __init__(self, margin=1.0, name="structured_joint_embedding", **kwargs):
+    def __init__(
+        self,
+        margin: float = 1.0,
+        name: str = "structured_joint_embedding",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(name=name, **kwargs)
         self.margin = margin
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         matching = ops.diagonal(y_pred)
         of_each_image = ops.relu(self.margin + y_pred - matching[:, None])
         of_each_text = ops.relu(self.margin + y_pred - matching[None, :])
@@ -44,7 +53,7 @@ class StructuredJointEmbedding(keras.losses.Loss):
         # A mean of rows, so that Keras shares the loss between replicas.
         return ops.mean(costs, axis=-1)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "margin": self.margin}
 
 
@@ -52,10 +61,10 @@ class StructuredJointEmbedding(keras.losses.Loss):
 class SoftmaxJointEmbedding(keras.losses.Loss):
     """Symmetric cross-entropy over the compatibilities of a batch.
 
-    The texts of a batch are the choices of each image, and the images those of
-    each text: the cross-entropy between the softmax of
-    `compatibility / temperature` and an equal share for each choice of the own
-    class. The loss is the mean over both directions.
+    Each image chooses among the texts of the batch, and each text among the
+    images. The loss is the cross-entropy between the softmax of
+    `compatibility / temperature` and equal shares for all choices of the own
+    class, as a mean over both directions.
 
     Args:
         temperature: float, above 0. Defaults to `1.0`.
@@ -79,8 +88,11 @@ class SoftmaxJointEmbedding(keras.losses.Loss):
     """
 
     def __init__(
-        self, temperature=1.0, name="softmax_joint_embedding", **kwargs
-    ):
+        self,
+        temperature: float = 1.0,
+        name: str = "softmax_joint_embedding",
+        **kwargs: Any,
+    ) -> None:
         if not temperature > 0:
             raise ValueError(
                 f"`temperature` must be above 0. Received: {temperature!r}"
@@ -88,7 +100,7 @@ class SoftmaxJointEmbedding(keras.losses.Loss):
         super().__init__(name=name, **kwargs)
         self.temperature = temperature
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         scores = y_pred / self.temperature
         of_each_image = _cross_entropy(y_true, scores)
         of_each_text = _cross_entropy(
@@ -96,10 +108,10 @@ class SoftmaxJointEmbedding(keras.losses.Loss):
         )
         return (of_each_image + of_each_text) / 2.0
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "temperature": self.temperature}
 
 
-def _cross_entropy(matches, scores):
+def _cross_entropy(matches: Tensor, scores: Tensor) -> Tensor:
     shares = matches / ops.sum(matches, axis=-1, keepdims=True)
     return -ops.sum(shares * ops.log_softmax(scores, axis=-1), axis=-1)

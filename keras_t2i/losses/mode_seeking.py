@@ -3,18 +3,20 @@
 import tensorflow as tf
 from keras import ops
 
-# As in the paper's code: pictures that are all alike give a finite loss.
+from keras_t2i.types import Tensor
+
+# As in the paper's code: images that are all alike give a finite loss.
 _EPSILON = 1e-5
 # Squares on a side of a layout.
 _LAYOUT_SIZE = 16
 
 
-def layouts(images):
+def layouts(images: Tensor) -> Tensor:
     """Reduces images to where things are, whatever their color and contrast.
 
-    A generator can make images differ by brightness or by grain alone, and
-    satisfy `mode_seeking_loss`. Not so their layouts: means over squares, less
-    the mean of each image and channel, divided by its deviation.
+    A generator can satisfy `mode_seeking_loss` by brightness or grain alone.
+    Layouts leave both out: they are means over squares, less the mean of each
+    image and channel, divided by its deviation.
 
     Args:
         images: tensor of shape `(batch, size, size, 3)`, whose size is a
@@ -39,25 +41,27 @@ def layouts(images):
     return coarse * ops.rsqrt(variance + 1e-4)
 
 
-def mode_seeking_loss(pictures, other_pictures, noise, other_noise):
-    """Scores how little pictures of one text change with their noise.
+def mode_seeking_loss(
+    images: Tensor, other_images: Tensor, noise: Tensor, other_noise: Tensor
+) -> Tensor:
+    """Scores how little images of one text change with their noise.
 
-    The inverse of the mean distance between the pictures of a pair, in units of
-    the mean distance between their noises; both distances are mean absolute
-    differences. Its gradient falls with the square of that ratio: strong for
-    pictures that are alike, weak for those that are not.
+    The loss is the inverse of the mean distance between the images of a pair,
+    in units of the mean distance between their noise. Both distances are mean
+    absolute differences. The gradient falls with the square of that ratio: it
+    is strong for images that are alike, and weak for those that are not.
 
     Args:
-        pictures: tensor of shape `(batch, height, width, 3)`, in [-1, 1].
-        other_pictures: likewise: row by row of the same texts.
-        noise: tensor of shape `(batch, noise_dim)`. What `pictures` were drawn
-            from.
-        other_noise: likewise, of `other_pictures`.
+        images: tensor of shape `(batch, height, width, 3)`, in [-1, 1].
+        other_images: likewise, row by row of the same texts.
+        noise: tensor of shape `(batch, noise_dim)`. What `images` were
+            generated from.
+        other_noise: likewise, of `other_images`.
 
     Returns:
-        Scalar tensor. In a strategy's replica, the distances are means over
-        all replicas, and the loss is this replica's share, as that of a
-        `keras.losses.Loss`.
+        Scalar tensor. Under a strategy, the distances are means over all
+        replicas, and the loss is this replica's share, as that of a
+        `keras.losses.Loss` is.
 
     Example:
 
@@ -74,11 +78,12 @@ def mode_seeking_loss(pictures, other_pictures, noise, other_noise):
           Generative Adversarial Networks, section 3.2.
     """
     replica = tf.distribute.get_replica_context()
-    drawn, asked = replica.all_reduce(
+    image_distance, noise_distance = replica.all_reduce(
         tf.distribute.ReduceOp.MEAN,
         [
-            ops.mean(ops.abs(pictures - other_pictures)),
+            ops.mean(ops.abs(images - other_images)),
             ops.mean(ops.abs(noise - other_noise)),
         ],
     )
-    return 1.0 / (drawn / asked + _EPSILON) / replica.num_replicas_in_sync
+    ratio = image_distance / noise_distance
+    return 1.0 / (ratio + _EPSILON) / replica.num_replicas_in_sync

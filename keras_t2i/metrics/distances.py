@@ -1,24 +1,28 @@
-"""How far the distribution of generated images lies from real ones."""
+"""Distances between the features of images, of two sets or within one."""
 
 import warnings
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_t2i.checks import check_whole_number
 from keras_t2i.metrics.feature_sets import feature_sets
 from keras_t2i.metrics.feature_sets import row_blocks
+from keras_t2i.metrics.feature_sets import squared_distance_blocks
 
 
-def frechet_distance(real_features, generated_features):
+def frechet_distance(
+    real_features: ArrayLike, generated_features: ArrayLike
+) -> float:
     """Measures the Frechet distance between two sets of features.
 
-    Normal distributions with the means and the covariances of the two sets
-    have this (squared) distance. With the features of the Inception network
-    of Heusel et al. it is the FID; with those of any other network it is not,
-    and its values can not be compared with published ones.
+    It is the (squared) distance of two normal distributions with the means and
+    covariances of the sets. With the features of the Inception network of
+    Heusel et al. it is the FID. With another network it is not, and its values
+    cannot be compared with published ones.
 
-    Sets of few images give too large a distance, even where they come from
-    one distribution: compare only values of equal numbers of images.
+    Small sets give too large a distance, even if they come from one
+    distribution: compare only values of equal numbers of images.
 
     Args:
         real_features: array of shape `(num_real_images, num_features)`, of at
@@ -72,7 +76,7 @@ def frechet_distance(real_features, generated_features):
     return float(max(distance, 0.0))
 
 
-def _moments(features):
+def _moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean, and a small A with A'A being the covariance."""
     mean = features.mean(axis=0)
     root = (features - mean) / np.sqrt(len(features) - 1)
@@ -82,27 +86,25 @@ def _moments(features):
 
 
 def kernel_distance(
-    real_features,
-    generated_features,
-    num_subsets=100,
-    subset_size=1000,
-    seed=0,
-):
+    real_features: ArrayLike,
+    generated_features: ArrayLike,
+    num_subsets: int = 100,
+    subset_size: int = 1000,
+    seed: int = 0,
+) -> tuple[float, float]:
     """Measures the kernel distance between two sets of features.
 
     It is the unbiased estimate of the squared maximum mean discrepancy with
     the kernel `(x.y / num_features + 1)**3`, averaged over subsets of both
     sets. Its expectation does not depend on the number of images, so it suits
     small sets, for which the Frechet distance is biased. With the features of
-    the Inception network it is the KID; with those of any other network it is
-    not, and its values can not be compared with published ones.
+    the Inception network it is the KID. With another network it is not, and
+    its values cannot be compared with published ones.
 
-    Each subset is chosen without replacement, independently of the others, so
-    subsets have images in common. The standard deviation is that between the
-    subsets. It is the deviation of a measurement on `subset_size` new images
-    only where both sets are much larger than a subset. It shrinks as a subset
-    nears a whole set, and is 0 where each subset holds all images: then it
-    says nothing of how exact the mean is.
+    Each subset is chosen without replacement, independently of the others. The
+    standard deviation between the subsets tells how exact a measurement on
+    `subset_size` images is only if both sets are much larger than a subset. It
+    is 0 where each subset holds all images.
 
     Args:
         real_features: array of shape `(num_real_images, num_features)`, of at
@@ -110,18 +112,17 @@ def kernel_distance(
         generated_features: array of shape
             `(num_generated_images, num_features)`, of at least two images.
         num_subsets: int, at least 1. Defaults to `100`.
-        subset_size: int, at least 2. The number of images of either set in a
-            subset, or all images of the smaller set where that has fewer.
-            Defaults to `1000`.
-        seed: int. Of the choice of the subsets. Defaults to `0`.
+        subset_size: int, at least 2. Images of either set in a subset; at most
+            all images of the smaller set. Defaults to `1000`.
+        seed: int, for the choice of the subsets. Defaults to `0`.
 
     Returns:
-        Mean and standard deviation over the subsets, two floats. About 0 for
-        sets of one distribution, where the mean can be negative.
+        Mean and standard deviation over the subsets, two floats. For sets of
+        one distribution, the mean is about 0 and can be negative.
 
     Raises:
         ValueError: the shapes do not fit, a set has fewer than two images,
-            features are not finite, or a setting is no such number.
+            features are not finite, or a number is too small.
 
     Example:
 
@@ -147,31 +148,33 @@ def kernel_distance(
         _subsets(len(features), int(num_subsets), size, generator)
         for features in (real, generated)
     )
-    within_real = _kernel_sums(real, real_subsets)
-    within_generated = _kernel_sums(generated, generated_subsets)
+    within_real = _kernel_sums(real, real_subsets, real, real_subsets)
+    within_generated = _kernel_sums(
+        generated, generated_subsets, generated, generated_subsets
+    )
     between = _kernel_sums(real, real_subsets, generated, generated_subsets)
     squared = (within_real + within_generated) / (size * (size - 1))
     squared -= 2.0 * between / size**2
     return float(squared.mean()), float(squared.std())
 
 
-def _subsets(num_images, num_subsets, size, generator):
-    """Ones where an image is part of a subset, and zeros."""
+def _subsets(
+    num_images: int, num_subsets: int, size: int, generator: np.random.Generator
+) -> np.ndarray:
+    """A row for each subset, with ones for its images."""
     subsets = np.zeros((num_subsets, num_images))
     for subset in subsets:
         subset[generator.choice(num_images, size, replace=False)] = 1.0
     return subsets
 
 
-def _kernel_sums(features, subsets, others=None, other_subsets=None):
-    """Sums of the kernel over the pairs of each subset.
-
-    Without others, over the pairs of two images of `features`. A pair of an
-    image and itself would bias the estimate.
-    """
-    within = others is None
-    if within:
-        others, other_subsets = features, subsets
+def _kernel_sums(
+    features: np.ndarray,
+    subsets: np.ndarray,
+    others: np.ndarray,
+    other_subsets: np.ndarray,
+) -> np.ndarray:
+    """Sums of the kernel over the pairs of each subset."""
     sums = np.zeros(len(subsets))
     for rows in row_blocks(len(features), len(others)):
         bases = features[rows] @ others.T
@@ -180,8 +183,75 @@ def _kernel_sums(features, subsets, others=None, other_subsets=None):
         # Much faster than a power.
         kernels = bases * bases
         kernels *= bases
-        if within:
+        if others is features:
+            # A pair of an image and itself would bias the estimate.
             places = np.arange(rows.start, rows.stop)
             kernels[places - rows.start, places] = 0.0
         sums += np.einsum("ij,ij->i", subsets[:, rows] @ kernels, other_subsets)
     return sums
+
+
+def diversity_within_captions(
+    features: ArrayLike, caption_ids: ArrayLike
+) -> float:
+    """Measures how far images of one caption lie apart, relative to others.
+
+    It is the mean distance between the features of two images of one caption,
+    divided by that of different captions. It is near 0 if a generator ignores
+    its noise, and near 1 if it ignores the caption.
+
+    Args:
+        features: array of shape `(num_images, num_features)`.
+        caption_ids: int array of shape `(num_images,)`: the caption that each
+            image was generated from. There must be at least two captions, and
+            one of them must have two images.
+
+    Returns:
+        float of at least 0: a ratio of mean Euclidean distances, each over
+        all pairs of its kind.
+
+    Raises:
+        ValueError: the shapes do not fit, features are not finite, no caption
+            has two images, all images are of one caption, or all images of
+            different captions have the same features.
+
+    Example:
+
+    >>> features = np.array([[0.0], [1.0], [10.0], [11.0]])
+    >>> keras_t2i.metrics.diversity_within_captions(features, [7, 7, 2, 2])
+    0.1
+    """
+    (image_features,) = feature_sets(features=features)
+    num_images = len(image_features)
+    if np.shape(caption_ids) != (num_images,):
+        raise ValueError(
+            "`caption_ids` must hold one id per image. Received: "
+            f"{num_images} images and ids of shape {np.shape(caption_ids)}"
+        )
+    captions, places = np.unique(caption_ids, return_inverse=True)
+    sizes = np.bincount(places)
+    if len(captions) < 2 or sizes.max() < 2:
+        raise ValueError(
+            "`caption_ids` must hold at least two captions, and two images of "
+            f"one of them. Received: {len(captions)} captions of {len(places)} "
+            "images. Generate several images from each of several captions."
+        )
+    # Each pair twice, and the distance 0 of each image to itself.
+    within, total = 0.0, 0.0
+    for rows, distances in squared_distance_blocks(
+        image_features, image_features
+    ):
+        np.sqrt(distances, out=distances)
+        total += distances.sum()
+        within += distances[places[rows, None] == places].sum()
+    num_within = np.sum(sizes * (sizes - 1))
+    num_between = num_images**2 - np.sum(sizes**2)
+    between_mean = (total - within) / num_between
+    if between_mean == 0:
+        raise ValueError(
+            "`features` must tell images of different captions apart. "
+            f"Received: {num_images} images with a mean distance of "
+            f"{between_mean} between captions. The generator may have "
+            "collapsed: take an earlier checkpoint."
+        )
+    return float(within / num_within / between_mean)

@@ -1,41 +1,41 @@
 """Sets of features: checks, and distances between them in blocks."""
 
-import numpy as np
+from collections.abc import Iterator
 
-from keras_t2i.checks import check_whole_number
+import numpy as np
+from numpy.typing import ArrayLike
 
 # 64 MiB of float64.
 _VALUES_AT_A_TIME = 2**23
 
 
-def check_finite(values, name):
+def check_finite(values: np.ndarray, name: str) -> None:
     """Raises `ValueError` for rows that hold NaN or infinities."""
     bad_rows = np.count_nonzero(~np.isfinite(values).all(axis=1))
     if bad_rows:
         raise ValueError(
             f"`{name}` must hold finite numbers. Received: NaN or infinity in "
-            f"{bad_rows} of {len(values)} rows. A network that has diverged "
-            "gives such: take an earlier checkpoint."
+            f"{bad_rows} of {len(values)} rows. The network may have "
+            "diverged: take an earlier checkpoint."
         )
 
 
-def feature_sets(at_least=1, **sets):
+def feature_sets(at_least: int = 1, **sets: ArrayLike) -> list[np.ndarray]:
     """Returns sets of features as float64 arrays of the same width.
 
     Args:
-        at_least: int. The number of images that each set must have. Defaults
-            to `1`.
+        at_least: int. How many images each set must have. Defaults to `1`.
         **sets: argument names to arrays of shape `(num_images, num_features)`.
 
     Returns:
-        List of float64 arrays, in the given order.
+        list of float64 arrays, in the given order.
 
     Raises:
         ValueError: the shapes do not fit, or features are not finite.
     """
     checked = []
-    for name, features in sets.items():
-        features = np.asarray(features, np.float64)
+    for name, values in sets.items():
+        features = np.asarray(values, np.float64)
         if (
             features.ndim != 2
             or len(features) < at_least
@@ -43,7 +43,7 @@ def feature_sets(at_least=1, **sets):
         ):
             raise ValueError(
                 f"`{name}` must have the shape (num_images, num_features), of "
-                f"{at_least} images at the least. Received: shape "
+                f"at least {at_least} images. Received: shape "
                 f"{features.shape}. Flatten or pool the features of each image."
             )
         check_finite(features, name)
@@ -57,20 +57,22 @@ def feature_sets(at_least=1, **sets):
     return checked
 
 
-def unit_rows(rows):
-    """Returns rows of length 1, and those of length 0 as they are."""
+def unit_rows(rows: np.ndarray) -> np.ndarray:
+    """Scales rows to length 1; rows of zeros stay as they are."""
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     return rows / np.maximum(norms, 1e-12)
 
 
-def row_blocks(num_rows, num_columns):
+def row_blocks(num_rows: int, num_columns: int) -> Iterator[slice]:
     """Yields slices of the rows, of a bounded number of values each."""
     size = max(1, _VALUES_AT_A_TIME // num_columns)
     for start in range(0, num_rows, size):
         yield slice(start, min(start + size, num_rows))
 
 
-def squared_distance_blocks(features, others):
+def squared_distance_blocks(
+    features: np.ndarray, others: np.ndarray
+) -> Iterator[tuple[slice, np.ndarray]]:
     """Yields squared Euclidean distances of some rows to all others.
 
     Args:
@@ -89,36 +91,3 @@ def squared_distance_blocks(features, others):
         distances += squares[rows, None]
         distances += other_squares
         yield rows, np.maximum(distances, 0.0, out=distances)
-
-
-def squared_radii(features, k, name):
-    """Returns the squared distance of each row to its k-th nearest other row.
-
-    Args:
-        features: float64 array of shape `(num_rows, num_features)`.
-        k: int, at least 1.
-        name: string. The argument of the caller that holds the features.
-
-    Returns:
-        float64 array of shape `(num_rows,)`.
-
-    Raises:
-        ValueError: `k` is no whole number of at least 1, or there are no `k`
-            other rows.
-    """
-    check_whole_number(k, "k", at_least=1)
-    if len(features) <= k:
-        raise ValueError(
-            f"`{name}` must hold more than `k` images. Received: "
-            f"{len(features)} images with k={k}. Take more images, or a "
-            "smaller `k`."
-        )
-    k = int(k)
-    radii = np.empty(len(features))
-    for rows, distances in squared_distance_blocks(features, features):
-        places = np.arange(rows.start, rows.stop)
-        # An image is no neighbor of its own.
-        distances[places - rows.start, places] = np.inf
-        distances.partition(k - 1, axis=1)
-        radii[rows] = distances[:, k - 1]
-    return radii

@@ -2,23 +2,18 @@
 
 import dataclasses
 import importlib
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_t2i.checks import check_whole_number
 from keras_t2i.metrics.feature_sets import check_finite
 from keras_t2i.metrics.feature_sets import unit_rows
 
 
-def scikit_learn(module):
-    """Returns a module of scikit-learn.
-
-    Args:
-        module: string, such as `"cluster"`.
-
-    Raises:
-        ImportError: scikit-learn is not installed.
-    """
+def _scikit_learn(module: str) -> Any:
     try:
         return importlib.import_module(f"sklearn.{module}")
     except ModuleNotFoundError as error:
@@ -28,78 +23,23 @@ def scikit_learn(module):
         ) from error
 
 
-def background_colors(images, masks=None):
-    """Returns the mean color of the background of each picture.
+def style_clusters(
+    descriptors: ArrayLike, num_clusters: int = 100, seed: int = 0
+) -> np.ndarray:
+    """Groups images by K-means on a description of their style.
 
     Args:
-        images: uint8 array of shape `(num_images, height, width, 3)`.
-        masks: bool array of shape `(num_images, height, width)`, true where a
-            pixel is background, at least one in each picture. Defaults to
-            `None`: the border, a 25th of the shorter side wide and at least
-            two pixels.
-
-    Returns:
-        float array of shape `(num_images, 3)`, in [0, 255].
-
-    Raises:
-        ValueError: the shapes do not fit, or a picture has no background.
-
-    Example:
-
-    >>> images = np.full((1, 32, 32, 3), 200, "uint8")
-    >>> images[:, 8:24, 8:24] = 0
-    >>> keras_t2i.metrics.background_colors(images)
-    array([[200., 200., 200.]])
-
-    Reference:
-        - [Reed et al., 2016](https://arxiv.org/abs/1605.05396), section 5.
-    """
-    images = np.asarray(images)
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
-        raise ValueError(
-            "`images` must be uint8 of shape (num_images, height, width, 3). "
-            f"Received: {images.dtype} of shape {images.shape}"
-        )
-    if masks is None:
-        masks = np.broadcast_to(_border(*images.shape[1:3]), images.shape[:3])
-    masks = np.asarray(masks)
-    if masks.dtype != bool or masks.shape != images.shape[:3]:
-        raise ValueError(
-            f"`masks` must be bool of shape {images.shape[:3]}. Received: "
-            f"{masks.dtype} of shape {masks.shape}"
-        )
-    counts = masks.sum(axis=(1, 2))
-    if not counts.all():
-        raise ValueError(
-            "`masks` must leave each picture some background. Received: none "
-            f"for picture {int(np.argmin(counts))}"
-        )
-    sums = np.sum(images * masks[..., None], axis=(1, 2), dtype=np.float64)
-    return sums / counts[:, None]
-
-
-def _border(height, width):
-    thickness = max(2, round(0.04 * min(height, width)))
-    border = np.ones((height, width), bool)
-    border[thickness:-thickness, thickness:-thickness] = False
-    return border
-
-
-def style_clusters(descriptors, num_clusters=100, seed=0):
-    """Groups pictures by K-means on a description of their style.
-
-    Args:
-        descriptors: float array of shape `(num_pictures, size)`, such as
-            `background_colors` returns it, or key-points of a pose.
+        descriptors: float array of shape `(num_images, size)`, such as the
+            `background_colors`, or the key points of a pose.
         num_clusters: int. Defaults to `100`, as in the paper.
-        seed: int. Of the first centers. Defaults to `0`.
+        seed: int, for the first centers. Defaults to `0`.
 
     Returns:
-        int array of shape `(num_pictures,)`: the cluster of each picture.
+        int array of shape `(num_images,)`: the cluster of each image.
 
     Raises:
-        ValueError: there are fewer pictures than clusters, or descriptors that
-            are not finite.
+        ValueError: there are fewer images than clusters, or descriptors are
+            not finite.
         ImportError: scikit-learn is not installed.
 
     Example:
@@ -115,12 +55,12 @@ def style_clusters(descriptors, num_clusters=100, seed=0):
     descriptors = np.asarray(descriptors, np.float64)
     if descriptors.ndim != 2 or len(descriptors) < num_clusters:
         raise ValueError(
-            "`descriptors` must have the shape (num_pictures, size), of at "
-            f"least {num_clusters} pictures, one a cluster. Received: shape "
-            f"{descriptors.shape}. Take more pictures, or fewer `num_clusters`."
+            "`descriptors` must have the shape (num_images, size), of at "
+            f"least {num_clusters} images, one per cluster. Received: shape "
+            f"{descriptors.shape}. Take more images, or fewer `num_clusters`."
         )
     check_finite(descriptors, "descriptors")
-    k_means = scikit_learn("cluster").KMeans(
+    k_means = _scikit_learn("cluster").KMeans(
         num_clusters, n_init=4, random_state=seed
     )
     return k_means.fit_predict(descriptors)
@@ -132,9 +72,9 @@ class RocCurve:
 
     Attributes:
         false_positive_rates: float array of shape `(num_thresholds,)`. Shares
-            of the pairs of other styles that are accepted, rising.
+            of the pairs of two styles that are accepted, rising.
         true_positive_rates: float array of the same shape. Shares of the pairs
-            of one style.
+            of one style that are accepted.
         auc: float in [0, 1]. Area under the curve; 0.5 is guessing.
     """
 
@@ -143,32 +83,35 @@ class RocCurve:
     auc: float
 
 
-def style_verification(features, clusters, num_pairs=20_000, seed=0):
+def style_verification(
+    features: Mapping[str, ArrayLike],
+    clusters: ArrayLike,
+    num_pairs: int = 20_000,
+    seed: int = 0,
+) -> dict[str, RocCurve]:
     """Scores how well features tell pairs of one style from other pairs.
 
-    Pairs of pictures of one cluster must be more alike, by the cosine of their
-    features, than pairs of two clusters. Half of the pairs are of either kind,
-    each drawn uniformly from all pairs of its kind. Where style and content
-    have come apart, the noise that a style encoder finds tells them well, and
-    the embeddings of the pictures' texts do not at all.
+    Two images of one cluster should be more alike, by the cosine of their
+    features, than two images of different clusters. Half of the pairs are of
+    either kind, sampled uniformly from all pairs of that kind. If style and
+    content are disentangled, the noise that a style encoder finds tells the
+    pairs apart well, and text embeddings do not at all.
 
     Args:
-        features: dict of names to float arrays of shape
-            `(num_pictures, size)`: what style encoders find in the pictures,
-            and the text embeddings of the pictures as a baseline. All are
-            scored on the same pairs.
-        clusters: int array of shape `(num_pictures,)`: what style each
-            picture is of, as known, or by `style_clusters`.
-        num_pairs: int, at least 2: half are of either kind. Defaults to
-            `20_000`.
-        seed: int. Of the pairs. Defaults to `0`.
+        features: dict of names to float arrays of shape `(num_images, size)`:
+            what style encoders find in the images, and text embeddings as a
+            baseline. All are scored on the same pairs.
+        clusters: int array of shape `(num_images,)`: the style of each image,
+            known or from `style_clusters`.
+        num_pairs: int, at least 2. Defaults to `20_000`.
+        seed: int, for the pairs. Defaults to `0`.
 
     Returns:
         dict of the names to `RocCurve`.
 
     Raises:
-        ValueError: the shapes do not fit, features are not finite, or there
-            are no two pictures of one cluster or of two.
+        ValueError: the shapes do not fit, features are not finite, there is
+            only one cluster, or none has two images.
         ImportError: scikit-learn is not installed.
 
     Example:
@@ -188,14 +131,14 @@ def style_verification(features, clusters, num_pairs=20_000, seed=0):
     check_whole_number(num_pairs, "num_pairs", at_least=2)
     clusters = np.asarray(clusters)
     first, second, same = _pairs(clusters, num_pairs, seed)
-    metrics = scikit_learn("metrics")
+    metrics = _scikit_learn("metrics")
     curves = {}
-    for name, values in features.items():
-        values = np.asarray(values, np.float64)
+    for name, rows in features.items():
+        values = np.asarray(rows, np.float64)
         if values.ndim != 2 or len(values) != len(clusters):
             raise ValueError(
                 f"`features` must hold one row for each of {len(clusters)} "
-                f"pictures. Received: {name!r} of shape {values.shape}"
+                f"images. Received: {name!r} of shape {values.shape}"
             )
         check_finite(values, f"features[{name!r}]")
         values = unit_rows(values)
@@ -206,29 +149,31 @@ def style_verification(features, clusters, num_pairs=20_000, seed=0):
     return curves
 
 
-def _pairs(clusters, num_pairs, seed):
-    """Places of the two pictures of each pair, and whether it is of one."""
+def _pairs(
+    clusters: np.ndarray, num_pairs: int, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows of both images of each pair, and whether they are of one cluster."""
     values, places = np.unique(clusters.ravel(), return_inverse=True)
     sizes = np.bincount(places, minlength=1)
     if clusters.ndim != 1 or len(values) < 2 or sizes.max() < 2:
         raise ValueError(
-            "`clusters` must hold one int a picture, with at least two "
-            "clusters and two pictures in one of them. Received: shape "
+            "`clusters` must hold one int per image, with at least two "
+            "clusters and two images in one of them. Received: shape "
             f"{clusters.shape} with {len(values)} clusters"
         )
     generator = np.random.default_rng(seed)
     num_same = num_pairs // 2
-    # In this order, a cluster is a range.
+    # In this order, each cluster is a range.
     order = np.argsort(places, kind="stable")
     starts = np.cumsum(sizes) - sizes
     pairs = sizes * (sizes - 1)
     chosen = generator.choice(len(sizes), num_same, p=pairs / pairs.sum())
     first = generator.integers(sizes[chosen])
-    # Any but the first one.
+    # Any image but the first one.
     second = generator.integers(sizes[chosen] - 1)
     second += second >= first
     same = np.stack([first, second]) + starts[chosen]
-    # Any picture by the number of those that are of other clusters.
+    # Any image, weighted by the number of images of other clusters.
     others = len(clusters) - sizes
     chosen = generator.choice(
         len(sizes),
@@ -237,7 +182,7 @@ def _pairs(clusters, num_pairs, seed):
     )
     first = starts[chosen] + generator.integers(sizes[chosen])
     second = generator.integers(others[chosen])
-    # Past the cluster of the first one.
+    # Skip the cluster of the first one.
     second += np.where(second >= starts[chosen], sizes[chosen], 0)
     pairs = np.concatenate([same, np.stack([first, second])], axis=1)
     first, second = order[pairs]

@@ -5,9 +5,9 @@ from keras_t2i.models.discriminator_ensemble import DiscriminatorEnsemble
 from keras_t2i.models.feature_discriminator import FeatureDiscriminator
 from keras_t2i.models.generator import Generator
 from keras_t2i.models.modulated_generator import ModulatedGenerator
-from keras_t2i.models.noise_recovery import NoiseRecovery
 from keras_t2i.models.pixel_discriminator import PixelDiscriminator
 from keras_t2i.models.staged_matching import StagedMatching
+from keras_t2i.models.style_encoder import NoiseRecovery
 from keras_t2i.models.style_encoder import StyleEncoder
 from keras_t2i.models.style_inversion import StyleInversion
 from keras_t2i.models.text_to_image_gan import TextToImageGAN

@@ -1,8 +1,8 @@
 """The parts of a training step of `TextToImageGAN`."""
 
-import functools
-import operator
+from collections.abc import Mapping
 
+import keras
 import tensorflow as tf
 from keras import ops
 from keras import tree
@@ -11,21 +11,31 @@ from keras_t2i.losses.adversarial import mean_scores
 from keras_t2i.losses.mode_seeking import layouts
 from keras_t2i.losses.mode_seeking import mode_seeking_loss
 from keras_t2i.models.augmentation import augment
+from keras_t2i.models.batch_texts import GeneratorTexts
 from keras_t2i.models.batch_texts import embeddings_of_batch
-from keras_t2i.models.generator_texts import generator_texts
+from keras_t2i.models.batch_texts import generator_texts
+from keras_t2i.models.discriminator_ensemble import Maps
+from keras_t2i.models.discriminator_ensemble import Pairs
+from keras_t2i.models.discriminator_ensemble import PairScoring
+from keras_t2i.models.noise import StepNoise
 from keras_t2i.models.noise import Stream
-from keras_t2i.models.pair_scoring import PairScoring
+from keras_t2i.types import Tensor
+
+# For each kind of pair, the logits of each discriminator.
+Logits = Mapping[str, list[Tensor]]
 
 
-class AdversarialTraining:
+class AdversarialTraining(keras.Model):
     """What `TextToImageGAN.train_step` and `test_step` consist of."""
 
     @property
-    def _scoring(self):
+    def _scoring(self) -> PairScoring:
         return PairScoring(self.discriminator, self.scores_jointly)
 
-    def _encode(self, batch):
-        """Returns the matching and, if it is needed, the mismatching texts."""
+    def _encode(
+        self, batch: Mapping[str, Tensor]
+    ) -> tuple[Tensor, Tensor | None]:
+        """Returns the matching and, if needed, the mismatching texts."""
         text = embeddings_of_batch(self.text_encoder, batch)
         if not self.matching_aware:
             return text, None
@@ -33,7 +43,7 @@ class AdversarialTraining:
             self.text_encoder, batch, "mismatched_"
         )
 
-    def _generator_texts(self, text, repeat):
+    def _generator_texts(self, text: Tensor, repeat: bool) -> GeneratorTexts:
         interpolate = "none"
         if self.interpolate_texts:
             interpolate = "in_place" if self.interpolate_in_place else "added"
@@ -44,25 +54,36 @@ class AdversarialTraining:
             repeat and self.mode_seeking_weight > 0.0,
         )
 
-    def _generate_in_training(self, noise, texts):
+    def _generate_in_training(
+        self, noise: Tensor, texts: GeneratorTexts
+    ) -> Tensor:
         # The generator's loss does not reach the text encoder.
         text_embeddings = ops.stop_gradient(texts.embeddings)
         return self.generator(
             {"noise": noise, "text_embeddings": text_embeddings}, training=True
         )
 
-    def _real_views(self, images, noise):
+    def _real_views(self, images: Tensor, noise: StepNoise) -> Maps:
         # Outside of all tapes: nothing that is trained makes them.
         streams = Stream.REAL_IMAGES, Stream.REAL_AUGMENTATION
         return self._training_views(
             images, noise, ops.shape(images)[0], *streams
         )
 
-    def _generated_views(self, images, noise, texts):
+    def _generated_views(
+        self, images: Tensor, noise: StepNoise, texts: GeneratorTexts
+    ) -> Maps:
         streams = Stream.GENERATED_IMAGES, Stream.GENERATED_AUGMENTATION
         return self._training_views(images, noise, texts, *streams)
 
-    def _training_views(self, images, noise, rows, of_noise, of_augmentation):
+    def _training_views(
+        self,
+        images: Tensor,
+        noise: StepNoise,
+        rows: Tensor | GeneratorTexts,
+        of_noise: Stream,
+        of_augmentation: Stream,
+    ) -> Maps:
         """What the discriminator reads of images, with noise, augmented."""
         images = self._image_noise(
             images, noise=noise, stream=of_noise, rows=rows
@@ -75,13 +96,13 @@ class AdversarialTraining:
 
     def _pairs(
         self,
-        real_views,
-        generated_views,
-        text,
-        mismatched_text,
-        texts,
-        training=True,
-    ):
+        real_views: Maps,
+        generated_views: Maps,
+        text: Tensor,
+        mismatched_text: Tensor | None,
+        texts: GeneratorTexts,
+        training: bool = True,
+    ) -> Pairs:
         """The pairs of the discriminator's update: features, and texts."""
         # The text joins in the head: the real images pass the trunk once.
         features = self._scoring.features(real_views, training)
@@ -95,23 +116,24 @@ class AdversarialTraining:
         pairs["generated"] = (features, texts.matched(texts.embeddings))
         return pairs
 
-    def _discriminator_loss(self, logits):
+    def _discriminator_loss(self, logits: Logits) -> Tensor:
         weight, mismatched = None, [None] * len(logits["real"])
         if self.matching_aware:
             weight = self._scheduled_mismatch_weight()
             mismatched = logits["mismatched"]
-        members = zip(logits["real"], logits["generated"], mismatched)
-        return functools.reduce(
-            operator.add,
-            [
-                self._objective.discriminator_loss(*member, weight)
-                for member in members
-            ],
+        return sum(
+            self._objective.discriminator_loss(*member, weight)
+            for member in zip(logits["real"], logits["generated"], mismatched)
         )
 
     def _generator_loss(
-        self, generated_views, texts, pairs, logits, training=True
-    ):
+        self,
+        generated_views: Maps,
+        texts: GeneratorTexts,
+        pairs: Pairs,
+        logits: Logits,
+        training: bool = True,
+    ) -> Tensor:
         generated = self._scoring.score_among(
             "generated",
             self._scoring.features(generated_views, training),
@@ -119,24 +141,24 @@ class AdversarialTraining:
             pairs,
             training,
         )
-        losses = []
+        loss = 0.0
         for real, rows in zip(logits["real"], generated):
             real = ops.stop_gradient(real)
-            losses.append(
-                self._objective.generator_loss(
-                    texts.with_repeated(rows), texts.with_originals(real)
-                )
+            loss += self._objective.generator_loss(
+                texts.with_repeated(rows), texts.with_originals(real)
             )
             if self.interpolate_texts and not self.interpolate_in_place:
-                loss = self._objective.generator_loss(
-                    texts.interpolated(rows), real
+                loss += self.interpolation_weight * (
+                    self._objective.generator_loss(
+                        texts.interpolated(rows), real
+                    )
                 )
-                losses.append(self.interpolation_weight * loss)
-        loss = functools.reduce(operator.add, losses)
         self._trackers["generator_loss"].update_state(loss)
         return loss
 
-    def _weighted_mode_seeking_loss(self, images, noise, texts):
+    def _weighted_mode_seeking_loss(
+        self, images: Tensor, noise: Tensor, texts: GeneratorTexts
+    ) -> Tensor:
         if not self.mode_seeking_weight:
             return 0.0
         if self.mode_seeking_layouts:
@@ -150,7 +172,7 @@ class AdversarialTraining:
         self._trackers["mode_seeking_loss"].update_state(loss)
         return self.mode_seeking_weight * loss
 
-    def _scheduled_mismatch_weight(self):
+    def _scheduled_mismatch_weight(self) -> Tensor:
         if self.matching_schedule is None:
             return self.mismatch_weight
         factor = self.matching_schedule.factor(self.steps_trained)
@@ -158,7 +180,7 @@ class AdversarialTraining:
         self._trackers["mismatch_weight"].update_state(weight)
         return weight
 
-    def _update_matching_schedule(self, logits):
+    def _update_matching_schedule(self, logits: Logits) -> None:
         if self.matching_schedule is None:
             return
         refused = self._objective.right(mean_scores(logits))["generated"]
@@ -169,14 +191,22 @@ class AdversarialTraining:
         )
         self.matching_schedule.update(self.steps_trained + 1, accuracy)
 
-    def _track(self, discriminator_loss, logits, generated, real):
+    def _track(
+        self,
+        discriminator_loss: Tensor,
+        logits: Logits,
+        generated: Tensor,
+        real: Tensor,
+    ) -> None:
         self._trackers["discriminator_loss"].update_state(discriminator_loss)
         right = self._objective.right(mean_scores(logits))
         for name, rows in right.items():
             self._trackers[f"{name}_accuracy"].update_state(rows)
         self._trackers["diversity"].update_state(generated, real)
 
-    def _trained_by_discriminator_loss(self, batch):
+    def _trained_by_discriminator_loss(
+        self, batch: Mapping[str, Tensor]
+    ) -> list[keras.Variable]:
         # Only the discriminator's loss reaches a text encoder that is trained
         # along: it has to express what tells matching pairs apart.
         variables = self.discriminator.trainable_variables

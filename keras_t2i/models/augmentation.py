@@ -1,10 +1,75 @@
-"""Random shifts and cut-out squares that gradients pass through."""
+"""What is done to the images that a discriminator is trained on."""
 
+import math
+from typing import Any
+
+import keras
 from keras import ops
 
+from keras_t2i.models.batch_texts import GeneratorTexts
+from keras_t2i.models.noise import StepNoise
+from keras_t2i.types import Tensor
 
-def augment(images, uniform, translation, cutout):
-    """Shifts images and cuts a square out of them.
+
+@keras.saving.register_keras_serializable("keras_t2i")
+class ImageNoise(keras.layers.Layer):
+    """Adds normal noise, whose deviation falls with the steps.
+
+    Args:
+        deviation: float. Standard deviation at the first step.
+        half_life: int. Steps in which the deviation falls to half. Defaults to
+            `None`: it does not fall.
+
+    Call input: images; the noise of the step (`StepNoise`); which of its
+    streams; and the rows, as in `StepNoise.normal`. Output: images.
+    """
+
+    def __init__(
+        self, deviation: float, half_life: int | None = None, **kwargs: Any
+    ) -> None:
+        if deviation < 0.0:
+            raise ValueError(
+                f"`image_noise` must be at least 0. Received: {deviation!r}"
+            )
+        if half_life is not None and half_life < 1:
+            raise ValueError(
+                "`image_noise_half_life` must be at least 1, or None. "
+                f"Received: {half_life!r}"
+            )
+        super().__init__(**{"dtype": "float32", **kwargs})
+        self.deviation = deviation
+        self.half_life = half_life
+        self.built = True
+
+    def call(
+        self,
+        images: Tensor,
+        noise: StepNoise,
+        stream: int,
+        rows: Tensor | GeneratorTexts,
+    ) -> Tensor:
+        if not self.deviation:
+            return images
+        shape = images.shape[1:]
+        deviation = self.deviation
+        if self.half_life is not None:
+            half_lives = ops.cast(noise.step, "float32") / self.half_life
+            deviation *= 0.5**half_lives
+        values = noise.normal(stream, rows, math.prod(shape))
+        return images + deviation * ops.reshape(values, (-1, *shape))
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "deviation": self.deviation,
+            "half_life": self.half_life,
+        }
+
+
+def augment(
+    images: Tensor, uniform: Tensor, translation: float, cutout: float
+) -> Tensor:
+    """Shifts images and cuts a square out of them; gradients pass through.
 
     Colors stay as they are: captions name them.
 
@@ -48,7 +113,7 @@ def augment(images, uniform, translation, cutout):
     return images
 
 
-def _shifted(images, shifts):
+def _shifted(images: Tensor, shifts: Tensor) -> Tensor:
     """Shifts each image down by its number of rows."""
     # By a product with a permutation: a gather's gradient is much slower.
     size, width, channels = images.shape[1:]

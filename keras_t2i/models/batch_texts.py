@@ -1,16 +1,27 @@
-"""The texts of a batch, as embeddings."""
+"""The texts of a batch, and those that a step generates images from."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import keras
+from keras import ops
+
+from keras_t2i.types import Tensor
+
+# Of the rows whose text is repeated, for a mode seeking loss. Every fourth one,
+# and not the first quarter: on several devices each repeats its own rows.
+_ROWS_PER_REPEATED = 4
 
 
-def embeddings_of_batch(text_encoder, batch, prefix=""):
-    """Returns the embeddings that a batch holds, or those of its token ids.
+def embeddings_of_batch(
+    text_encoder: keras.Model, batch: Mapping[str, Tensor], prefix: str = ""
+) -> Tensor:
+    """Returns the text embeddings of a batch, or those of its token ids.
 
     Args:
         text_encoder: `keras.Model` from `token_ids` to embeddings.
         batch: dict of tensors.
         prefix: string. Of the names in the batch. Defaults to `""`.
-
-    Returns:
-        Tensor of shape `(batch, text_embedding_dim)`.
 
     Raises:
         ValueError: the batch holds neither.
@@ -23,3 +34,109 @@ def embeddings_of_batch(text_encoder, batch, prefix=""):
         f"A batch must hold `{prefix}text_embeddings` or `{prefix}token_ids`, "
         f"as those of `make_dataset` do. Received: {sorted(batch)}"
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class GeneratorTexts:
+    """Texts in up to three groups: matched, interpolated, and repeated.
+
+    A step generates images from all of them in one pass. The methods take rows
+    that belong to these texts, such as images or logits, and return those of
+    some groups.
+
+    Attributes:
+        embeddings: tensor of shape `(num_texts, text_embedding_dim)`. One text
+            for each image of the batch, then interpolated texts, then some of
+            the first group again.
+        num_matched: int or scalar tensor. Rows of the first group.
+        num_once: int or scalar tensor. Rows of the first two groups.
+        repeats: bool. Whether there is a third group.
+    """
+
+    embeddings: Tensor
+    num_matched: Tensor
+    num_once: Tensor
+    repeats: bool
+
+    @property
+    def num_texts(self) -> Tensor:
+        """Number of rows of all groups."""
+        return ops.shape(self.embeddings)[0]
+
+    def matched(self, rows: Tensor) -> Tensor:
+        """Returns the rows that belong to an image of the batch."""
+        return rows[: self.num_matched]
+
+    def interpolated(self, rows: Tensor) -> Tensor:
+        """Returns the rows of the added interpolated texts."""
+        return rows[self.num_matched : self.num_once]
+
+    def repeated(self, rows: Tensor) -> Tensor:
+        """Returns the rows of the repeated texts."""
+        return rows[self.num_once :]
+
+    def originals(self, rows: Tensor) -> Tensor:
+        """Returns those of the matched rows whose text is repeated."""
+        return rows[: self.num_matched : _ROWS_PER_REPEATED]
+
+    def with_repeated(self, rows: Tensor) -> Tensor:
+        """Returns the matched rows, followed by the repeated ones."""
+        if not self.repeats:
+            return self.matched(rows)
+        return ops.concatenate([self.matched(rows), self.repeated(rows)])
+
+    def with_originals(self, rows: Tensor) -> Tensor:
+        """Returns matched rows in the order of `with_repeated`."""
+        if not self.repeats:
+            return rows
+        return ops.concatenate([rows, self.originals(rows)])
+
+
+def generator_texts(
+    text: Tensor,
+    interpolate: str = "none",
+    beta: float = 0.5,
+    repeat: bool = False,
+) -> GeneratorTexts:
+    """Makes the texts of a step from those of its images.
+
+    Args:
+        text: tensor of shape `(batch, text_embedding_dim)`.
+        interpolate: string. `"added"` adds half as many texts, each between a
+            text of the first half and one of the second. `"in_place"` replaces
+            the first quarter of the texts, each by one between it and a text
+            of the third quarter. `"none"` does neither. Defaults to `"none"`.
+        beta: float in [0, 1]. Share of the first text in an interpolated one.
+            Defaults to `0.5`.
+        repeat: bool. Whether every fourth text is repeated. Defaults to
+            `False`.
+
+    Raises:
+        ValueError: there is only one row, and texts are to be added.
+
+    Reference:
+        - [Reed et al., 2016](https://arxiv.org/abs/1605.05396), equation 5.
+    """
+
+    def interpolated(text: Tensor, other_text: Tensor) -> Tensor:
+        return beta * text + (1.0 - beta) * other_text
+
+    num_matched = ops.shape(text)[0]
+    half, quarter = num_matched // 2, num_matched // 4
+    if interpolate == "in_place":
+        between = interpolated(text[:quarter], text[half : half + quarter])
+        text = ops.concatenate([between, text[quarter:]])
+    texts = text
+    if interpolate == "added":
+        if text.shape[0] == 1:
+            raise ValueError(
+                "Interpolated texts need batches of at least 2 rows on each "
+                "device. Received: 1 row. Raise `batch_size`, or set "
+                "`interpolate_texts=False`."
+            )
+        between = interpolated(text[:half], text[half : 2 * half])
+        texts = ops.concatenate([text, between])
+    num_once = ops.shape(texts)[0]
+    if repeat:
+        texts = ops.concatenate([texts, text[::_ROWS_PER_REPEATED]])
+    return GeneratorTexts(texts, num_matched, num_once, repeat)

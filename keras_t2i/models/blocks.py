@@ -1,17 +1,27 @@
-"""The layers of both networks, initialized as in the released code.
+"""The layers of the paper's networks, initialized as in its released code.
 
 Reed et al. (2016), released code: convolutions from N(0, 0.02) without bias,
 batch norm scales from N(1, 0.02), and Torch's own uniform initialization of
 linear layers.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 from keras import layers
 
-from keras_t2i.models.batch_normalization import FusedBatchNormalization
+from keras_t2i.models.normalization import FusedBatchNormalization
+from keras_t2i.types import Tensor
 
 
-def convolution(filters, kernel_size, strides=1, padding="same", **kwargs):
+def convolution(
+    filters: int,
+    kernel_size: int,
+    strides: int = 1,
+    padding: str = "same",
+    **kwargs: Any,
+) -> layers.Layer:
     """Makes a convolution without bias."""
     return layers.Conv2D(
         filters,
@@ -24,7 +34,9 @@ def convolution(filters, kernel_size, strides=1, padding="same", **kwargs):
     )
 
 
-def transposed_convolution(filters, strides=2, padding="same", **kwargs):
+def transposed_convolution(
+    filters: int, strides: int = 2, padding: str = "same", **kwargs: Any
+) -> layers.Layer:
     """Makes a 4x4 transposed convolution without bias."""
     return layers.Conv2DTranspose(
         filters,
@@ -37,7 +49,7 @@ def transposed_convolution(filters, strides=2, padding="same", **kwargs):
     )
 
 
-def batch_normalization(**kwargs):
+def batch_normalization(**kwargs: Any) -> layers.Layer:
     """Makes a batch norm with Torch's momentum and epsilon."""
     return FusedBatchNormalization(
         momentum=0.9,
@@ -47,7 +59,7 @@ def batch_normalization(**kwargs):
     )
 
 
-def linear(units, inputs_dim, **kwargs):
+def linear(units: int, inputs_dim: int, **kwargs: Any) -> layers.Layer:
     """Makes a linear layer from U(-1/sqrt(n), 1/sqrt(n)), n inputs."""
     limit = inputs_dim**-0.5
     return layers.Dense(
@@ -58,7 +70,54 @@ def linear(units, inputs_dim, **kwargs):
     )
 
 
-def residual_block(x, inner_filters, activation, name, dtype):
+def leaky_relu(dtype: Any) -> Callable[[str], layers.Layer]:
+    """Returns a function of a name to an activation."""
+    return lambda name: layers.LeakyReLU(0.2, dtype=dtype, name=name)
+
+
+def downsampled(
+    images: Tensor,
+    width: int,
+    last_size: int,
+    dtype: Any,
+    as_released: bool = False,
+) -> Tensor:
+    """Applies stride-2 convolutions, from images to a map of `last_size`.
+
+    The first one has `width` channels, each next one twice as many, up to
+    `8 * width`. `as_released` leaves out the first batch norm and the last two
+    activations.
+    """
+    activation = leaky_relu(dtype)
+    image_size = images.shape[1]
+    x = images
+    size = image_size
+    while size > last_size:
+        first = size == image_size
+        size //= 2
+        x = convolution(
+            width * min(8, image_size // (2 * size)),
+            4,
+            strides=2,
+            dtype=dtype,
+            name=f"convolution_{size}",
+        )(x)
+        if not (as_released and first):
+            x = batch_normalization(
+                dtype=dtype, name=f"batch_normalization_{size}"
+            )(x)
+        if not (as_released and size <= 2 * last_size):
+            x = activation(f"activation_{size}")(x)
+    return x
+
+
+def residual_block(
+    x: Tensor,
+    inner_filters: int,
+    activation: Callable[[str], layers.Layer],
+    name: str,
+    dtype: Any,
+) -> Tensor:
     """Applies a 1x1, 3x3, 3x3 bottleneck, adds its input, and activates."""
     shortcut = x
     sizes = ((inner_filters, 1), (inner_filters, 3), (shortcut.shape[-1], 3))

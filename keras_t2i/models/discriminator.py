@@ -1,4 +1,6 @@
-"""The discriminator: an image and a text embedding to one logit."""
+"""The discriminator: from an image and a text embedding to one logit."""
+
+from typing import Any
 
 import keras
 from keras import layers
@@ -6,6 +8,8 @@ from keras import layers
 from keras_t2i.checks import check_image_size
 from keras_t2i.models.blocks import batch_normalization
 from keras_t2i.models.blocks import convolution
+from keras_t2i.models.blocks import downsampled
+from keras_t2i.models.blocks import leaky_relu
 from keras_t2i.models.blocks import linear
 from keras_t2i.models.blocks import residual_block
 from keras_t2i.models.text_discriminator import TextDiscriminator
@@ -59,14 +63,14 @@ class Discriminator(TextDiscriminator):
 
     def __init__(
         self,
-        image_size=64,
-        width=64,
-        fusion_size=2,
-        as_released=False,
-        text_embedding_dim=1024,
-        text_projection_dim=128,
-        **kwargs,
-    ):
+        image_size: int = 64,
+        width: int = 64,
+        fusion_size: int = 2,
+        as_released: bool = False,
+        text_embedding_dim: int = 1024,
+        text_projection_dim: int = 128,
+        **kwargs: Any,
+    ) -> None:
         check_image_size(image_size)
         if fusion_size not in (2, 4):
             raise ValueError(
@@ -96,44 +100,36 @@ class Discriminator(TextDiscriminator):
         )
 
 
-def _leaky_relu(policy):
-    return lambda name: layers.LeakyReLU(0.2, dtype=policy, name=name)
-
-
-def _trunk(image_size, width, fusion_size, as_released, policy):
+def _trunk(
+    image_size: int,
+    width: int,
+    fusion_size: int,
+    as_released: bool,
+    policy: Any,
+) -> keras.Model:
     images = keras.Input((image_size, image_size, 3), name="images")
-    activation = _leaky_relu(policy)
-    x = images
-    size = image_size
-    while size > fusion_size:
-        first = size == image_size
-        size //= 2
-        x = convolution(
-            width * min(8, image_size // (2 * size)),
-            4,
-            strides=2,
-            dtype=policy,
-            name=f"convolution_{size}",
-        )(x)
-        if not (as_released and first):
-            x = batch_normalization(
-                dtype=policy, name=f"batch_normalization_{size}"
-            )(x)
-        if not (as_released and size <= 2 * fusion_size):
-            x = activation(f"activation_{size}")(x)
+    x = downsampled(images, width, fusion_size, policy, as_released)
     if as_released:
         x = residual_block(
-            x, x.shape[-1] // 4, activation, f"residual_{size}", policy
+            x,
+            x.shape[-1] // 4,
+            leaky_relu(policy),
+            f"residual_{fusion_size}",
+            policy,
         )
     return keras.Model(images, x, name="trunk")
 
 
 def _head(
-    map_shape, as_released, text_embedding_dim, text_projection_dim, policy
-):
+    map_shape: tuple[int, ...],
+    as_released: bool,
+    text_embedding_dim: int,
+    text_projection_dim: int,
+    policy: Any,
+) -> keras.Model:
     features = keras.Input(map_shape, name="features")
     text_embeddings = keras.Input((text_embedding_dim,), name="text_embeddings")
-    activation = _leaky_relu(policy)
+    activation = leaky_relu(policy)
     text = linear(
         text_projection_dim,
         text_embedding_dim,

@@ -1,15 +1,18 @@
 """Discriminators that look at images through a frozen, pretrained network."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import layers
 
 from keras_t2i.applications.feature_networks import feature_network
 from keras_t2i.checks import check_image_size
-from keras_t2i.models.spectral_convolution import SpectralConv2D
+from keras_t2i.models.convolutions import SpectralConv2D
+from keras_t2i.models.normalization import standardized
 from keras_t2i.models.text_discriminator import TextDiscriminator
-from keras_t2i.models.text_scores import standardized
-from keras_t2i.models.text_scores import text_scores
+from keras_t2i.models.text_discriminator import text_scores
+from keras_t2i.types import Tensor
 
 # Channels of the four mixed maps, the largest map first.
 _MIXED_CHANNELS = (32, 48, 96, 192)
@@ -70,16 +73,16 @@ class FeatureDiscriminator(TextDiscriminator):
 
     def __init__(
         self,
-        image_size=64,
-        width=128,
-        network="efficientnet_lite0",
-        network_size=None,
-        projection_seed=0,
-        text_embedding_dim=1024,
-        text_projection_dim=128,
-        projection_dim=256,
-        **kwargs,
-    ):
+        image_size: int = 64,
+        width: int = 128,
+        network: str = "efficientnet_lite0",
+        network_size: int | None = None,
+        projection_seed: int = 0,
+        text_embedding_dim: int = 1024,
+        text_projection_dim: int = 128,
+        projection_dim: int = 256,
+        **kwargs: Any,
+    ) -> None:
         check_image_size(image_size)
         policy = keras.dtype_policies.get(kwargs.pop("dtype", None))
         size = network_size or (96 if image_size < 128 else 128)
@@ -93,8 +96,6 @@ class FeatureDiscriminator(TextDiscriminator):
             policy,
         )
 
-        # A layer that holds the network out of sight: what is trained, counted
-        # and saved with a model are the heads.
         frozen_layer = _FrozenMaps(frozen, name="frozen")
         super().__init__(
             trunk,
@@ -119,32 +120,35 @@ class FeatureDiscriminator(TextDiscriminator):
             projection_dim=projection_dim,
         )
 
-    def views(self, images):
+    def views(self, images: Tensor) -> list[Tensor]:
         """Returns what the trunk reads of images: the mixed feature maps."""
         return self.frozen(images)
 
 
 class _FrozenMaps(layers.Layer):
-    def __init__(self, frozen, **kwargs):
+    def __init__(self, frozen: keras.Model, **kwargs: Any) -> None:
         # Backward depthwise convolutions are slower in half precision.
         super().__init__(dtype="float32", **kwargs)
-        # In a function, where Keras does not look for weights.
+        # In a function, where Keras does not look for weights: what is trained,
+        # counted and saved with a discriminator are the heads.
         self._maps_of = lambda images: frozen(images, training=False)
         self._shapes = [map.shape[1:] for map in frozen.outputs]
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> list[Tensor]:
         return self._maps_of(inputs)
 
-    def compute_output_spec(self, inputs):
+    def compute_output_spec(self, inputs: Tensor) -> list[keras.KerasTensor]:
         return [
             keras.KerasTensor((inputs.shape[0], *shape), dtype="float32")
             for shape in self._shapes
         ]
 
 
-def _frozen_maps(network, image_size, size, seed):
+def _frozen_maps(
+    network_name: str, image_size: int, size: int, seed: int
+) -> keras.Model:
     """Makes the model from images to the four mixed maps."""
-    network = feature_network(network, size)
+    network = feature_network(network_name, size)
     images = keras.Input((image_size, image_size, 3), name="images")
     x = images
     if size != image_size:
@@ -158,7 +162,9 @@ def _frozen_maps(network, image_size, size, seed):
     maps = network(x)
     generator = np.random.default_rng(seed)
 
-    def random_convolution(x, filters, kernel_size, name):
+    def random_convolution(
+        x: Tensor, filters: int, kernel_size: int, name: str
+    ) -> Tensor:
         kernel = generator.normal(
             0.0,
             (kernel_size**2 * x.shape[-1]) ** -0.5,
@@ -176,7 +182,7 @@ def _frozen_maps(network, image_size, size, seed):
         layer.set_weights([kernel])
         return outputs
 
-    mixed = []
+    mixed: list[Tensor] = []
     smaller = None
     for level in reversed(range(len(maps))):
         channels = _MIXED_CHANNELS[level]
@@ -196,44 +202,48 @@ def _frozen_maps(network, image_size, size, seed):
     return frozen
 
 
-def _trunk(shapes, width, policy):
+def _trunk(
+    shapes: list[tuple[int, ...]], width: int, policy: Any
+) -> keras.Model:
     """Makes the heads' convolutions: from each map to one of about 3x3."""
     maps = [
         keras.Input(shape, name=f"map_{level}")
         for level, shape in enumerate(shapes)
     ]
     outputs = []
+
+    def convolved(
+        x: Tensor, kernel_size: int, strides: int, level: int, suffix: str = ""
+    ) -> Tensor:
+        x = SpectralConv2D(
+            width,
+            kernel_size,
+            strides,
+            dtype=policy,
+            name=f"map_{level}_convolution{suffix}",
+        )(x)
+        return layers.LeakyReLU(
+            0.2, dtype=policy, name=f"map_{level}_activation{suffix}"
+        )(x)
+
     for level, x in enumerate(maps):
-        strided = 0
+        if x.shape[1] <= _LAST_SIZE + 1:
+            x = convolved(x, 3, 1, level)
+        index = 0
         while x.shape[1] > _LAST_SIZE + 1:
-            x = SpectralConv2D(
-                width,
-                4,
-                strides=2,
-                dtype=policy,
-                name=f"map_{level}_convolution_{strided}",
-            )(x)
-            x = layers.LeakyReLU(
-                0.2, dtype=policy, name=f"map_{level}_activation_{strided}"
-            )(x)
-            strided += 1
-        if not strided:
-            x = SpectralConv2D(
-                width,
-                3,
-                dtype=policy,
-                name=f"map_{level}_convolution",
-            )(x)
-            x = layers.LeakyReLU(
-                0.2, dtype=policy, name=f"map_{level}_activation"
-            )(x)
+            x = convolved(x, 4, 2, level, f"_{index}")
+            index += 1
         outputs.append(x)
     return keras.Model(maps, outputs, name="trunk")
 
 
 def _head(
-    shapes, text_embedding_dim, text_projection_dim, projection_dim, policy
-):
+    shapes: list[tuple[int, ...]],
+    text_embedding_dim: int,
+    text_projection_dim: int,
+    projection_dim: int,
+    policy: Any,
+) -> keras.Model:
     features = [
         keras.Input(shape[1:], name=f"features_{level}")
         for level, shape in enumerate(shapes)

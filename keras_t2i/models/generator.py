@@ -1,4 +1,6 @@
-"""The generator: noise and a text embedding to an image."""
+"""The generator: from noise and a text embedding to an image."""
+
+from typing import Any
 
 import keras
 from keras import layers
@@ -13,7 +15,7 @@ from keras_t2i.models.blocks import transposed_convolution
 
 @keras.saving.register_keras_serializable("keras_t2i")
 class Generator(ConfiguredModel):
-    """Draws an image from normal noise and a text embedding.
+    """Generates an image from normal noise and a text embedding.
 
     The text embedding is projected to 128 features with LeakyReLU and
     concatenated to the noise; transposed convolutions with batch norm and ReLU
@@ -48,18 +50,18 @@ class Generator(ConfiguredModel):
 
     def __init__(
         self,
-        image_size=64,
-        width=64,
-        residual_blocks=False,
-        text_embedding_dim=1024,
-        text_projection_dim=128,
-        noise_dim=100,
-        **kwargs,
-    ):
+        image_size: int = 64,
+        width: int = 64,
+        residual_blocks: bool = False,
+        text_embedding_dim: int = 1024,
+        text_projection_dim: int = 128,
+        noise_dim: int = 100,
+        **kwargs: Any,
+    ) -> None:
         check_image_size(image_size)
         policy = keras.dtype_policies.get(kwargs.pop("dtype", None))
 
-        def relu(name):
+        def relu(name: str) -> layers.Layer:
             return layers.ReLU(dtype=policy, name=name)
 
         # === Functional Model ===

@@ -10,7 +10,7 @@ from keras_t2i.models.discriminator_ensemble import members_of
 from keras_t2i.models.from_recipe import OF_NETWORKS
 from keras_t2i.models.from_recipe import gan_options
 from keras_t2i.models.from_recipe import networks_of_recipe
-from keras_t2i.models.text_standardization import standardizations_of
+from keras_t2i.models.normalization import standardizations_of
 from keras_t2i.preset_folder import is_folder
 from keras_t2i.preset_folder import load_preset_folder
 from keras_t2i.preset_folder import save_preset_folder

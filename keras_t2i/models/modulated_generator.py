@@ -1,14 +1,17 @@
 """A generator that noise and text steer at every resolution."""
 
+from typing import Any
+
 import keras
 from keras import layers
 
 from keras_t2i.checks import check_image_size
 from keras_t2i.configured_model import ConfiguredModel
-from keras_t2i.models.batch_normalization import FusedBatchNormalization
-from keras_t2i.models.boxed_convolutions import BoxedConv2DTranspose
-from keras_t2i.models.modulation import Modulation
-from keras_t2i.models.text_scores import standardized
+from keras_t2i.models.convolutions import BoxedConv2DTranspose
+from keras_t2i.models.normalization import FusedBatchNormalization
+from keras_t2i.models.normalization import Modulation
+from keras_t2i.models.normalization import standardized
+from keras_t2i.types import Tensor
 
 
 @keras.saving.register_keras_serializable("keras_t2i")
@@ -57,19 +60,19 @@ class ModulatedGenerator(ConfiguredModel):
 
     def __init__(
         self,
-        image_size=64,
-        width=32,
-        full_resolution=False,
-        text_embedding_dim=1024,
-        text_projection_dim=128,
-        noise_dim=100,
-        **kwargs,
-    ):
+        image_size: int = 64,
+        width: int = 32,
+        full_resolution: bool = False,
+        text_embedding_dim: int = 1024,
+        text_projection_dim: int = 128,
+        noise_dim: int = 100,
+        **kwargs: Any,
+    ) -> None:
         check_image_size(image_size)
         policy = keras.dtype_policies.get(kwargs.pop("dtype", None))
         initializer = keras.initializers.RandomNormal(0.0, 0.02)
 
-        def modulated(x, name):
+        def modulated(x: Tensor, name: str) -> Tensor:
             x = FusedBatchNormalization(
                 momentum=0.9,
                 epsilon=1e-5,
@@ -105,7 +108,7 @@ class ModulatedGenerator(ConfiguredModel):
             name="dense",
         )(vector)
         x = layers.Reshape((size, size, filters), dtype=policy, name="map")(x)
-        x = modulated(x, size)
+        x = modulated(x, str(size))
         residual = layers.Conv2D(
             filters,
             3,
@@ -127,7 +130,7 @@ class ModulatedGenerator(ConfiguredModel):
                 dtype=policy,
                 name=f"convolution_{size}",
             )(x)
-            x = modulated(x, size)
+            x = modulated(x, str(size))
         if full_resolution:
             x = layers.Conv2D(
                 3,

@@ -1,14 +1,18 @@
 """The noise of the generator: the one place that it comes from."""
 
 import enum
+from collections.abc import Callable
 
 import tensorflow as tf
 
+from keras_t2i.models.batch_texts import GeneratorTexts
+from keras_t2i.types import Tensor
 
-def noise_from_seeds(seeds, noise_dim):
-    """Draws one row of normal noise for each seed.
 
-    A row depends on its own seed alone, so a picture can be drawn again in
+def noise_from_seeds(seeds: Tensor, noise_dim: int) -> Tensor:
+    """Samples one row of normal noise for each seed.
+
+    A row depends on its own seed alone, so an image can be generated again in
     any batch.
 
     Args:
@@ -19,7 +23,7 @@ def noise_from_seeds(seeds, noise_dim):
         float32 tensor of shape `(batch, noise_dim)`.
     """
 
-    def row(seed):
+    def row(seed: Tensor) -> Tensor:
         return tf.random.stateless_normal(
             [noise_dim], tf.stack([seed, 0]), alg="philox"
         )
@@ -39,28 +43,30 @@ class Stream(enum.IntEnum):
     GENERATED_AUGMENTATION = 8
 
 
-# Rows of repeated texts have streams of their own, numbered from here: the rows
-# before them would otherwise change with the number of devices.
+# Repeated texts have streams of their own, numbered from here. In one stream,
+# the rows before them would depend on the number of devices.
 _FIRST_REPEATED = 3
 
 
 class StepNoise:
     """The random numbers of one training step, for this replica's rows.
 
-    They are a function of seed, stream and step. All replicas generate the rows
-    of the global batch and take their share: no two rows are alike, and the
-    rows are those that one device would have.
+    They are a function of seed, stream and step. Every replica generates the
+    rows of the global batch and takes its share of them. So no two rows are
+    alike, and several devices have the rows that one would have.
 
     Args:
         seed: int.
         step: int scalar tensor. Steps trained before.
     """
 
-    def __init__(self, seed, step):
+    def __init__(self, seed: int, step: Tensor) -> None:
         self.seed = seed
         self.step = step
 
-    def normal(self, stream, rows, dim):
+    def normal(
+        self, stream: int, rows: Tensor | GeneratorTexts, dim: int
+    ) -> Tensor:
         """Returns normal noise.
 
         Args:
@@ -74,27 +80,32 @@ class StepNoise:
         """
         return self._rows(tf.random.stateless_normal, stream, rows, dim)
 
-    def uniform(self, stream, rows, dim):
+    def uniform(
+        self, stream: int, rows: Tensor | GeneratorTexts, dim: int
+    ) -> Tensor:
         """Returns uniform numbers in [0, 1), as `normal` does."""
         return self._rows(tf.random.stateless_uniform, stream, rows, dim)
 
-    def _rows(self, distribution, stream, rows, dim):
-        if not hasattr(rows, "num_texts"):
+    def _rows(
+        self,
+        distribution: Callable,
+        stream: int,
+        rows: Tensor | GeneratorTexts,
+        dim: int,
+    ) -> Tensor:
+        if not isinstance(rows, GeneratorTexts):
             return self._share(distribution, stream, rows, dim)
+        once = self._share(distribution, stream, rows.num_once, dim)
         if not rows.repeats:
-            return self._share(distribution, stream, rows.num_texts, dim)
+            return once
         num_repeated = rows.num_texts - rows.num_once
-        return tf.concat(
-            [
-                self._share(distribution, stream, rows.num_once, dim),
-                self._share(
-                    distribution, stream + _FIRST_REPEATED, num_repeated, dim
-                ),
-            ],
-            axis=0,
-        )
+        stream += _FIRST_REPEATED
+        repeated = self._share(distribution, stream, num_repeated, dim)
+        return tf.concat([once, repeated], axis=0)
 
-    def _share(self, distribution, stream, num_rows, dim):
+    def _share(
+        self, distribution: Callable, stream: int, num_rows: Tensor, dim: int
+    ) -> Tensor:
         replica = tf.distribute.get_replica_context()
         seed = tf.cast(self.seed + stream, tf.int64)
         rows = distribution(
@@ -106,11 +117,11 @@ class StepNoise:
         return rows[first : first + num_rows]
 
 
-def between_noises(noise_from, noise_to, weight):
+def slerp(noise_from: Tensor, noise_to: Tensor, weight: Tensor) -> Tensor:
     """Interpolates spherically between rows of noise.
 
-    On the straight line between two of them lies noise that is shorter than
-    the generator has ever seen.
+    Noise on the straight line between two rows is shorter than any that the
+    generator has seen.
 
     Args:
         noise_from: float32 tensor of shape `(batch, noise_dim)`.
@@ -119,8 +130,8 @@ def between_noises(noise_from, noise_to, weight):
             `noise_to`.
 
     Returns:
-        float32 tensor of shape `(batch, noise_dim)`. Of two equal rows, that
-        row, exactly.
+        float32 tensor of shape `(batch, noise_dim)`. Between two equal rows,
+        exactly that row.
     """
     weight = weight[:, None]
     cosine = tf.reduce_sum(
@@ -135,6 +146,6 @@ def between_noises(noise_from, noise_to, weight):
         tf.math.divide_no_nan(tf.sin((1.0 - weight) * angle), sine) * noise_from
         + tf.math.divide_no_nan(tf.sin(weight * angle), sine) * noise_to
     )
-    # Rows in one line, such as equal ones, have no arc between them.
+    # Rows on one line, such as equal ones, have no arc between them.
     straight = noise_from + weight * (noise_to - noise_from)
     return tf.where(sine < 1e-3, straight, spherical)

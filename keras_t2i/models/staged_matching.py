@@ -1,21 +1,24 @@
 """When the discriminator begins to learn whether texts match."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_t2i.checks import check_whole_number
+from keras_t2i.types import Tensor
 
 
 @keras.saving.register_keras_serializable("keras_t2i")
 class StagedMatching(keras.layers.Layer):
-    """Lets a GAN learn plausible pictures first, then matching ones.
+    """Lets a GAN learn plausible images first, then matching ones.
 
     The weight of the mismatched pairs stays at zero until the training has
     reached `start_step`, or until the discriminator's accuracy on generated
-    pairs has been below `accuracy_threshold` for `patience` steps: the
-    pictures are plausible then. From there it rises evenly to its full value.
-    Whichever comes first starts the rise, and nothing stops it again: the step
-    at which the accuracy did is saved with the model.
+    pairs has been below `accuracy_threshold` for `patience` steps, since the
+    images are plausible then. Whichever comes first starts an even rise to the
+    full weight, and nothing stops it again: the step at which the accuracy
+    started it is saved with the model.
 
     Args:
         start_step: int. Steps trained before the weight rises. Defaults to
@@ -38,13 +41,13 @@ class StagedMatching(keras.layers.Layer):
 
     def __init__(
         self,
-        start_step=None,
-        accuracy_threshold=None,
-        patience=100,
-        rise_steps=1000,
-        smoothing=0.98,
-        **kwargs,
-    ):
+        start_step: int | None = None,
+        accuracy_threshold: float | None = None,
+        patience: int = 100,
+        rise_steps: int = 1000,
+        smoothing: float = 0.98,
+        **kwargs: Any,
+    ) -> None:
         # Its few numbers are exact whatever the precision of the networks.
         super().__init__(**{**kwargs, "dtype": "float32", "trainable": False})
         if start_step is None and accuracy_threshold is None:
@@ -74,17 +77,19 @@ class StagedMatching(keras.layers.Layer):
         shared = {"trainable": False, "aggregation": "only_first_replica"}
         # Exact until step 16,777,216.
         self.started_at = self.add_weight(
-            name="started_at", initializer=_constant(-1), **shared
+            name="started_at",
+            initializer=keras.initializers.Constant(-1),
+            **shared,
         )
         self.smoothed_accuracy = self.add_weight(
-            name="smoothed_accuracy", initializer=_constant(1), **shared
+            name="smoothed_accuracy", initializer="ones", **shared
         )
         self.steps_below = self.add_weight(
-            name="steps_below", initializer=_constant(0), **shared
+            name="steps_below", initializer="zeros", **shared
         )
         self.built = True
 
-    def factor(self, step):
+    def factor(self, step: Tensor) -> Tensor:
         """Returns the factor of the weight in the step to come.
 
         Args:
@@ -104,10 +109,10 @@ class StagedMatching(keras.layers.Layer):
             )
         return factor
 
-    def _risen(self, steps):
+    def _risen(self, steps: Tensor) -> Tensor:
         return ops.clip(steps / self.rise_steps, 0.0, 1.0)
 
-    def update(self, step, generated_accuracy):
+    def update(self, step: Tensor, generated_accuracy: Tensor) -> None:
         """Takes in how a step went.
 
         Args:
@@ -133,19 +138,12 @@ class StagedMatching(keras.layers.Layer):
         self.smoothed_accuracy.assign(smoothed)
         self.steps_below.assign(steps_below)
 
-    def get_config(self):
-        names = (
-            "start_step",
-            "accuracy_threshold",
-            "patience",
-            "rise_steps",
-            "smoothing",
-        )
+    def get_config(self) -> dict[str, Any]:
         return {
             "name": self.name,
-            **{name: getattr(self, name) for name in names},
+            "start_step": self.start_step,
+            "accuracy_threshold": self.accuracy_threshold,
+            "patience": self.patience,
+            "rise_steps": self.rise_steps,
+            "smoothing": self.smoothing,
         }
-
-
-def _constant(value):
-    return keras.initializers.Constant(value)

@@ -10,13 +10,13 @@ import tensorflow as tf
 from keras import ops
 
 from keras_t2i.models.batch_texts import embeddings_of_batch
-from keras_t2i.models.captions_and_seeds import checked_captions
-from keras_t2i.models.captions_and_seeds import checked_seeds
-from keras_t2i.models.loss_scaling import skipped_together
+from keras_t2i.models.image_generation import encode_captions
+from keras_t2i.models.image_generation import seeds_of_rows
 from keras_t2i.models.noise import StepNoise
 from keras_t2i.models.noise import noise_from_seeds
-from keras_t2i.models.noise_recovery import NoiseRecovery
-from keras_t2i.models.noise_recovery import noise_recovery
+from keras_t2i.models.style_encoder import NoiseRecovery
+from keras_t2i.models.style_encoder import noise_recovery
+from keras_t2i.models.weight_updates import skipped_together
 from keras_t2i.stream_trained_model import StreamTrainedModel
 from keras_t2i.stream_trained_model import batch_of
 from keras_t2i.tokenizers import tokenize_for
@@ -245,13 +245,13 @@ class StyleInversion(StreamTrainedModel):
             ValueError: there are fewer than two captions, one is empty, or the
                 seeds do not fit.
         """
-        captions = checked_captions(captions)
+        captions = encode_captions(captions)
         if len(captions) < 2:
             raise ValueError(
                 "`captions` must hold at least two: one noise has no variance. "
                 f"Received: {len(captions)}"
             )
-        seeds = checked_seeds(seed, len(captions))
+        seeds = seeds_of_rows(seed, len(captions))
         embeddings = self.text_encoder.predict(
             untuned(
                 tf.data.Dataset.from_tensor_slices(captions)

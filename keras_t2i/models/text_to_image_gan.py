@@ -8,27 +8,27 @@ import tensorflow as tf
 from keras import ops
 from keras import tree
 
+from keras_t2i.checks import check_networks
+from keras_t2i.checks import check_shares
 from keras_t2i.losses.adversarial import LabelObjective
 from keras_t2i.losses.adversarial import RelativisticObjective
 from keras_t2i.models.adversarial_training import AdversarialTraining
+from keras_t2i.models.augmentation import ImageNoise
 from keras_t2i.models.batch_texts import embeddings_of_batch
 from keras_t2i.models.discriminator_ensemble import members_of
-from keras_t2i.models.exponential_moving_average import ExponentialMovingAverage
 from keras_t2i.models.from_recipe import gan_optimizer
-from keras_t2i.models.image_noise import ImageNoise
-from keras_t2i.models.loss_scaling import skipped_together
+from keras_t2i.models.image_generation import ImageGeneration
 from keras_t2i.models.made_from_recipe import MadeFromRecipe
-from keras_t2i.models.network_checks import check_networks
-from keras_t2i.models.network_checks import check_shares
 from keras_t2i.models.noise import StepNoise
 from keras_t2i.models.noise import Stream
 from keras_t2i.models.noise import noise_from_seeds
+from keras_t2i.models.normalization import standardizations_of
 from keras_t2i.models.optimizer_pair import OptimizerPair
-from keras_t2i.models.picture_drawing import PictureDrawing
 from keras_t2i.models.staged_matching import StagedMatching
-from keras_t2i.models.text_standardization import standardizations_of
 from keras_t2i.models.training_metrics import NOT_EVALUATED
 from keras_t2i.models.training_metrics import training_metrics
+from keras_t2i.models.weight_updates import ExponentialMovingAverage
+from keras_t2i.models.weight_updates import skipped_together
 from keras_t2i.recipes.recipe import Recipe
 from keras_t2i.stream_trained_model import StreamTrainedModel
 from keras_t2i.stream_trained_model import batch_of
@@ -37,7 +37,7 @@ from keras_t2i.types import Tensor
 
 @keras.saving.register_keras_serializable("keras_t2i")
 class TextToImageGAN(
-    MadeFromRecipe, AdversarialTraining, PictureDrawing, StreamTrainedModel
+    MadeFromRecipe, AdversarialTraining, ImageGeneration, StreamTrainedModel
 ):
     """Learns to generate images from captions.
 

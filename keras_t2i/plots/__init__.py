@@ -1,8 +1,8 @@
-"""Figures: all but `animated_gif` return a matplotlib figure."""
+"""Figures of matplotlib, and animated GIFs."""
 
-from keras_t2i.plots.animation import animated_gif
 from keras_t2i.plots.curves import roc_curves
 from keras_t2i.plots.curves import training_curves
+from keras_t2i.plots.grids import animated_gif
 from keras_t2i.plots.grids import image_grid
 from keras_t2i.plots.grids import interpolation_strips
 from keras_t2i.plots.grids import transfer_grid

@@ -1,22 +1,25 @@
-"""What a run has recorded, and receiver operating characteristics."""
+"""Curves of a run's metrics, and receiver operating characteristics."""
 
 import math
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.figure import Figure
 
 _KINDS = ("loss", "error", "accuracy", "r_squared", "diversity", "weight")
 
 
-def training_curves(lines):
-    """Draws what a run has recorded, an axes for each kind of metric.
+def training_curves(lines: Sequence[Mapping[str, Any]]) -> Figure:
+    """Plots the metrics of a run, each kind of metric in axes of its own.
 
     Args:
         lines: list of dicts, as the lines of a run's `metrics.jsonl`: `step`
             and metrics whose names end in `loss`, `error`, `accuracy`,
-            `r_squared`, `diversity` or `weight`. A line need not have all.
+            `r_squared`, `diversity` or `weight`. Lines may lack some of them.
 
     Returns:
-        `matplotlib.figure.Figure` of an axes for each kind that there is.
+        `matplotlib.figure.Figure`.
 
     Raises:
         ValueError: there is no line, one has no `step`, or there is no metric.
@@ -67,15 +70,15 @@ def training_curves(lines):
     return figure
 
 
-def roc_curves(curves):
-    """Draws ROC curves, with the area under each in the legend.
+def roc_curves(curves: Mapping[str, Any]) -> Figure:
+    """Plots ROC curves, with the area under each in the legend.
 
     Args:
         curves: dict of names to `keras_t2i.metrics.RocCurve`, as
-            `keras_t2i.metrics.style_verification` returns it.
+            returned by `keras_t2i.metrics.style_verification`.
 
     Returns:
-        `matplotlib.figure.Figure` of one axes.
+        `matplotlib.figure.Figure`.
 
     Raises:
         ValueError: there is no curve.

@@ -1,13 +1,16 @@
-"""Rows of images with words on three sides."""
+"""Images in rows, with texts on three sides, or one after the other."""
 
+import io
 import textwrap
+from collections.abc import Sequence
 
 import numpy as np
+import PIL.Image
 from matplotlib.figure import Figure
 
 # A power of two, so that whole pixels are exact in inches.
 _PIXELS_PER_INCH = 128
-# About as large as a picture is shown, where its own size is smaller.
+# Smaller images are enlarged to about this size.
 _LEAST_SIDE = 120
 _GAP = 4
 _FONT_SIZE = 8
@@ -17,54 +20,50 @@ _MAX_LINES = 6
 _MAX_LINES_ABOVE = 8
 
 
-def picture_rows(images, left=None, right=None, above=None, characters=36):
-    """Draws rows of pictures, one axes a picture.
+def image_rows(
+    images: np.ndarray,
+    left: Sequence[str] | None = None,
+    right: Sequence[str] | None = None,
+    above: Sequence[str] | None = None,
+    characters: int = 36,
+) -> Figure:
+    """Shows rows of images, each image in axes of its own.
 
-    Each pixel of a picture is one of the figure's, or a square of several:
-    saved at its own resolution, a figure shows all of them.
+    A pixel of an image becomes one pixel of the figure, or a square of several.
+    Save the figure at its own resolution to see every pixel.
 
     Args:
         images: uint8 array of shape `(rows, columns, height, width, 3)`.
-        left: list of strings, one a row. Defaults to `None`.
-        right: list of strings, one a row. Defaults to `None`.
-        above: list of strings, one a column. Defaults to `None`.
+        left: list of strings, one per row. Defaults to `None`.
+        right: list of strings, one per row. Defaults to `None`.
+        above: list of strings, one per column. Defaults to `None`.
         characters: int. Characters in a line beside a row. Defaults to `36`.
 
     Returns:
         `matplotlib.figure.Figure`.
     """
-    num_rows, num_columns, picture_height, picture_width = images.shape[:4]
-    times = max(1, round(_LEAST_SIDE / max(picture_height, picture_width)))
-    picture_height *= times
-    picture_width *= times
-    row_height = picture_height + 2 * _GAP
-    column_width = picture_width + 2 * _GAP
+    num_rows, num_columns, image_height, image_width = images.shape[:4]
+    scale = max(1, round(_LEAST_SIDE / max(image_height, image_width)))
+    image_height, image_width = scale * image_height, scale * image_width
+    row_height = image_height + 2 * _GAP
+    column_width = image_width + 2 * _GAP
     side = characters * _PIXELS_PER_CHARACTER + 10
     start = 0 if left is None else side
-    width = start + num_columns * column_width + (0 if right is None else side)
+    end = start + num_columns * column_width
+    width = end + (0 if right is None else side)
     height = num_rows * row_height
     if above is not None:
-        above = [
-            _wrapped(
-                text,
-                max(1, column_width // _PIXELS_PER_CHARACTER),
-                _MAX_LINES_ABOVE,
-            )
-            for text in above
-        ]
+        per_line = max(1, column_width // _PIXELS_PER_CHARACTER)
+        above = [_wrapped(text, per_line, _MAX_LINES_ABOVE) for text in above]
         most_lines = max(text.count("\n") + 1 for text in above)
         height += most_lines * _PIXELS_PER_LINE + 12
     figure = Figure(
         figsize=(width / _PIXELS_PER_INCH, height / _PIXELS_PER_INCH),
         dpi=_PIXELS_PER_INCH,
     )
-    beside = (
-        (left, 10),
-        (right, start + num_columns * column_width + 10),
-    )
     for row in range(num_rows):
         bottom = (num_rows - 1 - row) * row_height
-        for texts, x in beside:
+        for texts, x in ((left, 10), (right, end + 10)):
             if texts is not None:
                 figure.text(
                     x / width,
@@ -72,7 +71,7 @@ def picture_rows(images, left=None, right=None, above=None, characters=36):
                     _wrapped(texts[row], characters, _MAX_LINES),
                     va="center",
                     fontsize=_FONT_SIZE,
-                    # A dollar sign in a caption is no formula.
+                    # A dollar sign in a caption does not begin a formula.
                     parse_math=False,
                 )
         for column in range(num_columns):
@@ -80,8 +79,8 @@ def picture_rows(images, left=None, right=None, above=None, characters=36):
                 (
                     (start + column * column_width + _GAP) / width,
                     (bottom + _GAP) / height,
-                    picture_width / width,
-                    picture_height / height,
+                    image_width / width,
+                    image_height / height,
                 )
             )
             axes.imshow(images[row, column], interpolation="nearest")
@@ -93,21 +92,12 @@ def picture_rows(images, left=None, right=None, above=None, characters=36):
     return figure
 
 
-def checked_pictures(images, shape, name="images"):
-    """Returns pictures as an array.
-
-    Args:
-        images: uint8 array.
-        shape: string. What its dimensions are, such as
-            `"(captions, columns, height, width, 3)"`.
-        name: string. The argument. Defaults to `"images"`.
-
-    Raises:
-        ValueError: it is no such array.
-    """
+def _checked_images(
+    images: np.ndarray, shape: str, name: str = "images"
+) -> np.ndarray:
     images = np.asarray(images)
-    right_shape = images.ndim == shape.count(",") + 1 and images.shape[-1] == 3
-    if images.dtype != np.uint8 or not right_shape:
+    fits = images.ndim == shape.count(",") + 1 and images.shape[-1] == 3
+    if images.dtype != np.uint8 or not fits:
         raise ValueError(
             f"`{name}` must be uint8 of shape {shape}. Received: "
             f"{images.dtype} of shape {images.shape}"
@@ -115,12 +105,9 @@ def checked_pictures(images, shape, name="images"):
     return images
 
 
-def checked_texts(texts, name, count, what):
-    """Returns texts as a list of strings.
-
-    Raises:
-        ValueError: there is not one text for each `what`.
-    """
+def _checked_texts(
+    texts: Sequence[str], name: str, count: int, what: str
+) -> list[str]:
     texts = [
         text.decode("utf-8", "replace") if isinstance(text, bytes) else text
         for text in texts
@@ -133,17 +120,21 @@ def checked_texts(texts, name, count, what):
     return texts
 
 
-def _wrapped(text, characters, max_lines):
+def _wrapped(text: str, characters: int, max_lines: int) -> str:
     return "\n".join(textwrap.wrap(text, characters, max_lines=max_lines))
 
 
-def image_grid(images, captions, column_titles=None):
-    """Draws rows of pictures, each with its caption beside it.
+def image_grid(
+    images: np.ndarray,
+    captions: Sequence[str],
+    column_titles: Sequence[str] | None = None,
+) -> Figure:
+    """Shows rows of images, each row with its caption on the left.
 
     Args:
         images: uint8 array of shape `(captions, columns, height, width, 3)`.
-        captions: list of strings, one a row.
-        column_titles: list of strings, one a column. Defaults to `None`.
+        captions: list of strings, one per row.
+        column_titles: list of strings, one per column. Defaults to `None`.
 
     Returns:
         `matplotlib.figure.Figure`.
@@ -158,23 +149,25 @@ def image_grid(images, captions, column_titles=None):
     >>> len(figure.axes)
     6
     """
-    images = checked_pictures(images, "(captions, columns, height, width, 3)")
-    captions = checked_texts(captions, "captions", images.shape[0], "rows")
+    images = _checked_images(images, "(captions, columns, height, width, 3)")
+    captions = _checked_texts(captions, "captions", images.shape[0], "rows")
     if column_titles is not None:
-        column_titles = checked_texts(
+        column_titles = _checked_texts(
             column_titles, "column_titles", images.shape[1], "columns"
         )
-    return picture_rows(images, left=captions, above=column_titles)
+    return image_rows(images, left=captions, above=column_titles)
 
 
-def interpolation_strips(images, labels_from, labels_to):
-    """Draws one strip a row, with what it leads from and to at its ends.
+def interpolation_strips(
+    images: np.ndarray, labels_from: Sequence[str], labels_to: Sequence[str]
+) -> Figure:
+    """Shows interpolations, one per row, with a label at either end.
 
     Args:
         images: uint8 array of shape `(rows, steps, height, width, 3)`, as
-            `TextToImageGAN.interpolate` and `interpolate_noise` return it.
-        labels_from: list of strings, one a row: left of the strip.
-        labels_to: list of strings, one a row: right of the strip.
+            returned by `TextToImageGAN.interpolate` and `interpolate_noise`.
+        labels_from: list of strings, one per row: left of the strip.
+        labels_to: list of strings, one per row: right of the strip.
 
     Returns:
         `matplotlib.figure.Figure`.
@@ -194,23 +187,25 @@ def interpolation_strips(images, labels_from, labels_to):
     Reference:
         - [Reed et al., 2016](https://arxiv.org/abs/1605.05396), section 5.
     """
-    images = checked_pictures(images, "(rows, steps, height, width, 3)")
-    return picture_rows(
+    images = _checked_images(images, "(rows, steps, height, width, 3)")
+    return image_rows(
         images,
-        left=checked_texts(labels_from, "labels_from", len(images), "rows"),
-        right=checked_texts(labels_to, "labels_to", len(images), "rows"),
+        left=_checked_texts(labels_from, "labels_from", len(images), "rows"),
+        right=_checked_texts(labels_to, "labels_to", len(images), "rows"),
         characters=20,
     )
 
 
-def transfer_grid(style_images, images, captions):
-    """Draws style pictures down the left side, and captions across.
+def transfer_grid(
+    style_images: np.ndarray, images: np.ndarray, captions: Sequence[str]
+) -> Figure:
+    """Shows style images down the left side, and captions across.
 
     Args:
         style_images: uint8 array of shape `(styles, height, width, 3)`.
         images: uint8 array of shape `(styles, captions, height, width, 3)`,
-            as `TextToImageGAN.transfer_style` returns it.
-        captions: list of strings, one a column.
+            as returned by `TextToImageGAN.transfer_style`.
+        captions: list of strings, one per column.
 
     Returns:
         `matplotlib.figure.Figure`.
@@ -231,32 +226,34 @@ def transfer_grid(style_images, images, captions):
     Reference:
         - [Reed et al., 2016](https://arxiv.org/abs/1605.05396), section 5.
     """
-    style_images = checked_pictures(
+    style_images = _checked_images(
         style_images, "(styles, height, width, 3)", "style_images"
     )
-    images = checked_pictures(images, "(styles, captions, height, width, 3)")
-    captions = checked_texts(captions, "captions", images.shape[1], "columns")
+    images = _checked_images(images, "(styles, captions, height, width, 3)")
+    captions = _checked_texts(captions, "captions", images.shape[1], "columns")
     expected = (len(images), *images.shape[2:])
     if style_images.shape != expected:
         raise ValueError(
-            "`style_images` must hold one picture, of the size of `images`, "
-            f"for each of their rows: shape {expected}. Received: "
+            "`style_images` must hold one image for each row of `images`, of "
+            f"their size: shape {expected}. Received: "
             f"{style_images.shape}"
         )
-    return picture_rows(
+    return image_rows(
         np.concatenate([style_images[:, None], images], axis=1),
         above=["style of", *captions],
     )
 
 
-def variant_comparison(images, captions, variants):
-    """Draws a row for each GAN, under the captions that all of them draw.
+def variant_comparison(
+    images: np.ndarray, captions: Sequence[str], variants: Sequence[str]
+) -> Figure:
+    """Shows a row for each GAN, under the captions that all generate from.
 
     Args:
         images: uint8 array of shape `(variants, captions, height, width, 3)`.
-            In a column, all from the same noise.
-        captions: list of strings, one a column.
-        variants: list of strings, one a row: names, such as `"GAN-CLS"`.
+            All images in a column have the same noise.
+        captions: list of strings, one per column.
+        variants: list of strings, one per row: names, such as `"GAN-CLS"`.
 
     Returns:
         `matplotlib.figure.Figure`.
@@ -276,7 +273,48 @@ def variant_comparison(images, captions, variants):
     Reference:
         - [Reed et al., 2016](https://arxiv.org/abs/1605.05396), section 5.
     """
-    images = checked_pictures(images, "(variants, captions, height, width, 3)")
-    variants = checked_texts(variants, "variants", images.shape[0], "rows")
-    captions = checked_texts(captions, "captions", images.shape[1], "columns")
-    return picture_rows(images, left=variants, above=captions, characters=14)
+    images = _checked_images(images, "(variants, captions, height, width, 3)")
+    variants = _checked_texts(variants, "variants", images.shape[0], "rows")
+    captions = _checked_texts(captions, "captions", images.shape[1], "columns")
+    return image_rows(images, left=variants, above=captions, characters=14)
+
+
+def animated_gif(images: np.ndarray, seconds_per_image: float = 0.125) -> bytes:
+    """Encodes images as an animated GIF that repeats forever.
+
+    A GIF has 256 colors per image: each pixel gets the closest of them.
+
+    Args:
+        images: uint8 array of shape `(steps, height, width, 3)`, such as a row
+            of the result of `TextToImageGAN.interpolate`.
+        seconds_per_image: float. Defaults to `0.125`.
+
+    Returns:
+        bytes. A GIF file.
+
+    Raises:
+        ValueError: there is no image, or the shape does not fit.
+
+    Example:
+
+    >>> images = np.zeros((8, 32, 32, 3), "uint8")
+    >>> keras_t2i.plots.animated_gif(images)[:6]
+    b'GIF89a'
+    """
+    images = _checked_images(images, "(steps, height, width, 3)")
+    if not len(images):
+        raise ValueError("`images` must hold at least one. Received: none")
+    first, *others = [
+        PIL.Image.fromarray(image).quantize(dither=PIL.Image.Dither.NONE)
+        for image in images
+    ]
+    file = io.BytesIO()
+    first.save(
+        file,
+        format="GIF",
+        save_all=True,
+        append_images=others,
+        duration=round(1000 * seconds_per_image),
+        loop=0,
+    )
+    return file.getvalue()

@@ -1,21 +1,22 @@
 """Networks in folders of the package: a JSON file and half-precision weights.
 
 Nothing in these files is executed: the weights are arrays, and the JSON names
-classes of this library alone.
+only classes of this library.
 """
 
 import hashlib
 import importlib.resources
 import io
 import json
-import os
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_t2i.files import replace_when_whole
+from keras_t2i.files import atomic_write
+from keras_t2i.types import StrPath
 
 _DESCRIPTION = "preset.json"
 
@@ -30,15 +31,11 @@ def pretrained_names() -> tuple[str, ...]:
 
 
 def pretrained_description(name: str) -> dict[str, Any]:
-    """Returns what is said of the networks of a folder.
+    """Returns the description of the networks in a folder.
 
-    Args:
-        name: string. Name of the folder.
-
-    Returns:
-        dict with `description` and `files`, names to SHA-256 digests. That of a
-        GAN also has its `recipe`, the name of its `text_encoder`'s folder, and
-        its `evaluation`; that of a text encoder its `config`.
+    It has a `description` and `files`, names to SHA-256 digests. That of a GAN
+    also has its `recipe`, the name of its `text_encoder`'s folder, and its
+    `evaluation`; that of a text encoder has its `config`.
     """
     file = importlib.resources.files(__package__) / name / _DESCRIPTION
     return json.loads(file.read_text("utf-8"))
@@ -56,13 +53,13 @@ def load_pretrained_weights(network: keras.Model, name: str, file: str) -> None:
     """Sets the weights of a network to those of a file.
 
     Args:
-        network: `keras.Model`, as the one whose weights were saved.
+        network: `keras.Model`, like the one whose weights were saved.
         name: string. Name of the folder.
         file: string. Name of the file.
 
     Raises:
         ValueError: the file is missing or not the one that was shipped, or the
-            network has other weights.
+            network has weights of other shapes.
     """
     path = importlib.resources.files(__package__) / name / file
     digests = pretrained_description(name)["files"]
@@ -84,28 +81,22 @@ def load_pretrained_weights(network: keras.Model, name: str, file: str) -> None:
     expected = [tuple(weight.shape) for weight in network.weights]
     if shapes != expected:
         raise ValueError(
-            f"{name} must be for a network with weights of the shapes "
-            f"{expected}. Received: {shapes}. Leave out what changes the "
-            "networks, or begin with a preset without weights."
+            f"{name} must have weights of the shapes {expected}. Received: "
+            f"{shapes}. Leave out what changes the networks, or begin with a "
+            "preset without weights."
         )
     network.set_weights([value.astype("float32") for value in values])
 
 
-def write_pretrained_weights(
-    network: keras.Model, path: str | os.PathLike
-) -> str:
-    """Writes the weights of a network; returns the digest of the file.
+def write_pretrained_weights(network: keras.Model, path: StrPath) -> str:
+    """Writes the weights of a network to `path`; returns the file's digest.
 
-    Vectors stay float32, since there are few. All else is rounded to float16.
-
-    Args:
-        network: `keras.Model`.
-        path: path of the `.npz` file to write.
+    Vectors stay float32, since they are small. All else is rounded to float16.
 
     Raises:
         ValueError: a weight is not finite, or too large for float16.
     """
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for index, weight in enumerate(network.weights):
         value = np.asarray(weight, "float32")
         with np.errstate(over="ignore"):  # Refused below.
@@ -117,21 +108,19 @@ def write_pretrained_weights(
             )
         arrays[f"{index:04}"] = stored
     path = pathlib.Path(path)
-    with replace_when_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         with open(temporary, "wb") as file:
             np.savez_compressed(file, **arrays)
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def write_description(
-    folder: str | os.PathLike, description: dict[str, Any]
-) -> None:
-    """Writes what is said of the networks of a folder."""
-    with replace_when_whole(pathlib.Path(folder) / _DESCRIPTION) as temporary:
+def write_description(folder: StrPath, description: dict[str, Any]) -> None:
+    """Writes what `pretrained_description` reads."""
+    with atomic_write(pathlib.Path(folder) / _DESCRIPTION) as temporary:
         temporary.write_text(json.dumps(description, indent=2) + "\n", "utf-8")
 
 
-def _folders():
+def _folders() -> Iterator[str]:
     for folder in importlib.resources.files(__package__).iterdir():
         if (folder / _DESCRIPTION).is_file():
             yield folder.name

@@ -1,27 +1,30 @@
-"""What all recipes have in common: checked fields, JSON, run folders."""
+"""What all recipes have in common: checked fields, presets, JSON, runs."""
 
 import dataclasses
 import json
 import math
 import numbers
-import os
 import pathlib
 from collections.abc import Callable
+from collections.abc import Iterable
 from typing import Any
 from typing import ClassVar
 from typing import Self
+from typing import TypeVar
 
-from keras_t2i.files import replace_when_whole
+from keras_t2i.files import atomic_write
 from keras_t2i.recipes.presets import preset
+from keras_t2i.types import StrPath
 
-# One of them says how long a training is.
+AnyRecipe = TypeVar("AnyRecipe", bound="BaseRecipe")
+# A recipe has exactly one of them.
 DURATIONS = ("epochs", "steps", "minutes")
 
 
 def checked(
     default: Any,
     expected: str,
-    converted: Callable[[Any], Any],
+    convert: Callable[[Any], Any],
     optional: bool = False,
 ) -> Any:
     """Returns a dataclass field whose value is checked.
@@ -29,9 +32,8 @@ def checked(
     Args:
         default: the field's default.
         expected: string. What follows "must be" in the error.
-        converted: function of a value to what is kept of it. It raises
-            `ValueError` or `TypeError` where the value is none of those
-            expected.
+        convert: function of a value to the value that is kept. It raises
+            `ValueError` or `TypeError` for a bad value.
         optional: bool. Whether the field may also be `None`. Defaults to
             `False`.
     """
@@ -41,7 +43,7 @@ def checked(
         default=default,
         metadata={
             "expected": expected,
-            "converted": converted,
+            "convert": convert,
             "optional": optional,
         },
     )
@@ -67,14 +69,14 @@ def number(
 ) -> Any:
     """Returns a field for a finite number."""
 
-    def converted(value):
+    def convert(value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, numbers.Real):
             raise TypeError
-        if not math.isfinite(value) or not fits(value):
+        if not math.isfinite(value) or not fits(float(value)):
             raise ValueError
         return float(value)
 
-    return checked(default, expected, converted, optional)
+    return checked(default, expected, convert, optional)
 
 
 def share(default: float | None, optional: bool = False) -> Any:
@@ -84,11 +86,9 @@ def share(default: float | None, optional: bool = False) -> Any:
     )
 
 
-def weight(default: float | None, optional: bool = False) -> Any:
+def weight(default: float | None) -> Any:
     """Returns a field for a number of at least 0."""
-    return number(
-        default, "a number of at least 0", lambda value: value >= 0, optional
-    )
+    return number(default, "a number of at least 0", lambda value: value >= 0)
 
 
 def positive(default: float | None, optional: bool = False) -> Any:
@@ -100,46 +100,45 @@ def positive(default: float | None, optional: bool = False) -> Any:
 
 def flag(default: bool) -> Any:
     """Returns a field for a bool."""
-
-    def converted(value):
-        if not isinstance(value, bool):
-            raise TypeError
-        return value
-
-    return checked(default, "True or False", converted)
+    return checked(
+        default, "True or False", lambda value: _one_of(value, (True, False))
+    )
 
 
 def text(default: str | None, optional: bool = False) -> Any:
     """Returns a field for a string."""
 
-    def converted(value):
+    def convert(value: Any) -> str:
         if not isinstance(value, str) or not value:
             raise TypeError
         return value
 
-    return checked(default, "a string", converted, optional)
+    return checked(default, "a string", convert, optional)
 
 
 def choice(default: Any, *choices: Any) -> Any:
     """Returns a field for one of a few values."""
+    return checked(
+        default,
+        f"one of {', '.join(map(repr, choices))}",
+        lambda value: _one_of(value, choices),
+    )
 
-    def converted(value):
-        # By type too: 1 is no True.
-        for one in choices:
-            if type(value) is type(one) and value == one:
-                return value
-        raise ValueError
 
-    named = ", ".join(map(repr, choices))
-    return checked(default, f"one of {named}", converted)
+def _one_of(value: Any, choices: Iterable[Any]) -> Any:
+    for one in choices:
+        # The types too: 1 == True.
+        if type(value) is type(one) and value == one:
+            return value
+    raise ValueError
 
 
 def to_whole_number(value: Any, at_least: int) -> int:
     """Returns a value as an int.
 
     Raises:
-        TypeError: it is no whole number.
-        ValueError: it is smaller than `at_least`.
+        TypeError: it is not a whole number.
+        ValueError: it is less than `at_least`.
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError
@@ -153,30 +152,32 @@ class BaseRecipe:
     """A recipe: flat fields that are checked when they are set.
 
     A subclass is a frozen dataclass whose fields come from the functions of
-    this module, `DURATIONS` among them.
+    this module.
     """
 
     # The command that trains by recipes of this class.
     COMMAND: ClassVar[str]
-    # Where its presets are, `None` without any.
+    # The kind of its presets, `None` if it has none.
     PRESETS: ClassVar[str | None] = None
-    # Where a subclass has no such fields.
-    decay_share = None
-    precision = "float32"
-    tensorboard = False
 
-    def __post_init__(self):
+    epochs: int | None = whole_number(None, 1, optional=True)
+    steps: int | None = whole_number(None, 1, optional=True)
+    minutes: float | None = positive(None, optional=True)
+    seed: int = whole_number(0)
+    tensorboard: bool = flag(False)
+
+    def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             try:
                 if value is not None or not field.metadata["optional"]:
-                    value = field.metadata["converted"](value)
+                    value = field.metadata["convert"](value)
             except (TypeError, ValueError):
                 raise ValueError(
                     f"`{field.name}` must be {field.metadata['expected']}. "
                     f"Received: {value!r}"
                 ) from None
-            # The only way to set what is frozen.
+            # The only way to set a field of a frozen dataclass.
             object.__setattr__(self, field.name, value)
         given = [name for name in DURATIONS if getattr(self, name) is not None]
         if len(given) != 1:
@@ -190,10 +191,10 @@ class BaseRecipe:
         """Returns the recipe of a preset.
 
         Args:
-            name: string. The name of a preset.
+            name: string.
 
         Raises:
-            ValueError: there is no such preset.
+            ValueError: there is no preset of this name.
         """
         if cls.PRESETS is None:
             raise ValueError(
@@ -205,15 +206,15 @@ class BaseRecipe:
         return cls(**{"preset": name, **fields})
 
     @classmethod
-    def from_json(cls, path: str | os.PathLike) -> Self:
-        """Reads a recipe that `to_json` has written.
+    def from_json(cls, path: StrPath) -> Self:
+        """Reads a recipe from a JSON file, such as `to_json` writes.
 
         Args:
-            path: path of the file. Fields that it leaves out have their
+            path: path of the file. Fields that it leaves out keep their
                 defaults.
 
         Raises:
-            ValueError: the file holds something else.
+            ValueError: the file does not hold such a recipe.
             OSError: the file cannot be read.
         """
         content = pathlib.Path(path).read_text("utf-8")
@@ -233,31 +234,31 @@ class BaseRecipe:
         """Returns the recipe of a dict of fields.
 
         Args:
-            fields: dict. Fields that it leaves out have their defaults.
+            fields: dict. Fields that it leaves out keep their defaults.
 
         Raises:
-            ValueError: there are no such fields, or they have other values.
+            ValueError: a field does not exist, or a value is out of range.
         """
         cls._check_names(fields)
         return cls(**fields)
 
     @classmethod
-    def from_run(cls, path: str | os.PathLike) -> Self:
+    def from_run(cls, path: StrPath) -> Self:
         """Returns the recipe that a run was started with.
 
         Args:
             path: path of a run folder.
 
         Raises:
-            ValueError: there is no run, or one of another kind.
+            ValueError: the folder holds no run, or one of another kind.
         """
         config = pathlib.Path(path) / "config.json"
         try:
             values = json.loads(config.read_text("utf-8"))
             command = values["command"]
-            recipe = None
-            if command == cls.COMMAND:
-                recipe = cls._from_config(values)
+            recipe = (
+                cls._from_config(values) if command == cls.COMMAND else None
+            )
         except (FileNotFoundError, NotADirectoryError):
             raise ValueError(
                 f"`{cls.__name__}.from_run` takes a run folder. Received: "
@@ -270,24 +271,24 @@ class BaseRecipe:
             ) from None
         if recipe is None:
             raise ValueError(
-                f"`{cls.__name__}` is of a run of `{cls.COMMAND}`. Received: "
-                f"{str(path)!r}, a run of `{command}`."
+                f"A `{cls.__name__}` belongs to a run of `{cls.COMMAND}`. "
+                f"Received: {str(path)!r}, a run of `{command}`."
             )
         return recipe
 
     @classmethod
-    def _from_config(cls, config):
+    def _from_config(cls, config: dict[str, Any]) -> Self:
         if "recipe" in config:
             return cls.from_dict(config["recipe"])
-        # Before there were recipes, a run kept the options of the command.
+        # A run from before there were recipes: it holds the options of the
+        # command.
         options = config["options"]
         recipe = cls()
         if cls.PRESETS is not None:
             recipe = cls.from_preset(options["preset"])
-        names = {*cls.names(), "width"} - {"preset"}
         given = {
             name: options[name]
-            for name in names
+            for name in {*cls.names(), "width"} - {"preset"}
             if options.get(name) is not None
         }
         if not any(name in given for name in DURATIONS):
@@ -300,7 +301,7 @@ class BaseRecipe:
         return [field.name for field in dataclasses.fields(cls)]
 
     @classmethod
-    def _check_names(cls, fields):
+    def _check_names(cls, fields: Iterable[str]) -> None:
         unknown = sorted(set(fields) - set(cls.names()))
         if unknown:
             raise ValueError(
@@ -311,19 +312,20 @@ class BaseRecipe:
     def override(self, **changes: Any) -> Self:
         """Returns the recipe with some fields changed.
 
-        Of `epochs`, `steps` and `minutes`, the one that is given takes the
-        place of the one before.
+        If one of `epochs`, `steps` and `minutes` is given, it replaces the one
+        that the recipe had.
 
         Args:
             **changes: fields and their values.
 
         Raises:
-            ValueError: there is no such field, or a value is none of its.
+            ValueError: a field does not exist, or a value is out of range.
         """
         self._check_names(changes)
-        if changes.get("preset", self._preset()) != self._preset():
+        made_from = getattr(self, "preset", None)
+        if changes.get("preset", made_from) != made_from:
             raise ValueError(
-                "`preset` names what a recipe was made from, and cannot be "
+                "`preset` names what a recipe was made from and cannot be "
                 f"overridden. Received: {changes['preset']!r}. Start from "
                 f"`{type(self).__name__}.from_preset`"
             )
@@ -331,25 +333,22 @@ class BaseRecipe:
             changes = {**dict.fromkeys(DURATIONS), **changes}
         return dataclasses.replace(self, **changes)
 
-    def _preset(self):
-        return getattr(self, "preset", None)
-
     def to_dict(self) -> dict[str, Any]:
-        """Returns all fields, as JSON has them."""
+        """Returns all fields, as they are in JSON."""
         return {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in dataclasses.asdict(self).items()
         }
 
-    def to_json(self, path: str | os.PathLike) -> None:
+    def to_json(self, path: StrPath) -> None:
         """Writes all fields to a JSON file.
 
         Args:
-            path: path of the file, whose folder must be there.
+            path: path of the file. Its folder must exist.
 
         Raises:
             OSError: the file cannot be written.
         """
-        with replace_when_whole(path) as temporary:
+        with atomic_write(path) as temporary:
             content = json.dumps(self.to_dict(), indent=2)
             temporary.write_text(content + "\n", "utf-8")

@@ -19,14 +19,20 @@ def presets(kind: str) -> dict[str, dict[str, Any]]:
     """
     folder = importlib.resources.files(__package__)
     known = json.loads((folder / f"{kind}.json").read_text("utf-8"))
-    return {name: _with_base(name, known) for name in known}
+
+    def with_base(name: str) -> dict[str, Any]:
+        values = dict(known[name])
+        base = values.pop("base", None)
+        return values if base is None else {**with_base(base), **values}
+
+    return {name: with_base(name) for name in known}
 
 
 def preset(kind: str, name: str) -> dict[str, Any]:
     """Returns one preset.
 
     Raises:
-        ValueError: there is none of this name.
+        ValueError: there is no preset of this name.
     """
     known = presets(kind)
     if name not in known:
@@ -34,9 +40,3 @@ def preset(kind: str, name: str) -> dict[str, Any]:
             f"A preset must be one of {', '.join(known)}. Received: {name!r}"
         )
     return known[name]
-
-
-def _with_base(name, known):
-    values = dict(known[name])
-    base = values.pop("base", None)
-    return values if base is None else {**_with_base(base, known), **values}

@@ -1,12 +1,15 @@
 """The text encoder, of characters or of words."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import layers
 from keras import ops
 
 from keras_t2i.configured_model import ConfiguredModel
 from keras_t2i.recipes.presets import presets
-from keras_t2i.recipes.text_recipe import TextRecipe
+from keras_t2i.recipes.recipe import TextRecipe
 from keras_t2i.tokenizers import ALPHABET
 from keras_t2i.tokenizers import MAX_CHARACTERS
 from keras_t2i.tokenizers import has_more_characters
@@ -14,17 +17,18 @@ from keras_t2i.tokenizers import has_more_words
 from keras_t2i.tokenizers import tokenize
 from keras_t2i.tokenizers import tokenize_words
 from keras_t2i.tokenizers import words_of_no_text
+from keras_t2i.types import Tensor
 
 
 @keras.saving.register_keras_serializable("keras_t2i")
 class OneHotCharacters(layers.Layer):
-    """One column a character: ids 1 to 70 to one-hot rows, 0 to zeros."""
+    """Turns character ids 1 to 70 into one-hot rows, and 0 into zeros."""
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         # Id 0 becomes -1, which is out of range and so has no column set.
         return ops.one_hot(inputs - 1, len(ALPHABET), dtype=self.compute_dtype)
 
-    def compute_output_spec(self, inputs):
+    def compute_output_spec(self, inputs: Tensor) -> keras.KerasTensor:
         return keras.KerasTensor(
             (*inputs.shape, len(ALPHABET)), dtype=self.compute_dtype
         )
@@ -32,32 +36,27 @@ class OneHotCharacters(layers.Layer):
 
 @keras.saving.register_keras_serializable("keras_t2i")
 class WordVectors(layers.Layer):
-    """One column a word: ids from 1 to trained vectors, 0 to zeros.
+    """Turns word ids from 1 into trained vectors, and 0 into zeros."""
 
-    Args:
-        num_words: int.
-        dim: int. Size of the vectors.
-    """
-
-    def __init__(self, num_words, dim, **kwargs):
+    def __init__(self, num_words: int, dim: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.num_words = num_words
         self.dim = dim
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple) -> None:
         self.vectors = self.add_weight(
             shape=(self.num_words, self.dim),
-            # As long as the one-hot columns of characters.
+            # Vectors as long as one-hot rows are.
             initializer=keras.initializers.RandomNormal(stddev=self.dim**-0.5),
             name="vectors",
         )
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         is_word = ops.cast(inputs > 0, self.compute_dtype)
         rows = ops.take(self.vectors, ops.maximum(inputs - 1, 0), axis=0)
         return rows * is_word[..., None]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_words": self.num_words,
@@ -67,31 +66,28 @@ class WordVectors(layers.Layer):
 
 # Both recurrences differ from Keras' own layers in the first step, which has no
 # hidden term at all: no recurrent bias and, in the gated one, no gates.
-class _Recurrence(keras.layers.Layer):
-    def __init__(self, units, **kwargs):
+class _Recurrence(layers.Layer):
+    def __init__(self, units: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.units = units
 
-    def _add_weights(self, features, gates):
-        shapes = {
-            "kernel": (features, gates * self.units),
-            "recurrent_kernel": (self.units, gates * self.units),
-        }
-        for name, shape in shapes.items():
+    def _add_weights(self, features: int, gates: int) -> None:
+        width = gates * self.units
+        for name, shape, initializer in (
+            ("kernel", (features, width), "glorot_uniform"),
+            ("recurrent_kernel", (self.units, width), "glorot_uniform"),
+            ("bias", (width,), "zeros"),
+            ("recurrent_bias", (width,), "zeros"),
+        ):
             weight = self.add_weight(
-                shape=shape, initializer="glorot_uniform", name=name
-            )
-            setattr(self, name, weight)
-        for name in ("bias", "recurrent_bias"):
-            weight = self.add_weight(
-                shape=(gates * self.units,), initializer="zeros", name=name
+                shape=shape, initializer=initializer, name=name
             )
             setattr(self, name, weight)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
         return (*input_shape[:-1], self.units)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "units": self.units}
 
 
@@ -113,10 +109,10 @@ class ReLURecurrence(_Recurrence):
           [Reed et al., 2016](https://arxiv.org/abs/1605.05395).
     """
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple) -> None:
         self._add_weights(input_shape[-1], gates=1)
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         # One matrix product for all steps: only the hidden term is sequential.
         projected = ops.matmul(inputs, self.kernel) + self.bias
         states = [ops.relu(projected[:, 0])]
@@ -147,10 +143,10 @@ class GatedRecurrence(_Recurrence):
           [Reed et al., 2016](https://arxiv.org/abs/1605.05396).
     """
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple) -> None:
         self._add_weights(input_shape[-1], gates=3)
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         projected = ops.matmul(inputs, self.kernel) + self.bias
         gates_width = 2 * self.units
         gates_kernel = self.recurrent_kernel[:, :gates_width]
@@ -180,10 +176,10 @@ class CharCNNRNN(ConfiguredModel):
     """Encodes a text, character by character, as one vector.
 
     Three temporal convolutions with ReLU and max pooling over one-hot
-    characters, a recurrent layer over what is left of the length, the mean of
-    its states, and a linear layer. The defaults are the encoder of the flowers
-    GAN as published; `third_pool=False, recurrence="gated"` is that of the
-    birds and COCO GANs.
+    characters, a recurrent layer over the remaining steps, the mean of its
+    states, and a linear layer. The defaults are the published encoder of the
+    flowers GAN; `third_pool=False, recurrence="gated"` is that of the birds
+    and COCO GANs.
 
     Args:
         convolution_filters: tuple of three ints. Channels of the three
@@ -195,8 +191,8 @@ class CharCNNRNN(ConfiguredModel):
         embedding_dim: int. Size of the embedding. Defaults to `1024`.
         vocabulary: tuple of strings. The words to read in place of
             characters, such as those of `keras_t2i.text.vocabulary_of`. Each
-            has a trained vector as wide as the alphabet; what follows is the
-            same. Defaults to `None`: characters are read.
+            has a trained vector as wide as the alphabet; the other layers are
+            the same. Defaults to `None`: characters are read.
 
     Call input: int tensor of shape `(batch, 201)`, the ids of `tokenize`.
     Output: tensor of shape `(batch, embedding_dim)`.
@@ -216,12 +212,12 @@ class CharCNNRNN(ConfiguredModel):
 
     def __init__(
         self,
-        convolution_filters=(384, 512, 512),
-        third_pool=True,
-        recurrence="relu",
-        embedding_dim=1024,
-        vocabulary=None,
-        **kwargs,
+        convolution_filters: Sequence[int] = (384, 512, 512),
+        third_pool: bool = True,
+        recurrence: str = "relu",
+        embedding_dim: int = 1024,
+        vocabulary: Sequence[str] | None = None,
+        **kwargs: Any,
     ):
         if recurrence not in _RECURRENCES:
             raise ValueError(
@@ -284,7 +280,7 @@ class CharCNNRNN(ConfiguredModel):
         )
 
     @classmethod
-    def from_preset(cls, name, **arguments):
+    def from_preset(cls, name: str, **arguments: Any) -> "CharCNNRNN":
         """Makes an untrained encoder from a preset.
 
         Args:
@@ -312,29 +308,29 @@ class CharCNNRNN(ConfiguredModel):
             "embedding_dim": recipe.embedding_dim,
         }
         if recipe.vocabulary_size is not None:
-            # Whoever makes one that reads words has to say which.
+            # A preset does not know the words: they must be given.
             layers["vocabulary"] = ()
         return cls(**{**layers, **arguments})
 
-    def tokenize(self, texts):
+    def tokenize(self, texts: Tensor) -> Tensor:
         """Turns texts into the ids that this encoder reads.
 
         Args:
             texts: string tensor of shape `(batch,)`. UTF-8.
 
         Returns:
-            int32 tensor of shape `(batch, 201)`: one column a character, or a
-            word. Longer texts are cut.
+            int32 tensor of shape `(batch, 201)`: one column per character, or
+            per word. Longer texts are cut.
         """
         if self.vocabulary is None:
             return tokenize(texts)
         return tokenize_words(texts, self.vocabulary)
 
-    def predict_step(self, data):
-        """As Keras', without most of the padding that a batch ends in.
+    def predict_step(self, data: Any) -> Tensor:
+        """Predicts as Keras does, but skips most of the padding of a batch.
 
-        Once the windows of the convolutions hold padding alone, one step is
-        like the next. So the first such step stands for all that follow.
+        Where the windows of the convolutions hold padding alone, all steps are
+        alike. So the first of them is computed once and repeated.
         """
         if self.jit_compile:
             # XLA compiles for one length.
@@ -350,30 +346,23 @@ class CharCNNRNN(ConfiguredModel):
             x = layer(x, training=False)
         return x
 
-    def _num_columns_needed(self, token_ids):
+    def _num_columns_needed(self, token_ids: Tensor) -> Tensor:
         """Columns up to the end of the first step that sees padding alone."""
         places = ops.arange(1, token_ids.shape[1] + 1)
         longest = ops.max(ops.where(token_ids != 0, places, 0))
-        # Two pools of size 3, the third of stride 2: a step begins so many
-        # columns after the one before, and sees so many.
+        # A step begins `stride` columns after the one before: two pools of size
+        # 3 and perhaps one of stride 2. It sees `seen` columns.
         stride, seen = (18, 66) if self.third_pool else (9, 48)
         return (longest + stride - 1) // stride * stride + seen
 
-    def cuts(self, texts):
-        """Tells which texts are longer than `tokenize` reads.
-
-        Args:
-            texts: string tensor of shape `(batch,)`. UTF-8.
-
-        Returns:
-            bool tensor of shape `(batch,)`.
-        """
+    def cuts(self, texts: Tensor) -> Tensor:
+        """Tells which texts `tokenize` cuts, as bools of shape `(batch,)`."""
         if self.vocabulary is None:
             return has_more_characters(texts)
         return has_more_words(texts)
 
 
-def _checked_vocabulary(vocabulary):
+def _checked_vocabulary(vocabulary: Sequence[str]) -> tuple[str, ...]:
     if isinstance(vocabulary, str):
         raise ValueError(
             "`vocabulary` must be a tuple of words, not one string. Received: "

@@ -1,38 +1,53 @@
-"""Embeddings of all captions of a data set: extracted once, or imported."""
+"""Embeddings of all captions of a data set: extracted, imported, exported."""
 
+import contextlib
 import hashlib
-import os
+import pathlib
 from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from keras_t2i.datasets.arrays_by_id import match_names
+from keras_t2i.datasets.examples import ExtractedEmbeddings
 from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.datasets.examples import images_of_class
+from keras_t2i.datasets.images import without_image_suffix
 from keras_t2i.datasets.manifest import EmbeddingManifest
 from keras_t2i.datasets.manifest import Manifest
 from keras_t2i.datasets.manifest import data_fingerprint
 from keras_t2i.datasets.manifest import read_manifest
 from keras_t2i.datasets.manifest import write_manifest
+from keras_t2i.datasets.published_embeddings import STACKGAN_CLASSES
+from keras_t2i.datasets.published_embeddings import STACKGAN_EMBEDDINGS
+from keras_t2i.datasets.published_embeddings import STACKGAN_FILES
+from keras_t2i.datasets.published_embeddings import match_names
 from keras_t2i.datasets.published_embeddings import open_published_embeddings
+from keras_t2i.datasets.shards import CaptionedImage
 from keras_t2i.datasets.shards import write_embedding_shards
+from keras_t2i.files import atomic_new_folder
+from keras_t2i.formats.pickled_list import write_pickled_list
 from keras_t2i.tokenizers import count_cut
 from keras_t2i.tokenizers import cuts_of
 from keras_t2i.tokenizers import tokenize_for
 from keras_t2i.tokenizers import utf8
+from keras_t2i.types import StrPath
 from keras_t2i.untuned import untuned
 
 _BATCH_SIZE = 256
+# The folders of StackGAN, and the splits whose images they hold.
+_STACKGAN_FOLDERS = {"train": "trainval", "test": "test"}
 
 
-def embed_texts(encoder, texts: list[str]) -> np.ndarray:
+def embed_texts(encoder: Any, texts: list[str]) -> np.ndarray:
     """Embeds texts, each different one once.
 
     Args:
         encoder: `keras.Model` from `token_ids` to embeddings.
-        texts: list of strings. Empty ones too, whose embedding is that of
-            all-zero characters.
+        texts: list of strings. An empty one has the embedding of padding
+            alone.
 
     Returns:
         float32 array of shape `(len(texts), embedding_dim)`.
@@ -64,27 +79,27 @@ def embed_texts(encoder, texts: list[str]) -> np.ndarray:
     dataset = dataset.batch(_BATCH_SIZE)
     dataset = dataset.map(lambda texts: tokenize_for(encoder, texts))
     embeddings = encoder.predict(untuned(dataset.prefetch(2)), verbose=0)
-    # Where each different text is among those by length.
+    # The places of the different texts among those by length.
     rank = np.argsort(by_length)
     return np.asarray(embeddings, np.float32)[rank[places]]
 
 
 def extract_embeddings(
-    encoder,
-    data_path: str | os.PathLike,
-    out_path: str | os.PathLike,
+    encoder: Any,
+    data_path: StrPath,
+    out_path: StrPath,
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
     """Embeds all captions of a prepared data set.
 
-    Writes one shard of embeddings for each shard of images, with the same
-    keys in the same order, for `make_dataset(..., text_embeddings=out_path)`.
+    Writes one shard of embeddings for each shard of images, with the same ids
+    in the same order, for `make_dataset(..., text_embeddings=out_path)`.
 
     Args:
         encoder: `keras.Model` from `token_ids` to embeddings, such as
             `CharCNNRNN`.
         data_path: path. Folder that `keras-t2i prepare` wrote.
-        out_path: path. Folder to write to; it may be there, but not hold
+        out_path: path. Folder to write to. It may exist, but must not hold
             embeddings.
         progress: function of the number of images done and of all images.
             Defaults to `None`.
@@ -99,7 +114,7 @@ def extract_embeddings(
     manifest = read_manifest(data_path)
     num_cut = 0
 
-    def embed(examples):
+    def embed(examples: list[CaptionedImage]) -> list[np.ndarray]:
         nonlocal num_cut
         texts = [text for example in examples for text in example.captions]
         num_cut += count_cut(texts, cuts_of(encoder))
@@ -109,7 +124,7 @@ def extract_embeddings(
     splits = write_embedding_shards(
         manifest, data_path, out_path, embed, progress
     )
-    # Last: the folder counts as embeddings only when all of it is there.
+    # Last: a folder without manifest does not count as embeddings.
     write_manifest(
         out_path,
         EmbeddingManifest(
@@ -123,33 +138,33 @@ def extract_embeddings(
 
 
 def import_embeddings(
-    path: str | os.PathLike,
-    data_path: str | os.PathLike,
-    out_path: str | os.PathLike,
+    path: StrPath,
+    data_path: StrPath,
+    out_path: StrPath,
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
-    """Takes over embeddings that others have computed for a data set.
+    """Imports embeddings that others have computed for a data set.
 
-    Writes what `extract_embeddings` does. Read are, by image id: `.npz` files,
-    `.npy` files, the `.t7` files of Reed et al. (2016), one an image or one a
+    Writes what `extract_embeddings` does. Reads, by image id: `.npz` files,
+    `.npy` files, the `.t7` files of Reed et al. (2016), one per image or per
     class, and the pickles of StackGAN. Nothing in them is executed. An image
-    may have any number of embeddings, of its captions or one of all of them.
+    may have any number of embeddings, one per caption or one in all.
 
     Args:
         path: path of the file or folder of embeddings.
         data_path: path. Folder that `keras-t2i prepare` wrote.
-        out_path: path. Folder to write to; it may be there, but not hold
+        out_path: path. Folder to write to. It may exist, but must not hold
             embeddings.
         progress: function of the number of images done and of all images.
             Defaults to `None`.
 
     Returns:
-        int. How many images the file has that the data set has not.
+        int. How many images of the file are not in the data set.
 
     Raises:
         ValueError: the embeddings or the data set are damaged, images have no
             embeddings, or `out_path` holds embeddings or a data set.
-        OSError: a file can not be opened or written.
+        OSError: a file cannot be opened or written.
     """
     manifest = read_manifest(data_path)
     all_examples = [
@@ -159,9 +174,9 @@ def import_embeddings(
     source = open_published_embeddings(path, images_of_class(all_examples))
     name_of = dict(zip(ids, match_names(ids, source.names, path)))
     digest = hashlib.sha256(data_fingerprint(manifest).encode())
-    embedding_dim = None
+    embedding_dim = 0
 
-    def read(examples):
+    def read(examples: list[CaptionedImage]) -> Iterator[np.ndarray]:
         nonlocal embedding_dim
         for example in examples:
             rows = np.atleast_2d(source.read(name_of[example.id]))
@@ -190,18 +205,103 @@ def import_embeddings(
     return len(source.names) - len(ids)
 
 
-def embeddings_fingerprint(manifest: Manifest, encoder) -> str:
-    """Returns a digest of a prepared data set and of a text encoder.
-
-    Args:
-        manifest: `Manifest` of the data set.
-        encoder: `keras.Model`.
-
-    Returns:
-        64 hexadecimal digits.
-    """
+def embeddings_fingerprint(manifest: Manifest, encoder: Any) -> str:
+    """Returns a digest, in hexadecimal, of a data set and a text encoder."""
     digest = hashlib.sha256(data_fingerprint(manifest).encode())
     for weight in encoder.get_weights():
         digest.update(str(weight.shape).encode())
         digest.update(weight.tobytes())
     return digest.hexdigest()
+
+
+def write_stackgan_pickles(
+    data_path: StrPath, embeddings_path: StrPath, out_path: StrPath
+) -> None:
+    """Writes the embeddings of a data set in the layout of StackGAN.
+
+    `train`, which holds the validation split too, and `test` each get
+    `char-CNN-RNN-embeddings.pickle`, `filenames.pickle` and
+    `class_info.pickle`, in protocol 2, as Python 2 wrote them. All images get
+    as many embeddings as the one with the most captions, by repeating theirs.
+    Without classes, each image has a class number of its own.
+
+    Args:
+        data_path: path of the prepared data set.
+        embeddings_path: path of its extracted embeddings.
+        out_path: path of the folder to write to.
+
+    Raises:
+        ValueError: the data set or its embeddings are damaged, images differ by
+            the suffixes of their names alone, or `out_path` holds files
+            already. Then nothing is written.
+
+    Reference:
+        - [Zhang et al., 2017](https://arxiv.org/abs/1612.03242)
+    """
+    out_path = pathlib.Path(out_path)
+    check_no_stackgan_files(out_path)
+    manifest = read_manifest(data_path)
+    all_examples = {
+        folder: PreparedExamples(data_path, split)
+        for folder, split in _STACKGAN_FOLDERS.items()
+        if folder in manifest.splits
+    }
+    # Flowers are named by their folder too, others by their ids.
+    prefix = "jpg/" if manifest.name == "oxford_flowers" else ""
+    ids = [id for e in all_examples.values() for id in e.text_ids()]
+    names = _stackgan_names(ids, prefix, data_path)
+    out_path.mkdir(parents=True, exist_ok=True)
+    # The folders appear only when all of them are whole.
+    with contextlib.ExitStack() as stack:
+        for folder, examples in all_examples.items():
+            embeddings = ExtractedEmbeddings(embeddings_path, examples)
+            temporary = stack.enter_context(
+                atomic_new_folder(out_path / folder)
+            )
+            class_ids = examples.class_ids
+            if class_ids is None:
+                class_ids = np.arange(len(examples))
+            lists: dict[str, Iterable] = {
+                STACKGAN_EMBEDDINGS: _equally_many(embeddings),
+                STACKGAN_FILES: (names[id] for id in examples.text_ids()),
+                # StackGAN counts from 1.
+                STACKGAN_CLASSES: (int(id) + 1 for id in class_ids),
+            }
+            for name, items in lists.items():
+                write_pickled_list(temporary / name, items)
+
+
+def check_no_stackgan_files(out_path: StrPath) -> None:
+    """Raises `ValueError` if a folder holds files of StackGAN's layout."""
+    for folder in _STACKGAN_FOLDERS:
+        path = pathlib.Path(out_path) / folder
+        if path.exists() and any(path.iterdir()):
+            raise ValueError(
+                f"`out_path` must hold no files in {folder} yet. Received: "
+                f"{str(out_path)!r}. Name another folder."
+            )
+
+
+def _stackgan_names(
+    ids: Iterable[str], prefix: str, data_path: StrPath
+) -> dict[str, str]:
+    """Returns the name of each id."""
+    id_of: dict[str, str] = {}
+    for id in ids:
+        name = prefix + without_image_suffix(id)
+        if name in id_of:
+            raise ValueError(
+                f"{data_path} must hold images whose names differ without "
+                "their suffixes, as the pickles have them. Received: "
+                f"{id_of[name]!r} and {id!r}. Rename one of them, and prepare "
+                "the data set again."
+            )
+        id_of[name] = id
+    return {id: name for name, id in id_of.items()}
+
+
+def _equally_many(embeddings: ExtractedEmbeddings) -> Iterator[np.ndarray]:
+    most = max(len(embeddings.read(i)) for i in range(len(embeddings)))
+    for index in range(len(embeddings)):
+        rows = embeddings.read(index)
+        yield rows[np.arange(most) % len(rows)]

@@ -1,16 +1,19 @@
 """Networks on the image side of the joint embedding."""
 
-import os
+import pathlib
 
 import keras
 from keras import layers
 
 from keras_t2i.applications.feature_networks import find_network
 from keras_t2i.applications.feature_networks import preprocessing_weights
+from keras_t2i.types import StrPath
 
 
-def image_encoder(image_size, embedding_dim=1024, width=32):
-    """Makes a small convolutional image encoder, to be trained along.
+def image_encoder(
+    image_size: int, embedding_dim: int = 1024, width: int = 32
+) -> keras.Model:
+    """Makes a small convolutional image encoder, to train with the texts.
 
     Stride-2 convolutions with batch norm and ReLU down to a 4x4 map, the mean
     over the map, and a linear layer.
@@ -46,16 +49,20 @@ def image_encoder(image_size, embedding_dim=1024, width=32):
 
 
 def application_encoder(
-    name, image_size, embedding_dim=1024, weights=None, frozen=False
-):
+    name: str,
+    image_size: int,
+    embedding_dim: int = 1024,
+    weights: StrPath | None = None,
+    frozen: bool = False,
+) -> keras.Model:
     """Makes an image encoder of a network of `keras.applications`.
 
     The network without its classifier, the mean over its last map, and a linear
-    layer. What the network expects of its inputs is done inside.
+    layer. The network's own preprocessing is a part of it.
 
     Args:
         name: string. The network, such as `"MobileNetV2"`.
-        image_size: int. Side of the images; each network has its smallest.
+        image_size: int. Side of the images. Each network has a smallest one.
         embedding_dim: int. Defaults to `1024`.
         weights: path of a file of the network's weights without classifier, as
             Keras publishes it. Defaults to `None`: random weights.
@@ -68,7 +75,7 @@ def application_encoder(
 
     Raises:
         ValueError: there is no such network, it takes no images of this size,
-            the weights are no such file, or nothing would ever be learned.
+            the weights are no such file, or a frozen network has none.
 
     Example:
 
@@ -79,7 +86,7 @@ def application_encoder(
     (None, 16)
     """
     make, preprocess = find_network(name)
-    if weights is not None and not os.path.isfile(weights):
+    if weights is not None and not pathlib.Path(weights).is_file():
         raise ValueError(
             "`weights` must name a file of the network's weights. Received: "
             f"{str(weights)!r}, which is not there."
@@ -101,7 +108,7 @@ def application_encoder(
             first_line = (str(error).strip() or repr(error)).splitlines()[0]
             raise ValueError(
                 f"`weights` must be those of {name} without its classifier. "
-                f"Received: {str(weights)!r}, which can not be loaded: "
+                f"Received: {str(weights)!r}, which cannot be loaded: "
                 f"{first_line}"
             ) from error
     network.trainable = not frozen
@@ -121,7 +128,9 @@ def application_encoder(
     return encoder
 
 
-def feature_encoder(num_features, embedding_dim=1024):
+def feature_encoder(
+    num_features: int, embedding_dim: int = 1024
+) -> keras.Model:
     """Makes a linear image encoder, for features computed beforehand.
 
     Args:
@@ -143,15 +152,11 @@ def feature_encoder(num_features, embedding_dim=1024):
     return keras.Model(features, x, name="feature_encoder")
 
 
-def features_as_they_are(num_features):
-    """Makes an image encoder that does nothing, as the published ones had.
+def features_as_they_are(num_features: int) -> keras.Model:
+    """Makes an image encoder that returns features as they are.
 
-    Args:
-        num_features: int. Size of the features of an image, and of the
-            embeddings of texts.
-
-    Returns:
-        `keras.Model` from features to themselves.
+    So do the published encoders, whose texts are embedded in the space of the
+    image features.
 
     Reference:
         - [Reed et al., 2016](https://arxiv.org/abs/1605.05395), the code.

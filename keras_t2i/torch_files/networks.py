@@ -1,6 +1,6 @@
 """The published generators and discriminators of Reed et al. (2016)."""
 
-import os
+from typing import Any
 
 import numpy as np
 
@@ -9,21 +9,25 @@ from keras_t2i.models.generator import Generator
 from keras_t2i.torch_files.torch_module import TorchModule
 from keras_t2i.torch_files.torch_module import check_kinds
 from keras_t2i.torch_files.torch_module import read_network
+from keras_t2i.types import StrPath
+
+# Kinds of modules, each with the shape of its weight.
+_Layout = list[tuple[str, Any]]
 
 _CONVOLUTION = "SpatialConvolution"
 _TRANSPOSED = "SpatialFullConvolution"
 _BATCH_NORM = "SpatialBatchNormalization"
-# They only pass arrays on. Where they stand, the shapes of the weights tell.
+# They only pass arrays on: the shapes of the weights tell where they are.
 _CONNECTIONS = ("Identity", "JoinTable", "Replicate", "View")
 
 # The epsilon of the batch norms, which the layers here have too.
 _EPSILON = 1e-5
-# What one update of Adam may make of a zero, with room: 16 times its rate of
-# 2e-4 at most, and mostly once.
+# One update of Adam moves a zero by 16 times its rate of 2e-4 at most, and
+# mostly by once.
 _LARGEST_UPDATE = 1e-2
 
 
-def load_reed_generator(path: str | os.PathLike) -> Generator:
+def load_reed_generator(path: StrPath) -> Generator:
     """Loads a generator published by Reed et al. (2016).
 
     Args:
@@ -34,9 +38,9 @@ def load_reed_generator(path: str | os.PathLike) -> Generator:
         `keras_t2i.Generator` of 64x64 images, with residual blocks.
 
     Raises:
-        ValueError: the file can not be read, or holds another network; the
+        ValueError: the file cannot be read, or holds another network; the
             message names the module and what is different.
-        OSError: the file can not be opened.
+        OSError: the file cannot be opened.
     """
     modules = _modules(path)
     check_kinds(
@@ -70,7 +74,7 @@ def load_reed_generator(path: str | os.PathLike) -> Generator:
     return generator
 
 
-def load_reed_discriminator(path: str | os.PathLike) -> Discriminator:
+def load_reed_discriminator(path: StrPath) -> Discriminator:
     """Loads a discriminator trained with the code of Reed et al. (2016).
 
     Args:
@@ -82,10 +86,10 @@ def load_reed_discriminator(path: str | os.PathLike) -> Discriminator:
         gives logits, the file's network their sigmoid.
 
     Raises:
-        ValueError: the file can not be read, or holds another network, such
+        ValueError: the file cannot be read, or holds another network, such
             as the discriminator for COCO; the message names the module and
             what is different.
-        OSError: the file can not be opened.
+        OSError: the file cannot be opened.
     """
     modules = _modules(path)
     kinds = [module.kind for module in modules]
@@ -93,7 +97,7 @@ def load_reed_discriminator(path: str | os.PathLike) -> Discriminator:
         raise ValueError(
             "Expected a discriminator with batch norm on the projected text, "
             f"as for birds and flowers. Received: {path}, without, as for "
-            "COCO. `Discriminator` has no such layers: it can not be loaded."
+            "COCO. `Discriminator` has no such layers: it cannot be loaded."
         )
     check_kinds(
         modules,
@@ -122,8 +126,12 @@ def load_reed_discriminator(path: str | os.PathLike) -> Discriminator:
     return discriminator
 
 
-def _generator(width, noise_dim, text_projection_dim, text_embedding_dim):
-    """The modules of the generator: kinds, and shapes of their weights."""
+def _generator(
+    width: int,
+    noise_dim: int,
+    text_projection_dim: int,
+    text_embedding_dim: int,
+) -> _Layout:
     inputs = noise_dim + text_projection_dim
     return [
         ("Linear", (text_projection_dim, text_embedding_dim)),
@@ -145,8 +153,9 @@ def _generator(width, noise_dim, text_projection_dim, text_embedding_dim):
     ]
 
 
-def _discriminator(width, text_projection_dim, text_embedding_dim):
-    """The modules of the discriminator: kinds, and shapes of their weights."""
+def _discriminator(
+    width: int, text_projection_dim: int, text_embedding_dim: int
+) -> _Layout:
     return [
         (_CONVOLUTION, (width, 3, 4, 4)),
         ("LeakyReLU", None),
@@ -169,7 +178,7 @@ def _discriminator(width, text_projection_dim, text_embedding_dim):
     ]
 
 
-def _residual_block(channels, activation):
+def _residual_block(channels: int, activation: str) -> _Layout:
     inner = channels // 4
     return [
         (_CONVOLUTION, (inner, channels, 1, 1)),
@@ -185,7 +194,7 @@ def _residual_block(channels, activation):
     ]
 
 
-def _modules(path):
+def _modules(path: StrPath) -> list[TorchModule]:
     return [
         module
         for module in read_network(path).leaves()
@@ -193,7 +202,9 @@ def _modules(path):
     ]
 
 
-def _weights(modules, layout):
+def _weights(
+    modules: list[TorchModule], layout: _Layout
+) -> list[list[np.ndarray]]:
     """Returns the Keras weights of each module that has some."""
     weights = []
     for module, (kind, shape) in zip(modules, layout):
@@ -218,7 +229,9 @@ def _weights(modules, layout):
     return weights
 
 
-def _batch_norm_weights(module: TorchModule, shape):
+def _batch_norm_weights(
+    module: TorchModule, shape: tuple[int, ...]
+) -> list[np.ndarray]:
     _check_number(module, "eps", _EPSILON)
     if module.has("running_var"):
         variance = module.array("running_var", shape)
@@ -233,9 +246,9 @@ def _batch_norm_weights(module: TorchModule, shape):
     ]
 
 
-def _check_without_bias(module, outputs):
-    # The training code sets the biases to zero before every update; a saved
-    # generator holds what its last update has made of them.
+def _check_without_bias(module: TorchModule, outputs: int) -> None:
+    # The training code sets the biases to zero before every update. A saved
+    # generator holds the biases of its last update.
     if module.has("bias") and (
         np.abs(module.array("bias", (outputs,))).max() > _LARGEST_UPDATE
     ):
@@ -246,7 +259,7 @@ def _check_without_bias(module, outputs):
         )
 
 
-def _check_number(module, name, expected):
+def _check_number(module: TorchModule, name: str, expected: float) -> None:
     if not np.isclose(module.number(name), expected, rtol=1e-6, atol=0):
         raise ValueError(
             f"Expected {expected} as `{name}` at {module.where}. Received: "
@@ -254,7 +267,7 @@ def _check_number(module, name, expected):
         )
 
 
-def _set_weights(layers, weights):
+def _set_weights(layers: list, weights: list[list[np.ndarray]]) -> None:
     layers = [layer for layer in layers if layer.weights]
     for layer, values in zip(layers, weights, strict=True):
         layer.set_weights(values)

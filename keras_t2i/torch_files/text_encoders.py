@@ -1,13 +1,13 @@
 """The published text encoders of Reed et al. (2016)."""
 
-import os
-
 import numpy as np
 
 from keras_t2i.text.char_cnn_rnn import CharCNNRNN
 from keras_t2i.tokenizers import ALPHABET
+from keras_t2i.torch_files.torch_module import TorchModule
 from keras_t2i.torch_files.torch_module import check_kinds
 from keras_t2i.torch_files.torch_module import read_network
+from keras_t2i.types import StrPath
 
 _KERNEL_SIZE = 4
 
@@ -33,7 +33,7 @@ _LATER_STEPS = {
 _INPUTS = {"relu": ["input"], "gated": ["input_update", "input_reset", "input"]}
 
 
-def load_reed_text_encoder(path: str | os.PathLike) -> CharCNNRNN:
+def load_reed_text_encoder(path: StrPath) -> CharCNNRNN:
     """Loads a text encoder published by Reed et al. (2016).
 
     Args:
@@ -45,9 +45,9 @@ def load_reed_text_encoder(path: str | os.PathLike) -> CharCNNRNN:
         `keras_t2i.CharCNNRNN`.
 
     Raises:
-        ValueError: the file can not be read, or holds another network; the
+        ValueError: the file cannot be read, or holds another network; the
             message names the module and what is different.
-        OSError: the file can not be opened.
+        OSError: the file cannot be opened.
     """
     network = read_network(path, "protos", "enc_doc")
     modules = network.modules()
@@ -83,13 +83,16 @@ def load_reed_text_encoder(path: str | os.PathLike) -> CharCNNRNN:
     return encoder
 
 
-def _convolutions(network):
+def _convolutions(
+    network: TorchModule,
+) -> tuple[tuple[int, ...], bool, list[list[np.ndarray]]]:
     """Returns numbers of filters, whether the third is pooled, and weights."""
     modules = network.modules()
     third_pool = len(modules) == 9
     kinds = 3 * ["TemporalConvolution", "Threshold", "TemporalMaxPooling"]
     check_kinds(modules, kinds if third_pool else kinds[:8], network.where)
-    filters, weights = (), []
+    filters: tuple[int, ...] = ()
+    weights = []
     inputs = len(ALPHABET)
     for module in modules[::3]:
         outputs = module.size("weight", 0)
@@ -100,7 +103,9 @@ def _convolutions(network):
     return filters, third_pool, weights
 
 
-def _recurrence(network, units, num_steps):
+def _recurrence(
+    network: TorchModule, units: int, num_steps: int
+) -> tuple[str, list[np.ndarray]]:
     """Returns which recurrence it is, and the weights of its layer."""
     modules = network.modules()
     gated = any(module.kind == "Sigmoid" for module in modules)
@@ -115,7 +120,7 @@ def _recurrence(network, units, num_steps):
         ["Sequential" if name.islower() else name for name in names],
         network.where,
     )
-    linears = {}
+    linears: dict[str, list[np.ndarray]] = {}
     for name, module in zip(names, modules):
         if not name.islower():
             continue
@@ -134,12 +139,14 @@ def _recurrence(network, units, num_steps):
     return kind, [kernel, recurrent_kernel, bias, recurrent_bias]
 
 
-def _joined(linears, names):
+def _joined(
+    linears: dict[str, list[np.ndarray]], names: list[str]
+) -> list[np.ndarray]:
     weights = [linears[name] for name in names]
     return [np.concatenate(arrays, axis=-1) for arrays in zip(*weights)]
 
 
-def _linear(module, shape):
+def _linear(module: TorchModule, shape: tuple[int, int]) -> list[np.ndarray]:
     """Returns kernel and bias, from a weight of shape (outputs, inputs)."""
     weight = module.array("weight", shape)
     return [weight.T, module.array("bias", shape[:1])]

@@ -1,33 +1,28 @@
-"""A network in a .t7 file as modules, whose arrays are checked when asked."""
+"""A network in a .t7 file as modules, whose arrays are checked when read."""
 
 import math
-import os
 
 import numpy as np
 
+from keras_t2i.formats.t7 import Table
+from keras_t2i.formats.t7 import TorchObject
 from keras_t2i.formats.t7 import read_t7
-from keras_t2i.formats.torch_values import Table
-from keras_t2i.formats.torch_values import TorchObject
+from keras_t2i.types import StrPath
 
-# The largest container that was published, a recurrence, has 344, and a module
-# is in five others at most. The limits are for modules that hold themselves.
+# The largest published container, a recurrence, has 344 modules, which are in
+# five others at most. The limits are for modules that hold themselves.
 _MAX_MODULES = 1000
 _MAX_NESTING = 20
 
 
-def read_network(path: str | os.PathLike, *keys: str) -> "TorchModule":
+def read_network(path: StrPath, *keys: str) -> "TorchModule":
     """Reads the network of a .t7 file.
 
-    Args:
-        path: path of the file.
-        *keys: strings. Where the network is when the file holds a table.
-
-    Returns:
-        `TorchModule`.
+    If the file holds a table, `keys` say where in it the network is.
 
     Raises:
-        ValueError: the file can not be read, or has no network there.
-        OSError: the file can not be opened.
+        ValueError: the file cannot be read, or has no network there.
+        OSError: the file cannot be opened.
     """
     value = read_t7(path)
     where = str(path)
@@ -43,13 +38,9 @@ def read_network(path: str | os.PathLike, *keys: str) -> "TorchModule":
 class TorchModule:
     """A module of a network: what kind it is, what it holds, its arrays.
 
-    Args:
-        value: `TorchObject`, as read from the file.
-        where: string. The file and the module's place in it, for messages.
-
-    Attributes:
-        kind: string. The class without its package, such as `"Linear"`; the
-            classes of the packages nn and cudnn are the same.
+    `where`, the file and the module's place in it, is for messages. `kind` is
+    the class without its package, such as `"Linear"`; the classes of the
+    packages nn and cudnn are the same.
     """
 
     def __init__(self, value: object, where: str):
@@ -82,7 +73,7 @@ class TorchModule:
 
     def leaves(self) -> list["TorchModule"]:
         """All modules inside that are no containers, depth first."""
-        leaves = []
+        leaves: list[TorchModule] = []
         waiting = [(self, 0)]
         for _ in range(_MAX_MODULES):
             if not waiting:
@@ -151,7 +142,7 @@ class TorchModule:
             )
         return number
 
-    def _array(self, name):
+    def _array(self, name: str) -> np.ndarray:
         array = self._fields.get(name.encode())
         if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
             raise ValueError(
@@ -162,13 +153,12 @@ class TorchModule:
         return array
 
 
-def check_kinds(modules: list[TorchModule], kinds: list[str], what: str):
+def check_kinds(
+    modules: list[TorchModule], kinds: list[str], what: str
+) -> None:
     """Raises `ValueError` unless the modules are of these kinds, in order.
 
-    Args:
-        modules: list of `TorchModule`.
-        kinds: list of strings.
-        what: string. What they are the modules of, for the message.
+    The message says that they are the modules of `what`.
     """
     for index, kind in enumerate(kinds):
         received = modules[index].where if index < len(modules) else "no more"

@@ -1,1 +1,1 @@
-"""Trainings in run folders: recorded, resumed, one process at a time."""
+"""Trainings in run folders: recorded, resumable, one process at a time."""

@@ -1,20 +1,23 @@
-"""The one way into a training."""
+"""`keras_t2i.train`, the one way into a training."""
 
 import os
+from collections.abc import Mapping
 
 import keras
 
+from keras_t2i.recipes.base_recipe import AnyRecipe
 from keras_t2i.recipes.base_recipe import BaseRecipe
 from keras_t2i.recipes.recipe import Recipe
-from keras_t2i.recipes.style_recipe import StyleRecipe
-from keras_t2i.recipes.text_recipe import TextRecipe
+from keras_t2i.recipes.recipe import StyleRecipe
+from keras_t2i.recipes.recipe import TextRecipe
 from keras_t2i.training.gan_training import GANTraining
 from keras_t2i.training.run_folder import RunFolder
 from keras_t2i.training.style_training import train_style_encoder
 from keras_t2i.training.text_training import train_text_encoder
+from keras_t2i.types import StrPath
 
-# What a training by each class of recipe reads.
-INPUTS = {
+# The inputs of a training, by the class of its recipe.
+INPUTS: dict[type[BaseRecipe], tuple[str, ...]] = {
     Recipe: ("data", "text_encoder", "text_embeddings"),
     TextRecipe: ("data",),
     StyleRecipe: ("data", "model"),
@@ -22,50 +25,50 @@ INPUTS = {
 
 
 def train(
-    recipe: BaseRecipe,
+    recipe: Recipe | TextRecipe | StyleRecipe,
     *,
-    out: str | os.PathLike,
-    data: str | os.PathLike | None = None,
-    text_encoder: str | os.PathLike | None = None,
-    text_embeddings: str | os.PathLike | None = None,
-    model: str | os.PathLike | None = None,
+    out: StrPath,
+    data: StrPath | None = None,
+    text_encoder: StrPath | None = None,
+    text_embeddings: StrPath | None = None,
+    model: StrPath | None = None,
     resume: bool = False,
 ) -> keras.Model:
     """Trains in a run folder, as the commands of `keras-t2i` do.
 
     The folder gets `config.json`, with the recipe, the inputs and the versions
     of libraries; `metrics.jsonl`; `checkpoints/`; `model.keras`; and for a GAN
-    `samples/` and, with `keep_best`, `best.keras`. It is locked: no other
-    process trains in it. Ctrl-C ends the training in order.
+    `samples/` and, with `keep_best`, `best.keras`. It is locked, so that no
+    other process trains in it. Ctrl-C ends the training cleanly.
 
     Args:
         recipe: `Recipe` for a GAN, `TextRecipe` for a text encoder, or
             `StyleRecipe` for a style encoder.
         out: path of the run folder to make.
-        data: path of the folder that `keras-t2i prepare` wrote. Needed unless
-            a run is resumed.
+        data: path of a folder written by `keras-t2i prepare`. Needed unless a
+            run is resumed.
         text_encoder: for a GAN, path of a run folder of a `TextRecipe`, or of
-            a .keras file. Its embeddings of all captions are extracted first,
-            where they are not beside it yet.
-        text_embeddings: for a GAN, path of the folder of embeddings that
-            `keras-t2i embed` wrote, in place of those beside the encoder.
+            a .keras file. Its embeddings of all captions are computed first,
+            unless they are beside it already.
+        text_embeddings: for a GAN, path of a folder of embeddings written by
+            `keras-t2i embed`, to use instead of those beside the encoder.
         model: for a style encoder, path of the run folder of a GAN, or of a
             .keras file.
-        resume: bool. Whether to go on with the run in `out`, from its last
+        resume: bool. Whether to resume the run in `out` from its last
             checkpoint. Only the duration may differ from what the run was
             started with; inputs may be left out. Defaults to `False`.
 
     Returns:
-        `TextToImageGAN`, `JointEmbedding` or `StyleInversion`, as the last step
-        leaves it.
+        `TextToImageGAN`, `JointEmbedding` or `StyleInversion`, as it is after
+        the last step.
 
     Raises:
         ValueError: an input is missing or damaged, the recipe does not fit it,
             or the folder is not free or, to resume, holds no such run.
         FloatingPointError: the training has diverged.
-        keras_t2i.errors.TrainingError: the training was stopped by a
-            full disk, a lack of memory or damaged data.
-        KeyboardInterrupt: Ctrl-C has ended the training in order.
+        keras_t2i.errors.TrainingError: a full disk, a lack of memory or
+            damaged data stopped the training.
+        KeyboardInterrupt: Ctrl-C has ended the training cleanly.
     """
     given = {
         "data": data,
@@ -82,18 +85,14 @@ def train(
 
 
 def prepared(
-    recipe: BaseRecipe,
-    out: str | os.PathLike,
-    given: dict[str, str | os.PathLike | None],
+    recipe: AnyRecipe,
+    out: StrPath,
+    given: Mapping[str, StrPath | None],
     resume: bool,
-) -> tuple[RunFolder, BaseRecipe, dict[str, str | None]]:
-    """Returns the run folder, free or locked, the recipe and the inputs.
+) -> tuple[RunFolder, AnyRecipe, dict[str, str | None]]:
+    """Returns the run folder, checked, the recipe and the inputs.
 
-    Args:
-        recipe: as `train`.
-        out: as `train`.
-        given: dict of the arguments of `train` that are inputs.
-        resume: as `train`.
+    The arguments are those of `train`, of which `given` has the inputs.
     """
     if type(recipe) not in INPUTS:
         raise ValueError(
@@ -109,7 +108,7 @@ def prepared(
                 f"`{name}` {os.fspath(path)!r}"
             )
     paths = {
-        name: None if given.get(name) is None else os.fspath(given[name])
+        name: None if (path := given.get(name)) is None else os.fspath(path)
         for name in names
     }
     run = RunFolder(out)

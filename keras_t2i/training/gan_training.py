@@ -1,13 +1,18 @@
 """The training of a GAN: a prepared data set and a text encoder -> a GAN."""
 
+import io
 from typing import Any
 
 import keras
+import numpy as np
+import PIL.Image
+import PIL.ImageOps
 import tensorflow as tf
 
 from keras_t2i.callbacks.checkpoints import KeepBest
-from keras_t2i.callbacks.failures import CollapseWarning
-from keras_t2i.callbacks.image_grid import ImageGrid
+from keras_t2i.callbacks.recording import CollapseWarning
+from keras_t2i.callbacks.recording import ImageGrid
+from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.datasets.manifest import Manifest
 from keras_t2i.datasets.manifest import data_fingerprint
 from keras_t2i.datasets.manifest import read_embedding_manifest
@@ -18,8 +23,10 @@ from keras_t2i.evaluation.judge import Judge
 from keras_t2i.evaluation.judge import load_judge
 from keras_t2i.evaluation.quick_evaluation import FEWEST_IMAGES
 from keras_t2i.evaluation.quick_evaluation import QuickEvaluation
+from keras_t2i.files import atomic_write
 from keras_t2i.models.from_recipe import gan_optimizer
 from keras_t2i.models.text_to_image_gan import TextToImageGAN
+from keras_t2i.plots.grids import image_grid
 from keras_t2i.progress import show_progress
 from keras_t2i.recipe_batches import recipe_batches
 from keras_t2i.recipes.recipe import MEASURED_SPLIT
@@ -27,9 +34,9 @@ from keras_t2i.recipes.recipe import MEASURED_STEPS
 from keras_t2i.recipes.recipe import MEASURES
 from keras_t2i.recipes.recipe import Recipe
 from keras_t2i.text.embeddings import embeddings_fingerprint
-from keras_t2i.training.encoder_embeddings import embeddings_beside
 from keras_t2i.training.model_files import load_text_encoder
 from keras_t2i.training.model_files import networks_of_text_encoder
+from keras_t2i.training.precomputed import embeddings_beside
 from keras_t2i.training.run_folder import RunFolder
 from keras_t2i.training.runner import failures_while_running
 from keras_t2i.training.runner import fit_run
@@ -37,22 +44,22 @@ from keras_t2i.training.runner import num_images
 from keras_t2i.training.runner import set_up
 from keras_t2i.training.runner import total_steps
 from keras_t2i.training.runner import training_split
-from keras_t2i.training.samples import sample_captions
-from keras_t2i.training.samples import write_real_samples
+from keras_t2i.types import StrPath
+
+_NUM_SAMPLES = 8
 
 
 class GANTraining:
-    """A training in a run folder, checked and made ready; nothing is written.
+    """A training in a run folder, ready to `fit`. Nothing is written before.
 
     Args:
-        run: `RunFolder`, free or of a run to go on with.
+        run: `RunFolder`, free or of a run to resume.
         recipe: `Recipe`.
-        paths: dict of `data`, `text_encoder` and `text_embeddings`: paths,
-            `None` where not given.
-        judge: `Judge`, for `keep_best`. Defaults to `None`: that of
-            `evaluate`.
-        measured_steps: int. `keep_best` measures every so many steps. Defaults
-            to `250`.
+        paths: dict of `data`, `text_encoder` and `text_embeddings` to paths, or
+            to `None` where not given.
+        judge: `Judge` for `keep_best`. Defaults to `None`: that of `evaluate`.
+        measured_steps: int. `keep_best` measures every this many steps.
+            Defaults to `250`.
 
     Attributes:
         gan: `TextToImageGAN`, new or of the run's last checkpoint.
@@ -68,13 +75,13 @@ class GANTraining:
         paths: dict[str, str | None],
         judge: Judge | None = None,
         measured_steps: int = MEASURED_STEPS,
-    ):
-        _check_given(recipe, paths)
+    ) -> None:
+        self._data = _checked_data(recipe, paths)
         self._run = run
         self._recipe = recipe
         self._paths = paths
         self._measured_steps = measured_steps
-        self._manifest = read_manifest(paths["data"])
+        self._manifest = read_manifest(self._data)
         self._digests = {"data": data_fingerprint(self._manifest)}
         run.check_unchanged(self._inputs())
         self._split = training_split(self._manifest)
@@ -92,24 +99,23 @@ class GANTraining:
                 self.gan = run.load_checkpoint()
             else:
                 self.gan = self._new_gan(steps_per_epoch)
-        # That of a checkpoint may have had another duration.
+        # The recipe of a checkpoint may have another duration.
         self.gan.recipe = self._recipe_of_gan()
-        self._embeddings = paths["text_embeddings"]
+        self._embeddings: StrPath | None = paths["text_embeddings"]
         if self._embeddings is not None:
             _check_embedding_dim(self._embeddings, self.gan.text_encoder)
-        # Damaged data must leave nothing behind.
-        self._samples = sample_captions(paths["data"], self._manifest)
+        # Read now, so that damaged data leave nothing behind.
+        self._samples = _sample_captions(self._data, self._manifest)
         self._make_batches(0)
-        self._measured = self._judge = None
+        self._measured: tuple[EvaluationCaptions, Judge] | None = None
         if recipe.keep_best is not None:
-            self._measured = EvaluationCaptions(paths["data"], MEASURED_SPLIT)
-            self._judge = load_judge() if judge is None else judge
-            _check_judge(
-                self._judge, self.gan, self._measured, paths["text_encoder"]
-            )
+            captions = EvaluationCaptions(self._data, MEASURED_SPLIT)
+            judge = load_judge() if judge is None else judge
+            _check_judge(judge, self.gan, captions, paths["text_encoder"])
+            self._measured = (captions, judge)
 
     def plan(self) -> dict[str, Any]:
-        """Returns what `fit` would do: the recipe, inputs, and sizes."""
+        """Returns the recipe, the inputs, and the sizes of the networks."""
         networks = ("generator", "discriminator", "text_encoder")
         return {
             "recipe": self._recipe.to_dict(),
@@ -122,25 +128,20 @@ class GANTraining:
         }
 
     def fit(self) -> TextToImageGAN:
-        """Trains; returns the GAN as the last step leaves it.
+        """Trains; returns the GAN as it is after the last step.
 
         Raises:
-            KeyboardInterrupt: Ctrl-C has ended the training in order.
+            KeyboardInterrupt: Ctrl-C has ended the training cleanly.
             TrainingError, FloatingPointError: as `fit_run`.
         """
         run, recipe = self._run, self._recipe
         self._find_embeddings()
-        evaluation = keep_best = None
-        if self._measured is not None:
-            evaluation = QuickEvaluation(
-                self._measured, self._judge, self.gan.image_size, show_progress
-            )
+        keep_best = self._keep_best()
         run.write_config(recipe, self._inputs())
         captions, images = self._samples
         with failures_while_running(run):
-            write_real_samples(run.samples, captions, images)
-            if evaluation is not None:
-                keep_best = self._keep_best(evaluation)
+            _write_real_samples(run, captions, images)
+            if keep_best is not None:
                 run.publish_best(keep_best.best_step)
             interrupted = fit_run(
                 run,
@@ -161,7 +162,7 @@ class GANTraining:
             print(f"best: {_best_of(run, keep_best)}")
         return self.gan
 
-    def _new_gan(self, steps_per_epoch):
+    def _new_gan(self, steps_per_epoch: int) -> TextToImageGAN:
         recipe, path = self._recipe_of_gan(), self._paths["text_encoder"]
         text_encoder = None
         if path is not None:
@@ -176,50 +177,53 @@ class GANTraining:
         )
         return gan
 
-    def _recipe_of_gan(self):
+    def _recipe_of_gan(self) -> Recipe:
         if self._recipe.image_size is not None:
             return self._recipe
         return self._recipe.override(image_size=self._manifest.image_size)
 
-    def _make_batches(self, step):
+    def _make_batches(self, step: int) -> tf.data.Dataset:
         return recipe_batches(
             self.gan,
             self._recipe,
-            self._paths["data"],
+            self._data,
             self._split,
             self._embeddings,
             start_step=step,
         )
 
-    def _find_embeddings(self):
-        """Finds the texts' embeddings, and makes them where there are none."""
-        if self._recipe.end_to_end:
+    def _find_embeddings(self) -> None:
+        """Finds the embeddings of all captions, or computes them."""
+        text_encoder = self._paths["text_encoder"]
+        if self._recipe.end_to_end or text_encoder is None:
             return
         encoder = self.gan.text_encoder
         fingerprint = embeddings_fingerprint(self._manifest, encoder)
         self._digests["text_encoder"] = fingerprint
-        if self._embeddings is None:
-            self._embeddings = embeddings_beside(
-                self._paths["text_encoder"],
-                encoder,
-                self._paths["data"],
-                fingerprint,
+        embeddings = self._embeddings
+        if embeddings is None:
+            embeddings = embeddings_beside(
+                text_encoder, encoder, self._data, fingerprint
             )
-        manifest = read_embedding_manifest(self._embeddings)
+        manifest = read_embedding_manifest(embeddings)
         self._digests["text_embeddings"] = manifest.fingerprint
-        # Damaged embeddings must leave nothing behind.
+        self._embeddings = embeddings
+        # Read now, so that damaged embeddings leave nothing behind.
         self._make_batches(0)
 
-    def _inputs(self):
-        """What the run reads, as far as it is known."""
+    def _inputs(self) -> dict[str, dict[str, str | None]]:
         return {
             name: {"path": path, "digest": self._digests.get(name)}
             for name, path in self._paths.items()
             if path is not None
         }
 
-    def _keep_best(self, evaluation):
-        """Returns the callback, which goes on from the last checkpoint."""
+    def _keep_best(self) -> KeepBest | None:
+        if self._measured is None or self._recipe.keep_best is None:
+            return None
+        evaluation = QuickEvaluation(
+            *self._measured, self.gan.image_size, show_progress
+        )
         monitor = f"val_{self._recipe.keep_best}"
         first_step = self._run.last_step()
         return KeepBest(
@@ -233,17 +237,19 @@ class GANTraining:
         )
 
 
-def _best_of(run, keep_best):
+def _best_of(run: RunFolder, keep_best: KeepBest) -> str:
     if keep_best.best_step is None:
-        return f"none, the training ended before step {keep_best.every_steps}"
+        return f"none; the training ended before step {keep_best.every_steps}"
     return (
         f"{run.best}, of step {keep_best.best_step}: "
         f"{keep_best.monitor} {keep_best.best:.5g}"
     )
 
 
-def _check_given(recipe: Recipe, paths: dict[str, str | None]) -> None:
-    if paths["data"] is None:
+def _checked_data(recipe: Recipe, paths: dict[str, str | None]) -> str:
+    """Checks the inputs; returns the path of the data set."""
+    data = paths["data"]
+    if data is None:
         raise ValueError(
             "train needs `data` DIR, a prepared data set. Received: no `data`."
         )
@@ -254,22 +260,18 @@ def _check_given(recipe: Recipe, paths: dict[str, str | None]) -> None:
         )
     if paths["text_embeddings"] is not None and recipe.end_to_end:
         raise ValueError(
-            "`text_embeddings` are of a text encoder that stays as it is. "
-            "Received: `end_to_end=True` too, which trains it along. Leave "
-            "out one of them."
+            "`text_embeddings` belong to a text encoder that is not trained. "
+            "Received: also `end_to_end=True`, which trains it. Leave out one "
+            "of them."
         )
-    if recipe.keep_best is not None and recipe.keep_best not in MEASURES:
-        raise ValueError(
-            f"`keep_best` must be one of {', '.join(MEASURES)}. Received: "
-            f"{recipe.keep_best!r}."
-        )
+    return data
 
 
-def _check_embedding_dim(path: str, text_encoder: keras.Model) -> None:
+def _check_embedding_dim(path: StrPath, text_encoder: keras.Model) -> None:
     embedding_dim = read_embedding_manifest(path).embedding_dim
     if embedding_dim != text_encoder.output_shape[-1]:
         raise ValueError(
-            "`text_embeddings` must be of the size of `text_encoder`'s, "
+            "`text_embeddings` must have the size of those of `text_encoder`, "
             f"{text_encoder.output_shape[-1]}. Received: {path!r}, of size "
             f"{embedding_dim}."
         )
@@ -310,10 +312,10 @@ def _check_judge(
     images = ModelImages(gan, captions, trained_with=networks)
     if judge.known_as & images.trained_with:
         raise ValueError(
-            f"`keep_best` measures by {judge.name}, which must not have "
-            "trained what it measures. Received: a model or text encoder "
-            "trained with it. Take a text encoder of `train-text "
-            "--image-encoder efficientnet_lite0`, or leave out `keep_best`."
+            f"`keep_best` measures by {judge.name}, which the model must not "
+            "have been trained with. Received: a model or text encoder that "
+            "has. Use a text encoder of `train-text --image-encoder "
+            "efficientnet_lite0`, or leave out `keep_best`."
         )
 
 
@@ -328,3 +330,29 @@ def _strategy(recipe: Recipe) -> tf.distribute.Strategy:
             f"{devices}. Received: {recipe.batch_size}."
         )
     return strategy
+
+
+def _sample_captions(
+    data: str, manifest: Manifest
+) -> tuple[list[str], np.ndarray]:
+    """Returns captions, of unseen classes if possible, and their images."""
+    split = "test" if "test" in manifest.splits else next(iter(manifest.splits))
+    examples = PreparedExamples(data, split)
+    count = min(_NUM_SAMPLES, len(examples))
+    captions, images = [], []
+    for index in np.linspace(0, len(examples) - 1, count).astype(int):
+        example = examples.read(index)
+        captions.append(example.captions[0])
+        image = PIL.Image.open(io.BytesIO(example.image))
+        size = (manifest.image_size, manifest.image_size)
+        images.append(np.asarray(PIL.ImageOps.fit(image, size)))
+    return captions, np.stack(images)
+
+
+def _write_real_samples(
+    run: RunFolder, captions: list[str], images: np.ndarray
+) -> None:
+    run.samples.mkdir(parents=True, exist_ok=True)
+    figure = image_grid(images[:, None], captions)
+    with atomic_write(run.samples / "real.png") as temporary:
+        figure.savefig(temporary, format="png")

@@ -1,7 +1,7 @@
 """Loads models from run folders and files."""
 
-import os
 import pathlib
+from typing import Any
 
 import keras
 
@@ -16,18 +16,19 @@ from keras_t2i.text.joint_embedding import JointEmbedding
 from keras_t2i.torch_files.text_encoders import load_reed_text_encoder
 from keras_t2i.training.run_folder import RunFolder
 from keras_t2i.training.run_folder import options_of_run
+from keras_t2i.types import StrPath
 
 
-def model_file(path: str | os.PathLike, option: str) -> pathlib.Path:
-    """Returns the model file that a run folder or a file name stands for.
+def model_file(path: StrPath, option: str) -> pathlib.Path:
+    """Returns the model file of a run folder, or the file itself.
 
     Args:
-        path: path of a file, or of a run folder: its `model.keras` or, before
-            it has one, its last checkpoint.
-        option: string. The option it was given by, for the error.
+        path: path of a file, or of a run folder. The file of a folder is its
+            `model.keras` or, if there is none yet, its last checkpoint.
+        option: string. The option that names the path, for the error.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is no such file.
     """
     path = pathlib.Path(path)
     if not path.is_dir():
@@ -54,86 +55,73 @@ def model_file(path: str | os.PathLike, option: str) -> pathlib.Path:
     return checkpoint_path(run.checkpoints, step)
 
 
-def load_gan(
-    path: str | os.PathLike, option: str = "--model"
-) -> TextToImageGAN:
-    """Returns the `TextToImageGAN` of a run folder, file or preset's name.
+def load_gan(path: StrPath, option: str = "--model") -> TextToImageGAN:
+    """Returns the GAN of a run folder, a file or a preset with weights.
 
-    A preset's name is one of those with weights. What is there by that name
-    comes first.
+    A file or folder that has the name of a preset takes precedence.
     """
     if path in pretrained_names() and not pathlib.Path(path).exists():
         return TextToImageGAN.from_preset(path)
-    model = _load(path, option)
-    if not isinstance(model, TextToImageGAN):
-        raise ValueError(
-            f"{option} must name a text-to-image GAN. Received: {str(path)!r}, "
-            f"a {type(model).__name__}."
-        )
-    return model
+    return _load(path, option, (TextToImageGAN,), "a text-to-image GAN")
 
 
 def load_joint_embedding(
-    path: str | os.PathLike, option: str = "--text-encoder"
+    path: StrPath, option: str = "--text-encoder"
 ) -> JointEmbedding:
-    """Returns the text encoder with its image encoder, as `JointEmbedding`.
+    """Returns the text encoder and image encoder of a run folder or file.
 
-    The image encoder of a .t7 file, one of those that Reed et al. (2016)
-    published, takes features of images for their embeddings.
+    A .t7 file is an encoder published by Reed et al. (2016). Its image encoder
+    returns the features of images as their embeddings.
     """
     if pathlib.Path(path).suffix == ".t7":
         text_encoder = load_reed_text_encoder(path)
         return JointEmbedding(
             text_encoder, features_as_they_are(text_encoder.embedding_dim)
         )
-    model = _load(path, option)
-    if not isinstance(model, JointEmbedding):
-        raise ValueError(
-            f"{option} must name a run of train-text, which has an image "
-            f"encoder too. Received: {str(path)!r}, a {type(model).__name__}."
-        )
-    return model
+    return _load(
+        path,
+        option,
+        (JointEmbedding,),
+        "a run of train-text, which also has an image encoder",
+    )
 
 
 def load_text_encoder(
-    path: str | os.PathLike, option: str = "--text-encoder"
+    path: StrPath, option: str = "--text-encoder"
 ) -> CharCNNRNN:
     """Returns the text encoder of a run folder or file.
 
     The run may be one of `train-text`, which must have ended, or of `train`. A
-    .t7 file is one of the encoders that Reed et al. (2016) published.
+    .t7 file is an encoder published by Reed et al. (2016).
     """
     if pathlib.Path(path).suffix == ".t7":
         return load_reed_text_encoder(path)
-    model = _load(path, option)
+    model = _load(
+        path,
+        option,
+        (CharCNNRNN, JointEmbedding, TextToImageGAN),
+        "a model with a text encoder",
+    )
     ended = model_file(path, option).parent.name != "checkpoints"
     if isinstance(model, JointEmbedding) and not ended:
-        # Its embeddings get their scale when the training ends.
+        # The embeddings are scaled when the training ends.
         raise ValueError(
             f"{option} must name a run of train-text that has ended. Received: "
-            f"{str(path)!r}, which holds checkpoints only. Go on with it by "
+            f"{str(path)!r}, which holds only checkpoints. Resume it by "
             "`keras-t2i train-text --resume`, and let it end."
         )
-    if isinstance(model, (JointEmbedding, TextToImageGAN)):
-        model = model.text_encoder
-    if not isinstance(model, CharCNNRNN):
-        raise ValueError(
-            f"{option} must name a model with a text encoder. Received: "
-            f"{str(path)!r}, a {type(model).__name__}."
-        )
-    return model
+    return model if isinstance(model, CharCNNRNN) else model.text_encoder
 
 
 def networks_of_text_encoder(path: str | None) -> list[str]:
-    """Returns the networks that have trained a text encoder.
+    """Lists the networks whose features a text encoder has learned from.
 
     Args:
         path: path of the run folder of `train-text`, or of a file in it;
             `None` without a text encoder.
 
     Returns:
-        list of strings: the network whose features it learned from, if that is
-        known.
+        list of strings: one name if the network is known, else none.
     """
     if not isinstance(path, str):
         return []
@@ -142,30 +130,36 @@ def networks_of_text_encoder(path: str | None) -> list[str]:
 
 
 def load_style_encoder(
-    path: str | os.PathLike, option: str = "--style-encoder"
+    path: StrPath, option: str = "--style-encoder"
 ) -> StyleEncoder:
     """Returns the `StyleEncoder` of a run folder or file."""
-    model = _load(path, option)
-    if isinstance(model, StyleInversion):
-        model = model.style_encoder
-    if not isinstance(model, StyleEncoder):
-        raise ValueError(
-            f"{option} must name a run of train-style or its model. Received: "
-            f"{str(path)!r}, a {type(model).__name__}."
-        )
-    return model
+    model = _load(
+        path,
+        option,
+        (StyleEncoder, StyleInversion),
+        "a run of train-style or its model",
+    )
+    return model if isinstance(model, StyleEncoder) else model.style_encoder
 
 
-def _load(path, option):
+def _load(
+    path: StrPath, option: str, kinds: tuple[type, ...], expected: str
+) -> Any:
     file = model_file(path, option)
     try:
-        # Not for training on: optimizers made under one precision can not be
-        # loaded under another.
-        return keras.saving.load_model(file, compile=False)
+        # Without the optimizers, which cannot be loaded under another
+        # precision than theirs.
+        model = keras.saving.load_model(file, compile=False)
     except Exception as error:
-        # Keras raises errors of many kinds for files that are no models.
+        # Keras raises errors of many kinds for files that are not models.
         first_line = (str(error).strip() or repr(error)).splitlines()[0]
         raise ValueError(
             f"{option} must name a model saved by this library. Received: "
-            f"{str(file)!r}, which can not be loaded: {first_line}"
+            f"{str(file)!r}, which cannot be loaded: {first_line}"
         ) from error
+    if not isinstance(model, kinds):
+        raise ValueError(
+            f"{option} must name {expected}. Received: {str(path)!r}, a "
+            f"{type(model).__name__}."
+        )
+    return model

@@ -7,8 +7,9 @@ import pathlib
 import platform
 import shutil
 import weakref
+from collections.abc import Iterator
+from collections.abc import Mapping
 from typing import Any
-from typing import TypeVar
 
 import keras
 import numpy as np
@@ -16,24 +17,28 @@ import tensorflow as tf
 
 from keras_t2i.callbacks.checkpoints import checkpoint_path
 from keras_t2i.callbacks.checkpoints import checkpoint_steps
-from keras_t2i.callbacks.run_recorder import RECORDED_STEPS
+from keras_t2i.callbacks.recording import RECORDED_STEPS
+from keras_t2i.files import atomic_write
 from keras_t2i.files import is_temporary
-from keras_t2i.files import replace_when_whole
 from keras_t2i.recipes.base_recipe import DURATIONS
+from keras_t2i.recipes.base_recipe import AnyRecipe
 from keras_t2i.recipes.base_recipe import BaseRecipe
+from keras_t2i.types import StrPath
 from keras_t2i.version import __version__
 
-_Recipe = TypeVar("_Recipe", bound=BaseRecipe)
+# Arguments of `keras_t2i.train` to dicts of a `path` and, where known, a
+# `digest`.
+Inputs = Mapping[str, Mapping[str, str | None]]
 
 
 class RunFolder:
-    """Where a run keeps its config, metrics, samples, checkpoints and models.
+    """The folder of a run: config, metrics, samples, checkpoints and models.
 
     Args:
         path: path of the folder.
     """
 
-    def __init__(self, path: str | os.PathLike):
+    def __init__(self, path: StrPath) -> None:
         self.path = pathlib.Path(path)
         self.config = self.path / "config.json"
         self.metrics = self.path / "metrics.jsonl"
@@ -46,29 +51,27 @@ class RunFolder:
         self._must_be_free = False
 
     def check_free(self) -> None:
-        """Raises `ValueError` where something is there already.
+        """Raises `ValueError` if the folder holds something already.
 
-        `write_config` looks again: much may happen until then.
+        `write_config` checks it again, since time passes until then.
         """
         self._must_be_free = True
         if self.config.exists():
-            raise ValueError(
-                "`out` must name a new or empty folder. Received: "
-                f"{str(self.path)!r}, which holds a run. Name another one, or "
-                "go on with that run by `resume=True`."
+            found = (
+                "a run. Name another one, or resume that run by `resume=True`"
             )
-        # A run that was killed before it had a config is no run yet.
-        if self.path.exists() and (
-            not self.path.is_dir()
-            or any(
-                not is_temporary(entry.name) for entry in self.path.iterdir()
-            )
+        # A run that was killed before it had a config leaves temporary files.
+        elif self.path.exists() and not (
+            self.path.is_dir()
+            and all(is_temporary(entry.name) for entry in self.path.iterdir())
         ):
-            raise ValueError(
-                "`out` must name a new or empty folder. Received: "
-                f"{str(self.path)!r}, which holds other files. Name another "
-                "one."
-            )
+            found = "other files. Name another one"
+        else:
+            return
+        raise ValueError(
+            "`out` must name a new or empty folder. Received: "
+            f"{str(self.path)!r}, which holds {found}."
+        )
 
     def lock(self) -> None:
         """Keeps other processes from training in this folder.
@@ -91,18 +94,11 @@ class RunFolder:
                 "it, or name another folder."
             ) from None
         except OSError:
-            pass  # A file system without locks, such as some of networks.
+            pass  # Some file systems, of networks for example, have no locks.
         self._is_locked = True
 
-    def write_config(
-        self, recipe: BaseRecipe, inputs: dict[str, dict[str, str | None]]
-    ) -> None:
-        """Writes what the run was started with, and locks the folder.
-
-        Args:
-            recipe: the recipe.
-            inputs: dict of the names of the arguments of `keras_t2i.train` to
-                dicts of a `path` and, where there is one, a `digest`.
+    def write_config(self, recipe: BaseRecipe, inputs: Inputs) -> None:
+        """Locks the folder and writes the recipe, inputs and versions.
 
         Raises:
             ValueError: another process trains in the folder, or has done so
@@ -127,64 +123,58 @@ class RunFolder:
                 "python": platform.python_version(),
             },
         }
-        with replace_when_whole(self.config) as temporary:
+        with atomic_write(self.config) as temporary:
             temporary.write_text(json.dumps(config, indent=2) + "\n", "utf-8")
 
-    def check_unchanged(self, inputs: dict[str, dict[str, str | None]]) -> None:
-        """Raises `ValueError` where an input is not what the run has read.
-
-        Args:
-            inputs: dict, as of `write_config`.
-        """
+    def check_unchanged(self, inputs: Inputs) -> None:
+        """Raises `ValueError` if an input has changed since the run started."""
         started_with = _read_config(self.config).get("inputs", {})
         for name, values in inputs.items():
             kept = started_with.get(name, {}).get("digest")
-            if None not in (kept, values.get("digest")):
-                if kept != values["digest"]:
-                    raise ValueError(
-                        f"`{name}` must be as it was when the run was started. "
-                        f"Received: {values['path']!r}, which has changed "
-                        "since. Start a new run."
-                    )
+            digest = values.get("digest")
+            if None not in (kept, digest) and kept != digest:
+                raise ValueError(
+                    f"`{name}` must be as it was when the run was started. "
+                    f"Received: {values['path']!r}, which has changed since. "
+                    "Start a new run."
+                )
 
     def started_with(
-        self, recipe_class: type[_Recipe]
-    ) -> tuple[_Recipe, dict[str, Any]]:
-        """Returns the recipe of the run that is there, and its options.
-
-        Args:
-            recipe_class: subclass of `BaseRecipe`.
+        self, recipe_class: type[AnyRecipe]
+    ) -> tuple[AnyRecipe, dict[str, Any]]:
+        """Returns what the run in this folder was started with.
 
         Returns:
-            The recipe, and a dict of its fields and of the paths of the
-            inputs.
+            The recipe, and a dict of its fields and of the paths of the inputs.
 
         Raises:
             ValueError: there is no such run.
         """
         if not self.config.is_file():
             raise ValueError(
-                "`resume` goes on with the run in `out`. Received: "
+                "`resume` needs a run in `out`. Received: "
                 f"{str(self.path)!r}, which holds no run. Leave out `resume`."
             )
         recipe = recipe_class.from_run(self.path)
         return recipe, {**options_of_run(self.path), **recipe.to_dict()}
 
     def resumed(
-        self, recipe: _Recipe, paths: dict[str, str | None]
-    ) -> tuple[_Recipe, dict[str, str | None]]:
-        """Returns the recipe and the inputs of the run that is there.
+        self, recipe: AnyRecipe, paths: dict[str, str | None]
+    ) -> tuple[AnyRecipe, dict[str, str | None]]:
+        """Locks the folder; returns the recipe and the inputs of its run.
 
         Args:
-            recipe: that to go on by. Its duration may differ from the one
-                that the run was started with.
-            paths: dict of names of inputs to paths, `None` where not given.
+            recipe: the recipe to resume with. Only its duration may differ
+                from what the run was started with.
+            paths: dict of names of inputs to paths, or to `None` where not
+                given.
 
         Returns:
-            Recipe and paths.
+            `recipe`, and a dict as `paths` of all inputs.
 
         Raises:
-            ValueError: there is no such run, or something else differs.
+            ValueError: there is no such run, something else differs, or
+                another process trains in the folder.
         """
         _, started_with = self.started_with(type(recipe))
         check_as_started(
@@ -207,71 +197,60 @@ class RunFolder:
         Raises:
             ValueError: the file is damaged.
         """
-        last, *earlier = sorted(checkpoint_steps(self.checkpoints))[::-1]
+        *earlier, last = checkpoint_steps(self.checkpoints)
         path = checkpoint_path(self.checkpoints, last)
         try:
             return keras.saving.load_model(path)
         except Exception as error:
             # Keras raises errors of many kinds for files that are damaged.
             first_line = (str(error).strip() or repr(error)).splitlines()[0]
-            goes_on = (
-                f"go on from step {earlier[0]}" if earlier else "start over"
+            remedy = (
+                f"resume from step {earlier[-1]}" if earlier else "start over"
             )
             raise ValueError(
-                "The last checkpoint must be a model that this library has "
-                f"saved. Received: {str(path)!r}, which can not be loaded: "
-                f"{first_line.rstrip('.')}. Remove that file to {goes_on}."
+                "The last checkpoint must be a model saved by this library. "
+                f"Received: {str(path)!r}, which cannot be loaded: "
+                f"{first_line.rstrip('.')}. Remove that file to {remedy}."
             ) from error
 
     def cut_metrics(self, step: int) -> float:
         """Removes the lines after a step; returns the seconds until it.
 
-        Also that of a training that ended between two lines: the next line
-        will be of its steps too.
+        If a training ended between two regular lines, its last line goes too:
+        the next regular line will cover its steps.
         """
-        if not self.metrics.exists():
-            return 0.0
-        kept, seconds = [], 0.0
-        for line, values in self._lines_until(step):
-            seconds = values["seconds"]
-            if values["step"] % RECORDED_STEPS == 0:
-                kept.append(line + "\n")
-        with replace_when_whole(self.metrics) as temporary:
-            temporary.write_text("".join(kept), "utf-8")
+        seconds = self.seconds_until(step)
+        kept = [
+            line + "\n"
+            for line, values in self._lines_until(step)
+            if values["step"] % RECORDED_STEPS == 0
+        ]
+        if self.metrics.exists():
+            with atomic_write(self.metrics) as temporary:
+                temporary.write_text("".join(kept), "utf-8")
         return seconds
 
     def seconds_until(self, step: int) -> float:
         """Returns the seconds of the last recorded step up to a step."""
-        seconds = 0.0
-        for _, values in self._lines_until(step):
-            seconds = values["seconds"]
-        return seconds
+        lines = [values for _, values in self._lines_until(step)]
+        return lines[-1]["seconds"] if lines else 0.0
 
     def measured_until(self, step: int, name: str) -> list[tuple[int, float]]:
-        """Returns what was measured up to a step, in rising order.
-
-        Args:
-            step: int.
-            name: string. What it is called in the metrics.
-
-        Returns:
-            list of pairs of a step and a float.
-        """
+        """Lists steps and values of a measure, in rising order up to a step."""
         return [
             (values["step"], values[name])
             for _, values in self._lines_until(step)
             if name in values
         ]
 
-    def _lines_until(self, step):
-        """Yields the lines of the metrics up to a step, and what they hold."""
+    def _lines_until(self, step: int) -> Iterator[tuple[str, dict[str, Any]]]:
         if not self.metrics.exists():
             return
         for line in self.metrics.read_text("utf-8").splitlines():
             try:
                 values = json.loads(line)
             except ValueError:
-                return  # A kill may leave a part of a line, the last one.
+                return  # A kill may leave the last line incomplete.
             if values["step"] > step:
                 return
             yield line, values
@@ -279,20 +258,20 @@ class RunFolder:
     def publish_model(self) -> None:
         """Makes the last checkpoint the run's `model.keras`."""
         source = checkpoint_path(self.checkpoints, self.last_step())
-        with replace_when_whole(self.model) as temporary:
+        with atomic_write(self.model) as temporary:
             shutil.copyfile(source, temporary)
 
     def publish_best(self, step: int | None) -> None:
         """Makes the checkpoint of a step the run's `best.keras`.
 
-        A run that was killed may have kept a better one after its last
-        checkpoint, which it comes to again.
+        A run that was killed may have saved a better model after its last
+        checkpoint. It will reach that step again.
 
         Args:
-            step: int, or `None`: there is no best one yet.
+            step: int, or `None` if there is no best step yet.
 
         Raises:
-            ValueError: that checkpoint is not there.
+            ValueError: the checkpoint is missing.
         """
         if step is None:
             self.best.unlink(missing_ok=True)
@@ -300,46 +279,40 @@ class RunFolder:
         source = checkpoint_path(self.checkpoints, step)
         if not source.is_file():
             raise ValueError(
-                "`resume` needs the checkpoint of the step that `keep_best` "
-                f"has found to be the best. Received: no {str(source)!r}. "
-                "Start a new run."
+                "`resume` needs the checkpoint of the best step so far. "
+                f"Received: no {str(source)!r}. Start a new run."
             )
-        with replace_when_whole(self.best) as temporary:
+        with atomic_write(self.best) as temporary:
             shutil.copyfile(source, temporary)
 
 
 def check_as_started(
     options: dict[str, Any], started_with: dict[str, Any]
 ) -> None:
-    """Checks that a run goes on as it was started.
+    """Raises `ValueError` if options differ from those a run started with.
 
-    Args:
-        options: dict of names to values.
-        started_with: dict of the same and other names to values.
-
-    Raises:
-        ValueError: something differs, other than the duration.
+    The duration may differ, and a run may have other options too.
     """
     for name, value in options.items():
         if name in DURATIONS or value == started_with.get(name):
             continue
         raise ValueError(
-            "`resume` goes on as the run was started; only `epochs`, `steps` "
+            "`resume` trains as the run was started; only `epochs`, `steps` "
             f"and `minutes` may differ. Received: `{name}` {value}, started "
             f"with {started_with.get(name)}."
         )
 
 
-def options_of_run(path: str | os.PathLike) -> dict[str, Any]:
-    """Returns what the run was started with that a folder or file belongs to.
+def options_of_run(path: StrPath) -> dict[str, Any]:
+    """Returns what a run was started with.
 
     Args:
         path: path of a run folder, or of a file in it.
 
     Returns:
-        dict of the fields of its recipe and the paths of its inputs, empty
-        where there is no such run. Runs of before there were recipes have the
-        options of the command.
+        dict of the fields of its recipe and the paths of its inputs, empty if
+        there is no such run. Runs from before there were recipes have the
+        options of the command instead of fields.
     """
     path = pathlib.Path(path)
     folder = path if path.is_dir() else path.parent
@@ -354,7 +327,7 @@ def options_of_run(path: str | os.PathLike) -> dict[str, Any]:
         return {}
 
 
-def _read_config(path):
+def _read_config(path: pathlib.Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""What all trainings do alike."""
+"""What all trainings have in common."""
 
 import contextlib
 import math
@@ -6,19 +6,20 @@ import signal
 import sys
 from collections.abc import Callable
 from collections.abc import Iterator
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from keras_t2i.callbacks.checkpoints import Checkpoints
 from keras_t2i.callbacks.checkpoints import KeepBest
-from keras_t2i.callbacks.failures import StopOnNaN
-from keras_t2i.callbacks.run_recorder import RunRecorder
+from keras_t2i.callbacks.recording import RunRecorder
 from keras_t2i.callbacks.step_callback import StepCallback
+from keras_t2i.callbacks.stopping import BeginDecay
+from keras_t2i.callbacks.stopping import StopAfter
+from keras_t2i.callbacks.stopping import StopOnNaN
+from keras_t2i.callbacks.stopping import decay_seconds
 from keras_t2i.callbacks.tensorboard_writer import TensorBoardWriter
-from keras_t2i.callbacks.training_end import BeginDecay
-from keras_t2i.callbacks.training_end import StopAfter
-from keras_t2i.callbacks.training_end import decay_seconds
 from keras_t2i.datasets.manifest import Manifest
 from keras_t2i.errors import TrainingError
 from keras_t2i.linear_decay import linear_decays
@@ -26,7 +27,7 @@ from keras_t2i.progress import show_progress
 from keras_t2i.recipes.base_recipe import BaseRecipe
 from keras_t2i.training.run_folder import RunFolder
 
-# What begins those lines of TensorFlow's errors that do not say what failed.
+# Lines of TensorFlow's errors that begin so do not say what failed.
 _WHERE = ("Graph execution error", "Detected at node", "<stack traces", "\t [[")
 
 
@@ -59,21 +60,22 @@ def fit_run(
     callbacks: Callable[[int], list[keras.callbacks.Callback]] = lambda _: [],
     keep_best: KeepBest | None = None,
 ) -> bool:
-    """Trains a model in a run folder, from its last checkpoint on.
+    """Trains a model in a run folder, starting from its last checkpoint.
 
-    Where the model's `optimizer` averages weights (`use_ema`), the model has
-    the averages afterwards, and its checkpoints both.
+    If the model's `optimizer` averages weights (`use_ema`), the model has the
+    averages afterwards. Its checkpoints have both.
 
     Args:
         run: `RunFolder`. Its metrics are cut back to its last checkpoint.
-        model: compiled `keras.Model`, as new or of that checkpoint.
+        model: compiled `keras.Model`, new or of that checkpoint.
         make_stream: function of a step to an endless `tf.data.Dataset`.
-        recipe: its duration counts and, where it has one, its `decay_share`;
-            the optimizers have `LinearDecay` then.
+        recipe: recipe, of which the duration and the `decay_share` are used. If
+            there is a `decay_share`, the optimizers have `LinearDecay`.
         num_images: int. Images of an epoch.
-        callbacks: function of the first step to a list of callbacks. Defaults
-            to none but those that every run has.
-        keep_best: `KeepBest`, of the run's last step. Defaults to `None`.
+        callbacks: function of the first step to a list of callbacks, in
+            addition to those that every run has. Defaults to none.
+        keep_best: `KeepBest`, resumed at the run's last step. Defaults to
+            `None`.
 
     Returns:
         bool. Whether Ctrl-C ended the training.
@@ -81,8 +83,8 @@ def fit_run(
     Raises:
         FloatingPointError: the training has diverged.
         OSError: the run folder cannot be written.
-        tf.errors.OpError: TensorFlow has failed, as where memory runs out or
-            the data of a step are bad.
+        tf.errors.OpError: TensorFlow has failed: memory has run out or the
+            data of a step are bad, for example.
     """
     first_step = run.last_step()
     stream = make_stream(first_step)
@@ -90,14 +92,7 @@ def fit_run(
     steps_per_epoch = max(1, num_images // batch_size)
     first_seconds = run.cut_metrics(first_step)
     steps = total_steps(recipe, steps_per_epoch)
-    minutes, decay_share = recipe.minutes, recipe.decay_share
-    if steps is not None:
-        is_over = first_step >= steps
-    else:
-        is_over = _time_is_over(
-            run, model, first_step, first_seconds, minutes, decay_share
-        )
-    if is_over:
+    if _is_over(run, model, recipe, steps, first_seconds):
         optimizer = model.optimizer
         if isinstance(optimizer, keras.optimizers.Optimizer):
             optimizer.finalize_variable_values(model.trainable_weights)
@@ -114,8 +109,9 @@ def fit_run(
         first_seconds=first_seconds,
         keep_best=keep_best,
     )
-    stop = StopAfter(recorder, steps, minutes, first_step=first_step)
+    stop = StopAfter(recorder, steps, recipe.minutes, first_step=first_step)
     decay = []
+    decay_share = _decay_share(recipe)
     if decay_share is not None:
         decay = [BeginDecay(stop, decay_share, first_step=first_step)]
     writer = []
@@ -134,11 +130,11 @@ def fit_run(
             verbose=0,
             shuffle=False,
             callbacks=[
-                # What has diverged is neither recorded nor saved.
+                # First: a step that has diverged is neither recorded nor saved.
                 StopOnNaN(run.checkpoints, first_step=first_step),
-                # Before what records its measures.
+                # Before the recorder, which writes the measures.
                 *([] if keep_best is None else [keep_best]),
-                # Before what may end the training.
+                # Before the callbacks that may end the training.
                 recorder,
                 *decay,
                 stop,
@@ -153,24 +149,41 @@ def fit_run(
     return stop.requested
 
 
-def _time_is_over(run, model, first_step, first_seconds, minutes, decay_share):
-    decays = linear_decays(model) if decay_share is not None else []
-    if decays and decays[0].is_under_way(first_step):
-        return False  # It ends with the decay, whatever the clock says.
-    if decays and decays[0].last_step is not None:
-        if first_step >= decays[0].last_step:
-            # Over, unless with more minutes the decay had begun later.
-            began_at = run.seconds_until(decays[0].first_step)
+def _decay_share(recipe: BaseRecipe) -> float | None:
+    return getattr(recipe, "decay_share", None)  # Style encoders have none.
+
+
+def _is_over(
+    run: RunFolder,
+    model: keras.Model,
+    recipe: BaseRecipe,
+    steps: int | None,
+    seconds: float,
+) -> bool:
+    step, minutes = run.last_step(), recipe.minutes
+    if steps is not None:
+        return step >= steps
+    if minutes is None:
+        return False
+    decay, decay_share = (
+        next(iter(linear_decays(model)), None),
+        _decay_share(recipe),
+    )
+    if decay is not None and decay_share is not None:
+        if decay.is_under_way(step):
+            return False  # The training ends with the decay, not by the clock.
+        if decay.last_step is not None and step >= decay.last_step:
+            # Over, unless the minutes are more now and the decay began early.
+            began_at = run.seconds_until(decay.first_step)
             return began_at >= decay_seconds(minutes, decay_share)
-    return first_seconds >= 60.0 * minutes
+    return seconds >= 60.0 * minutes
 
 
 @contextlib.contextmanager
 def failures_while_running(run: RunFolder) -> Iterator[None]:
-    """Turns what ends a training that was rightly begun into `TrainingError`.
+    """Turns errors that are not the caller's fault into `TrainingError`.
 
-    A full disk or a lack of memory: what was asked for may be right, and the
-    run goes on when there is room.
+    After a full disk or a lack of memory, the run can be resumed as it is.
 
     Args:
         run: `RunFolder`, with its config written.
@@ -183,15 +196,15 @@ def failures_while_running(run: RunFolder) -> Iterator[None]:
     except (OSError, tf.errors.OpError) as error:
         raise TrainingError(
             f"The training was stopped: {_reason(error)}. When that is put "
-            f"right, go on from step {run.last_step()} by `resume=True`."
+            f"right, resume from step {run.last_step()} by `resume=True`."
         ) from error
 
 
-def _reason(error):
+def _reason(error: Exception) -> str:
     if not isinstance(error, tf.errors.OpError):
         return str(error)
-    # Of many lines, most say where. An error of our own, raised while a batch
-    # is made, is one of them.
+    # Most of the lines say where it failed. An error of this library, raised
+    # while a batch is made, is one of them.
     lines = error.message.strip().splitlines()
     for line in lines:
         if line.startswith("ValueError: "):
@@ -201,29 +214,31 @@ def _reason(error):
 
 
 class _Progress(StepCallback):
-    def __init__(self, progress, stop):
+    def __init__(
+        self, progress: Callable[[float, float], None], stop: StopAfter
+    ) -> None:
         super().__init__(stop.step)
         self._progress = progress
         self._stop = stop
 
-    def on_step_end(self, step, logs):
+    def on_step_end(self, step: int, logs: dict[str, Any]) -> None:
         total = self._stop.steps
-        if total is None:
+        if total is None and self._stop.minutes is not None:
             done = self._stop.recorder.seconds / (60.0 * self._stop.minutes)
             total = max(step + 1, math.ceil(step / done)) if done < 1 else step
-        self._progress(step, total)
+        self._progress(step, step if total is None else total)
 
 
 @contextlib.contextmanager
-def _stops_in_order(stop):
-    """Lets Ctrl-C end the training in order; a second one ends it at once."""
+def _stops_in_order(stop: StopAfter) -> Iterator[None]:
+    """Lets Ctrl-C end the training cleanly; a second one ends it at once."""
     previous = signal.getsignal(signal.SIGINT)
 
-    def on_interrupt(number, frame):
+    def on_interrupt(number: int, frame: object) -> None:
         signal.signal(signal.SIGINT, previous)
         stop.request()
         print(
-            "finishing the current steps and saving; Ctrl-C again to stop at "
+            "finishing the current steps and saving; Ctrl-C again stops at "
             "once",
             file=sys.stderr,
         )
@@ -240,4 +255,6 @@ def _stops_in_order(stop):
 def set_up(recipe: BaseRecipe) -> None:
     """Seeds all random generators and sets the precision of new layers."""
     keras.utils.set_random_seed(recipe.seed)
-    keras.mixed_precision.set_dtype_policy(recipe.precision)
+    # Only recipes of GANs have a precision.
+    precision = getattr(recipe, "precision", "float32")
+    keras.mixed_precision.set_dtype_policy(precision)

@@ -13,11 +13,11 @@ from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.datasets.manifest import Manifest
 from keras_t2i.datasets.manifest import data_fingerprint
 from keras_t2i.datasets.manifest import read_manifest
-from keras_t2i.files import replace_when_whole
+from keras_t2i.files import atomic_write
 from keras_t2i.models.style_encoder import StyleEncoder
 from keras_t2i.models.style_inversion import StyleInversion
 from keras_t2i.models.text_to_image_gan import TextToImageGAN
-from keras_t2i.recipes.style_recipe import StyleRecipe
+from keras_t2i.recipes.recipe import StyleRecipe
 from keras_t2i.tokenizers import tokenize_for
 from keras_t2i.training.model_files import load_gan
 from keras_t2i.training.run_folder import RunFolder
@@ -37,82 +37,78 @@ def train_style_encoder(
     """Trains a style encoder in a run folder and measures it.
 
     Args:
-        run: `RunFolder`, free or of a run to go on with.
+        run: `RunFolder`, free or of a run to resume.
         recipe: `StyleRecipe`.
-        paths: dict of `model` and `data`: paths of a GAN and of a prepared data
-            set.
+        paths: dict of `model` and `data` to the paths of a GAN and of a
+            prepared data set.
 
     Returns:
-        `StyleInversion`, with the style encoder in it. What was measured is in
-        `measured_file(run)`.
+        `StyleInversion`. The measures are in `measured_file(run)`.
 
     Raises:
         ValueError: an input is missing or damaged.
-        KeyboardInterrupt: Ctrl-C has ended the training in order.
+        KeyboardInterrupt: Ctrl-C has ended the training cleanly.
         TrainingError, FloatingPointError: as `fit_run`.
     """
-    for name in ("model", "data"):
-        if paths[name] is None:
-            raise ValueError(
-                "train-style needs `model` RUN_OR_FILE, a GAN, and `data` DIR, "
-                f"a prepared data set. Received: no `{name}`."
-            )
-    data = paths["data"]
+    model, data = paths["model"], paths["data"]
+    if model is None or data is None:
+        raise ValueError(
+            "train-style needs `model` RUN_OR_FILE, a GAN, and `data` DIR, a "
+            "prepared data set. Received: no "
+            f"`{'model' if model is None else 'data'}`."
+        )
     manifest = read_manifest(data)
     split = training_split(manifest)
     set_up(recipe)
     inversion = (
         run.load_checkpoint()
         if run.last_step()
-        else _new_inversion(recipe, load_gan(paths["model"], "`model`"))
+        else _new_inversion(recipe, load_gan(model, "`model`"))
     )
 
-    def make_batches(step):
+    def make_batches(step: int) -> tf.data.Dataset:
         return _batches(inversion, recipe, data, split, step)
 
-    # Damaged data must leave nothing behind.
+    # Read now, so that damaged data leave nothing behind.
     captions, measured_split = captions_to_measure(data, manifest)
     make_batches(0)
-    digests = {"data": data_fingerprint(manifest)}
     run.write_config(
         recipe,
         {
-            name: {"path": path, "digest": digests.get(name)}
-            for name, path in paths.items()
+            "data": {"path": data, "digest": data_fingerprint(manifest)},
+            "model": {"path": model, "digest": None},
         },
     )
     with failures_while_running(run):
         interrupted = fit_run(
             run, inversion, make_batches, recipe, num_images(manifest, split)
         )
-        # What was measured of an earlier model says nothing of this one.
+        # Measures of an earlier model do not apply to this one.
         measured_file(run).unlink(missing_ok=True)
         run.publish_model()
         if interrupted:
             raise KeyboardInterrupt
         measured = inversion.noise_r_squared(captions)
-        _write_measured(run, measured_split, captions, measured)
+        _write_measured(run, measured_split, len(captions), measured)
     return inversion
 
 
 def measured_file(run: RunFolder) -> pathlib.Path:
-    """Returns the path of the JSON of how much of the noise is recovered."""
+    """Returns the path of the JSON that says how well noise is recovered."""
     return run.path / "r_squared.json"
 
 
 def captions_to_measure(data: str, manifest: Manifest) -> tuple[list[str], str]:
-    """Returns one caption of each image of the test split, and that split.
+    """Returns a caption of each image of a split, at most 1,000, and the split.
 
-    Of many images so many. Without a test split, of one that is trained on.
+    It is the test split if there is one, else a split that is trained on.
     """
-    split = (
-        UNSEEN_SPLIT
-        if UNSEEN_SPLIT in manifest.splits
-        else min(manifest.splits)
-    )
+    split = UNSEEN_SPLIT
+    if split not in manifest.splits:
+        split = min(manifest.splits)
     examples = PreparedExamples(data, split)
     generator = np.random.default_rng(0)
-    # A data set of one image has one noise for each of its captions.
+    # At least two captions, even of a single image.
     order = np.resize(
         generator.permutation(len(examples)), max(2, len(examples))
     )
@@ -130,7 +126,7 @@ def _batches(
     split: str,
     start_step: int,
 ) -> tf.data.Dataset:
-    options = {
+    options: dict[str, Any] = {
         "seed": recipe.seed,
         "start_step": start_step,
         "tokenize": lambda texts: tokenize_for(inversion.text_encoder, texts),
@@ -149,7 +145,7 @@ def _batches(
 
 def _new_inversion(recipe: StyleRecipe, gan: TextToImageGAN) -> StyleInversion:
     inversion = StyleInversion(
-        # That which `generate` draws with.
+        # The generator that `generate` uses.
         gan.ema_generator,
         gan.text_encoder,
         StyleEncoder(gan.image_size, recipe.width, gan.noise_dim),
@@ -163,16 +159,16 @@ def _new_inversion(recipe: StyleRecipe, gan: TextToImageGAN) -> StyleInversion:
 
 
 def _write_measured(
-    run: RunFolder, split: str, captions: list[str], measured: Any
+    run: RunFolder, split: str, num_captions: int, measured: Any
 ) -> None:
     values = {
         "step": run.last_step(),
         "split": split,
-        "num_captions": len(captions),
+        "num_captions": num_captions,
         "r_squared": measured.r_squared,
         "r_squared_per_dimension": measured.r_squared_per_dimension.tolist(),
         "effect_per_dimension": measured.effect_per_dimension.tolist(),
         "ignored_dimensions": measured.ignored_dimensions,
     }
-    with replace_when_whole(measured_file(run)) as temporary:
+    with atomic_write(measured_file(run)) as temporary:
         temporary.write_text(json.dumps(values, indent=2) + "\n", "utf-8")

@@ -14,25 +14,26 @@ from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.datasets.manifest import Manifest
 from keras_t2i.datasets.manifest import data_fingerprint
 from keras_t2i.datasets.manifest import read_manifest
-from keras_t2i.files import replace_when_whole
+from keras_t2i.files import atomic_write
 from keras_t2i.linear_decay import LinearDecay
 from keras_t2i.losses.compatibility import SoftmaxJointEmbedding
 from keras_t2i.losses.compatibility import StructuredJointEmbedding
-from keras_t2i.recipes.text_recipe import TextRecipe
+from keras_t2i.recipes.recipe import TextRecipe
 from keras_t2i.text.char_cnn_rnn import CharCNNRNN
 from keras_t2i.text.image_encoders import application_encoder
 from keras_t2i.text.image_encoders import feature_encoder
 from keras_t2i.text.image_encoders import image_encoder
 from keras_t2i.text.joint_embedding import JointEmbedding
 from keras_t2i.tokenizers import vocabulary_of
-from keras_t2i.training.image_networks import IMAGE_NETWORKS
-from keras_t2i.training.image_networks import network_features
+from keras_t2i.training.precomputed import IMAGE_NETWORKS
+from keras_t2i.training.precomputed import network_features
 from keras_t2i.training.run_folder import RunFolder
 from keras_t2i.training.runner import failures_while_running
 from keras_t2i.training.runner import fit_run
 from keras_t2i.training.runner import num_images
 from keras_t2i.training.runner import set_up
 from keras_t2i.training.runner import training_split
+from keras_t2i.types import StrPath
 
 _SMALL = "small"
 
@@ -43,16 +44,16 @@ def train_text_encoder(
     """Trains a text encoder in a run folder.
 
     Args:
-        run: `RunFolder`, free or of a run to go on with.
+        run: `RunFolder`, free or of a run to resume.
         recipe: `TextRecipe`.
-        paths: dict of `data`: path of a prepared data set.
+        paths: dict of `data` to the path of a prepared data set.
 
     Returns:
-        `JointEmbedding`, as published in the run folder.
+        `JointEmbedding`, as saved in the run folder.
 
     Raises:
         ValueError: the data set is damaged, or does not fit the recipe.
-        KeyboardInterrupt: Ctrl-C has ended the training in order.
+        KeyboardInterrupt: Ctrl-C has ended the training cleanly.
         TrainingError, FloatingPointError: as `fit_run`.
     """
     data = paths["data"]
@@ -66,7 +67,7 @@ def train_text_encoder(
     split = training_split(manifest)
     if recipe.split == "train":
         split = "train"
-    # First: neither time nor random numbers of the training go into it.
+    # Before the training begins: it uses none of its time or random numbers.
     features = _features(recipe, data)
     set_up(recipe)
     model = (
@@ -75,7 +76,7 @@ def train_text_encoder(
         else _new_model(recipe, data, manifest, split, features)
     )
 
-    def make_batches(step):
+    def make_batches(step: int) -> tf.data.Dataset:
         return make_pairs_dataset(
             data,
             split,
@@ -87,7 +88,8 @@ def train_text_encoder(
             tokenize=model.text_encoder.tokenize,
         )
 
-    batches = make_batches(0)  # Damaged data must leave no run folder behind.
+    # Read now, so that damaged data leave no run folder behind.
+    batches = make_batches(0)
     num_rows = batches.element_spec["images"].shape[0]
     steps_per_epoch = epoch_steps(recipe, data, split, num_rows)
     if not model.compiled:
@@ -99,10 +101,10 @@ def train_text_encoder(
         interrupted = fit_run(
             run, model, make_batches, recipe, steps_per_epoch * num_rows
         )
-        # The published model only: a run that goes on does so from a
-        # checkpoint.
-        model.standardize(_some_token_ids(batches))
-        with replace_when_whole(run.model) as temporary:
+        # Checkpoints, from which a run is resumed, are not standardized.
+        some = batches.take(50).as_numpy_iterator()
+        model.standardize(np.concatenate([row["token_ids"] for row in some]))
+        with atomic_write(run.model) as temporary:
             model.save(temporary)
     if interrupted:
         raise KeyboardInterrupt
@@ -111,19 +113,14 @@ def train_text_encoder(
 
 def _report_smaller_batches(recipe: TextRecipe, num_rows: int) -> None:
     images_per_class = recipe.images_per_class
-    num_classes = recipe.batch_size // images_per_class
-    if num_rows < num_classes * images_per_class:
+    expected = recipe.batch_size // images_per_class * images_per_class
+    if num_rows < expected:
         print(
-            f"smaller batches: {num_rows} images, not "
-            f"{num_classes * images_per_class}, as there are only "
-            f"{num_rows // images_per_class} classes to train on",
+            f"smaller batches: {num_rows} images instead of {expected}, since "
+            f"there are only {num_rows // images_per_class} classes to train "
+            "on",
             file=sys.stderr,
         )
-
-
-def _some_token_ids(batches: tf.data.Dataset) -> np.ndarray:
-    some = batches.take(50).as_numpy_iterator()
-    return np.concatenate([batch["token_ids"] for batch in some])
 
 
 def _check_image_weights(recipe: TextRecipe) -> None:
@@ -137,28 +134,30 @@ def _check_image_weights(recipe: TextRecipe) -> None:
         )
 
 
-def _features(recipe: TextRecipe, data: str) -> Any:
-    """Returns the path of the features, `None` without."""
+def _features(recipe: TextRecipe, data: str) -> StrPath | None:
     if recipe.image_encoder in IMAGE_NETWORKS:
         return network_features(recipe.image_encoder, data)
     return _features_path(recipe.image_encoder)
 
 
 def _features_path(name: str) -> str | None:
-    # Whatever else is called so: features can be named as ./small.
+    # Even if a file has that name: it can be named as ./small.
     if name == _SMALL or callable(getattr(keras.applications, name, None)):
         return None
-    # What is neither there nor has a suffix is a misspelt network.
+    # A name without a suffix that does not exist is a misspelt network.
     is_path = pathlib.Path(name).suffix or pathlib.Path(name).exists()
     return name if is_path else None
 
 
 def _new_model(
-    recipe: TextRecipe, data: str, manifest: Manifest, split: str, features: Any
+    recipe: TextRecipe,
+    data: str,
+    manifest: Manifest,
+    split: str,
+    features: StrPath | None,
 ) -> JointEmbedding:
-    """Makes an untrained `JointEmbedding`."""
     name = recipe.image_encoder
-    words = {}
+    words: dict[str, Any] = {}
     if recipe.vocabulary_size is not None:
         words["vocabulary"] = _vocabulary(data, split, recipe.vocabulary_size)
     text_encoder = CharCNNRNN(
@@ -206,16 +205,9 @@ def _new_model(
 def epoch_steps(
     recipe: TextRecipe, data: str, split: str, num_rows: int
 ) -> int:
-    """Returns how many steps an epoch has.
-
-    Args:
-        recipe: `TextRecipe`.
-        data: path of a prepared data set.
-        split: string.
-        num_rows: int. Images in a step.
-    """
+    """Returns the number of steps of an epoch, each of `num_rows` images."""
     if recipe.steps_per_epoch == "classes":
-        # As the released code counts, whatever the number of images.
+        # As in the released code.
         class_ids = PreparedExamples(data, split).class_ids
         if class_ids is not None:
             return len(np.unique(class_ids))
@@ -225,7 +217,7 @@ def epoch_steps(
 def compile_for(
     model: JointEmbedding, recipe: TextRecipe, steps_per_epoch: int
 ) -> JointEmbedding:
-    """Compiles a `JointEmbedding` as a recipe says; returns it."""
+    """Compiles a `JointEmbedding` by its recipe; returns it."""
     learning_rate = recipe.learning_rate
     if recipe.decay_share is not None:
         learning_rate = LinearDecay(learning_rate)
@@ -236,13 +228,13 @@ def compile_for(
             decay_rate=recipe.decay_per_epoch,
             staircase=True,
         )
-    options = {}
+    options: dict[str, Any] = {}
     if recipe.ema_momentum is not None:
         options = {"use_ema": True, "ema_momentum": recipe.ema_momentum}
     if recipe.optimizer == "adam":
         optimizer = keras.optimizers.Adam(learning_rate, **options)
     else:
-        # As Torch's, which adds 1e-8 to the root.
+        # As in Torch, which adds 1e-8 to the square root.
         optimizer = keras.optimizers.RMSprop(
             learning_rate, rho=0.99, epsilon=1e-16, **options
         )
@@ -265,7 +257,7 @@ def _vocabulary(data: str, split: str, size: int) -> tuple[str, ...]:
 
 
 def initialize_uniformly(model: keras.Model, limit: float, seed: int) -> None:
-    """Draws all weights anew, uniformly from `-limit` to `limit`."""
+    """Sets all weights to random numbers, uniform from `-limit` to `limit`."""
     generator = np.random.default_rng(seed)
     model.set_weights(
         [

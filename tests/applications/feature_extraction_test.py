@@ -81,10 +81,10 @@ def test_values(data, num_views):
                 features.first_views()[index], expected[0], atol=1e-5
             )
             generator = np.random.default_rng(0)
-            drawn = [features.draw(index, generator) for _ in range(60)]
+            sampled = [features.sample(index, generator) for _ in range(60)]
             found = {
                 int(np.argmin(np.abs(np.array(expected) - view).sum(axis=1)))
-                for view in drawn
+                for view in sampled
             }
             assert found == set(range(num_views))
 

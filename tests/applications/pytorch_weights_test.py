@@ -220,7 +220,7 @@ def _doubled(times):
 
 
 @pytest.mark.parametrize(
-    "value", [_doubled(200), pickle.EMPTY_TUPLE + 10**6 * pickle.TUPLE1]
+    "value", [_doubled(200), pickle.EMPTY_TUPLE + 10**5 * pickle.TUPLE1]
 )
 def test_values_that_take_for_ever(refusal_of, value):
     name = pickle.BINUNICODE + b"\1\0\0\0a"

@@ -12,24 +12,24 @@ CONTENT = blooms.Content("red", "white", 4, "round")
 STYLE = blooms.Style("soil", 0.5, 0.4, radius=0.32, rotation=0.0)
 
 
-def draw(content=CONTENT, style=STYLE, image_size=64, seed=0):
-    return blooms.draw_bloom(content, style, image_size, seed)
+def render(content=CONTENT, style=STYLE, image_size=64, seed=0):
+    return blooms.render_bloom(content, style, image_size, seed)
 
 
 @pytest.mark.parametrize("image_size", [32, 50, 64, 128, 256])
-def test_pictures_are_uint8_of_the_size_asked_for(image_size):
-    image = draw(image_size=image_size)
+def test_images_are_uint8_of_the_size_asked_for(image_size):
+    image = render(image_size=image_size)
     assert image.shape == (image_size, image_size, 3)
     assert image.dtype == np.uint8
 
 
 def test_same_arguments_give_the_same_bytes():
-    assert draw().tobytes() == draw().tobytes()
-    assert draw().tobytes() != draw(seed=1).tobytes()
+    assert render().tobytes() == render().tobytes()
+    assert render().tobytes() != render(seed=1).tobytes()
 
 
 def test_colors_are_where_they_belong():
-    image = draw(image_size=100).astype(int)
+    image = render(image_size=100).astype(int)
     # Center at (50, 40); petals to the right, below, left and above it.
     np.testing.assert_allclose(image[40, 50], (248, 246, 240), atol=20)
     for row, column in [(40, 70), (60, 50), (40, 30), (20, 50)]:
@@ -41,7 +41,7 @@ def test_colors_are_where_they_belong():
 
 
 def test_rotation_turns_the_petals():
-    turned = draw(
+    turned = render(
         style=dataclasses.replace(STYLE, rotation=np.pi / 4), image_size=100
     )
     # Where there was soil between two petals is now a petal.
@@ -53,7 +53,7 @@ def test_rotation_turns_the_petals():
 
 def test_a_rim_sets_a_center_off_from_petals_of_its_color():
     content = blooms.Content("yellow", "yellow", 8, "round")
-    image = draw(content, image_size=128).astype(int)
+    image = render(content, image_size=128).astype(int)
     # Center radius: 0.28 * 0.32 of 128 pixels.
     row, column, reach = round(0.4 * 128), 64, 0.28 * 0.32 * 128
     brightness = image[row, column : column + 30].sum(axis=-1)
@@ -63,8 +63,8 @@ def test_a_rim_sets_a_center_off_from_petals_of_its_color():
 
 
 def test_another_size_is_the_same_picture():
-    small = draw(image_size=32).astype(float)
-    large = draw(image_size=128).astype(float)
+    small = render(image_size=32).astype(float)
+    large = render(image_size=128).astype(float)
     shrunk = large.reshape(32, 4, 32, 4, 3).mean(axis=(1, 3))
     assert np.abs(small - shrunk).mean() < 3
 
@@ -72,12 +72,12 @@ def test_another_size_is_the_same_picture():
 @pytest.mark.parametrize("image_size", [31, 257, 0, -64, 64.5, "64"])
 def test_other_sizes_are_refused(image_size):
     with pytest.raises(ValueError, match=f"Received: {image_size!r}"):
-        draw(image_size=image_size)
+        render(image_size=image_size)
 
 
 def test_negative_seeds_are_refused():
     with pytest.raises(ValueError, match="`seed`.*Received: -3"):
-        draw(seed=-3)
+        render(seed=-3)
 
 
 def test_widths_by_hand():

@@ -84,10 +84,10 @@ def _warnings_of(lines, patience=30):
         ({"diversity": 0.1}, "nearly alike"),
         (
             {"real_accuracy": 0.99, "generated_accuracy": 1.0},
-            "told all real and generated pictures apart",
+            "told all real and generated images apart",
         ),
-        ({"generated_accuracy": 0.01}, "all generated pictures for real"),
-        ({"real_accuracy": 0.01}, "refused all real pictures"),
+        ({"generated_accuracy": 0.01}, "all generated images for real"),
+        ({"real_accuracy": 0.01}, "taken all real images"),
     ],
 )
 def test_each_sign_is_warned_of_once(logs, text):

@@ -20,7 +20,7 @@ def gan():
 
 
 def _grid(gan, folder, **options):
-    grid = ImageGrid(folder, CAPTIONS, num_pictures=3, **options)
+    grid = ImageGrid(folder, CAPTIONS, images_per_caption=3, **options)
     grid.set_model(gan)
     return grid
 
@@ -47,13 +47,13 @@ def test_same_weights_give_the_same_picture(gan, tmp_path):
 def test_each_caption_has_a_row_with_the_same_seeds(gan, tmp_path):
     _draw(_grid(gan, tmp_path, every_steps=1, seed=7), 1)
     figure = np.array(PIL.Image.open(tmp_path / "step-00000001.png"))
-    # Two rows of 136 pixels; the pictures are right of the captions.
+    # Two rows of 136 pixels; the images are right of the captions.
     assert figure.shape[0] == 2 * 136
     left = figure.shape[1] - 3 * 136
-    pictures = gan.generate(np.repeat(CAPTIONS, 3), seed=[7, 8, 9] * 2)
+    images = gan.generate(np.repeat(CAPTIONS, 3), seed=[7, 8, 9] * 2)
     # A pixel of a picture is a square of 4, behind a gap of 4.
     centers = figure[4 + 16 * 4 :: 136, left + 4 + 16 * 4 :: 136, :3]
-    np.testing.assert_array_equal(centers, pictures[:, 16, 16].reshape(2, 3, 3))
+    np.testing.assert_array_equal(centers, images[:, 16, 16].reshape(2, 3, 3))
 
 
 def test_grids_are_drawn_every_few_steps_and_at_the_end(tmp_path):

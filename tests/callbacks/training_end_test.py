@@ -10,7 +10,7 @@ from keras_t2i.callbacks import BeginDecay
 from keras_t2i.callbacks import Checkpoints
 from keras_t2i.callbacks import RunRecorder
 from keras_t2i.callbacks import StopAfter
-from keras_t2i.callbacks import run_recorder
+from keras_t2i.callbacks import recording
 from keras_t2i.linear_decay import linear_decays
 from tests.callbacks.stepping_model import fit
 from tests.callbacks.stepping_model import stepping_model
@@ -97,7 +97,7 @@ class _Clock(keras.callbacks.Callback):
 def clock(monkeypatch):
     clock = _Clock()
     monkeypatch.setattr(
-        run_recorder, "time", types.SimpleNamespace(monotonic=clock.monotonic)
+        recording, "time", types.SimpleNamespace(monotonic=clock.monotonic)
     )
     return clock
 

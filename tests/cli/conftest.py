@@ -1,22 +1,43 @@
 """One prepared data set and tiny runs, made by the commands themselves."""
 
+import contextlib
+import functools
+import resource
+import signal
+
 import pytest
 
+from keras_t2i.callbacks.checkpoints import Checkpoints
 from keras_t2i.cli.main import main
+from keras_t2i.training import runner
 
 TEXT_OPTIONS = ["--preset", "char_cnn_rnn_small", "--batch-size", "8"]
 GAN_OPTIONS = ["--width", "4", "--batch-size", "8"]
 
 
-def _run(*argv):
-    assert main([str(argument) for argument in argv]) == 0
+def _save_every(steps, patch):
+    checkpoints = functools.partial(
+        Checkpoints, every_steps=steps, every_seconds=0
+    )
+    patch.setattr(runner, "Checkpoints", checkpoints)
+
+
+def run_command(*argv, checkpoints_every=10**6):
+    """Runs a command that must succeed.
+
+    Checkpoints are a minute apart otherwise, which the shortest training can
+    take on a busy machine.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        _save_every(checkpoints_every, patch)
+        assert main([str(argument) for argument in argv]) == 0
 
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory):
     """Sixty blooms of 32 pixels: 48 train, 6 val, 6 test."""
     folder = tmp_path_factory.mktemp("blooms") / "data"
-    _run(
+    run_command(
         *["prepare", "blooms", "--out", folder],
         *["--num-images", 60, "--image-size", 32],
     )
@@ -27,7 +48,7 @@ def data(tmp_path_factory):
 def text_run(data, tmp_path_factory):
     """Ten steps of `train-text`. Tests that write to it take a copy."""
     folder = tmp_path_factory.mktemp("text") / "run"
-    _run(
+    run_command(
         *["train-text", "--data", data, "--out", folder],
         *[*TEXT_OPTIONS, "--steps", 10],
     )
@@ -38,7 +59,7 @@ def text_run(data, tmp_path_factory):
 def gan_run(data, text_run, tmp_path_factory):
     """Forty steps of `train`. Tests that write to it take a copy."""
     folder = tmp_path_factory.mktemp("gan") / "run"
-    _run(
+    run_command(
         *["train", "--data", data, "--text-encoder", text_run],
         *["--out", folder, *GAN_OPTIONS, "--steps", 40],
     )
@@ -49,7 +70,7 @@ def gan_run(data, text_run, tmp_path_factory):
 def style_run(data, gan_run, tmp_path_factory):
     """Twenty steps of `train-style`. Tests that write to it take a copy."""
     folder = tmp_path_factory.mktemp("style") / "run"
-    _run(
+    run_command(
         *["train-style", "--model", gan_run, "--data", data],
         *["--out", folder, "--steps", 20],
     )
@@ -58,13 +79,34 @@ def style_run(data, gan_run, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def end_to_end_run(data, text_run, tmp_path_factory):
-    """Four steps of `train --end-to-end`."""
+    """Four steps of `train --end-to-end`, with checkpoints of 2 and 4."""
     folder = tmp_path_factory.mktemp("end_to_end") / "run"
-    _run(
+    run_command(
         *["train", "--data", data, "--text-encoder", text_run],
         *["--end-to-end", "--out", folder, *GAN_OPTIONS, "--steps", 4],
+        checkpoints_every=2,
     )
     return folder
+
+
+@pytest.fixture
+def checkpoints_every(monkeypatch):
+    """Makes trainings save every few steps, where it is a minute otherwise."""
+    return lambda steps: _save_every(steps, monkeypatch)
+
+
+@contextlib.contextmanager
+def small_files(size):
+    """The file system refuses what is larger than so many bytes."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # Writing fails, as on a full disk, and does not kill the process.
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
 @pytest.fixture

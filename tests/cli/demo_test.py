@@ -6,12 +6,18 @@ from PIL import Image
 from keras_t2i.cli import demo
 from keras_t2i.cli.main import main
 from keras_t2i.datasets.manifest import read_manifest
+from keras_t2i.recipes.presets import preset
 from keras_t2i.training.model_files import load_gan
 
 
 @pytest.fixture
 def small(monkeypatch):
     """The same, on fewer images, for seconds instead of minutes."""
+    for kind, name in (
+        ("gan", "gan_int_cls"),
+        ("text_encoder", "char_cnn_rnn_small"),
+    ):
+        monkeypatch.setitem(preset(kind, name), "batch_size", 8)
     monkeypatch.setattr(demo, "_NUM_IMAGES", 60)
     monkeypatch.setattr(demo, "_TEXT_MINUTES", 0.002)
     monkeypatch.setattr(demo, "_WIDTH", 4)

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import resource
 import shutil
 import signal
 import subprocess
@@ -24,6 +23,7 @@ from keras_t2i.training.run_folder import RunFolder
 from keras_t2i.training.runner import failures_while_running
 from tests.cli.conftest import GAN_OPTIONS
 from tests.cli.conftest import contents
+from tests.cli.conftest import small_files
 from tests.cli.run_states import assert_same_state
 from tests.tiny_models import random_images
 
@@ -33,13 +33,12 @@ def _command(data, text_run, run, *options):
     return [str(part) for part in [*argv, *GAN_OPTIONS, *options]]
 
 
-def _start(argv, **options):
+def _start(argv):
     return subprocess.Popen(
         [sys.executable, "-m", "keras_t2i.cli.main", *argv],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        **options,
     )
 
 
@@ -59,6 +58,18 @@ def test_nan_ends_the_training_at_once(data, text_run, tmp_path, capsys):
     assert checkpoint_steps(run / "checkpoints") == []
 
 
+def test_a_folder_in_which_another_one_trains(gan_run, tmp_path, error_of):
+    run = shutil.copytree(gan_run, tmp_path / "run")
+    before = contents(run)
+    other = RunFolder(run)
+    other.lock()
+    line = error_of("train", "--out", run, "--resume")
+    assert "no other process trains" in line and str(run) in line
+    assert contents(run) == before
+
+
+# As above, but with two processes.
+@pytest.mark.large
 def test_a_second_training_in_the_folder_is_refused(
     data, text_run, tmp_path, error_of
 ):
@@ -79,29 +90,20 @@ def test_a_second_training_in_the_folder_is_refused(
     assert len(checkpoint_steps(run / "checkpoints")) == 1
 
 
-def test_a_full_disk(data, text_run, gan_run, tmp_path):
-    """The file system refuses what is larger than the grids and the config."""
-
-    def limit():
-        size = 200_000
-        resource.setrlimit(
-            resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY)
-        )
-        # Writing fails, as on a full disk, and does not kill the process.
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-
+def test_a_full_disk(data, text_run, gan_run, tmp_path, capsys):
     run = tmp_path / "run"
     argv = _command(data, text_run, run, "--steps", 40)
-    process = _start(argv, preexec_fn=limit)
-    out, error = process.communicate(timeout=240)
-    assert process.returncode == 1
+    # More than the grids and the config have, and less than a checkpoint.
+    with small_files(200_000):
+        assert main(argv) == 1
+    out, error = capsys.readouterr()
     assert out == ""
     line = error.splitlines()[-1]
     assert line.startswith("keras-t2i: The training was stopped: ")
     assert "File too large" in line and "by --resume" in line
     assert "Traceback" not in error
     assert list((run / "checkpoints").iterdir()) == []
-    # Once there is space, it goes on to what it would have been.
+    # Once there is space, it resumes and ends as it would have.
     assert main(["train", "--out", str(run), "--resume"]) == 0
     for weight, expected in zip(
         keras.saving.load_model(run / "model.keras").get_weights(),
@@ -136,6 +138,8 @@ def test_a_disk_that_is_full_of_embeddings(data, text_run, tmp_path, error_of):
     assert "No space left on device" in line and shard in line
 
 
+# That one waits for the other: tests/training/encoder_embeddings_test.py.
+@pytest.mark.large
 def test_trainings_that_start_together(data, text_run, tmp_path):
     """Both need the embeddings of one encoder, which are made once."""
     encoder = tmp_path / "encoder"
@@ -155,11 +159,10 @@ def test_trainings_that_start_together(data, text_run, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["checkpoints", "metrics.jsonl"])
-def test_what_can_not_be_written(data, text_run, tmp_path, error_of, name):
+def test_what_can_not_be_written(gan_run, tmp_path, error_of, name):
     # The owner of this process may write to read-only folders as well, if it
     # is root; to a folder in place of a file, or the reverse, nobody can.
-    run = tmp_path / "run"
-    assert main(_command(data, text_run, run, "--steps", 10)) == 0
+    run = shutil.copytree(gan_run, tmp_path / "run")
     before = contents(run / "checkpoints")
     if name == "checkpoints":
         (run / name).rename(run / "kept")
@@ -168,7 +171,7 @@ def test_what_can_not_be_written(data, text_run, tmp_path, error_of, name):
         (run / name).unlink()
         (run / name).mkdir()
     line = error_of(
-        *("train", "--out", run, "--resume", "--steps", 20), status=1
+        *("train", "--out", run, "--resume", "--steps", 50), status=1
     )
     assert name in line and "by --resume" in line
     kept = run / ("kept" if name == "checkpoints" else "checkpoints")
@@ -176,7 +179,7 @@ def test_what_can_not_be_written(data, text_run, tmp_path, error_of, name):
     assert json.loads((run / "config.json").read_text())["command"] == "train"
 
 
-def test_data_that_can_not_be_used_end_the_process(text_run, tmp_path):
+def test_data_that_can_not_be_used_end_the_process(text_run, tmp_path, capsys):
     source, prepared = tmp_path / "source", tmp_path / "prepared"
     source.mkdir()
     images = random_images(8)
@@ -189,11 +192,10 @@ def test_data_that_can_not_be_used_end_the_process(text_run, tmp_path):
     prepare = ["prepare", "folder", "--source", source, "--image-size", 32]
     argv = [str(part) for part in [*prepare, "--out", prepared]]
     assert main(argv) == 0
-    process = _start(
-        _command(prepared, text_run, tmp_path / "run", "--steps", 4)
-    )
-    out, error = process.communicate(timeout=120)
-    assert process.returncode == 1
+    capsys.readouterr()
+    argv = _command(prepared, text_run, tmp_path / "run", "--steps", 4)
+    assert main(argv) == 1
+    out, error = capsys.readouterr()
     assert out == "" and "Traceback" not in error
     line = error.splitlines()[-1]
     assert line.startswith("keras-t2i: The training was stopped: Mismatching")

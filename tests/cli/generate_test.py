@@ -29,7 +29,7 @@ def test_one_picture_is_bare(gan, gan_run, tmp_path, capsys):
     out = tmp_path / "deep" / "flower.png"
     assert _generate(_CAPTIONS[0], "--model", gan_run, "--out", out) == 0
     captured = capsys.readouterr()
-    assert captured.out == f"pictures: {out}\n"
+    assert captured.out == f"images: {out}\n"
     with Image.open(out) as image:
         assert (image.format, image.mode, image.size) == (
             "PNG",
@@ -110,14 +110,13 @@ def test_any_name_of_a_file(gan_run, tmp_path):
 
 # A grid shows a box for what its font lacks, and matplotlib says so.
 @pytest.mark.filterwarnings("ignore:Glyph")
-@pytest.mark.parametrize(
-    "caption", ["$\\frac{1}{$ roses", "花", "🌹", "line\nline", "a \udcff rose"]
-)
-def test_any_caption_in_a_grid(gan_run, tmp_path, caption):
+def test_any_caption_in_a_grid(gan_run, tmp_path):
+    captions = ["$\\frac{1}{$ roses", "花", "🌹", "line\nline"]
+    captions.append("a \udcff rose")
     out = tmp_path / "grid.png"
     options = ["--model", gan_run, "--num", 2, "--out", out]
-    assert _generate(caption, *options) == 0
-    assert len(_read(out)) == 136
+    assert _generate(*captions, *options) == 0
+    assert len(_read(out)) == len(captions) * 136
 
 
 @pytest.mark.parametrize("seed", [2**63 - 1, 2**63, 2**70])

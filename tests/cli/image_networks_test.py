@@ -4,7 +4,6 @@ import contextlib
 import io
 import json
 import re
-import resource
 import shutil
 import signal
 import subprocess
@@ -21,8 +20,9 @@ from keras_t2i.cli.main import main
 from keras_t2i.cli.text_evaluation import evaluate_text
 from keras_t2i.linear_decay import linear_decays
 from keras_t2i.losses import SoftmaxJointEmbedding
-from keras_t2i.training.image_networks import network_features
+from keras_t2i.training.precomputed import network_features
 from tests.cli.conftest import contents
+from tests.cli.conftest import small_files
 from tests.datasets.prepared_sets import example
 from tests.datasets.prepared_sets import write_prepared_set
 
@@ -151,10 +151,9 @@ def test_an_unknown_network(flowers, run):
         evaluate_text(model, flowers, "test")
 
 
-def _command(data, out):
+def _argv(data, out):
     argv = ["train-text", "--data", data, "--out", out, *NETWORK]
-    argv += ["--steps", 1]
-    return [sys.executable, "-m", "keras_t2i.cli.main", *map(str, argv)]
+    return [str(part) for part in [*argv, "--steps", 1]]
 
 
 def _without_progress(error):
@@ -170,7 +169,10 @@ def test_an_interrupted_extraction(tmp_path):
     images = [example(number, height=300, width=300) for number in range(60)]
     write_prepared_set(data, {"train": [images]}, image_size=64)
     process = subprocess.Popen(
-        _command(data, tmp_path / "run"),
+        [
+            *[sys.executable, "-m", "keras_t2i.cli.main"],
+            *_argv(data, tmp_path / "run"),
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -188,25 +190,14 @@ def test_an_interrupted_extraction(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_full_disk(tmp_path):
+def test_a_full_disk(tmp_path, capsys):
     data = _write_data(tmp_path / "data")
-
-    def limit():
-        # Less than the features of nine images.
-        resource.setrlimit(
-            resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY)
-        )
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-
-    process = subprocess.run(
-        _command(data, tmp_path / "run"),
-        capture_output=True,
-        text=True,
-        preexec_fn=limit,
-        timeout=240,
-    )
-    assert (process.returncode, process.stdout) == (1, "")
-    (line,) = _without_progress(process.stderr)
+    # Less than the features of nine images.
+    with small_files(100_000):
+        assert main(_argv(data, tmp_path / "run")) == 1
+    out, error = capsys.readouterr()
+    assert out == ""
+    (line,) = _without_progress(error)
     assert line.startswith("keras-t2i: ") and "File too large" in line
     (features,) = data.glob("features-*")
     assert list(features.iterdir()) == []

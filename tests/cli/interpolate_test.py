@@ -46,7 +46,7 @@ def test_strip_between_captions(gan, gan_run, tmp_path, capsys):
     out = tmp_path / "deep" / "strip.png"
     options = ["--model", gan_run, "--out", out, "--seed", 3, "--steps", 5]
     assert _interpolate(*_CAPTIONS, *options) == 0
-    assert capsys.readouterr().out == f"pictures: {out}\n"
+    assert capsys.readouterr().out == f"images: {out}\n"
     assert os.listdir(out.parent) == ["strip.png"]
     ways = gan.interpolate(*_CAPTIONS, steps=5, seed=3)
     _assert_strip(out, ways, *_CAPTIONS, tmp_path)

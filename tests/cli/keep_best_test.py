@@ -162,6 +162,9 @@ def test_training_is_as_on_the_training_split_without_measuring(
         assert line == pytest.approx(expected, rel=1e-3, abs=1e-4)
 
 
+# Which steps are the best, and which checkpoints stay, is also shown in
+# tests/callbacks/checkpoints_test.py.
+@pytest.mark.large
 def test_the_best_one_is_not_always_the_last(given, judge, tmp_path, capsys):
     # Nothing so young has any recall, and the first of equals is the best.
     run = tmp_path / "run"
@@ -190,14 +193,7 @@ def test_a_training_that_ends_before_it_is_measured(
     assert lines_of(run)[-1]["step"] < 20
 
 
-# === Runs that stop and go on ===
-
-
-def test_a_resumed_run_is_as_a_whole_one(given, judge, whole, tmp_path):
-    run = tmp_path / "run"
-    _train(run, RECIPE.override(steps=27), given, judge)
-    _resume(run, judge, steps=60)
-    _assert_same_run(run, whole)
+# === Runs that stop and are resumed ===
 
 
 def test_killed_before_the_checkpoint_of_the_best_step(whole, judge, tmp_path):
@@ -207,7 +203,7 @@ def test_killed_before_the_checkpoint_of_the_best_step(whole, judge, tmp_path):
     (run / "model.keras").unlink()
     with open(run / "metrics.jsonl", "a") as metrics:
         metrics.write('{"step": 70, "ep')
-    # Whoever goes on to no further than that has the best one until then.
+    # A run resumed to no further than that has the best one until then.
     _resume(run, judge, steps=40)
     _assert_best_is_of(run, 40)
     assert lines_of(run) == lines_of(whole)[:4]
@@ -215,7 +211,9 @@ def test_killed_before_the_checkpoint_of_the_best_step(whole, judge, tmp_path):
     _assert_same_run(run, whole)
 
 
-def test_killed_before_the_first_checkpoint(whole, judge, tmp_path):
+def test_a_run_that_starts_over_and_is_resumed_is_as_a_whole_one(
+    whole, judge, tmp_path
+):
     run = shutil.copytree(whole, tmp_path / "run")
     shutil.rmtree(run / "checkpoints")
     (run / "model.keras").unlink()
@@ -223,6 +221,8 @@ def test_killed_before_the_first_checkpoint(whole, judge, tmp_path):
     _resume(run, judge, minutes=0.0001)
     assert not (run / "best.keras").exists()
     assert lines_of(run)[-1]["step"] == 10
+    # Stopped in order after the first measurement, it goes on from there too.
+    _resume(run, judge, steps=27)
     _resume(run, judge, steps=60)
     _assert_same_run(run, whole)
 
@@ -262,6 +262,9 @@ GANTraining(
 """
 
 
+# What is half-written does not count: test_a_full_disk_leaves_the_one_before in
+# tests/callbacks/checkpoints_test.py. resume_test.py kills a real training.
+@pytest.mark.large
 def test_killed_while_keeping_the_best_one(given, judge, whole, tmp_path):
     run = tmp_path / "run"
     judge.network.save(tmp_path / "judge.keras")

@@ -134,7 +134,10 @@ def test_finished_folder(tmp_path, flowers, capsys):
         (["folder", "--source", "nowhere"], "'nowhere', which is no folder"),
         (["cub_birds", "--source", "nowhere"], "'nowhere', which is no folder"),
         (["oxford_flowers", "--source", "nowhere"], "'nowhere', which is no"),
-        (["blooms", "--source", "x"], "blooms are drawn and have no --source"),
+        (
+            ["blooms", "--source", "x"],
+            "blooms are rendered and have no --source",
+        ),
         (["blooms", "--num-images", "9"], "at least 10.* Received: 9"),
         (
             ["folder", "--source", ".", "--num-images", "9"],

@@ -59,10 +59,10 @@ def _wait_for_a_line(process, run):
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize(
-    ("num_kills", "num_steps"),
-    [(4, 600), pytest.param(20, 2000, marks=pytest.mark.large)],
-)
+# resume_test.py and keep_best_test.py kill a training at chosen moments, in all
+# runs of the tests.
+@pytest.mark.large
+@pytest.mark.parametrize(("num_kills", "num_steps"), [(4, 600), (20, 2000)])
 def test_random_kills_leave_no_trace(
     data, text_run, tmp_path, num_kills, num_steps
 ):

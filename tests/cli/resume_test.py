@@ -1,6 +1,5 @@
-"""Runs that stop, in order or not, and go on."""
+"""Runs that stop, in order or not, and are resumed."""
 
-import functools
 import json
 import os
 import re
@@ -14,15 +13,15 @@ import keras
 import numpy as np
 import pytest
 
-from keras_t2i.callbacks.checkpoints import Checkpoints
 from keras_t2i.callbacks.checkpoints import checkpoint_steps
 from keras_t2i.cli.main import main
 from keras_t2i.linear_decay import linear_decays
-from keras_t2i.training import runner
 from tests.cli.conftest import GAN_OPTIONS
 from tests.cli.conftest import TEXT_OPTIONS
 from tests.cli.conftest import contents
+from tests.cli.conftest import run_command
 from tests.cli.run_states import assert_same_state
+from tests.cli.run_states import killed_after
 from tests.cli.run_states import lines_of
 
 
@@ -35,20 +34,31 @@ def _copy(run, folder):
 
 
 @pytest.fixture(scope="module")
-def half_run(data, text_run, tmp_path_factory):
-    """As `gan_run`, but of twenty steps."""
-    folder = tmp_path_factory.mktemp("half") / "run"
+def short_run(data, text_run, tmp_path_factory):
+    """As `gan_run`, but of three steps, which are not even one line."""
+    folder = tmp_path_factory.mktemp("short") / "run"
     argv = ["train", "--data", data, "--text-encoder", text_run]
-    assert _main(*argv, "--out", folder, *GAN_OPTIONS, "--steps", 20) == 0
+    run_command(*argv, "--out", folder, *GAN_OPTIONS, "--steps", 3)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def half_run(short_run, tmp_path_factory):
+    """It has gone on to between two lines."""
+    folder = _copy(short_run, tmp_path_factory.mktemp("half"))
+    run_command("train", "--out", folder, "--resume", "--steps", 25)
     return folder
 
 
 # === The same as without the interruption ===
 
 
-def test_train_goes_on(half_run, gan_run, tmp_path, capsys):
+def test_train_goes_on(short_run, half_run, gan_run, tmp_path, capsys):
+    # Each step is part of a line, those after the last ten too.
+    assert lines_of(short_run)[-1]["step"] == 3
+    assert lines_of(half_run)[-1]["step"] == 25
     run = _copy(half_run, tmp_path)
-    assert _main("train", "--out", run, "--resume", "--steps", 40) == 0
+    run_command("train", "--out", run, "--resume", "--steps", 40)
     captured = capsys.readouterr()
     assert captured.out == f"model: {run}/model.keras\n"
     assert captured.err.splitlines()[-1].startswith("Training: 40 of 40 steps")
@@ -58,17 +68,18 @@ def test_train_goes_on(half_run, gan_run, tmp_path, capsys):
         gan_run / "config.json"
     ).read_text()
     assert set(contents(run)) - set(contents(gan_run)) == {
-        "checkpoints/step-00000020.keras",
-        "samples/step-00000020.png",
+        "checkpoints/step-00000025.keras",
+        "samples/step-00000003.png",
+        "samples/step-00000025.png",
     }
     for file in ("samples/real.png", "samples/step-00000040.png"):
         assert (run / file).read_bytes() == (gan_run / file).read_bytes()
 
 
 def test_a_run_of_before_there_were_recipes_goes_on(
-    half_run, gan_run, data, text_run, tmp_path, error_of
+    short_run, data, text_run, tmp_path, error_of
 ):
-    run = _copy(half_run, tmp_path)
+    run = _copy(short_run, tmp_path)
     options = {
         "data": str(data),
         "text_encoder": str(text_run),
@@ -76,7 +87,7 @@ def test_a_run_of_before_there_were_recipes_goes_on(
         "width": 4,
         "batch_size": 8,
         "epochs": None,
-        "steps": 20,
+        "steps": 3,
         "minutes": None,
         "end_to_end": False,
         "strategy": "none",
@@ -88,43 +99,28 @@ def test_a_run_of_before_there_were_recipes_goes_on(
     line = error_of("train", "--out", run, "--resume", "--width", 8)
     assert "Received: --width 8, started with 4" in line
     argv = ["train", "--out", run, "--resume", "--width", 4, "--data", data]
-    assert _main(*argv, "--steps", 40) == 0
-    assert_same_state(run / "model.keras", gan_run / "model.keras")
-    assert lines_of(run) == lines_of(gan_run)
-    assert (run / "config.json").read_text() == (
-        gan_run / "config.json"
-    ).read_text()
+    # From the recipe on it is any run.
+    assert _main(*argv, "--steps", 3) == 0
+    for file in ("config.json", "metrics.jsonl"):
+        assert (run / file).read_text() == (short_run / file).read_text()
 
 
-@pytest.mark.parametrize("stop", [3, 25])
-def test_train_goes_on_between_two_lines(
-    data, text_run, gan_run, tmp_path, stop
-):
-    run = tmp_path / "run"
-    argv = ["train", "--data", data, "--text-encoder", text_run, "--out", run]
-    assert _main(*argv, *GAN_OPTIONS, "--steps", stop) == 0
-    # Each step is part of a line, those after the last ten too.
-    assert lines_of(run)[-1]["step"] == stop
-    assert _main("train", "--out", run, "--resume", "--steps", 40) == 0
-    assert_same_state(run / "model.keras", gan_run / "model.keras")
-    assert lines_of(run) == lines_of(gan_run)
-
-
+# That such a GAN goes on bit for bit is shown in
+# tests/models/plus_recipe_test.py, that the rate falls over interruptions in
+# tests/training/runner_test.py, and how texts are standardized in
+# tests/training/entry_test.py.
+@pytest.mark.large
 def test_train_of_the_plus_recipe_goes_on(
-    data, text_run, tmp_path, monkeypatch
+    data, text_run, tmp_path, checkpoints_every
 ):
     # A checkpoint in the middle of so short a run.
-    checkpoints = functools.partial(Checkpoints, every_steps=2, every_seconds=0)
-    monkeypatch.setattr(runner, "Checkpoints", checkpoints)
+    checkpoints_every(2)
     run = tmp_path / "run"
     argv = ["train", "--data", data, "--text-encoder", text_run, "--out", run]
     argv += ["--preset", "gan_int_cls_plus", "--width", 4, "--batch-size", 4]
     assert _main(*argv, "--steps", 4) == 0
     assert checkpoint_steps(run / "checkpoints") == [2, 4]
-    # As it is when a run is killed after the first of them.
-    killed = _copy(run, tmp_path)
-    (killed / "checkpoints/step-00000004.keras").unlink()
-    (killed / "model.keras").unlink()
+    killed = killed_after(2, run, tmp_path / "killed")
     assert _main("train", "--out", killed, "--resume") == 0
     assert_same_state(killed / "model.keras", run / "model.keras")
     assert lines_of(killed) == lines_of(run)
@@ -146,11 +142,9 @@ def test_train_text_goes_on(data, text_run, tmp_path):
     assert_same_state(run / "model.keras", text_run / "model.keras")
 
 
-def test_end_to_end_goes_on(data, text_run, end_to_end_run, tmp_path):
-    run = tmp_path / "run"
-    argv = ["train", "--data", data, "--text-encoder", text_run, "--out", run]
-    assert _main(*argv, "--end-to-end", *GAN_OPTIONS, "--steps", 2) == 0
-    assert _main("train", "--out", run, "--resume", "--steps", 4) == 0
+def test_end_to_end_goes_on(end_to_end_run, tmp_path):
+    run = killed_after(2, end_to_end_run, tmp_path / "run")
+    assert _main("train", "--out", run, "--resume") == 0
     assert_same_state(run / "model.keras", end_to_end_run / "model.keras")
 
 
@@ -197,6 +191,8 @@ def test_killed_train_goes_on(data, text_run, gan_run, tmp_path):
     assert lines_of(run) == lines_of(gan_run)
 
 
+# As after a full disk: test_a_full_disk in failures_test.py.
+@pytest.mark.large
 def test_without_a_checkpoint_it_starts_over(half_run, tmp_path):
     run = _copy(half_run, tmp_path)
     shutil.rmtree(run / "checkpoints")
@@ -223,7 +219,7 @@ def test_minutes_count_the_time_before(half_run, tmp_path, capsys):
     (run / "metrics.jsonl").write_text(lines)
     assert _main("train", "--out", run, "--resume", "--minutes", 1.5) == 0
     error = capsys.readouterr().err
-    assert "nothing left to train: 20 steps, 1.5 minutes done" in error
+    assert "nothing left to train: 25 steps, 1.5 minutes done" in error
 
 
 # === Ctrl-C ===
@@ -279,7 +275,7 @@ def test_interrupted_twice_ends_at_once(data, text_run, tmp_path):
     run = tmp_path / "run"
     argv = ["train", "--data", data, "--text-encoder", text_run, "--out", run]
     # Ten steps of this width take a while.
-    argv += ["--width", 24, "--batch-size", 64, "--minutes", 10]
+    argv += ["--width", 16, "--batch-size", 48, "--minutes", 10]
     process = _start(argv, run)
     process.send_signal(signal.SIGINT)
     while not process.stderr.readline().startswith("finishing the current"):
@@ -327,7 +323,7 @@ def test_a_run_of_another_command(text_run, gan_run, error_of):
 @pytest.mark.parametrize("command", ["train", "train-text"])
 def test_no_run(tmp_path, error_of, command):
     line = error_of(command, "--out", tmp_path / "run", "--resume")
-    assert "--resume goes on with the run in --out" in line
+    assert "--resume needs a run in --out" in line
     assert not (tmp_path / "run").exists()
 
 
@@ -345,7 +341,8 @@ def test_data_that_is_gone(half_run, tmp_path, error_of):
 @pytest.mark.parametrize("damage", ["cut", "flipped"])
 def test_damaged_checkpoint(half_run, tmp_path, error_of, damage):
     run = _copy(half_run, tmp_path)
-    checkpoint = run / "checkpoints/step-00000020.keras"
+    (run / "checkpoints/step-00000003.keras").unlink()
+    checkpoint = run / "checkpoints/step-00000025.keras"
     content = bytearray(checkpoint.read_bytes())
     if damage == "cut":
         content = content[:1000]
@@ -355,8 +352,8 @@ def test_damaged_checkpoint(half_run, tmp_path, error_of, damage):
     checkpoint.write_bytes(content)
     argv = ["train", "--out", run, "--resume", "--steps", 40]
     line = error_of(*argv)
-    assert "step-00000020.keras', which can not be loaded: " in line
+    assert "step-00000025.keras', which cannot be loaded: " in line
     assert line.endswith("Remove that file to start over.")
     older = run / "checkpoints/step-00000010.keras"
-    shutil.copy(half_run / "checkpoints/step-00000020.keras", older)
-    assert error_of(*argv).endswith("file to go on from step 10.")
+    shutil.copy(half_run / "checkpoints/step-00000025.keras", older)
+    assert error_of(*argv).endswith("file to resume from step 10.")

@@ -1,9 +1,12 @@
 """What a run folder holds, without what depends on the machine."""
 
 import json
+import shutil
 
 import keras
 import numpy as np
+
+from keras_t2i.callbacks.checkpoints import checkpoint_steps
 
 
 def lines_of(run):
@@ -25,6 +28,17 @@ def state_of(file):
             variables += optimizer.variables
     variables.append(model.steps_trained)
     return [np.array(variable) for variable in variables]
+
+
+def killed_after(step, run, folder):
+    """A copy of a run, as if it had been killed just after a checkpoint."""
+    shutil.copytree(run, folder)
+    (folder / "model.keras").unlink()
+    for checkpoint in (folder / "checkpoints").iterdir():
+        if checkpoint.name > f"step-{step:08d}.keras":
+            checkpoint.unlink()
+    assert checkpoint_steps(folder / "checkpoints")[-1] == step
+    return folder
 
 
 def assert_same_state(file, other):

@@ -173,11 +173,10 @@ def test_ignored_noise_is_told(data, gan_run, tmp_path, capsys):
     assert int(told[1]) == len(measured["ignored_dimensions"])
 
 
-@pytest.mark.parametrize("stop", [3, 10])
-def test_it_goes_on(style_run, data, gan_run, tmp_path, stop):
+def test_it_goes_on(style_run, data, gan_run, tmp_path):
     run = tmp_path / "run"
     argv = ["train-style", "--model", gan_run, "--data", data, "--out", run]
-    assert _main(*argv, "--steps", stop) == 0
+    assert _main(*argv, "--steps", 3) == 0
     argv = ["train-style", "--out", run, "--resume", "--steps", 20]
     assert _main(*argv) == 0
     assert_same_state(run / "model.keras", style_run / "model.keras")
@@ -194,7 +193,7 @@ def test_it_goes_on(style_run, data, gan_run, tmp_path, stop):
         (["--model", "GAN", "--data", "nowhere"], "`keras-t2i prepare`"),
         (["--model", "nowhere", "--data", "DATA"], "--model must name"),
         (["--model", "TEXT", "--data", "DATA"], "a JointEmbedding"),
-        (["--resume"], "--resume goes on.*run', which holds no run"),
+        (["--resume"], "--resume needs.*run', which holds no run"),
     ],
 )
 def test_bad_input(

@@ -1,12 +1,11 @@
 import json
 import re
 import shutil
-import subprocess
-import sys
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from keras_t2i import Recipe
@@ -16,11 +15,15 @@ from keras_t2i.datasets.manifest import data_fingerprint
 from keras_t2i.datasets.manifest import read_embedding_manifest
 from keras_t2i.datasets.manifest import read_manifest
 from keras_t2i.text.embeddings import embeddings_fingerprint
+from keras_t2i.training.encoder_embeddings import embeddings_beside
+from keras_t2i.training.gan_training import GANTraining
 from keras_t2i.training.model_files import load_gan
 from keras_t2i.training.model_files import load_text_encoder
+from keras_t2i.training.run_folder import RunFolder
 from tests.cli.conftest import GAN_OPTIONS
 from tests.cli.conftest import contents
 from tests.cli.run_states import assert_same_state
+from tests.cli.run_states import killed_after
 from tests.cli.run_states import lines_of
 from tests.datasets.prepared_sets import example
 from tests.datasets.prepared_sets import write_prepared_set
@@ -152,87 +155,81 @@ def test_minutes(data, text_run, tmp_path, capsys):
     assert all(second < 0.3 for second in seconds[:-1])
 
 
+def _new_gan(folder, data, text_run, **fields):
+    """The GAN of a training that is not begun."""
+    recipe = Recipe().override(width=4, batch_size=8, steps=1, **fields)
+    paths = {"data": data, "text_encoder": text_run, "text_embeddings": None}
+    return GANTraining(RunFolder(folder), recipe, paths).gan
+
+
+def test_networks_have_the_precision(data, text_run, tmp_path):
+    gan = _new_gan(tmp_path, data, text_run, precision="mixed_float16")
+    assert gan.generator.dtype_policy.name == "mixed_float16"
+    assert gan.discriminator.dtype_policy.name == "mixed_float16"
+    assert gan.ema_generator.dtype_policy.name == "float32"
+
+
+# Such GANs are trained, saved and trained on in tests/models/precision_test.py.
+@pytest.mark.large
 @pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
-def test_precision(data, text_run, tmp_path, precision):
-    out, whole = tmp_path / "run", tmp_path / "whole"
+def test_precision(data, text_run, tmp_path, checkpoints_every, precision):
+    checkpoints_every(2)
+    out = tmp_path / "run"
     options = ["--data", data, "--text-encoder", text_run]
     options += ["--precision", precision, *GAN_OPTIONS]
-    assert _train(*options, "--steps", 2, "--out", out) == 0
+    assert _train(*options, "--steps", 3, "--out", out) == 0
     gan = load_gan(out)
     assert gan.generator.dtype_policy.name == precision
     assert gan.ema_generator.dtype_policy.name == "float32"
     assert {weight.dtype for weight in gan.generator.weights} == {"float32"}
     assert gan.generate("a rose").shape == (1, 32, 32, 3)
-    assert _train("--out", out, "--resume", "--steps", 3) == 0
-    assert _train(*options, "--steps", 3, "--out", whole) == 0
-    assert_same_state(out / "model.keras", whole / "model.keras")
+    killed = killed_after(2, out, tmp_path / "killed")
+    assert _train("--out", killed, "--resume") == 0
+    assert_same_state(killed / "model.keras", out / "model.keras")
 
 
-_TWO_DEVICES = """
-import sys
-
-import tensorflow as tf
-
-from keras_t2i import Recipe
-from keras_t2i.cli.main import main
-
-# `--strategy mirrored` takes all GPUs; these stand for them.
-devices = ["CPU:0", "CPU:1"]
-tf.config.set_logical_device_configuration(
-    tf.config.list_physical_devices("CPU")[0],
-    [tf.config.LogicalDeviceConfiguration() for _ in devices],
-)
-mirrored = tf.distribute.MirroredStrategy
-tf.distribute.MirroredStrategy = lambda: mirrored(devices)
-sys.exit(main(sys.argv[1:]))
-"""
+@pytest.fixture
+def mirrored(two_replicas, monkeypatch):
+    """`--strategy mirrored` takes all GPUs; the two devices stand for them."""
+    monkeypatch.setattr(tf.distribute, "MirroredStrategy", lambda: two_replicas)
+    return ["--strategy", "mirrored"]
 
 
-def _train_on_two_devices(*options):
-    return subprocess.run(
-        [sys.executable, "-c", _TWO_DEVICES, "train", *map(str, options)],
-        capture_output=True,
-        text=True,
-    )
-
-
-def test_mirrored_takes_the_steps_of_one_device(data, text_run, tmp_path):
+# So do GANs of several kinds in tests/models/fit_test.py.
+@pytest.mark.large
+def test_mirrored_takes_the_steps_of_one_device(
+    data, text_run, tmp_path, mirrored, checkpoints_every
+):
+    checkpoints_every(2)
     # Without interpolated texts, whose pairs are made on each device.
     argv = ["--data", data, "--text-encoder", text_run, "--preset", "gan_cls"]
-    argv += ["--width", 4, "--batch-size", 8]
-    result = _train_on_two_devices(
-        *argv, "--strategy", "mirrored", "--steps", 3, "--out", tmp_path / "two"
-    )
-    assert result.returncode == 0, result.stderr
-    assert _train(*argv, "--steps", 3, "--out", tmp_path / "one") == 0
-    one, two = (load_gan(tmp_path / name) for name in ("one", "two"))
-    for weight, expected in zip(two.get_weights(), one.get_weights()):
+    argv += ["--width", 4, "--batch-size", 8, "--steps", 3]
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert _train(*argv, "--out", one) == 0
+    assert _train(*argv, *mirrored, "--out", two) == 0
+    weights, others = (load_gan(run).get_weights() for run in (two, one))
+    for weight, expected in zip(weights, others):
         np.testing.assert_allclose(weight, expected, atol=1e-5)
-    (line,), (expected,) = (_lines(tmp_path / name) for name in ("two", "one"))
+    (line,), (expected,) = (_lines(run) for run in (two, one))
     for name in set(line) - {"seconds"}:
         assert line[name] == pytest.approx(expected[name], abs=1e-4)
     # It goes on where it was, on as many devices, from between two lines.
-    for options in (
-        ["--out", tmp_path / "two", "--resume"],
-        [*argv, "--strategy", "mirrored", "--out", tmp_path / "whole"],
-    ):
-        result = _train_on_two_devices(*options, "--steps", 12)
-        assert result.returncode == 0, result.stderr
-    two, whole = (tmp_path / name for name in ("two", "whole"))
-    assert_same_state(two / "model.keras", whole / "model.keras")
+    killed = killed_after(2, two, tmp_path / "killed")
+    assert _train("--out", killed, "--resume") == 0
+    assert_same_state(killed / "model.keras", two / "model.keras")
     # But for the order in which the devices' metrics are summed.
-    for line, expected in zip(lines_of(two), lines_of(whole), strict=True):
+    for line, expected in zip(lines_of(killed), lines_of(two), strict=True):
         assert line == pytest.approx(expected, rel=1e-6)
 
 
-def test_a_batch_that_devices_can_not_share(data, text_run, tmp_path):
-    result = _train_on_two_devices(
-        *["--data", data, "--text-encoder", text_run],
+def test_a_batch_that_devices_can_not_share(
+    data, text_run, tmp_path, mirrored, error_of
+):
+    line = error_of(
+        *["train", "--data", data, "--text-encoder", text_run],
         *["--out", tmp_path / "run", "--width", 4, "--batch-size", 7],
-        *["--steps", 3, "--strategy", "mirrored"],
+        *["--steps", 3, *mirrored],
     )
-    assert result.returncode == 2
-    line = result.stderr.splitlines()[-1]
     assert "a multiple of the number of devices, 2. Received: 7" in line
     assert not (tmp_path / "run").exists()
 
@@ -271,19 +268,22 @@ def test_embeddings_that_are_given(data, text_run, text_copy, tmp_path, capsys):
         "path": str(embeddings),
         "digest": read_embedding_manifest(embeddings).fingerprint,
     }
-    # The same as with those beside the encoder.
-    whole = tmp_path / "whole"
-    options = ["--data", data, "--text-encoder", text_run, *GAN_OPTIONS]
-    assert _train(*options, "--steps", 2, "--out", whole) == 0
-    assert_same_state(out / "model.keras", whole / "model.keras")
+    # They are those that `train` makes beside the encoder.
+    beside = embeddings_beside(
+        text_run,
+        load_text_encoder(text_run),
+        data,
+        read_embedding_manifest(embeddings).fingerprint,
+    )
+    assert contents(embeddings) == contents(beside)
     # They are found again, and must be what they were.
-    assert _train("--out", out, "--resume", "--steps", 3) == 0
+    assert _train("--out", out, "--resume", "--steps", 2) == 0
     manifest = embeddings / "manifest.json"
     content = json.loads(manifest.read_text())
     content["fingerprint"] = "f" * 64
     manifest.write_text(json.dumps(content))
     capsys.readouterr()
-    assert _train("--out", out, "--resume", "--steps", 4) == 2
+    assert _train("--out", out, "--resume", "--steps", 3) == 2
     line = capsys.readouterr().err
     assert "--text-embeddings must be as it was when the run was st" in line
 
@@ -312,14 +312,20 @@ def test_embeddings_that_do_not_fit(data, text_copy, tmp_path, error_of):
 # === Embeddings beside the text encoder ===
 
 
-def test_embeddings_made_by_embed_are_found(data, text_copy, tmp_path, capsys):
+def _embeddings_of(data, text_encoder):
+    """The folder that `train` takes a data set's embeddings from."""
+    encoder = load_text_encoder(text_encoder)
+    fingerprint = embeddings_fingerprint(read_manifest(data), encoder)
+    return embeddings_beside(text_encoder, encoder, data, fingerprint)
+
+
+def test_embeddings_made_by_embed_are_found(data, text_copy, capsys):
     out = text_copy / "embeddings"
     argv = ["embed", "--data", data, "--text-encoder", text_copy, "--out", out]
     assert main([str(argument) for argument in argv]) == 0
     before = contents(out)
     capsys.readouterr()
-    options = ["--data", data, "--text-encoder", text_copy, *GAN_OPTIONS]
-    assert _train(*options, "--steps", 1, "--out", tmp_path / "run") == 0
+    assert _embeddings_of(data, text_copy) == out
     assert "Embedding" not in capsys.readouterr().err
     assert _embedding_folders(text_copy) == ["embeddings"]
     assert contents(out) == before
@@ -343,22 +349,24 @@ def test_embeddings_are_extracted_once(data, text_copy, tmp_path, capsys):
     assert main([str(argument) for argument in argv]) == 0
     embed(other, "embeddings-b")
 
-    options = ["--data", data, *GAN_OPTIONS, "--steps", 1]
-    # The run folder, then the file in it.
-    weights = []
-    for number, encoder in enumerate((text_copy, text_copy / "model.keras")):
-        out = tmp_path / f"run{number}"
-        given = ["--text-encoder", encoder, "--seed", number]
-        capsys.readouterr()
-        assert _train(*options, *given, "--out", out) == 0
-        weights.append(load_gan(out).generator.get_weights())
-        is_extracted = "Embedding captions: 60 of 60" in capsys.readouterr().err
-        assert is_extracted == (number == 0)
-        names = set(_embedding_folders(text_copy))
-        (name,) = names - {"embeddings-a", "embeddings-b"}
-    manifest = read_embedding_manifest(text_copy / name)
-    assert name == f"embeddings-{manifest.fingerprint[:12]}"
-    # By the way: another seed, other weights.
+    # By the run folder in a training, then by the file in it.
+    options = ["--data", data, "--text-encoder", text_copy, *GAN_OPTIONS]
+    capsys.readouterr()
+    assert _train(*options, "--steps", 1, "--out", tmp_path / "run") == 0
+    assert "Embedding captions: 60 of 60" in capsys.readouterr().err
+    folder = _embeddings_of(data, text_copy / "model.keras")
+    assert "Embedding" not in capsys.readouterr().err
+    names = set(_embedding_folders(text_copy))
+    assert names - {"embeddings-a", "embeddings-b"} == {folder.name}
+    manifest = read_embedding_manifest(folder)
+    assert folder.name == f"embeddings-{manifest.fingerprint[:12]}"
+
+
+def test_another_seed_gives_other_weights(data, text_run, tmp_path):
+    weights = [
+        _new_gan(tmp_path, data, text_run, seed=seed).generator.get_weights()
+        for seed in (0, 1)
+    ]
     assert not all(np.array_equal(a, b) for a, b in zip(*weights))
 
 
@@ -369,9 +377,7 @@ def test_captions_that_are_cut_are_counted(text_copy, tmp_path, capsys):
     ]
     splits = {"train": [examples[:2]], "test": [examples[2:]]}
     write_prepared_set(tmp_path / "data", splits, image_size=32)
-    options = ["--data", tmp_path / "data", "--text-encoder", text_copy]
-    options += ["--width", 2, "--batch-size", 2, "--steps", 1]
-    assert _train(*options, "--out", tmp_path / "run") == 0
+    _embeddings_of(tmp_path / "data", text_copy)
     lines = capsys.readouterr().err.splitlines()
     assert (
         "cut: 1 captions are longer than the 201 characters that are read"
@@ -459,7 +465,7 @@ def refused(text_copy, tmp_path, error_of):
             "TEXT",
             "gan_int_cls.*'dall",
         ),
-        (["--resume"], None, "--resume goes on.*run', which holds no run"),
+        (["--resume"], None, "--resume needs.*run', which holds no run"),
     ],
 )
 def test_bad_input(data, text_copy, refused, options, text_encoder, message):
@@ -487,7 +493,15 @@ def test_damaged_manifest(data, tmp_path, refused):
     assert f"{manifest}: must be JSON" in refused("--data", damaged)
 
 
-@pytest.mark.parametrize("split", ["train", "val", "test"])
+# Those of one split are opened like those of another.
+@pytest.mark.parametrize(
+    "split",
+    [
+        "train",
+        pytest.param("val", marks=pytest.mark.large),
+        pytest.param("test", marks=pytest.mark.large),
+    ],
+)
 def test_damaged_shard(data, tmp_path, refused, split):
     damaged = shutil.copytree(data, tmp_path / "data")
     (shard,) = damaged.glob(f"{split}-*")

@@ -97,7 +97,7 @@ def test_output(data, tmp_path, capsys):
         ([], "train-text needs --data DIR"),
         (["--data", "nowhere"], "`keras-t2i prepare`.*'nowhere'"),
         (["--data", "DATA", "--preset", "bert"], "char_cnn_rnn_small.*'bert'"),
-        (["--resume"], "--resume goes on.*run', which holds no run"),
+        (["--resume"], "--resume needs.*run', which holds no run"),
         (
             ["--data", "DATA", "--image-encoder", "MobileNetV9"],
             "MobileNetV2, .*Received: 'MobileNetV9'",

@@ -40,7 +40,7 @@ def test_grid(styles, gan_run, style_run, tmp_path, capsys):
     out = tmp_path / "deep" / "grid.png"
     options = _options(styles, gan_run, style_run, out)
     assert main(["transfer", *_CAPTIONS, *options]) == 0
-    assert capsys.readouterr().out == f"pictures: {out}\n"
+    assert capsys.readouterr().out == f"images: {out}\n"
     assert os.listdir(out.parent) == ["grid.png"]
     squares = np.stack([read_square(style, 32) for style in styles])
     pictures = load_gan(gan_run).transfer_style(

@@ -4,8 +4,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from keras_t2i.datasets.arrays_by_id import ArraysById
-from keras_t2i.datasets.arrays_by_id import match_names
+from keras_t2i.datasets.published_embeddings import ArraysById
+from keras_t2i.datasets.published_embeddings import match_names
 from tests.damaged_files import check_damaged_files
 
 ARRAYS = {
@@ -129,8 +129,8 @@ def test_arrays_that_unpack_to_very_much_together_are_refused(tmp_path):
     ("name", "content", "message"),
     [
         ("a.npz", b"", "a damaged one"),
-        ("a.npy", b"", "header that can not be read"),
-        ("a.txt", b"hello", "header that can not be read"),
+        ("a.npy", b"", "header that cannot be read"),
+        ("a.txt", b"hello", "header that cannot be read"),
     ],
 )
 def test_other_files(tmp_path, name, content, message):

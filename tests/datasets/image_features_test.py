@@ -41,9 +41,9 @@ def test_features_in_the_order_of_the_images(tmp_path, data):
         features.first_views(), [[3, 4], [1, 2], [7, 8]]
     )
     generator = np.random.default_rng(0)
-    drawn = {tuple(features.draw(0, generator)) for _ in range(20)}
-    assert drawn == {(3.0, 4.0), (5.0, 6.0)}
-    np.testing.assert_array_equal(features.draw(1, generator), [1, 2])
+    sampled = {tuple(features.sample(0, generator)) for _ in range(20)}
+    assert sampled == {(3.0, 4.0), (5.0, 6.0)}
+    np.testing.assert_array_equal(features.sample(1, generator), [1, 2])
 
 
 def test_published_features_of_classes(tmp_path, data):
@@ -58,8 +58,8 @@ def test_published_features_of_classes(tmp_path, data):
         features.first_views(), [[4, 6], [0, 2], [100, 102]]
     )
     generator = np.random.default_rng(0)
-    drawn = {tuple(features.draw(0, generator)) for _ in range(20)}
-    assert drawn == {(4.0, 6.0), (5.0, 7.0)}
+    sampled = {tuple(features.sample(0, generator)) for _ in range(20)}
+    assert sampled == {(4.0, 6.0), (5.0, 7.0)}
 
 
 def test_features_that_do_not_fit(tmp_path, data):
@@ -98,8 +98,8 @@ def test_extracted_features(tmp_path, data):
         features.first_views(), [[2, 10], [0, 10], [1, 10]]
     )
     generator = np.random.default_rng(0)
-    drawn = {tuple(features.draw(2, generator)) for _ in range(20)}
-    assert drawn == {(1.0, 10.0), (1.0, 20.0)}
+    sampled = {tuple(features.sample(2, generator)) for _ in range(20)}
+    assert sampled == {(1.0, 10.0), (1.0, 20.0)}
     features = ImageFeatures(tmp_path / "features", data, "train")
     np.testing.assert_array_equal(features.first_views(), [[3, 10], [4, 10]])
 

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_t2i.datasets.image_range import to_model_range
-from keras_t2i.datasets.image_range import to_uint8
+from keras_t2i.datasets.images import to_model_range
+from keras_t2i.datasets.images import to_uint8
 
 
 def test_model_range_of_known_values():

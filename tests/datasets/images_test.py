@@ -200,7 +200,7 @@ def test_truncated(tmp_path, suffix):
     path = _save(tmp_path / f"a{suffix}", Image.fromarray(noise))
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
-    with pytest.raises(UnusableFileError, match=f"a{suffix}: can not be read"):
+    with pytest.raises(UnusableFileError, match=f"a{suffix}: cannot be read"):
         read_image(path, 64)
 
 

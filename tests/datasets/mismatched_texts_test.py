@@ -10,14 +10,14 @@ def _examples(captions, class_ids=None):
     return ArrayExamples(images, captions, class_ids, image_size=1)
 
 
-def _draws(texts, index, count):
+def _samples(texts, index, count):
     generator = np.random.default_rng(0)
-    return [texts.draw(index, generator) for _ in range(count)]
+    return [texts.sample(index, generator) for _ in range(count)]
 
 
-def _chi_square(draws, candidates):
-    counts = [draws.count(candidate) for candidate in candidates]
-    expected = len(draws) / len(candidates)
+def _chi_square(samples, candidates):
+    counts = [samples.count(candidate) for candidate in candidates]
+    expected = len(samples) / len(candidates)
     return sum((count - expected) ** 2 / expected for count in counts)
 
 
@@ -28,36 +28,36 @@ _CLASS_IDS = np.array([5, 0, 2, 5, 2, 7, 2, 7, 2, 7])
 def test_never_of_the_same_class():
     texts = MismatchedTexts(_examples([["a"]] * 10, _CLASS_IDS))
     for index in range(10):
-        draws = np.array(_draws(texts, index, 1000))
-        assert (_CLASS_IDS[draws] != _CLASS_IDS[index]).all()
+        samples = np.array(_samples(texts, index, 1000))
+        assert (_CLASS_IDS[samples] != _CLASS_IDS[index]).all()
 
 
 @pytest.mark.parametrize("index", range(10))
 def test_uniform_over_the_images_of_all_other_classes(index):
     texts = MismatchedTexts(_examples([["a"]] * 10, _CLASS_IDS))
-    draws = _draws(texts, index, 10_000)
+    samples = _samples(texts, index, 10_000)
     candidates = np.flatnonzero(_CLASS_IDS != _CLASS_IDS[index]).tolist()
-    assert set(draws) == set(candidates)
+    assert set(samples) == set(candidates)
     # With 9 or fewer candidates it exceeds 26.1 once in a thousand times.
-    assert _chi_square(draws, candidates) < 26.1
+    assert _chi_square(samples, candidates) < 26.1
 
 
 def test_two_classes_of_which_one_is_small():
     class_ids = [0] * 50 + [1]
     texts = MismatchedTexts(_examples([["a"]] * 51, class_ids))
-    assert set(_draws(texts, 7, 100)) == {50}
-    assert set(_draws(texts, 50, 1000)) == set(range(50))
+    assert set(_samples(texts, 7, 100)) == {50}
+    assert set(_samples(texts, 50, 1000)) == set(range(50))
 
 
 def test_without_classes_never_the_same_image():
     captions = [[f"caption {number}"] for number in range(6)]
     texts = MismatchedTexts(_examples(captions))
     for index in range(6):
-        draws = _draws(texts, index, 2000)
+        samples = _samples(texts, index, 2000)
         candidates = [number for number in range(6) if number != index]
-        assert set(draws) == set(candidates)
+        assert set(samples) == set(candidates)
         # 4 degrees of freedom: it exceeds 18.5 once in a thousand times.
-        assert _chi_square(draws, candidates) < 18.5
+        assert _chi_square(samples, candidates) < 18.5
 
 
 def test_without_classes_never_an_image_that_shares_a_caption():
@@ -66,20 +66,20 @@ def test_without_classes_never_an_image_that_shares_a_caption():
     for index, others in enumerate(
         [{2, 3}, {3, 4}, {0, 3, 4}, {0, 1, 2, 4}, {1, 2, 3}]
     ):
-        assert set(_draws(texts, index, 2000)) == others
+        assert set(_samples(texts, index, 2000)) == others
 
 
 def test_a_lone_other_caption_among_many_is_found():
     captions = [["a flower"]] * 15 + [["a rose"]]
     texts = MismatchedTexts(_examples(captions))
-    assert set(_draws(texts, 0, 200)) == {15}
+    assert set(_samples(texts, 0, 200)) == {15}
 
 
 def test_few_other_captions_among_very_many_are_found():
     captions = [["a flower"]] * 3000 + [["a rose"], ["a tulip"]]
     texts = MismatchedTexts(_examples(captions))
-    # A hundred draws find none in 94 of 100 times.
-    assert set(_draws(texts, 0, 30)) == {3000, 3001}
+    # A hundred samples find none in 94 of 100 times.
+    assert set(_samples(texts, 0, 30)) == {3000, 3001}
 
 
 def test_all_images_share_a_caption():
@@ -89,7 +89,7 @@ def test_all_images_share_a_caption():
         match="different captions. Received: image 1, with which all others "
         "share a caption.*--preset gan",
     ):
-        texts.draw(1, np.random.default_rng(0))
+        texts.sample(1, np.random.default_rng(0))
 
 
 def test_one_class():
@@ -130,20 +130,20 @@ _DIRECTIONS = _Embeddings(
 _TWO_OF_A_CLASS = [0, 0, 1, 2, 3, 4]
 
 
-def test_the_nearest_of_many_candidates_is_drawn():
+def test_the_nearest_of_many_candidates_is_sampled():
     examples = _examples([["a"]] * 6, _TWO_OF_A_CLASS)
     texts = MismatchedTexts(examples, _DIRECTIONS, num_candidates=100)
-    assert set(_draws(texts, 0, 50)) == {2}
-    assert set(_draws(texts, 5, 50)) == {3}
+    assert set(_samples(texts, 0, 50)) == {2}
+    assert set(_samples(texts, 5, 50)) == {3}
 
 
-def test_of_two_candidates_the_nearer_one_is_drawn():
+def test_of_two_candidates_the_nearer_one_is_sampled():
     examples = _examples([["a"]] * 6, _TWO_OF_A_CLASS)
     texts = MismatchedTexts(examples, _DIRECTIONS, num_candidates=2)
-    draws = _draws(texts, 0, 16_000)
-    # From near to far: 2, 4, 3, 5. Of two draws with replacement, the k-th
+    samples = _samples(texts, 0, 16_000)
+    # From near to far: 2, 4, 3, 5. Of two samples with replacement, the k-th
     # nearest of four is the nearer one in (9 - 2k) of 16 cases.
-    shares = [draws.count(index) / 16_000 for index in (2, 4, 3, 5)]
+    shares = [samples.count(index) / 16_000 for index in (2, 4, 3, 5)]
     # Four standard errors of a share of 7/16.
     np.testing.assert_allclose(
         shares, np.array([7, 5, 3, 1]) / 16, atol=4 * 0.004
@@ -154,4 +154,4 @@ def test_an_embedding_of_zeros_is_like_no_other():
     embeddings = _Embeddings([[[0.0, 0.0]], [[1.0, 0.0]], [[0.0, 1.0]]])
     examples = _examples([["a"], ["b"], ["c"]])
     texts = MismatchedTexts(examples, embeddings, num_candidates=3)
-    assert set(_draws(texts, 0, 100)) == {1, 2}
+    assert set(_samples(texts, 0, 100)) == {1, 2}

@@ -39,8 +39,7 @@ def _write(source, folder):
         source,
         {folder / "a.tfrecord": [(0,), (1,), (2,)]},
         num_workers=1,
-        image_size=8,
-        strict=True,
+        options={"image_size": 8, "strict": True},
         on_images=lambda num_done: None,
         on_shard=lambda path, shard: None,
     )

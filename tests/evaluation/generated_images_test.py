@@ -113,7 +113,7 @@ def test_an_image_that_is_cut_off(tmp_path):
     (tmp_path / "a.png").write_bytes(content[: len(content) // 2])
     images = FolderImages(tmp_path, IDS)
     assert images.indices.tolist() == [0, 1, 2]
-    assert images.unreadable[0].startswith("a.png (can not be read as an im")
+    assert images.unreadable[0].startswith("a.png (cannot be read as an im")
 
 
 def test_images_of_other_sizes_are_resized(tmp_path):
@@ -129,7 +129,7 @@ def test_images_of_other_sizes_are_resized(tmp_path):
 
 
 def test_folders_without_images(tmp_path):
-    with pytest.raises(ValueError, match="'.*images', which is none"):
+    with pytest.raises(ValueError, match="'.*images', which is not a f"):
         FolderImages(tmp_path / "images", IDS)
     with pytest.raises(ValueError, match="ids.* 'b.png'. Received: no images"):
         FolderImages(tmp_path, IDS)

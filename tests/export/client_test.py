@@ -13,14 +13,13 @@ import tensorflow as tf
 
 from keras_t2i.export import Client
 from keras_t2i.export import ServerError
-from keras_t2i.export import export_saved_model
 from tests.export.stand_in_servers import grpc_stand_in
 from tests.export.stand_in_servers import rest_stand_in
 from tests.export.tiny_served import decode
 from tests.export.tiny_served import encode
 from tests.export.tiny_served import expected_answer
 from tests.export.tiny_served import strings
-from tests.export.tiny_served import style_pictures
+from tests.export.tiny_served import style_images
 
 CAPTIONS = ["a red flower", "Straße 花", "a \udcff rose"]
 STAND_INS = {"http": rest_stand_in, "grpc": grpc_stand_in}
@@ -77,22 +76,22 @@ def test_interpolate(client, gan):
 
 
 def test_transfer_style(client, gan, style_encoder):
-    pictures = style_pictures(2)
-    found = client.transfer_style([pictures[0], encode(pictures[1])], CAPTIONS)
+    images = style_images(2)
+    found = client.transfer_style([images[0], encode(images[1])], CAPTIONS)
     assert found.shape == (2, 3, 32, 32, 3)
     texts = [c.encode("utf-8", "surrogatepass") for c in CAPTIONS]
     inputs = {
         "text": strings(*texts * 2),
         "style_image_bytes": strings(
-            *(encode(picture) for picture in np.repeat(pictures, 3, axis=0))
+            *(encode(image) for image in np.repeat(images, 3, axis=0))
         ),
     }
     expected = expected_answer(gan, style_encoder, "transfer_style", inputs)
     np.testing.assert_array_equal(found, expected.reshape(found.shape))
 
 
-def test_large_pictures_are_sent_in_several_requests(saved_model):
-    small = encode(style_pictures(1)[0])
+def test_large_images_are_sent_in_several_requests(saved_model):
+    small = encode(style_images(1)[0])
     # What follows the end of a PNG is not looked at.
     large = small + bytes(17 * 2**20)
     with rest_stand_in(saved_model) as (address, model):
@@ -131,8 +130,8 @@ def test_embed_text(client, gan, style_encoder):
         (lambda c: c.interpolate("a", "b", 1), "at least 2.*Received: 1"),
         (lambda c: c.transfer_style([], "a"), "at least one. Received: none"),
         (
-            lambda c: c.transfer_style([b"no picture"], "a"),
-            "JPEG or PNG.*Received: b'no picture'",
+            lambda c: c.transfer_style([b"no image"], "a"),
+            "JPEG or PNG.*Received: b'no image'",
         ),
         (lambda c: c.transfer_style(["a.png"], "a"), "Received: 'a.png'"),
         (
@@ -140,10 +139,8 @@ def test_embed_text(client, gan, style_encoder):
             r"uint8 of shape.*float64 of shape \(4, 4, 3\)",
         ),
         (
-            lambda c: c.transfer_style(
-                [encode(style_pictures(1)[0])[:99]], "a"
-            ),
-            "can not be read",
+            lambda c: c.transfer_style([encode(style_images(1)[0])[:99]], "a"),
+            "cannot be read",
         ),
     ],
 )
@@ -183,7 +180,7 @@ def test_a_folder_without_a_model(tmp_path):
 def test_a_damaged_model(tmp_path):
     (tmp_path / "flowers" / "1").mkdir(parents=True)
     (tmp_path / "flowers" / "1" / "saved_model.pb").write_bytes(b"damaged")
-    with pytest.raises(ValueError, match="can not be loaded"):
+    with pytest.raises(ValueError, match="cannot be loaded"):
         Client(tmp_path / "flowers")
 
 
@@ -434,13 +431,12 @@ def test_a_server_of_another_model(tmp_path, kind):
             Client(address).generate("a rose")
 
 
-def test_a_model_without_the_signature(gan, tmp_path):
-    folder = tmp_path / "flowers"
-    export_saved_model(gan, folder)
+def test_a_model_without_the_signature(tmp_path):
+    _save(tmp_path / "1", _text_beside_seed, _TEXT, _SEED)
     with pytest.raises(
         ServerError, match="'transfer_style'. Received: one with"
     ):
-        Client(folder).transfer_style(style_pictures(1), "a rose")
+        Client(tmp_path).transfer_style(style_images(1), "a rose")
 
 
 def test_grpc_without_its_package(monkeypatch):

@@ -34,7 +34,7 @@ def test_every_operation_is_one_of_the_server(nodes):
     used = {node.op for node in nodes}
     functions = {name for name in used if name.startswith("__inference")}
     assert used - functions <= (core | TEXT_OPERATIONS) - REFUSED
-    # Nothing that is drawn from a state which requests would share.
+    # Nothing that comes from a state which requests would share.
     shared = ("Random", "Rng", "Multinomial", "Truncated", "Parameterized")
     shared += tuple(f"Stateful{kind}" for kind in ("Random", "Uniform"))
     shared += tuple(f"Stateful{kind}" for kind in ("Standard", "Truncated"))
@@ -126,8 +126,8 @@ def test_every_tensor_is_a_batch_that_can_be_sent(meta_graph):
             shape = [dim.size for dim in info.tensor_shape.dim]
             assert shape[0] == -1 and -1 not in shape[1:]
             assert tf.as_dtype(info.dtype) in SENDABLE
-            picture = "image_bytes" in tensor_name
-            assert picture == tensor_name.endswith("_bytes")
+            image = "image_bytes" in tensor_name
+            assert image == tensor_name.endswith("_bytes")
 
 
 def test_version_two_loader_agrees(saved_model, gan):

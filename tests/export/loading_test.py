@@ -16,7 +16,7 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from keras_t2i.export.serving_files import write_warm_up_requests
+from keras_t2i.export.model_folder import write_warm_up_requests
 from keras_t2i.text.embeddings import embed_texts
 from tests.captions_of_all_kinds import CAPTIONS_OF_ALL_KINDS
 from tests.export.loaders import ask_by_c_api
@@ -55,7 +55,7 @@ def test_answers_are_bit_equal_to_python(
     assert len(np.unique(expected.reshape(4, -1), axis=0)) == 4
 
 
-def test_pictures_are_bit_equal_to_generate(answers, gan):
+def test_images_are_bit_equal_to_generate(answers, gan):
     # An empty text is refused in Python.
     captions = [b"{ }" if text == b"" else text for text in TEXTS]
     expected = gan.generate(captions, seed=SEEDS)
@@ -194,14 +194,14 @@ def test_requests_that_are_no_batch(saved_model, tmp_path):
     *errors, answer = ask_by_c_api(saved_model, asked, tmp_path)
     for (signature, inputs), error in zip(asked, errors):
         empty = all(len(rows) == 0 for rows in inputs.values())
-        expected = "at least one row" if empty else "as many rows"
+        expected = "at least one row" if empty else "same number of rows"
         assert expected in str(error), signature
     assert answer["image"].shape == (4, 32, 32, 3)
 
 
-def test_the_style_picture_of_a_bad_file_is_gray(saved_model, tmp_path):
+def test_the_style_image_of_a_bad_file_is_gray(saved_model, tmp_path):
     gray = np.full((32, 32, 3), 128, "uint8")
-    files = strings(b"no picture", _encoded(gray))
+    files = strings(b"no image", _encoded(gray))
     inputs = {"text": strings(b"a rose", b"a rose"), "style_image_bytes": files}
     (answer,) = ask_by_c_api(
         saved_model, [("transfer_style", inputs)], tmp_path
@@ -247,7 +247,7 @@ def test_warm_up_requests_are_answered(saved_model, tmp_path):
         ((_, values),) = answer.items()
         sizes.add((signature, len(values)))
     assert sizes == {(name, size) for name in SIGNATURES for size in (1, 64)}
-    # The style picture is one, or decoding would not be warmed up.
+    # The style image is one, or decoding would not be warmed up.
     (styles,) = (i["style_image_bytes"] for s, i in asked[-1:])
     assert tf.io.decode_png(styles[0]).shape == (8, 8, 3)
 
@@ -295,5 +295,5 @@ def test_the_command_that_the_readme_has_without_a_server(
     )
     text = re.search(r'text=\["(.*?)"\]', command)[1]
     np.testing.assert_array_equal(
-        np.load(folder / "pictures" / "image.npy"), gan.generate(text, seed=7)
+        np.load(folder / "images" / "image.npy"), gan.generate(text, seed=7)
     )

@@ -11,10 +11,10 @@ import pytest
 from keras_t2i.export import ModelServer
 from keras_t2i.export import ServerError
 from keras_t2i.export import model_server
+from keras_t2i.export.model_folder import batching_parameters
 from keras_t2i.export.model_server import DockerProgram
 from keras_t2i.export.model_server import LocalProgram
 from keras_t2i.export.model_server import find_program
-from keras_t2i.export.serving_files import batching_parameters
 from tests.export import stand_in_program
 from tests.programs import runs
 from tests.programs import script
@@ -282,8 +282,8 @@ def test_a_stand_in_program_that_must_be_waited_for(
 def test_a_stand_in_program_that_can_not_load_a_model(
     model_folders, stand_in, stand_in_note, free_port, monkeypatch
 ):
-    monkeypatch.setenv("STAND_IN_BEHAVIOR", "can not load")
-    with pytest.raises(ServerError, match="can not load version 1 of .*birds'"):
+    monkeypatch.setenv("STAND_IN_BEHAVIOR", "cannot load")
+    with pytest.raises(ServerError, match="cannot load version 1 of .*birds'"):
         ModelServer(model_folders, free_port).__enter__()
     assert not runs(stand_in_note()["pid"])
 

@@ -2,7 +2,7 @@
 
     python session.py SAVED_MODEL REQUESTS.json ANSWERS.json
 
-Keras can not be imported here. The files are those of `c_api_session.py`.
+Keras cannot be imported here. The files are those of `c_api_session.py`.
 """
 
 import json

@@ -7,7 +7,7 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_t2i.export.signatures import MAX_PIXELS
-from keras_t2i.export.signatures import decode_style_pictures
+from keras_t2i.export.signatures import decode_style_images
 from tests.export.tiny_served import claiming_png
 from tests.export.tiny_served import encode
 from tests.export.tiny_served import png_chunk
@@ -17,14 +17,14 @@ _SIZE = 16
 
 def _decode(*files):
     function = tf.function(
-        lambda files: decode_style_pictures(files, _SIZE),
+        lambda files: decode_style_images(files, _SIZE),
         input_signature=[tf.TensorSpec([None], tf.string)],
     )
     return function(tf.constant(files, tf.string, [len(files)])).numpy()
 
 
 def _smooth(width, height):
-    """A picture without edges, where kinds of resizing would differ."""
+    """An image without edges, where kinds of resizing would differ."""
     generator = np.random.default_rng(0)
     small = generator.integers(60, 196, (5, 6, 3), "uint8")
     return Image.fromarray(small).resize((width, height), Image.BICUBIC)
@@ -35,7 +35,7 @@ def _as_pillow_does(image, box):
     return np.asarray(small.convert("RGB")).astype(int)
 
 
-def test_a_picture_of_the_size_stays_as_it_is():
+def test_an_image_of_the_size_stays_as_it_is():
     pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), "uint8")
     np.testing.assert_array_equal(_decode(encode(pixels))[0], pixels)
 
@@ -123,7 +123,7 @@ def _bad_files():
     return {
         "empty": b"",
         "20,000 x 20,000 behind another chunk": hidden,
-        "text": b"no picture",
+        "text": b"no image",
         "half a PNG": png[: len(png) // 2],
         "half a JPEG": jpeg[: len(jpeg) // 2],
         "start of a PNG": png[:8],
@@ -142,7 +142,7 @@ def _bad_files():
 
 
 @pytest.mark.parametrize("kind", _bad_files())
-def test_what_is_no_picture_is_gray_and_its_neighbors_are_not(kind):
+def test_what_is_no_image_is_gray_and_its_neighbors_are_not(kind):
     pixels = np.random.default_rng(1).integers(0, 256, (16, 16, 3), "uint8")
     good = encode(pixels)
     first, bad, last = _decode(good, _bad_files()[kind], good)

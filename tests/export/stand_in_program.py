@@ -56,7 +56,7 @@ def main():
 
 def _statuses(behavior, has_loaded):
     """What the real server would say of the versions of a model."""
-    if behavior == "can not load":
+    if behavior == "cannot load":
         return [_status("1", "END", "DATA_LOSS", "damaged")]
     state = "AVAILABLE" if has_loaded else "LOADING"
     if behavior == "loads another version":

@@ -8,6 +8,7 @@ prove of TensorFlow Serving is nothing.
 import base64
 import concurrent.futures
 import contextlib
+import functools
 import http.server
 import json
 import re
@@ -25,11 +26,17 @@ _PATH = re.compile(
 )
 
 
+@functools.lru_cache(maxsize=4)
+def _signatures(saved_model):
+    """Loaded once for all stand-ins, which keep nothing in it."""
+    return tf.saved_model.load(saved_model).signatures
+
+
 class _Model:
     """Answers, after the failures that it was told to begin with."""
 
     def __init__(self, saved_model, failures, delay):
-        self._signatures = tf.saved_model.load(str(saved_model)).signatures
+        self._signatures = _signatures(str(saved_model))
         self.failures = list(failures)
         self._delay = delay
         self.asked = []

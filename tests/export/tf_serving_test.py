@@ -30,7 +30,7 @@ from keras_t2i.export.model_server import find_program
 from tests.export.tiny_served import decode
 from tests.export.tiny_served import encode
 from tests.export.tiny_served import inputs_of_signatures
-from tests.export.tiny_served import style_pictures
+from tests.export.tiny_served import style_images
 from tests.export.tiny_served import tiny_served_gan
 from tests.programs import a_free_port
 
@@ -85,9 +85,9 @@ def _post(rest, content):
         return json.load(response)
 
 
-def _assert_close(pictures, expected):
+def _assert_close(images, expected):
     """Equal but for one gray level: a server makes batches of other sizes."""
-    difference = np.abs(pictures.astype(int) - expected)
+    difference = np.abs(images.astype(int) - expected)
     assert difference.max() <= 1
     assert np.mean(difference > 0) < 0.01
 
@@ -140,7 +140,7 @@ def test_the_requests_of_the_readme(server, rest, tmp_path, gan):
         subprocess.run(
             ["bash", "-euo", "pipefail", "-c", block], cwd=tmp_path, check=True
         )
-    files = [(tmp_path / f"picture{n}.png").read_bytes() for n in ("", 0, 1)]
+    files = [(tmp_path / f"image{n}.png").read_bytes() for n in ("", 0, 1)]
     text = "a red flower with a yellow center"
     expected = gan.generate([text, text, "a rose"], seed=[7, 7, 8])
     _assert_close(decode(files), expected)
@@ -164,7 +164,7 @@ def test_other_signatures(client, saved_model):
         client.interpolate(CAPTIONS, CAPTIONS[::-1], steps=4),
         local.interpolate(CAPTIONS, CAPTIONS[::-1], steps=4),
     )
-    styles = list(style_pictures(2))
+    styles = list(style_images(2))
     _assert_close(
         client.transfer_style(styles, CAPTIONS),
         local.transfer_style(styles, CAPTIONS),
@@ -197,7 +197,7 @@ def test_the_command_line(rest, gan, tmp_path):
 # === Batching ===
 
 
-def test_concurrent_clients_get_their_own_pictures(client, gan):
+def test_concurrent_clients_get_their_own_images(client, gan):
     captions = [f"flower number {number}" for number in range(48)]
     expected = gan.generate(captions, seed=0)
 
@@ -240,14 +240,14 @@ def test_bad_rows_beside_good_ones(rest, gan):
             # Of different numbers of rows.
             assert answer is None
             continue
-        picture = decode([base64.b64decode(answer[0]["b64"])])
-        assert picture.shape == expected.shape
+        image = decode([base64.b64decode(answer[0]["b64"])])
+        assert image.shape == expected.shape
         if inputs is good:
-            _assert_close(picture, expected)
+            _assert_close(image, expected)
 
 
-def test_style_pictures_that_are_none(rest):
-    files = [b"no picture", encode(style_pictures(1)[0])]
+def test_style_images_that_are_none(rest):
+    files = [b"no image", encode(style_images(1)[0])]
     inputs = {
         "text": ["a rose", "a rose"],
         "style_image_bytes": [
@@ -256,8 +256,8 @@ def test_style_pictures_that_are_none(rest):
     }
     content = {"signature_name": "transfer_style", "inputs": inputs}
     answer = _post(rest, content)["outputs"]
-    pictures = decode([base64.b64decode(row["b64"]) for row in answer])
-    assert not np.array_equal(*pictures)
+    images = decode([base64.b64decode(row["b64"]) for row in answer])
+    assert not np.array_equal(*images)
 
 
 # === Versions ===
@@ -271,7 +271,7 @@ def test_a_version_is_swapped_under_load_without_a_failed_request(
     kernel = other.ema_generator.get_layer("convolution_32").kernel
     kernel.assign(-kernel)
 
-    def draw():
+    def generate():
         # Not by a client, which would ask again where a request has failed.
         answer = _post(rest, {"inputs": {"text": ["a rose"], "seed": [1]}})
         return decode([base64.b64decode(answer["outputs"][0]["b64"])])
@@ -281,11 +281,11 @@ def test_a_version_is_swapped_under_load_without_a_failed_request(
     def ask():
         while not stop.is_set():
             try:
-                answers.append(draw())
+                answers.append(generate())
             except Exception as error:
                 errors.append(error)
 
-    old = draw()
+    old = generate()
     answers.append(old)
     threads = [threading.Thread(target=ask) for _ in range(4)]
     for thread in threads:
@@ -309,7 +309,7 @@ def test_a_version_is_swapped_under_load_without_a_failed_request(
     while time.monotonic() < deadline + 60:
         # Version 2 may go before version 1 is back.
         with contextlib.suppress(urllib.error.HTTPError):
-            if np.abs(draw().astype(int) - old).max() <= 1:
+            if np.abs(generate().astype(int) - old).max() <= 1:
                 return
         time.sleep(0.2)
     pytest.fail("version 1 has not come back")

@@ -9,7 +9,7 @@ import PIL.Image
 import tensorflow as tf
 
 from keras_t2i import StyleEncoder
-from keras_t2i.models import drawing
+from keras_t2i.models import image_generation
 from tests.tiny_models import EMBEDDING_DIM
 from tests.tiny_models import IMAGE_SIZE
 from tests.tiny_models import NOISE_DIM
@@ -21,7 +21,7 @@ SEEDS = [0, -1, 2**63 - 1, 7]
 
 
 def tiny_served_gan(**options):
-    """A GAN whose pictures depend on noise and text without training."""
+    """A GAN whose images depend on noise and text without training."""
     gan = tiny_gan(**options)
     kernel = gan.text_encoder.get_layer("embedding").kernel
     kernel.assign(500 * kernel)
@@ -78,7 +78,7 @@ def png_chunk(kind, content):
     return struct.pack(">I", len(content)) + checked + checksum
 
 
-def style_pictures(num_rows):
+def style_images(num_rows):
     """Pictures of the size that the networks work in."""
     generator = np.random.default_rng(0)
     shape = (num_rows, IMAGE_SIZE, IMAGE_SIZE, 3)
@@ -110,26 +110,28 @@ def inputs_of_signatures():
         },
         "transfer_style": {
             "text": texts,
-            "style_image_bytes": strings(*map(encode, style_pictures(4))),
+            "style_image_bytes": strings(*map(encode, style_images(4))),
         },
     }
 
 
 def expected_answer(gan, style_encoder, signature, inputs):
-    """What Python draws for a request, without the SavedModel."""
+    """What Python generates for a request, without the SavedModel."""
     functions = {
-        "serving_default": drawing.draw,
-        "pixels": drawing.draw,
-        "embed_text": drawing.embed_text,
-        "from_embedding": drawing.draw_from_embeddings,
-        "interpolate": drawing.draw_between,
+        "serving_default": image_generation.generate_from_texts,
+        "pixels": image_generation.generate_from_texts,
+        "embed_text": image_generation.embed_text,
+        "from_embedding": image_generation.generate_from_embeddings,
+        "interpolate": image_generation.generate_interpolated,
     }
     if signature == "transfer_style":
         text = tf.constant(inputs["text"])
-        pictures = tf.constant(decode(inputs["style_image_bytes"]))
+        images = tf.constant(decode(inputs["style_image_bytes"]))
 
         def function(gan):
-            return drawing.draw_in_style(gan, style_encoder, text, pictures)
+            return image_generation.generate_in_style(
+                gan, style_encoder, text, images
+            )
 
         rows = []
     else:
@@ -140,6 +142,6 @@ def expected_answer(gan, style_encoder, signature, inputs):
 
 
 def answer_values(answer):
-    """The one output of an answer; pictures as pixels."""
+    """The one output of an answer; images as pixels."""
     ((name, values),) = answer.items()
     return decode(values) if name == "image_bytes" else np.asarray(values)

@@ -40,8 +40,8 @@ def _with_header(header, data=b""):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "header that can not be read"),
-        (b"PK\x03\x04", "header that can not be read"),
+        (b"", "header that cannot be read"),
+        (b"PK\x03\x04", "header that cannot be read"),
         (_content([1.0, 2.0])[:-1], r"Received: 15 bytes for shape \(2,\)"),
         (_content([1.0, 2.0]) + b"x", "Received: 17 bytes for shape"),
         (
@@ -52,7 +52,7 @@ def _with_header(header, data=b""):
             _with_header(
                 "{'descr': '<f4', 'fortran_order': False, 'shape': (10**12,)}"
             ),
-            "header that can not be read",
+            "header that cannot be read",
         ),
         (
             _with_header(
@@ -75,8 +75,8 @@ def _with_header(header, data=b""):
             ),
             "the type <U0",
         ),
-        (b"\x93NUMPY\x02\x00\xff\xff\xff\xff", "header that can not be read"),
-        (b"\x93NUMPY\x09\x00" + bytes(200), "header that can not be read"),
+        (b"\x93NUMPY\x02\x00\xff\xff\xff\xff", "header that cannot be read"),
+        (b"\x93NUMPY\x09\x00" + bytes(200), "header that cannot be read"),
     ],
 )
 def test_damages(content, message):

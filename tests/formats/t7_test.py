@@ -5,9 +5,9 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from keras_t2i.formats.torch_values import LuaFunction
-from keras_t2i.formats.torch_values import Table
-from keras_t2i.formats.torch_values import TorchObject
+from keras_t2i.formats.t7 import LuaFunction
+from keras_t2i.formats.t7 import Table
+from keras_t2i.formats.t7 import TorchObject
 from keras_t2i.torch_files import read_t7
 from tests.damaged_files import check_damaged_files
 from tests.formats.t7_writer import Function
@@ -159,7 +159,7 @@ def test_objects(read, version):
     assert value.class_name == "nn.Linear"
     assert value.fields[b"train"] is True
     np.testing.assert_array_equal(value.fields[b"weight"], [1, 1])
-    assert repr(value) == "TorchObject('nn.Linear')"
+    assert repr(value) == "TorchObject(class_name='nn.Linear')"
 
 
 def test_a_class_is_only_a_name(read):

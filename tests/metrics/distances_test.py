@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics.pairwise import polynomial_kernel
 
+from keras_t2i.metrics import diversity_within_captions
 from keras_t2i.metrics import feature_sets
 from keras_t2i.metrics import frechet_distance
 from keras_t2i.metrics import kernel_distance
@@ -310,3 +311,72 @@ def test_settings(settings, message):
 def test_kernel_what_does_not_fit(real, generated, message):
     with pytest.raises(ValueError, match=message):
         kernel_distance(real, generated)
+
+
+def _pair_by_pair(features, caption_ids):
+    within, between = [], []
+    for i, j in itertools.combinations(range(len(features)), 2):
+        distance = np.linalg.norm(features[i] - features[j])
+        one_caption = caption_ids[i] == caption_ids[j]
+        (within if one_caption else between).append(distance)
+    return np.mean(within) / np.mean(between)
+
+
+def test_within_captions_by_hand():
+    features = np.array([[0.0, 0], [3, 4], [0, 12], [0, 12]])
+    # Within: 5 and 0. Between: 12, 12, and twice the root of 9 + 64.
+    expected = 2.5 / ((12 + 12 + 2 * np.sqrt(73)) / 4)
+    measured = diversity_within_captions(features, [4, 4, 1, 1])
+    assert measured == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("values", [1, 100, 10_000])
+def test_within_captions_pair_by_pair(values, monkeypatch):
+    monkeypatch.setattr(feature_sets, "_VALUES_AT_A_TIME", values)
+    generator = np.random.default_rng(0)
+    # Captions of different numbers of images, one of a single one.
+    caption_ids = generator.permutation([5] * 6 + [2] * 3 + [9] + [0] * 11)
+    features = generator.normal(size=(21, 4)) + caption_ids[:, None]
+    expected = _pair_by_pair(features, caption_ids)
+    assert expected < 0.9
+    measured = diversity_within_captions(features, caption_ids)
+    assert measured == pytest.approx(expected)
+
+
+def test_noise_that_is_ignored():
+    # One image a caption, in numbers that round.
+    generator = np.random.default_rng(0)
+    features = np.repeat(100 + generator.normal(size=(5, 40)), 8, axis=0)
+    measured = diversity_within_captions(features, np.repeat(range(5), 8))
+    assert measured == pytest.approx(0, abs=1e-6)
+
+
+def test_captions_that_are_ignored():
+    generator = np.random.default_rng(0)
+    features = generator.normal(size=(400, 6))
+    measured = diversity_within_captions(features, np.arange(400) % 50)
+    assert measured == pytest.approx(1, abs=0.03)
+
+
+def test_units_do_not_count():
+    features = np.random.default_rng(0).normal(size=(6, 3))
+    ids = [0, 0, 0, 1, 1, 1]
+    expected = diversity_within_captions(features, ids)
+    scaled = diversity_within_captions(1000 * features, ids)
+    assert scaled == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("features", "caption_ids", "message"),
+    [
+        (np.eye(3), [1, 2], r"Received: 3 images and ids of shape \(2,\)"),
+        (np.eye(3), [1, 2, 3], "two images.*Received: 3 captions of 3 images"),
+        (np.eye(3), [1, 1, 1], "two captions.*Received: 1 captions of 3"),
+        (np.ones((3, 2)), [1, 1, 2], "Received: 3 images with a mean.* of 0.0"),
+        (np.ones(3), [1, 1, 2], r"`features`.*Received: shape \(3,\)"),
+        (np.eye(3) * np.nan, [1, 1, 2], "`features`.*3 of 3 rows"),
+    ],
+)
+def test_within_captions_what_does_not_fit(features, caption_ids, message):
+    with pytest.raises(ValueError, match=message):
+        diversity_within_captions(features, caption_ids)

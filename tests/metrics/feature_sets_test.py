@@ -3,7 +3,6 @@ import pytest
 
 from keras_t2i.metrics import feature_sets
 from keras_t2i.metrics.feature_sets import squared_distance_blocks
-from keras_t2i.metrics.feature_sets import squared_radii
 
 
 def _squared(features, others):
@@ -26,37 +25,7 @@ def test_blocks(values, monkeypatch):
     np.testing.assert_allclose(found, _squared(features, others))
 
 
-@pytest.mark.parametrize("values", [1, 3000, 100_000])
-@pytest.mark.parametrize("k", [1, 3, 60, 199])
-def test_radii(k, values, monkeypatch):
-    monkeypatch.setattr(feature_sets, "_VALUES_AT_A_TIME", values)
-    features = np.random.default_rng(0).normal(size=(200, 3))
-    # The image itself is the first of each row.
-    expected = np.sort(_squared(features, features), axis=1)[:, k]
-    found = squared_radii(features, k, "features")
-    np.testing.assert_allclose(found, expected)
-
-
-def test_a_copy_is_a_neighbor():
-    features = np.array([[1.0], [1.0], [4.0]])
-    assert squared_radii(features, 1, "features").tolist() == [0, 0, 9]
-    assert squared_radii(features, 2, "features").tolist() == [9, 9, 9]
-
-
 def test_rounding_makes_no_negative_distances():
     features = 1000 + np.random.default_rng(0).normal(size=(50, 40))
     for _, distances in squared_distance_blocks(features, features):
         assert distances.min() >= 0
-
-
-@pytest.mark.parametrize(
-    ("k", "message"),
-    [
-        (0, "`k` must be a whole number of at least 1. Received: 0"),
-        (1.5, "`k`.*Received: 1.5"),
-        (4, "`some` must hold more than `k` images. Received: 4 .* k=4"),
-    ],
-)
-def test_too_few_neighbors(k, message):
-    with pytest.raises(ValueError, match=message):
-        squared_radii(np.ones((4, 2)), k, "some")

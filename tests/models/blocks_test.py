@@ -79,7 +79,7 @@ def test_convolutions_are_those_of_torch_with_a_padding_of_1():
 
 
 def test_transposed_convolutions_are_those_of_torch_with_a_padding_of_1():
-    # One pixel at (1, 2) of 4x4 draws the kernel from (2 * 1 - 1, 2 * 2 - 1).
+    # One pixel at (1, 2) of 4x4 shows the kernel from (2 * 1 - 1, 2 * 2 - 1).
     layer = transposed_convolution(1)
     image = np.zeros((1, 4, 4, 1), "float32")
     image[0, 1, 2, 0] = 1.0

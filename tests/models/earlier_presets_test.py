@@ -35,12 +35,12 @@ def _after_two_steps(make_batch, embedding_scale=1.0):
     del pairs["mismatched_text_embeddings"]
     noise = np.random.default_rng(4).normal(size=(2, 100)).astype("float32")
     texts = batch["text_embeddings"][:2]
-    pictures = gan.generator({"noise": noise, "text_embeddings": texts})
+    images = gan.generator({"noise": noise, "text_embeddings": texts})
     texts = gan.text_encoder(token_ids_batch(2, seed=9)["token_ids"])
     return (
         {name: float(value) for name, value in results.items()},
         np.array(gan.discriminator(pairs))[:, 0],
-        np.abs(pictures).sum(),
+        np.abs(images).sum(),
         np.array(texts)[:, 0],
     )
 

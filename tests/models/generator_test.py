@@ -156,12 +156,12 @@ def test_noise_and_text_both_matter():
     zeros = np.zeros((1, NOISE_DIM)), np.zeros((1, EMBEDDING_DIM))
     ones = np.ones((1, NOISE_DIM)), np.ones((1, EMBEDDING_DIM))
 
-    def draw(noise, text):
+    def generate(noise, text):
         return np.array(generator({"noise": noise, "text_embeddings": text}))
 
-    start = draw(zeros[0], zeros[1])
-    assert np.abs(draw(ones[0], zeros[1]) - start).max() > 1e-6
-    assert np.abs(draw(zeros[0], ones[1]) - start).max() > 1e-6
+    start = generate(zeros[0], zeros[1])
+    assert np.abs(generate(ones[0], zeros[1]) - start).max() > 1e-6
+    assert np.abs(generate(zeros[0], ones[1]) - start).max() > 1e-6
 
 
 def test_config_round_trip():

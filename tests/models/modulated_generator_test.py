@@ -139,11 +139,11 @@ def test_against_plain_operations():
 def test_noise_and_text_both_matter():
     generator = tiny_modulated_generator()
     start, other = _inputs(), _inputs(seed=1)
-    pictures = generator(start, training=True)
-    assert pictures.dtype == tf.float32
+    images = generator(start, training=True)
+    assert images.dtype == tf.float32
     for name in start:
         changed = generator({**start, name: other[name]}, training=True)
-        assert np.abs(changed - pictures).max() > 1e-3
+        assert np.abs(changed - images).max() > 1e-3
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
@@ -156,10 +156,10 @@ def test_half_precision(policy):
     assert {weight.dtype for weight in generator.weights} == {"float32"}
     exact = tiny_modulated_generator()
     exact.set_weights(generator.get_weights())
-    pictures = generator(_inputs(), training=True)
-    assert pictures.dtype == tf.float32
+    images = generator(_inputs(), training=True)
+    assert images.dtype == tf.float32
     np.testing.assert_allclose(
-        pictures, exact(_inputs(), training=True), atol=0.05
+        images, exact(_inputs(), training=True), atol=0.05
     )
 
 

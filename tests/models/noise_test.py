@@ -1,10 +1,10 @@
 import numpy as np
 import tensorflow as tf
 
-from keras_t2i.models.generator_texts import generator_texts
+from keras_t2i.models.batch_texts import generator_texts
 from keras_t2i.models.noise import StepNoise
-from keras_t2i.models.noise import between_noises
 from keras_t2i.models.noise import noise_from_seeds
+from keras_t2i.models.noise import slerp
 
 
 def _row(seed, noise_dim):
@@ -107,26 +107,26 @@ def _two_noises():
 def test_the_ends_of_an_arc_are_the_noises_themselves():
     first, second = _two_noises()
     for weight, end in ((0.0, first), (1.0, second)):
-        between = between_noises(first, second, tf.constant([weight]))
+        between = slerp(first, second, tf.constant([weight]))
         np.testing.assert_array_equal(between, end)
 
 
 def test_the_middle_of_a_right_angle_lies_on_the_circle():
     first, second = tf.constant([[2.0, 0.0]]), tf.constant([[0.0, 2.0]])
-    between = between_noises(first, second, tf.constant([0.5]))
+    between = slerp(first, second, tf.constant([0.5]))
     np.testing.assert_allclose(between, [[2**0.5, 2**0.5]], rtol=1e-6)
-    between = between_noises(first, second, tf.constant([1 / 3]))
+    between = slerp(first, second, tf.constant([1 / 3]))
     np.testing.assert_allclose(between, [[3**0.5, 1.0]], rtol=1e-6)
 
 
 def test_between_equal_noises_lies_that_noise():
     first, _ = _two_noises()
     for weight in (0.0, 0.3, 1.0):
-        between = between_noises(first, first, tf.constant([weight]))
+        between = slerp(first, first, tf.constant([weight]))
         np.testing.assert_array_equal(between, first)
 
 
 def test_between_opposite_noises_is_a_straight_line():
     noise = tf.constant([[1.0, 2.0]])
-    between = between_noises(noise, -noise, tf.constant([0.25]))
+    between = slerp(noise, -noise, tf.constant([0.25]))
     np.testing.assert_allclose(between, 0.5 * noise, rtol=1e-6)

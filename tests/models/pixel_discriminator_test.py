@@ -4,6 +4,8 @@ import pytest
 import tensorflow as tf
 
 from keras_t2i import PixelDiscriminator
+from keras_t2i.models.pixel_discriminator import MinibatchDeviation
+from keras_t2i.models.pixel_discriminator import gradient_penalty
 from tests.tiny_models import embeddings_batch
 from tests.tiny_models import tiny_pixel_discriminator
 
@@ -130,3 +132,148 @@ def test_half_precision(policy):
 def test_other_image_sizes_are_refused():
     with pytest.raises(ValueError, match="Received: 48"):
         PixelDiscriminator(48)
+
+
+# === Minibatch deviation ===
+
+
+def test_minibatch_deviation_by_hand():
+    # Pixel 1: 0 and 4 have a deviation of 2; pixel 2: 1 and 1 one of 0.
+    inputs = np.array([[0.0, 1.0], [4.0, 1.0]], "float32")
+    outputs = np.array(MinibatchDeviation()(inputs.reshape(2, 1, 2, 1)))
+    assert outputs.shape == (2, 1, 2, 2)
+    np.testing.assert_array_equal(outputs[..., 0].reshape(2, 2), inputs)
+    # The mean of 2 and sqrt(1e-8).
+    np.testing.assert_allclose(outputs[..., 1], 1.00005, rtol=1e-6)
+
+
+def test_identical_images_have_next_to_no_deviation():
+    image = np.random.default_rng(0).normal(size=(1, 4, 4, 3))
+    inputs = np.repeat(image, 3, axis=0).astype("float32")
+    outputs = np.array(MinibatchDeviation()(inputs))
+    np.testing.assert_allclose(outputs[..., 3], 1e-4, rtol=1e-3)
+
+
+def test_gradient_of_the_deviation_of_identical_images_is_finite():
+    inputs = tf.ones((3, 2, 2, 1))
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        loss = tf.reduce_sum(MinibatchDeviation()(inputs)[..., 1])
+    np.testing.assert_allclose(tape.gradient(loss, inputs), 0.0, atol=1e-6)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_squares_do_not_overflow_in_half_precision(policy):
+    # 1000 ** 2 is more than float16 holds.
+    inputs = np.array([-1000.0, 1000.0], "float32").reshape(2, 1, 1, 1)
+    outputs = MinibatchDeviation(dtype=policy)(inputs)
+    assert outputs.dtype == policy.removeprefix("mixed_")
+    np.testing.assert_allclose(
+        tf.cast(outputs[..., 1], "float32"), 1000.0, rtol=0.01
+    )
+
+
+def test_each_device_has_the_deviation_of_its_rows(two_replicas):
+    # Deviations of 2 on the first device, of 1 on the second.
+    inputs = tf.constant([0.0, 4.0, 1.0, 3.0])[:, None, None, None]
+
+    def step():
+        context = tf.distribute.get_replica_context()
+        first = 2 * context.replica_id_in_sync_group
+        return MinibatchDeviation()(inputs[first : first + 2])[..., 1]
+
+    outputs = tf.function(lambda: two_replicas.run(step))()
+    for rows, expected in zip(
+        two_replicas.experimental_local_results(outputs), (2.0, 1.0)
+    ):
+        np.testing.assert_allclose(rows, expected, rtol=1e-6)
+
+
+def test_minibatch_deviation_has_shape_and_config():
+    layer = MinibatchDeviation(name="mine")
+    assert layer.compute_output_shape((None, 4, 4, 8)) == (None, 4, 4, 9)
+    config = keras.saving.serialize_keras_object(layer)
+    copy = keras.saving.deserialize_keras_object(config)
+    assert type(copy) is MinibatchDeviation
+    assert copy.get_config() == layer.get_config()
+
+
+# === Gradient penalty ===
+
+
+SHAPE = (4, 2, 2, 3)
+
+
+def _images():
+    return tf.constant(np.random.default_rng(0).normal(size=SHAPE), "float32")
+
+
+def _direction():
+    direction = np.random.default_rng(1).normal(size=SHAPE[1:])
+    return tf.constant(direction, "float32")
+
+
+def test_penalty_of_a_linear_logit():
+    direction = _direction()
+
+    def logits_of(images):
+        return tf.reduce_sum(direction * images, axis=(1, 2, 3))[:, None]
+
+    penalty = gradient_penalty(logits_of, _images(), 3.0, 16, tf.constant(32))
+    # The gradient is the direction in all images.
+    expected = 16 * 3.0 / 2 * np.square(direction).sum()
+    assert float(penalty) == pytest.approx(expected, rel=1e-5)
+
+
+def test_penalty_of_a_quadratic_logit_and_on_to_its_weights():
+    scale = tf.Variable(0.5)
+
+    def logits_of(images):
+        return scale * tf.reduce_sum(images**2, axis=(1, 2, 3))[:, None]
+
+    with tf.GradientTape() as tape:
+        penalty = gradient_penalty(logits_of, _images(), 2.0, 4, tf.constant(0))
+    # The gradient is 2 * scale * x, so the penalty 4 * 2 / 2 * 4 * scale^2 * q.
+    q = np.square(_images()).sum(axis=(1, 2, 3)).mean()
+    assert float(penalty) == pytest.approx(16 * 0.25 * q, rel=1e-5)
+    gradient = tape.gradient(penalty, scale)
+    assert float(gradient) == pytest.approx(16 * 2 * 0.5 * q, rel=1e-5)
+
+
+def test_penalty_only_every_interval():
+    @tf.function
+    def penalty(step):
+        return gradient_penalty(
+            lambda images: tf.reduce_sum(images, axis=(1, 2, 3))[:, None],
+            _images(),
+            1.0,
+            3,
+            step,
+        )
+
+    values = [float(penalty(tf.constant(step))) for step in range(7)]
+    # 3 * 1 / 2 * 12 ones.
+    assert values == [18.0, 0.0, 0.0, 18.0, 0.0, 0.0, 18.0]
+
+
+def test_penalties_of_two_devices_add_up(two_replicas):
+    images = _images()
+
+    def penalty(rows):
+        return gradient_penalty(
+            lambda images: tf.reduce_sum(images**2, axis=(1, 2, 3))[:, None],
+            rows,
+            1.0,
+            1,
+            tf.constant(5),
+        )
+
+    def step():
+        context = tf.distribute.get_replica_context()
+        first = 2 * context.replica_id_in_sync_group
+        return penalty(images[first : first + 2])
+
+    shares = tf.function(lambda: two_replicas.run(step))()
+    first, second = two_replicas.experimental_local_results(shares)
+    assert float(first) != float(second)
+    assert float(first + second) == pytest.approx(float(penalty(images)), 1e-5)

@@ -17,7 +17,11 @@ from tests.tiny_models import embeddings_batch
 from tests.tiny_models import tiny_plus_gan
 from tests.tiny_models import tiny_text_encoder
 
-POLICIES = ["mixed_bfloat16", "mixed_float16"]
+# precision_test.py trains smaller networks in both.
+POLICIES = [
+    pytest.param("mixed_bfloat16", marks=pytest.mark.large),
+    "mixed_float16",
+]
 
 
 def _stream(first_step, num_steps=2, num_rows=4):
@@ -36,7 +40,7 @@ def _stream(first_step, num_steps=2, num_rows=4):
 
 
 def _variables(gan):
-    """All that a training goes on from."""
+    """All that a training resumes from."""
     return [
         np.array(variable)
         for variable in (
@@ -143,11 +147,11 @@ def test_evaluation_by_hand(saved):
     batch = {k: tf.constant(v) for k, v in embeddings_batch(4, seed=9).items()}
     text = batch["text_embeddings"]
     # The first of four rows is interpolated, with the third.
-    drawn = tf.concat([(text[:1] + text[2:3]) / 2, text[1:]], axis=0)
-    pictures = gan.ema_generator(
+    all_texts = tf.concat([(text[:1] + text[2:3]) / 2, text[1:]], axis=0)
+    generated_images = gan.ema_generator(
         {
             "noise": noise_from_seeds(tf.range(4), NOISE_DIM),
-            "text_embeddings": drawn,
+            "text_embeddings": all_texts,
         }
     )
 
@@ -158,7 +162,7 @@ def test_evaluation_by_hand(saved):
 
     real = logits(batch["images"], text)
     wrong = logits(batch["images"], batch["mismatched_text_embeddings"])
-    generated = logits(pictures, drawn)
+    generated = logits(generated_images, all_texts)
 
     def loss(higher, lower):
         terms = np.log1p(np.exp(lower - higher))

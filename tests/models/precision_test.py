@@ -70,15 +70,15 @@ def test_training_saving_and_training_on(make_gan, policy, tmp_path):
     assert history == expected
 
 
-def test_pictures_do_not_depend_on_the_policy_of_the_process(policy, tmp_path):
+def test_images_do_not_depend_on_the_policy_of_the_process(policy, tmp_path):
     gan = vivid_gan()
     captions = ["a red flower", "a rose", "an iris"]
-    pictures = gan.generate(captions)
-    assert pictures.std() > 20
+    images = gan.generate(captions)
+    assert images.std() > 20
     gan.save(tmp_path / "gan.keras")
     keras.mixed_precision.set_dtype_policy("float32")
     copy = keras.saving.load_model(tmp_path / "gan.keras")
-    np.testing.assert_array_equal(copy.generate(captions), pictures)
+    np.testing.assert_array_equal(copy.generate(captions), images)
     # Noise of a few digits would be that of half precision.
     noise = np.random.default_rng(0).normal(size=(3, gan.noise_dim))
     text = gan.text_encoder.predict(
@@ -88,7 +88,7 @@ def test_pictures_do_not_depend_on_the_policy_of_the_process(policy, tmp_path):
     np.testing.assert_array_equal(gan(inputs), gan.ema_generator(inputs))
 
 
-def test_logits_and_pictures_are_float32(policy):
+def test_logits_and_images_are_float32(policy):
     gan = tiny_gan()
     batch = {
         name: tf.constant(value) for name, value in embeddings_batch().items()

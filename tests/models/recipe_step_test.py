@@ -125,31 +125,31 @@ def _plain_step(gan, batch):
     """Changes the weights of `gan` and returns both losses, and logits."""
     images, text = batch["images"], batch["text_embeddings"]
     beta = gan.interpolation_beta
-    drawn_text = text
+    all_texts = text
     if gan.interpolate_in_place:
         # The first two rows of eight, with the fifth and the sixth.
         between = beta * text[:2] + (1 - beta) * text[4:6]
-        drawn_text = tf.concat([between, text[2:]], axis=0)
+        all_texts = tf.concat([between, text[2:]], axis=0)
     elif gan.interpolate_texts:
         between = beta * text[:4] + (1 - beta) * text[4:]
-        drawn_text = tf.concat([text, between], axis=0)
-    num_once = len(drawn_text)
+        all_texts = tf.concat([text, between], axis=0)
+    num_once = len(all_texts)
     noise = _noise(num_once, 0)
     if gan.mode_seeking_weight:
         # Two of the eight texts of the batch a second time.
-        again = tf.stack([drawn_text[0], drawn_text[4]])
-        drawn_text = tf.concat([drawn_text, again], axis=0)
+        again = tf.stack([all_texts[0], all_texts[4]])
+        all_texts = tf.concat([all_texts, again], axis=0)
         noise = tf.concat([noise, _noise(2, 3)], axis=0)
 
-    def generated_images():
+    def generate():
         return gan.generator(
-            {"noise": noise, "text_embeddings": drawn_text}, training=True
+            {"noise": noise, "text_embeddings": all_texts}, training=True
         )
 
-    def seen(pictures):
-        rows = [_augmented(gan, pictures[:num_once], 2)]
+    def seen(generated_images):
+        rows = [_augmented(gan, generated_images[:num_once], 2)]
         if gan.mode_seeking_weight:
-            rows.append(_augmented(gan, pictures[num_once:], 5))
+            rows.append(_augmented(gan, generated_images[num_once:], 5))
         return tf.concat(rows, axis=0)
 
     def features_of(member, images):
@@ -173,7 +173,7 @@ def _plain_step(gan, batch):
 
     with tf.GradientTape() as tape:
         real_images = _augmented(gan, images, 1)
-        pictures = seen(generated_images())[:NUM_ROWS]
+        generated_images = seen(generate())[:NUM_ROWS]
         discriminator_loss = 0.0
         real_pairs, logits = [], []
         for member in _members(gan):
@@ -182,7 +182,7 @@ def _plain_step(gan, batch):
             if gan.matching_aware:
                 pairs.append((features, batch["mismatched_text_embeddings"]))
             real_pairs.append(pairs)
-            own = features_of(member, pictures), drawn_text[:NUM_ROWS]
+            own = features_of(member, generated_images), all_texts[:NUM_ROWS]
             real, *wrong, generated = score(member, *pairs, own)
             logits.append((real, wrong, generated))
             weight = gan.mismatch_weight if gan.matching_aware else 0.0
@@ -207,13 +207,15 @@ def _plain_step(gan, batch):
     _descend(tape, discriminator_loss, gan.discriminator.trainable_variables)
 
     with tf.GradientTape() as tape:
-        pictures = generated_images()
+        generated_images = generate()
         generator_loss = 0.0
         for member, pairs, (real, _, _) in zip(
             _members(gan), real_pairs, logits
         ):
             pairs = [*pairs] if gan.scores_jointly else []
-            pairs.append((features_of(member, seen(pictures)), drawn_text))
+            pairs.append(
+                (features_of(member, seen(generated_images)), all_texts)
+            )
             generated = score(member, *pairs)[-1]
             own, between = generated[:NUM_ROWS], generated[NUM_ROWS:num_once]
             if gan.mode_seeking_weight:
@@ -231,7 +233,7 @@ def _plain_step(gan, batch):
                     generator_loss += _softplus(-between)
         total_loss = generator_loss
         if gan.mode_seeking_weight:
-            layouts = _layouts(pictures)
+            layouts = _layouts(generated_images)
             distances = [
                 tf.reduce_mean(
                     tf.abs(tf.stack([rows[0], rows[4]]) - rows[num_once:])
@@ -325,16 +327,16 @@ def _column(value):
     return tf.fill((4, 1), value)
 
 
-def test_what_is_drawn_again_has_the_text_it_is_compared_with():
+def test_repeated_texts_are_those_they_are_compared_with():
     gan = tiny_gan(interpolate_in_place=True, mode_seeking_weight=1.0)
     gan.compile()
-    drawn = []
-    draw = gan.generator.call
+    seen = []
+    call = gan.generator.call
     gan.generator.call = lambda inputs, **options: (
-        drawn.append(inputs["text_embeddings"]) or draw(inputs, **options)
+        seen.append(inputs["text_embeddings"]) or call(inputs, **options)
     )
     gan.train_step(_batch())
-    (texts,) = drawn
+    (texts,) = seen
     # Rows 0 and 4, of which the first is interpolated.
     np.testing.assert_array_equal(texts[NUM_ROWS:], texts[:NUM_ROWS:4])
 

@@ -17,9 +17,9 @@ import sys
 import keras_t2i
 import keras
 gan = keras.saving.load_model(sys.argv[1])
-pictures = gan.generate(["a rose", "an iris"], seed=3)
+images = gan.generate(["a rose", "an iris"], seed=3)
 print(type(gan).__name__, int(gan.generator_optimizer.iterations))
-print(pictures.sum())
+print(images.sum())
 """
 
 

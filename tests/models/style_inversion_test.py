@@ -317,7 +317,9 @@ def test_compile_config_round_trip():
     assert copy.run_eagerly
 
 
-@pytest.mark.parametrize("reconstruction_weight", [0.0, 1.0])
+@pytest.mark.parametrize(
+    "reconstruction_weight", [pytest.param(0.0, marks=pytest.mark.large), 1.0]
+)
 def test_two_replicas_take_the_steps_of_one_device(
     two_replicas, reconstruction_weight
 ):
@@ -357,7 +359,9 @@ def test_two_replicas_take_the_steps_of_one_device(
     assert moved > 1e-3
 
 
-@pytest.mark.parametrize("reconstruction_weight", [0.0, 5.0])
+@pytest.mark.parametrize(
+    "reconstruction_weight", [pytest.param(0.0, marks=pytest.mark.large), 5.0]
+)
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision(policy, reconstruction_weight):
     keras.mixed_precision.set_dtype_policy(policy)

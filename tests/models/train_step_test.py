@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_t2i.models.discriminator_ensemble import PairScoring
 from keras_t2i.models.noise import noise_from_seeds
-from keras_t2i.models.pair_scoring import PairScoring
 from keras_t2i.models.training_metrics import relative_diversity
 from tests.tiny_models import NOISE_DIM
 from tests.tiny_models import VARIANTS
@@ -15,7 +15,7 @@ from tests.tiny_models import tiny_released_gan
 from tests.tiny_models import token_ids_batch
 
 NUM_ROWS = 6
-# Drawn twice with a mode seeking loss.
+# Repeated with a mode seeking loss.
 REPEATED = [0, 4]
 LEARNING_RATE = 0.5
 
@@ -56,7 +56,7 @@ def _plain_step(gan, batch):
             return gan.text_encoder(batch[prefix + "token_ids"])
         return batch[prefix + "text_embeddings"]
 
-    def draw(text):
+    def generate(text):
         nonlocal noise
         if noise is None:
             noise = tf.concat(
@@ -95,24 +95,24 @@ def _plain_step(gan, batch):
 
     with tf.GradientTape() as tape:
         text = embed("")
-        drawn_text = tf.stop_gradient(text)
+        all_texts = tf.stop_gradient(text)
         if gan.interpolate_texts:
             half = NUM_ROWS // 2
             beta = gan.interpolation_beta
-            first, second = drawn_text[:half], drawn_text[half:]
+            first, second = all_texts[:half], all_texts[half:]
             between = beta * first + (1 - beta) * second
-            drawn_text = tf.concat([drawn_text, between], axis=0)
-        num_once = len(drawn_text)
+            all_texts = tf.concat([all_texts, between], axis=0)
+        num_once = len(all_texts)
         if gan.mode_seeking_weight:
-            # Every fourth row is drawn twice.
-            again = tf.gather(drawn_text, REPEATED)
-            drawn_text = tf.concat([drawn_text, again], axis=0)
-        pictures = draw(drawn_text)[:NUM_ROWS]
+            # Every fourth row is repeated.
+            again = tf.gather(all_texts, REPEATED)
+            all_texts = tf.concat([all_texts, again], axis=0)
+        generated_images = generate(all_texts)[:NUM_ROWS]
         real_pairs = [(features_of(images), text)]
         if gan.matching_aware:
             real_pairs.append((features_of(images), embed("mismatched_")))
         real, *wrong, generated = score(
-            *real_pairs, (features_of(pictures), text)
+            *real_pairs, (features_of(generated_images), text)
         )
         weight = gan.mismatch_weight if gan.matching_aware else 0.0
         discriminator_loss = _mean_softplus(-real)
@@ -125,8 +125,8 @@ def _plain_step(gan, batch):
     _descend(tape, discriminator_loss, variables)
 
     with tf.GradientTape() as tape:
-        pictures = draw(drawn_text)
-        pairs = [(features_of(pictures), drawn_text)]
+        generated_images = generate(all_texts)
+        pairs = [(features_of(generated_images), all_texts)]
         if gan.scores_jointly:
             pairs = real_pairs + pairs
         logits = score(*pairs)[-1]
@@ -141,7 +141,7 @@ def _plain_step(gan, batch):
                 tf.reduce_mean(
                     tf.abs(tf.gather(rows, REPEATED) - rows[num_once:])
                 )
-                for rows in (pictures, noise)
+                for rows in (generated_images, noise)
             ]
             alike = 1.0 / (distances[0] / distances[1] + 1e-5)
             total_loss += gan.mode_seeking_weight * alike
@@ -245,8 +245,8 @@ def test_weights_and_beta_are_used():
 
 
 @pytest.mark.parametrize("interpolate", (False, True))
-def test_mode_seeking_draws_a_quarter_of_the_texts_twice(interpolate):
-    # Little weight: untrained pictures are all alike, and the steps large.
+def test_mode_seeking_repeats_a_quarter_of_the_texts(interpolate):
+    # Little weight: untrained images are all alike, and the steps large.
     gan = _sgd_gan(interpolate_texts=interpolate, mode_seeking_weight=0.01)
     _assert_same_step(gan, _tensors(embeddings_batch(NUM_ROWS)))
 
@@ -293,15 +293,20 @@ def test_metrics(variant):
 
 def test_diversity_compares_with_real_images():
     # Generated: 0 and 0.5, a variance of 1/16; real: 0 and 1, of 1/4.
-    pictures = tf.constant([0.0, 0.5])[:, None, None, None] * tf.ones(
+    generated_images = tf.constant([0.0, 0.5])[:, None, None, None] * tf.ones(
         (2, 2, 2, 3)
     )
     images = tf.constant([0.0, 1.0])[:, None, None, None] * tf.ones(
         (2, 2, 2, 3)
     )
-    assert float(relative_diversity(pictures, images)) == pytest.approx(0.5)
+    assert float(relative_diversity(generated_images, images)) == pytest.approx(
+        0.5
+    )
     # Of equal images nothing can be said.
-    assert float(relative_diversity(pictures, tf.ones((2, 2, 2, 3)))) == 0.0
+    assert (
+        float(relative_diversity(generated_images, tf.ones((2, 2, 2, 3))))
+        == 0.0
+    )
 
 
 def test_only_character_ids_train_the_text_encoder():
@@ -406,7 +411,7 @@ def test_test_step_by_hand():
     results = {k: float(v) for k, v in gan.test_step(batch).items()}
 
     # The noise of the seeds 0, 1, ...; averaged weights and statistics.
-    pictures = gan.ema_generator(
+    generated_images = gan.ema_generator(
         {
             "noise": noise_from_seeds(tf.range(4), NOISE_DIM),
             "text_embeddings": batch["text_embeddings"],
@@ -417,7 +422,7 @@ def test_test_step_by_hand():
         return gan.discriminator({"images": images, "text_embeddings": text})
 
     text, wrong = batch["text_embeddings"], batch["mismatched_text_embeddings"]
-    generated = score(pictures, text)
+    generated = score(generated_images, text)
     loss = _mean_softplus(-score(batch["images"], text))
     loss += 0.5 * _mean_softplus(score(batch["images"], wrong))
     loss += 0.5 * _mean_softplus(generated)

@@ -7,7 +7,7 @@ from PIL import Image
 from keras_t2i.plots import animated_gif
 
 
-def test_gif_holds_the_pictures():
+def test_gif_holds_the_images():
     images = np.zeros((4, 9, 7, 3), "uint8")
     images[:, :4] = (250, 0, 0)
     for number, image in enumerate(images):
@@ -30,6 +30,6 @@ def test_gif_holds_the_pictures():
         (np.zeros((1, 2, 8, 8, 3), "uint8"), r"uint8 of shape \(1, 2, 8"),
     ],
 )
-def test_no_pictures(images, received):
+def test_no_images(images, received):
     with pytest.raises(ValueError, match=f"must .*Received: {received}"):
         animated_gif(images)

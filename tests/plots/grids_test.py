@@ -1,4 +1,4 @@
-"""What the figures made of rows of pictures show, and where."""
+"""What the figures made of rows of images show, and where."""
 
 import io
 import sys
@@ -33,18 +33,18 @@ def _assert_inside(figure):
     canvas.draw()
     renderer = canvas.get_renderer()
     width, height = canvas.get_width_height()
-    pictures = [axes.get_window_extent() for axes in figure.axes]
+    extents = [axes.get_window_extent() for axes in figure.axes]
     titles = [axes.title for axes in figure.axes if axes.get_title()]
     for text in [*figure.texts, *titles]:
         box = text.get_window_extent(renderer)
         assert 0 <= box.x0 and box.x1 <= width, text.get_text()
         assert 0 <= box.y0 and box.y1 <= height, text.get_text()
-        for picture in pictures:
+        for extent in extents:
             overlaps = (
-                box.x0 < picture.x1
-                and picture.x0 < box.x1
-                and box.y0 < picture.y1
-                and picture.y0 < box.y1
+                box.x0 < extent.x1
+                and extent.x0 < box.x1
+                and box.y0 < extent.y1
+                and extent.y0 < box.y1
             )
             assert not overlaps, text.get_text()
 
@@ -69,7 +69,7 @@ def test_transfer_grid():
     styles, images = _images(2), _images(2, 3)
     figure = transfer_grid(styles, images, ["a rose", LONG, "an iris"])
     shown = np.reshape(_shown(figure), (2, 4, 8, 8, 3))
-    # Style pictures down the side.
+    # Style images down the side.
     np.testing.assert_array_equal(shown[:, 0], styles)
     np.testing.assert_array_equal(shown[:, 1:], images)
     titles = [_words(axes.get_title()) for axes in figure.axes[:4]]
@@ -122,7 +122,7 @@ def test_roc_curves():
         roc_curves({})
 
 
-def test_the_same_pictures_give_the_same_file(tmp_path):
+def test_two_figures_of_the_same_images_are_equal(tmp_path):
     contents = []
     for _ in range(2):
         file = io.BytesIO()

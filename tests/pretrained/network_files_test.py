@@ -8,7 +8,7 @@ import pytest
 
 from keras_t2i import TextToImageGAN
 from keras_t2i.models.discriminator_ensemble import members_of
-from keras_t2i.models.text_standardization import standardizations_of
+from keras_t2i.models.normalization import standardizations_of
 from keras_t2i.pretrained import network_files
 from keras_t2i.pretrained.network_files import load_pretrained_weights
 from keras_t2i.pretrained.network_files import pretrained_description

@@ -99,11 +99,11 @@ def test_width_keeps_the_ratio():
         ({"beta_1": 1.0}, r"`beta_1` must be a number in \[0, 1\)"),
         ({"captions_per_image": []}, r"of such numbers. Received: \[\]"),
         ({"captions_per_image": [1, 0]}, r"Received: \[1, 0\]"),
-        ({"keep_best": 3}, "`keep_best` must be a string, or None. Rec"),
+        ({"keep_best": 3}, "`keep_best` must be one of None, 'kernel_dist"),
         ({"steps": 3, "minutes": 2}, "Received: steps and minutes"),
         ({"epochs": None}, "must be given. Received: none of them"),
         ({"preset": "gan"}, "cannot be overridden. Received: 'gan'. Start"),
-        ({"colour": 1}, "must be one of preset, .*Received: colour"),
+        ({"colour": 1}, "must be one of epochs, .*preset, .*Received: colour"),
         (
             {"matching_aware": False, "matching_start_step": 3},
             "for `matching_aware=True`",

@@ -176,7 +176,7 @@ def test_files_that_are_no_models(files, tmp_path, make, load, option):
         load(path)
     message = str(error.value)
     assert message.startswith(f"{option} must name a model saved by this libr")
-    assert f"Received: {str(path)!r}, which can not be loaded: " in message
+    assert f"Received: {str(path)!r}, which cannot be loaded: " in message
     assert "\n" not in message
 
 
@@ -184,7 +184,7 @@ def test_code_in_a_file_is_not_run(tmp_path):
     inputs = keras.Input((1,))
     outputs = keras.layers.Lambda(lambda x: x * 2, output_shape=(1,))(inputs)
     keras.Model(inputs, outputs).save(tmp_path / "model.keras")
-    with pytest.raises(ValueError, match="can not be loaded: .*unsafe"):
+    with pytest.raises(ValueError, match="cannot be loaded: .*unsafe"):
         load_gan(tmp_path / "model.keras")
 
 

@@ -1,0 +1,241 @@
+"""What a run tells of itself: its metrics, images and signs of failure."""
+
+import json
+import pathlib
+import time
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_t2i.callbacks.checkpoints import KeepBest
+from keras_t2i.callbacks.step_callback import Logs
+from keras_t2i.callbacks.step_callback import StepCallback
+from keras_t2i.files import atomic_write
+from keras_t2i.plots.grids import image_grid
+from keras_t2i.types import StrPath
+
+RECORDED_STEPS = 10
+# An accuracy this close to 0 or 1 counts as 0 or 1. Of the 640 images of ten
+# steps, the discriminator of a failed training misjudges two or three.
+_MARGIN = 0.02
+# Below this diversity, images of different captions look alike.
+_LEAST_DIVERSITY = 0.2
+
+
+class RunRecorder(StepCallback):
+    """Appends the metrics of every few steps to a file, one JSON per line.
+
+    A line holds `step`, `epoch`, `seconds` and the mean of each of the model's
+    metrics since the line before. The metrics are reset after each line, so
+    what `fit` returns at the end of an epoch covers the steps since the last
+    line. A training that ends between two lines writes one more for its last
+    steps. When it is resumed, the next line covers these steps too, as if it
+    had not been interrupted.
+
+    Args:
+        path: path of the file.
+        steps_per_epoch: int.
+        every_steps: int. Defaults to `10`.
+        first_step: int. Steps trained before `fit`. Defaults to `0`.
+        first_seconds: float. Seconds trained before `fit`. Defaults to `0`.
+        keep_best: `KeepBest`, which comes before this callback. The seconds do
+            not include its time. Defaults to `None`.
+
+    Attributes:
+        recorded_seconds: float. `seconds` of the last line.
+    """
+
+    def __init__(
+        self,
+        path: StrPath,
+        steps_per_epoch: int,
+        every_steps: int = RECORDED_STEPS,
+        first_step: int = 0,
+        first_seconds: float = 0.0,
+        keep_best: KeepBest | None = None,
+    ) -> None:
+        super().__init__(first_step)
+        self.path = path
+        self.steps_per_epoch = steps_per_epoch
+        self.every_steps = every_steps
+        self.recorded_seconds = first_seconds
+        self.keep_best = keep_best
+        self._first_seconds = first_seconds
+        self._started: float | None = None
+        self._logs: dict[str, Any] = {}
+        self._metric_values: list[tuple[keras.Variable, np.ndarray]] = []
+
+    @property
+    def seconds(self) -> float:
+        """Seconds trained so far, those before `fit` included."""
+        if self._started is None:
+            return self._first_seconds
+        seconds = time.monotonic() - self._started
+        if self.keep_best is not None:
+            seconds -= self.keep_best.seconds
+        return self._first_seconds + seconds
+
+    def on_train_begin(self, logs: Logs = None) -> None:
+        self._started = time.monotonic()
+        self._metric_values = []
+        self._keep_metrics()
+
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+        super().on_epoch_begin(epoch, logs)
+        for variable, value in self._metric_values:
+            variable.assign(value)
+        self._metric_values = []
+
+    def on_test_begin(self, logs: Logs = None) -> None:
+        self._keep_metrics()
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        # A validation has reset the metrics, and they are kept already.
+        if not self._metric_values:
+            self._keep_metrics()
+
+    def _keep_metrics(self) -> None:
+        """Keeps the metrics since the last line, which `fit` is to reset."""
+        if self.step % self.every_steps:
+            self._metric_values = [
+                (variable, keras.ops.convert_to_numpy(variable))
+                for metric in self.model.metrics
+                for variable in metric.variables
+            ]
+
+    def on_train_end(self, logs: Logs = None) -> None:
+        if self.step % self.every_steps and self._logs:
+            self._write(self.step, self._logs)
+
+    def on_step_end(self, step: int, logs: dict[str, Any]) -> None:
+        self._logs = logs
+        if step % self.every_steps == 0:
+            self._write(step, logs)
+            self.model.reset_metrics()
+
+    def _write(self, step: int, logs: dict[str, Any]) -> None:
+        self.recorded_seconds = round(self.seconds, 3)
+        line = {
+            "step": step,
+            "epoch": step // self.steps_per_epoch,
+            "seconds": self.recorded_seconds,
+            **{name: float(value) for name, value in logs.items()},
+        }
+        # One write per line: a kill can only leave the last line incomplete.
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+class ImageGrid(StepCallback):
+    """Writes `step-00001230.png`: generated images of given captions.
+
+    All grids have the same captions and noise, so they show the progress of
+    the training.
+
+    Args:
+        folder: path of the folder to write to.
+        captions: list of strings, one per row.
+        images_per_caption: int. Defaults to `6`.
+        every_steps: int. Defaults to `250`. One more grid is written at the
+            end.
+        seed: int. Image `k` of each caption has the seed `seed + k`. Defaults
+            to `0`.
+        first_step: int. Steps trained before `fit`. Defaults to `0`.
+    """
+
+    def __init__(
+        self,
+        folder: StrPath,
+        captions: Sequence[str],
+        images_per_caption: int = 6,
+        every_steps: int = 250,
+        seed: int = 0,
+        first_step: int = 0,
+    ) -> None:
+        super().__init__(first_step)
+        self.folder = pathlib.Path(folder)
+        self.captions = list(captions)
+        self.images_per_caption = images_per_caption
+        self.every_steps = every_steps
+        self.seed = seed
+
+    def on_step_end(self, step: int, logs: dict[str, Any]) -> None:
+        if step % self.every_steps == 0:
+            self._write()
+
+    def on_train_end(self, logs: Logs = None) -> None:
+        self._write()
+
+    def _write(self) -> None:
+        rows, columns = len(self.captions), self.images_per_caption
+        images = self.model.generate(
+            np.repeat(self.captions, columns).tolist(),
+            seed=np.tile(self.seed + np.arange(columns), rows),
+        )
+        figure = image_grid(
+            images.reshape(rows, columns, *images.shape[1:]), self.captions
+        )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"step-{self.step:08d}.png"
+        with atomic_write(path) as temporary:
+            figure.savefig(temporary, format="png")
+
+
+class CollapseWarning(StepCallback):
+    """Warns once for each way in which a GAN fails without an error.
+
+    There are four. All generated images are alike. The discriminator tells all
+    real and generated images apart, and the generator learns nothing from it.
+    The discriminator takes all generated images for real. Or it takes all real
+    images for generated. Each also occurs for a short time at the start of a
+    training, so it must last to be reported.
+
+    The metrics are read every ten steps, when those of a run are of ten steps
+    and not of one batch.
+
+    Args:
+        patience: int. Steps in a row. Defaults to `500`.
+        first_step: int. Steps trained before `fit`. Defaults to `0`.
+    """
+
+    def __init__(self, patience: int = 500, first_step: int = 0) -> None:
+        super().__init__(first_step)
+        self.patience = patience
+        self._since: dict[str, int] = {}
+        self._warned: set[str] = set()
+
+    def on_step_end(self, step: int, logs: dict[str, Any]) -> None:
+        if step % RECORDED_STEPS:
+            return
+        for sign, shows in _signs(logs).items():
+            since = self._since.setdefault(sign, step)
+            if not shows:
+                del self._since[sign]
+            elif step - since >= self.patience and sign not in self._warned:
+                self._warned.add(sign)
+                warnings.warn(
+                    f"For {step - since} steps, until step {step}, {sign}. "
+                    "docs/troubleshooting.md says what that means and what to "
+                    "change.",
+                    stacklevel=2,
+                )
+
+
+def _signs(logs: dict[str, Any]) -> dict[str, bool]:
+    real = logs["real_accuracy"]
+    generated = logs["generated_accuracy"]
+    return {
+        "the generated images have been nearly alike (diversity below "
+        f"{_LEAST_DIVERSITY} of that of real ones)": (
+            logs["diversity"] < _LEAST_DIVERSITY
+        ),
+        "the discriminator has told all real and generated images apart "
+        "(both accuracies at 1)": min(real, generated) > 1.0 - _MARGIN,
+        "the discriminator has taken all generated images for real ones "
+        "(generated_accuracy at 0)": generated < _MARGIN,
+        "the discriminator has taken all real images for generated ones "
+        "(real_accuracy at 0)": real < _MARGIN,
+    }

@@ -1,0 +1,218 @@
+"""Convolutions that Keras does not have."""
+
+from typing import Any
+
+import keras
+from keras import layers
+from keras import ops
+
+from keras_t2i.types import Tensor
+
+
+@keras.saving.register_keras_serializable("keras_t2i")
+class SpectralConv2D(layers.Layer):
+    """A convolution with spectral normalization.
+
+    The kernel is divided by an estimate of its largest singular value, as a
+    matrix of outputs and all else. Each call in training improves the estimate
+    by one power iteration. Keras' own `SpectralNormalization` overwrites the
+    kernel, which is not possible on several devices.
+
+    Args:
+        filters: int. Channels of the output.
+        kernel_size: int. Side of the kernel.
+        strides: int. Defaults to `1`. The padding is `"same"`.
+
+    Call input: tensor of shape `(batch, height, width, channels)`.
+
+    Reference:
+        - [Miyato et al., 2018](https://arxiv.org/abs/1802.05957).
+    """
+
+    def __init__(
+        self, filters: int, kernel_size: int, strides: int = 1, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.kernel_size = kernel_size
+        self.strides = strides
+
+    def build(self, input_shape: tuple[int, ...]) -> None:
+        side = self.kernel_size
+        self.kernel = self.add_weight(
+            shape=(side, side, input_shape[-1], self.filters),
+            initializer="he_normal",
+            # Not rounded before it is divided.
+            autocast=False,
+            name="kernel",
+        )
+        self.bias = self.add_weight(
+            shape=(self.filters,), initializer="zeros", name="bias"
+        )
+        self.singular_vector = self.add_weight(
+            shape=(1, self.filters),
+            initializer=keras.initializers.RandomNormal(1.0, 0.02),
+            trainable=False,
+            autocast=False,
+            # All devices compute the same one, from the same kernel.
+            aggregation="only_first_replica",
+            name="singular_vector",
+        )
+
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
+        matrix = ops.reshape(self.kernel, (-1, self.filters))
+        right = ops.convert_to_tensor(self.singular_vector)
+        left = _normalized(ops.matmul(right, ops.transpose(matrix)))
+        if training:
+            right = _normalized(ops.matmul(left, matrix))
+            self.singular_vector.assign(right)
+        left, right = ops.stop_gradient(left), ops.stop_gradient(right)
+        largest = ops.sum(ops.matmul(left, matrix) * right)
+        outputs = ops.conv(
+            inputs,
+            ops.cast(self.kernel / largest, self.compute_dtype),
+            strides=self.strides,
+            padding="same",
+        )
+        return outputs + ops.cast(self.bias, self.compute_dtype)
+
+    def compute_output_shape(
+        self, input_shape: tuple[int, ...]
+    ) -> tuple[int, ...]:
+        batch, height, width, _ = input_shape
+        return (
+            batch,
+            -(-height // self.strides),
+            -(-width // self.strides),
+            self.filters,
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "kernel_size": self.kernel_size,
+            "strides": self.strides,
+        }
+
+
+def _normalized(vector: Tensor) -> Tensor:
+    return vector / (ops.norm(vector) + 1e-12)
+
+
+class _Boxed(layers.Layer):
+    """A stride-2 convolution whose 3x3 kernel is blurred to 4x4."""
+
+    def __init__(
+        self,
+        filters: int,
+        use_bias: bool = True,
+        kernel_initializer: str | keras.initializers.Initializer = "he_normal",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.use_bias = use_bias
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+
+    def build(self, input_shape: tuple[int, ...]) -> None:
+        # Inputs before outputs, also for the transposed convolution: the fans
+        # of initializers are those of the 3x3 convolution.
+        self.kernel = self.add_weight(
+            shape=(3, 3, input_shape[-1], self.filters),
+            initializer=self.kernel_initializer,
+            name="kernel",
+        )
+        self.bias = None
+        if self.use_bias:
+            self.bias = self.add_weight(
+                shape=(self.filters,), initializer="zeros", name="bias"
+            )
+
+    def _boxed_kernel(self) -> Tensor:
+        """The 3x3 kernel convolved with a 2x2 box of ones."""
+        kernel = ops.cast(self.kernel, self.compute_dtype)
+        rows = ops.pad(kernel, ((0, 1), (0, 0), (0, 0), (0, 0)))
+        rows += ops.pad(kernel, ((1, 0), (0, 0), (0, 0), (0, 0)))
+        boxed = ops.pad(rows, ((0, 0), (0, 1), (0, 0), (0, 0)))
+        return boxed + ops.pad(rows, ((0, 0), (1, 0), (0, 0), (0, 0)))
+
+    def _biased(self, outputs: Tensor) -> Tensor:
+        if self.bias is None:
+            return outputs
+        return outputs + ops.cast(self.bias, self.compute_dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "use_bias": self.use_bias,
+            "kernel_initializer": keras.initializers.serialize(
+                self.kernel_initializer
+            ),
+        }
+
+
+@keras.saving.register_keras_serializable("keras_t2i")
+class BoxedConv2D(_Boxed):
+    """A 3x3 convolution and 2x2 average pooling in one 4x4 convolution.
+
+    Each input pixel has the same weights whatever its phase, so the gradients
+    that reach the image hold no checkerboard.
+
+    Args:
+        filters: int. Channels of the output.
+        use_bias: bool. Defaults to `True`.
+        kernel_initializer: of the 3x3 kernel, which is what is trained.
+            Defaults to `"he_normal"`.
+
+    Call input: tensor of shape `(batch, height, width, channels)`, of even
+    height and width. Output: `(batch, height / 2, width / 2, filters)`.
+
+    Reference:
+        - [Karras et al., 2018](https://arxiv.org/abs/1710.10196), the code of
+          Progressive Growing of GANs.
+    """
+
+    def call(self, inputs: Tensor) -> Tensor:
+        kernel = self._boxed_kernel() / 4.0
+        return self._biased(ops.conv(inputs, kernel, strides=2, padding="same"))
+
+    def compute_output_shape(
+        self, input_shape: tuple[int, ...]
+    ) -> tuple[int, ...]:
+        batch, height, width, _ = input_shape
+        return batch, height // 2, width // 2, self.filters
+
+
+@keras.saving.register_keras_serializable("keras_t2i")
+class BoxedConv2DTranspose(_Boxed):
+    """Nearest-neighbor upsampling and a 3x3 convolution in one deconvolution.
+
+    The 4x4 transposed convolution of stride 2 equals both, at less than half
+    their work. All four phases of the output share one 3x3 kernel, so no
+    checkerboard comes from weights that differ by phase.
+
+    The arguments are those of `BoxedConv2D`.
+
+    Call input: tensor of shape `(batch, height, width, channels)`. Output:
+    `(batch, 2 * height, 2 * width, filters)`.
+
+    Reference:
+        - [Karras et al., 2018](https://arxiv.org/abs/1710.10196), the code of
+          Progressive Growing of GANs.
+    """
+
+    def call(self, inputs: Tensor) -> Tensor:
+        # A transposed convolution adds up its kernel the other way round.
+        kernel = ops.flip(self._boxed_kernel(), (0, 1))
+        kernel = ops.transpose(kernel, (0, 1, 3, 2))
+        return self._biased(
+            ops.conv_transpose(inputs, kernel, strides=2, padding="same")
+        )
+
+    def compute_output_shape(
+        self, input_shape: tuple[int, ...]
+    ) -> tuple[int, ...]:
+        batch, height, width, _ = input_shape
+        return batch, 2 * height, 2 * width, self.filters

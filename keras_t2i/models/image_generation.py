@@ -1,0 +1,397 @@
+"""What a trained GAN generates.
+
+The functions are graphs of rows: `TextToImageGAN` and the exported SavedModel
+trace the same ones, so a text and a seed give one image wherever they are asked
+for. There, texts are string tensors of UTF-8 and seeds int64 tensors, both of
+shape `(batch,)`; images are uint8 of shape `(batch, size, size, 3)`. A row of
+the output depends on that row of the inputs alone.
+"""
+
+from collections.abc import Callable
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from keras_t2i.captions import check_captions
+from keras_t2i.checks import check_whole_number
+from keras_t2i.datasets.images import to_model_range
+from keras_t2i.datasets.images import to_uint8
+from keras_t2i.models.noise import noise_from_seeds
+from keras_t2i.models.noise import slerp
+from keras_t2i.models.style_encoder import check_style_encoder
+from keras_t2i.tokenizers import tokenize_for
+from keras_t2i.types import Tensor
+
+_BATCH_SIZE = 64
+
+_TEXTS = tf.TensorSpec([None], tf.string)
+_SEEDS = tf.TensorSpec([None], tf.int64)
+_WEIGHTS = tf.TensorSpec([None], tf.float32)
+
+
+def embed_text(gan: keras.Model, text: Tensor) -> Tensor:
+    """Embeds texts, as float32 of shape `(batch, text_embedding_dim)`."""
+    token_ids = tokenize_for(gan.text_encoder, text)
+    embeddings = gan.text_encoder(token_ids, training=False)
+    return ops.cast(embeddings, "float32")
+
+
+def generate_from_texts(
+    gan: keras.Model, text: Tensor, seeds: Tensor
+) -> Tensor:
+    """Generates one image for each text and seed."""
+    return generate_from_embeddings(gan, embed_text(gan, text), seeds)
+
+
+def generate_from_embeddings(
+    gan: keras.Model, text_embeddings: Tensor, seeds: Tensor
+) -> Tensor:
+    """Generates one image for each text embedding and seed."""
+    noise = noise_from_seeds(seeds, gan.noise_dim)
+    return _images(gan, text_embeddings, noise)
+
+
+def generate_interpolated(
+    gan: keras.Model,
+    text_from: Tensor,
+    text_to: Tensor,
+    text_weight: Tensor,
+    seed_from: Tensor,
+    seed_to: Tensor,
+    noise_weight: Tensor,
+) -> Tensor:
+    """Generates images between two texts and between two seeds.
+
+    Text embeddings are interpolated linearly, noise by slerp. Weights are
+    float32 of shape `(batch,)`: 0 is `text_from` or `seed_from`, 1 is `text_to`
+    or `seed_to`.
+    """
+    weight = text_weight[:, None]
+    text_embeddings = (1.0 - weight) * embed_text(
+        gan, text_from
+    ) + weight * embed_text(gan, text_to)
+    noise = slerp(
+        noise_from_seeds(seed_from, gan.noise_dim),
+        noise_from_seeds(seed_to, gan.noise_dim),
+        noise_weight,
+    )
+    return _images(gan, text_embeddings, noise)
+
+
+def generate_in_style(
+    gan: keras.Model,
+    style_encoder: keras.Model,
+    text: Tensor,
+    style_images: Tensor,
+) -> Tensor:
+    """Generates one image for each text, in the style of another image.
+
+    Reference:
+        - [Reed et al., 2016](https://arxiv.org/abs/1605.05396), section 4.4.
+    """
+    noise = style_encoder(to_model_range(style_images), training=False)
+    return _images(gan, embed_text(gan, text), ops.cast(noise, "float32"))
+
+
+def _images(gan: keras.Model, text_embeddings: Tensor, noise: Tensor) -> Tensor:
+    return to_uint8(gan({"text_embeddings": text_embeddings, "noise": noise}))
+
+
+class ImageGeneration:
+    """The methods of `TextToImageGAN` that generate images."""
+
+    image_size: int
+
+    def generate(
+        self,
+        captions: str | Iterable[str],
+        seed: int | Iterable[int] = 0,
+        batch_size: int = _BATCH_SIZE,
+    ) -> np.ndarray:
+        """Generates one image for each caption.
+
+        Args:
+            captions: string, or list, NumPy array or tensor of strings.
+            seed: int, which gives image `i` the seed `seed + i`, or one int
+                per caption. The same caption and seed give the same image.
+                Defaults to `0`.
+            batch_size: int. Images generated at a time. Defaults to `64`.
+
+        Returns:
+            uint8 array of shape `(num_captions, image_size, image_size, 3)`.
+
+        Raises:
+            ValueError: a caption is empty, the seeds do not fit, or
+                `batch_size` is not a whole number above 0.
+        """
+        captions = encode_captions(captions)
+        seeds = seeds_of_rows(seed, len(captions))
+        check_whole_number(batch_size, "batch_size", at_least=1)
+        return _in_batches(self._generate, batch_size, captions, seeds)
+
+    def interpolate(
+        self,
+        captions_from: str | Iterable[str],
+        captions_to: str | Iterable[str],
+        steps: int = 8,
+        seed: int | Iterable[int] = 0,
+    ) -> np.ndarray:
+        """Generates images on the way from one caption to another.
+
+        The text embeddings are interpolated linearly; the noise is fixed.
+
+        Args:
+            captions_from: captions, as in `generate`. The first image of row
+                `i` is that of `generate`.
+            captions_to: captions, as many. The last image of row `i` is that
+                of `generate`.
+            steps: int, at least 2. Images per row, both ends included.
+                Defaults to `8`.
+            seed: int or ints, as in `generate`. One per row, for all of its
+                images. Defaults to `0`.
+
+        Returns:
+            uint8 array of shape
+            `(num_captions, steps, image_size, image_size, 3)`.
+
+        Raises:
+            ValueError: `captions_to` are not as many as `captions_from`, a
+                caption is empty, the seeds do not fit, or there are too few
+                steps.
+
+        Reference:
+            - [Reed et al., 2016](https://arxiv.org/abs/1605.05396), section 5.
+        """
+        captions_from = encode_captions(captions_from)
+        captions_to = encode_captions(captions_to)
+        if len(captions_from) != len(captions_to):
+            raise ValueError(
+                "`captions_to` must hold one caption for each of "
+                f"`captions_from`. Received: {len(captions_from)} and "
+                f"{len(captions_to)} captions"
+            )
+        seeds = seeds_of_rows(seed, len(captions_from))
+        weights = _weights(steps)
+        return self._interpolate(
+            *(captions_from, captions_to, weights),
+            *(seeds, seeds, np.zeros_like(weights)),
+        )
+
+    def interpolate_noise(
+        self,
+        captions: str | Iterable[str],
+        seed_from: int | Iterable[int],
+        seed_to: int | Iterable[int],
+        steps: int = 8,
+    ) -> np.ndarray:
+        """Generates images on the way from one noise to another.
+
+        The noise is interpolated by slerp: noise on the straight line is
+        shorter than any that the generator has seen.
+
+        Args:
+            captions: captions, as in `generate`.
+            seed_from: int or ints, as in `generate`. The first image of row
+                `i` is that of `generate`.
+            seed_to: int or ints. The last image of row `i` is that of
+                `generate`. If it equals `seed_from`, all images of the row are
+                the same.
+            steps: int, at least 2. Images per row, both ends included.
+                Defaults to `8`.
+
+        Returns:
+            uint8 array of shape
+            `(num_captions, steps, image_size, image_size, 3)`.
+
+        Raises:
+            ValueError: a caption is empty, the seeds do not fit, or there are
+                too few steps.
+
+        Reference:
+            - [Reed et al., 2016](https://arxiv.org/abs/1605.05396), section 5.
+        """
+        captions = encode_captions(captions)
+        seeds_from = seeds_of_rows(seed_from, len(captions), "seed_from")
+        seeds_to = seeds_of_rows(seed_to, len(captions), "seed_to")
+        weights = _weights(steps)
+        return self._interpolate(
+            *(captions, captions, np.zeros_like(weights)),
+            *(seeds_from, seeds_to, weights),
+        )
+
+    def transfer_style(
+        self,
+        style_images: np.ndarray,
+        captions: str | Iterable[str],
+        style_encoder: keras.Model,
+    ) -> np.ndarray:
+        """Generates each caption in the style of each of the given images.
+
+        Args:
+            style_images: uint8 array of shape
+                `(num_styles, image_size, image_size, 3)`.
+            captions: captions, as in `generate`.
+            style_encoder: `StyleEncoder` that was trained to invert this GAN,
+                or another `keras.Model` from images in [-1, 1] to noise.
+
+        Returns:
+            uint8 array of shape
+            `(num_styles, num_captions, image_size, image_size, 3)`.
+
+        Raises:
+            ValueError: a caption is empty, or the images or the style encoder
+                do not fit this GAN.
+
+        Reference:
+            - [Reed et al., 2016](https://arxiv.org/abs/1605.05396), section
+              4.4.
+        """
+        captions = encode_captions(captions)
+        style_images = np.asarray(style_images)
+        shape = (self.image_size, self.image_size, 3)
+        if (
+            style_images.dtype != np.uint8
+            or style_images.shape[1:] != shape
+            or not len(style_images)
+        ):
+            raise ValueError(
+                "`style_images` must be uint8 of shape (num_styles, "
+                f"{', '.join(map(str, shape))}), at least one. Received: "
+                f"{style_images.dtype} of shape {style_images.shape}"
+            )
+        check_style_encoder(style_encoder, self)
+        num_styles, num_captions = len(style_images), len(captions)
+        images = _in_batches(
+            lambda *rows: self._generate_in_style(style_encoder, *rows),
+            _BATCH_SIZE,
+            np.tile(captions, num_styles),
+            np.repeat(style_images, num_captions, axis=0),
+        )
+        return images.reshape(num_styles, num_captions, *shape)
+
+    @tf.function(input_signature=(_TEXTS, _SEEDS), jit_compile=False)
+    def _generate(self, text: Tensor, seeds: Tensor) -> Tensor:
+        return generate_from_texts(self, text, seeds)
+
+    @tf.function(
+        input_signature=(_TEXTS, _TEXTS, _WEIGHTS, _SEEDS, _SEEDS, _WEIGHTS),
+        jit_compile=False,
+    )
+    def _generate_interpolated(self, *rows: Tensor) -> Tensor:
+        return generate_interpolated(self, *rows)
+
+    # One trace for each style encoder and, by this relaxation, for two sizes
+    # of batches.
+    @tf.function(reduce_retracing=True, jit_compile=False)
+    def _generate_in_style(
+        self, style_encoder: keras.Model, text: Tensor, style_images: Tensor
+    ) -> Tensor:
+        return generate_in_style(self, style_encoder, text, style_images)
+
+    def _interpolate(
+        self,
+        text_from: np.ndarray,
+        text_to: np.ndarray,
+        text_weights: np.ndarray,
+        seed_from: np.ndarray,
+        seed_to: np.ndarray,
+        noise_weights: np.ndarray,
+    ) -> np.ndarray:
+        # Step by step, in the batches of `generate`: the ends then have its
+        # bytes, whatever the convolution library makes of other batch sizes.
+        images = [
+            _in_batches(
+                self._generate_interpolated,
+                _BATCH_SIZE,
+                *(text_from, text_to, np.full(len(text_from), text_weight)),
+                *(seed_from, seed_to, np.full(len(text_from), noise_weight)),
+            )
+            for text_weight, noise_weight in zip(text_weights, noise_weights)
+        ]
+        return np.stack(images, axis=1)
+
+
+def encode_captions(captions: Any) -> np.ndarray:
+    """Returns captions of any accepted kind as an array of UTF-8 bytes.
+
+    Args:
+        captions: string, or list, NumPy array or tensor of strings.
+
+    Raises:
+        ValueError: there is none, or one is empty or not a string.
+    """
+    if tf.is_tensor(captions):
+        captions = captions.numpy()
+    if isinstance(captions, np.ndarray) and captions.ndim == 0:
+        captions = captions.item()
+    if isinstance(captions, str | bytes) or not isinstance(captions, Iterable):
+        captions = [captions]
+    encoded = []
+    for caption in captions:
+        if isinstance(caption, str):
+            # Half a surrogate pair, which Python allows, is invalid UTF-8 and
+            # replaced later like any other.
+            caption = caption.encode("utf-8", "surrogatepass")
+        if not isinstance(caption, bytes):
+            raise ValueError(
+                "`captions` must be a string or a flat sequence of strings. "
+                f"Received: {caption!r} among them"
+            )
+        check_captions([caption.decode("utf-8", "replace")])
+        encoded.append(caption)
+    if not encoded:
+        raise ValueError("`captions` must hold at least one. Received: none")
+    return np.array(encoded, object)
+
+
+def seeds_of_rows(seed: Any, num_rows: int, name: str = "seed") -> np.ndarray:
+    """Returns one int64 seed per row.
+
+    Args:
+        seed: int, the first of consecutive seeds, or one int per row.
+        num_rows: int.
+        name: string. Name of the argument, for the errors. Defaults to
+            `"seed"`.
+
+    Raises:
+        ValueError: the seeds are not such ints, or too few or too many.
+    """
+    if tf.is_tensor(seed):
+        seed = seed.numpy()
+    seeds = np.asarray(seed, object)
+    whole = all(
+        isinstance(value, int | np.integer) and not isinstance(value, bool)
+        for value in seeds.flat
+    )
+    if whole and seeds.ndim == 0:
+        seeds = seeds + np.arange(num_rows).astype(object)
+    if not whole or not all(-(2**63) <= value < 2**63 for value in seeds.flat):
+        raise ValueError(
+            f"`{name}` must be whole numbers of 64 bits. Received: "
+            f"{seed!r} for {num_rows} captions"
+        )
+    if seeds.shape != (num_rows,):
+        raise ValueError(
+            f"`{name}` must be one int, or one int for each of the "
+            f"{num_rows} captions. Received: {seed!r}"
+        )
+    return seeds.astype(np.int64)
+
+
+def _weights(steps: int) -> np.ndarray:
+    check_whole_number(steps, "steps", at_least=2)
+    return np.linspace(0.0, 1.0, steps, dtype="float32")
+
+
+def _in_batches(
+    generate: Callable, batch_size: int, *rows: np.ndarray
+) -> np.ndarray:
+    images = []
+    for start in range(0, len(rows[0]), batch_size):
+        batch = (array[start : start + batch_size] for array in rows)
+        images.append(generate(*map(tf.constant, batch)).numpy())
+    return np.concatenate(images)

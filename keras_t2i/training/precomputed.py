@@ -1,0 +1,112 @@
+"""What trainings compute once of a data set and keep: embeddings, features."""
+
+import contextlib
+import pathlib
+import sys
+import time
+
+from keras_t2i.applications.efficientnet_lite import IMAGE_NETWORKS
+from keras_t2i.applications.feature_extraction import extract_image_features
+from keras_t2i.datasets.manifest import MANIFEST_FILE
+from keras_t2i.datasets.manifest import read_embedding_manifest
+from keras_t2i.files import locked_folder
+from keras_t2i.progress import show_progress
+from keras_t2i.text.char_cnn_rnn import CharCNNRNN
+from keras_t2i.text.embeddings import extract_embeddings
+from keras_t2i.tokenizers import MAX_CHARACTERS
+from keras_t2i.types import StrPath
+
+_IMAGE_SIZE = 224
+_NUM_VIEWS = 4
+
+
+def embeddings_beside(
+    encoder_path: StrPath, encoder: CharCNNRNN, data: StrPath, fingerprint: str
+) -> pathlib.Path:
+    """Returns the embeddings of all captions; computes them if need be.
+
+    They are kept beside the text encoder.
+
+    Args:
+        encoder_path: path of the encoder's run folder or file.
+        encoder: `CharCNNRNN` of this path.
+        data: path of a prepared data set.
+        fingerprint: string. That of the data set and the encoder.
+
+    Returns:
+        path of the folder of embeddings.
+
+    Raises:
+        ValueError: the data set is damaged.
+        OSError: the embeddings cannot be written.
+    """
+    folder = pathlib.Path(encoder_path)
+    if not folder.is_dir():
+        folder = folder.parent
+    for path in sorted(folder.iterdir()):
+        if (path / MANIFEST_FILE).is_file():
+            with contextlib.suppress(ValueError):
+                if read_embedding_manifest(path).fingerprint == fingerprint:
+                    return path
+    path = folder / f"embeddings-{fingerprint[:12]}"
+    path.mkdir(exist_ok=True)
+    # Another training with this encoder may be computing them.
+    with locked_folder(path):
+        if not (path / MANIFEST_FILE).is_file():
+            with show_progress("Embedding captions", "images") as progress:
+                num_cut = extract_embeddings(encoder, data, path, progress)
+            report_cut(encoder, num_cut)
+    return path
+
+
+def report_cut(encoder: CharCNNRNN, num_cut: int) -> None:
+    """Prints how many captions are longer than an encoder reads, if any."""
+    if num_cut:
+        unit = "characters" if encoder.vocabulary is None else "words"
+        print(
+            f"cut: {num_cut} captions are longer than the {MAX_CHARACTERS} "
+            f"{unit} that are read",
+            file=sys.stderr,
+        )
+
+
+def network_features(name: str, data: StrPath) -> pathlib.Path:
+    """Returns features of all images; computes them if need be.
+
+    They are kept with the data set.
+
+    Args:
+        name: string. One of `IMAGE_NETWORKS`.
+        data: path of a prepared data set.
+
+    Returns:
+        path of the features, for `ImageFeatures`.
+
+    Raises:
+        ValueError: there is no such network, its weights are missing or
+            damaged, or the data set is damaged.
+        OSError: the features cannot be written.
+    """
+    if name not in IMAGE_NETWORKS:
+        raise ValueError(
+            "The network of image features must be one of "
+            f"{', '.join(IMAGE_NETWORKS)}. Received: {name!r}"
+        )
+    started = time.monotonic()
+    num_done = 0
+    with show_progress("Computing image features", "images") as progress:
+
+        def on_progress(done: int, total: int) -> None:
+            nonlocal num_done
+            num_done = done
+            progress(done, total)
+
+        path = extract_image_features(
+            IMAGE_NETWORKS[name](), data, _IMAGE_SIZE, _NUM_VIEWS, on_progress
+        )
+    if num_done:
+        seconds = time.monotonic() - started
+        print(
+            f"image features: {seconds:.0f} s, kept in {path}", file=sys.stderr
+        )
+    return path

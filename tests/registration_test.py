@@ -1,0 +1,85 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+import keras_t2i  # noqa: F401  Which has passed the check.
+from keras_t2i.registration import check_keras_backend
+
+
+def test_another_backend_is_refused(monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    monkeypatch.delitem(sys.modules, "keras")
+    with pytest.raises(ImportError, match="Received: 'jax'.*=tensorflow"):
+        check_keras_backend()
+
+
+def test_import_is_quiet_and_fails_in_one_line_with_another_backend():
+    def run(backend):
+        return subprocess.run(
+            [sys.executable, "-c", "import keras_t2i"],
+            env={**os.environ, "KERAS_BACKEND": backend},
+            capture_output=True,
+            text=True,
+        )
+
+    good = run("tensorflow")
+    assert (good.returncode, good.stdout, good.stderr) == (0, "", "")
+    bad = run("numpy")
+    assert bad.returncode == 1
+    assert bad.stderr.splitlines()[-1].startswith(
+        "ImportError: keras_t2i needs the TensorFlow backend"
+    )
+
+
+# Modules that speak on the C level stand for TensorFlow.
+_LOUD = 'import os\nos.write(2, b"start-up message\\n")\n'
+
+
+def _import(folder, code, **environment):
+    return subprocess.run(
+        [sys.executable, "-c", f"import keras_t2i\n{code}"],
+        env={"PATH": "", "PYTHONPATH": ":".join([str(folder), *sys.path])}
+        | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def _stand_in(folder, ending=""):
+    for name, code in {
+        "tensorflow": f"import keras\n{_LOUD}{ending}",
+        "tensorflow_text": _LOUD,
+        "keras": "from types import SimpleNamespace\n"
+        'backend = SimpleNamespace(backend=lambda: "tensorflow")\n'
+        "saving = SimpleNamespace(get_custom_objects=dict)\n",
+    }.items():
+        (folder / f"{name}.py").write_text(code)
+    return folder
+
+
+def test_start_up_messages_are_kept_back(tmp_path):
+    result = _import(_stand_in(tmp_path), "import tensorflow, keras")
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_what_comes_later_is_heard(tmp_path):
+    code = 'import os, tensorflow\nos.write(2, b"later")'
+    assert _import(_stand_in(tmp_path), code).stderr == "later"
+
+
+def test_a_failure_shows_all_messages(tmp_path):
+    folder = _stand_in(tmp_path, 'raise ImportError("broken")')
+    result = _import(folder, "import tensorflow")
+    assert result.returncode == 1
+    assert "start-up message" in result.stderr
+    assert "ImportError: broken" in result.stderr
+
+
+def test_whoever_debugs_tensorflow_sees_its_messages(tmp_path):
+    result = _import(
+        _stand_in(tmp_path), "import tensorflow", TF_CPP_MAX_VLOG_LEVEL="1"
+    )
+    assert "start-up message" in result.stderr
