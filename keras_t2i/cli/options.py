@@ -115,8 +115,8 @@ def add_run(
 ) -> None:
     """Adds the options of a training that has a run folder.
 
-    They are `--out`, `--resume`, `--tensorboard` and one of `--steps`, `--minutes` and, unless
-    the minutes have a default, `--epochs`.
+    They are `--out`, `--resume`, `--tensorboard` and one of `--steps`,
+    `--minutes` and, unless the minutes have a default, `--epochs`.
     """
     parser.add_argument(
         "--out", metavar="RUN", required=True, help="run folder to make"

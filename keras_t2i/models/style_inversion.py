@@ -261,7 +261,10 @@ class StyleInversion(StreamTrainedModel):
             verbose=0,
         )
         return noise_recovery(
-            self.generator, self.style_encoder, np.float32(embeddings), seeds
+            self.generator,
+            self.style_encoder,
+            np.asarray(embeddings, "float32"),
+            seeds,
         )
 
     @property
