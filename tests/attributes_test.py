@@ -86,10 +86,10 @@ def test_configs_arguments_and_attributes_have_the_same_names(name):
     for kind in type(made).__mro__:
         names = set(inspect.signature(kind.__init__).parameters)
         known |= names
-        if kind.__module__.startswith("keras_t2i") and (
-            "__init__" in vars(kind)
-        ):
-            own |= names - {"self", "kwargs"}
+        if not own and "__init__" in vars(kind):
+            is_ours = kind.__module__.startswith("keras_t2i")
+            own = names if is_ours else {"self"}
+    own -= {"self", "kwargs"}
     # Of a Keras model, these are its variables.
     own.discard("weights")
     assert own <= set(config) <= known
