@@ -5,6 +5,7 @@ Nothing is imported before it is used: TensorFlow takes seconds.
 
 import importlib
 from typing import TYPE_CHECKING
+from typing import Any
 
 from keras_t2i.registration import register_with_keras
 from keras_t2i.version import __version__
@@ -95,7 +96,7 @@ __all__ = [
 register_with_keras()
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = importlib.import_module(f"{__name__}.{_MODULE_OF.get(name, name)}")
@@ -104,5 +105,5 @@ def __getattr__(name):
     return value
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})

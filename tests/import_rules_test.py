@@ -67,6 +67,7 @@ NOT_LOADED = {
             *("torch_files", "training"),
         )
     },
+    "import keras_t2i.export.model_server": {"keras", "numpy", "tensorflow"},
     "import keras_t2i.export": {"keras_t2i.cli", "keras_t2i.training"},
 }
 COMMANDS = (
@@ -83,10 +84,10 @@ IMPORTS_TENSORFLOW = {
     "datasets.examples",
     "datasets.shards",
     "evaluation.full_evaluation",
-    "export.model_folder",
     "export.saved_model",
     "export.signatures",
     "export.transports",
+    "export.warm_up",
     "losses.mode_seeking",
     "models.adversarial_training",
     "models.discriminator_ensemble",

@@ -144,10 +144,11 @@ class BeginDecay(StepCallback):
                 "Received: none. Compile it with one as the learning rate."
             )
         total = self.stop.steps
+        last = self._decays[0].last_step
         if total is not None:
             self._set_steps(round((1 - self.share) * total), total)
-        elif self._decays[0].is_under_way(self.step):
-            self.stop.end_after(self._decays[0].last_step)
+        elif last is not None and self._decays[0].is_under_way(self.step):
+            self.stop.end_after(last)
         else:
             self._set_steps(None, None)
 

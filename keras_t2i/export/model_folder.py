@@ -4,15 +4,11 @@ import importlib.resources
 import pathlib
 import re
 import string
-from collections.abc import Iterable
 from collections.abc import Mapping
 from typing import Any
 
-import tensorflow as tf
-
 from keras_t2i.checks import check_whole_number
 from keras_t2i.types import StrPath
-from keras_t2i.types import Tensor
 
 SAVED_MODEL_FILE = "saved_model.pb"
 MODELS_CONFIG_FILE = "models.config"
@@ -30,20 +26,14 @@ REST_TIMEOUT_FLAG = f"--rest_api_timeout_in_ms={1000 * REQUEST_SECONDS:.0f}"
 LOAD_RETRIES_FLAG = "--max_num_load_retries=0"
 # An export replaces only READMEs that hold this.
 MADE_BY = "Made by `keras-t2i export`"
-_EXAMPLE_TEXT = "a red flower with a yellow center"
+EXAMPLE_TEXT = "a red flower with a yellow center"
 # A part of URLs.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _LARGEST_VERSION = 2**63 - 1
-# Field numbers of tensorflow_serving/apis: prediction_log.proto, predict.proto
-# and model.proto.
-_LOG_PREDICT = 6
-_PREDICT_LOG_REQUEST = 1
-_REQUEST_MODEL, _REQUEST_INPUTS = 1, 2
-_MODEL_NAME, _MODEL_SIGNATURE = 1, 3
-# Of the entries of a map, in every message.
-_KEY, _VALUE = 1, 2
 
-Signatures = Mapping[str, tf.types.experimental.GenericFunction]
+# Of names to functions of TensorFlow, which this module does without: `serve`
+# starts at once.
+Signatures = Mapping[str, Any]
 
 
 def check_name(name: str) -> None:
@@ -210,7 +200,7 @@ def readme(name: str, version: int | str, signatures: Signatures) -> str:
         name=name,
         rest_timeout_flag=REST_TIMEOUT_FLAG,
         signatures=_table(signatures),
-        text=_EXAMPLE_TEXT,
+        text=EXAMPLE_TEXT,
         version=version,
     )
 
@@ -221,82 +211,19 @@ def _table(signatures: Signatures) -> str:
         outputs = function.get_concrete_function().structured_outputs
         columns = [
             ", ".join(_column(*item) for item in rows)
-            for rows in (_input_specs(function).items(), outputs.items())
+            for rows in (input_specs(function).items(), outputs.items())
         ]
         lines.append(f"| `{name}` | {columns[0]} | {columns[1]} |")
     return "\n".join(lines)
 
 
-def _input_specs(function: Any) -> dict[str, Any]:
-    graph = function.get_concrete_function()
-    specs = tf.nest.flatten(graph.structured_input_signature)
-    return {spec.name: spec for spec in specs}
+def input_specs(function: Any) -> dict[str, Any]:
+    """Returns the `tf.TensorSpec` of each input of a signature."""
+    signature = function.get_concrete_function().structured_input_signature
+    rows, named_rows = signature
+    return {spec.name: spec for spec in (*rows, *named_rows.values())}
 
 
 def _column(name: str, spec: Any) -> str:
     row = f" {tuple(spec.shape[1:])}" if spec.shape.rank > 1 else ""
     return f"`{name}` {spec.dtype.name}{row}"
-
-
-def write_warm_up_requests(
-    path: StrPath,
-    model_name: str,
-    signatures: Signatures,
-    batch_sizes: Iterable[int],
-) -> None:
-    """Writes one request for each signature and batch size.
-
-    Args:
-        path: path of the file to write.
-        model_name: string. The name that the model is served by.
-        signatures: dict of names to functions, from `make_signatures`.
-        batch_sizes: ints. Rows of the requests.
-    """
-    with tf.io.TFRecordWriter(str(path)) as writer:
-        for name, function in signatures.items():
-            specs = _input_specs(function)
-            for num_rows in batch_sizes:
-                inputs = {key: _rows(specs[key], num_rows) for key in specs}
-                writer.write(_prediction_log(model_name, name, inputs))
-
-
-def _rows(spec: Any, num_rows: int) -> Tensor:
-    """Any rows that a signature takes."""
-    shape = [num_rows, *spec.shape[1:]]
-    if spec.dtype != tf.string:
-        return tf.zeros(shape, spec.dtype)
-    if spec.name.endswith("_bytes"):
-        return tf.io.encode_png(tf.zeros([*shape, 8, 8, 3], tf.uint8))
-    return tf.fill(shape, _EXAMPLE_TEXT)
-
-
-def _prediction_log(
-    model_name: str, signature: str, inputs: dict[str, Tensor]
-) -> bytes:
-    # By hand: an export needs these four small messages, and nothing else of
-    # the package that has their classes.
-    model = _field(_MODEL_NAME, model_name.encode())
-    model += _field(_MODEL_SIGNATURE, signature.encode())
-    request = _field(_REQUEST_MODEL, model)
-    for name, rows in inputs.items():
-        tensor = tf.make_tensor_proto(rows).SerializeToString()
-        entry = _field(_KEY, name.encode()) + _field(_VALUE, tensor)
-        request += _field(_REQUEST_INPUTS, entry)
-    return _field(_LOG_PREDICT, _field(_PREDICT_LOG_REQUEST, request))
-
-
-def _field(number: int, content: bytes) -> bytes:
-    """A field of bytes, a string or a message."""
-    length_delimited = 2
-    tag = _varint(number << 3 | length_delimited)
-    return tag + _varint(len(content)) + content
-
-
-def _varint(value: int) -> bytes:
-    """Seven bits per byte, the lowest first; the eighth says: more follow."""
-    encoded = bytearray()
-    while value > 127:
-        encoded.append(value & 127 | 128)
-        value >>= 7
-    encoded.append(value)
-    return bytes(encoded)

@@ -16,8 +16,8 @@ from keras_t2i.export.model_folder import models_config
 from keras_t2i.export.model_folder import next_version
 from keras_t2i.export.model_folder import readme
 from keras_t2i.export.model_folder import version_folder
-from keras_t2i.export.model_folder import write_warm_up_requests
 from keras_t2i.export.signatures import make_signatures
+from keras_t2i.export.warm_up import write_warm_up_requests
 from keras_t2i.files import atomic_new_folder
 from keras_t2i.files import locked_folder
 from keras_t2i.models.style_encoder import check_style_encoder

@@ -213,17 +213,17 @@ class RunFolder:
                 f"{first_line.rstrip('.')}. Remove that file to {remedy}."
             ) from error
 
-    def cut_metrics(self, step: int) -> float:
+    def cut_metrics(self, step: int, is_over: bool = False) -> float:
         """Removes the lines after a step; returns the seconds until it.
 
-        If a training ended between two regular lines, its last line goes too:
-        the next regular line will cover its steps.
+        If a training ended between two regular lines, its last line goes too,
+        unless it is over: the next regular line will cover its steps.
         """
         seconds = self.seconds_until(step)
         kept = [
             line + "\n"
             for line, values in self._lines_until(step)
-            if values["step"] % RECORDED_STEPS == 0
+            if is_over or values["step"] % RECORDED_STEPS == 0
         ]
         if self.metrics.exists():
             with atomic_write(self.metrics) as temporary:

@@ -90,9 +90,11 @@ def fit_run(
     stream = make_stream(first_step)
     batch_size = next(iter(stream.element_spec.values())).shape[0]
     steps_per_epoch = max(1, num_images // batch_size)
-    first_seconds = run.cut_metrics(first_step)
+    first_seconds = run.seconds_until(first_step)
     steps = total_steps(recipe, steps_per_epoch)
-    if _is_over(run, model, recipe, steps, first_seconds):
+    is_over = _is_over(run, model, recipe, steps, first_seconds)
+    run.cut_metrics(first_step, is_over)
+    if is_over:
         optimizer = model.optimizer
         if isinstance(optimizer, keras.optimizers.Optimizer):
             optimizer.finalize_variable_values(model.trainable_weights)
@@ -165,16 +167,15 @@ def _is_over(
         return step >= steps
     if minutes is None:
         return False
-    decay, decay_share = (
-        next(iter(linear_decays(model)), None),
-        _decay_share(recipe),
-    )
+    decay = next(iter(linear_decays(model)), None)
+    decay_share = _decay_share(recipe)
     if decay is not None and decay_share is not None:
         if decay.is_under_way(step):
             return False  # The training ends with the decay, not by the clock.
-        if decay.last_step is not None and step >= decay.last_step:
+        first, last = decay.first_step, decay.last_step
+        if first is not None and last is not None and step >= last:
             # Over, unless the minutes are more now and the decay began early.
-            began_at = run.seconds_until(decay.first_step)
+            began_at = run.seconds_until(first)
             return began_at >= decay_seconds(minutes, decay_share)
     return seconds >= 60.0 * minutes
 

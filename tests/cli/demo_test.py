@@ -13,14 +13,13 @@ from keras_t2i.training.model_files import load_gan
 @pytest.fixture
 def small(monkeypatch):
     """The same, on fewer images, for seconds instead of minutes."""
-    for kind, name in (
-        ("gan", "gan_int_cls"),
-        ("text_encoder", "char_cnn_rnn_small"),
-    ):
-        monkeypatch.setitem(preset(kind, name), "batch_size", 8)
+    monkeypatch.setitem(
+        preset("text_encoder", "char_cnn_rnn_small"), "batch_size", 8
+    )
     monkeypatch.setattr(demo, "_NUM_IMAGES", 60)
     monkeypatch.setattr(demo, "_TEXT_MINUTES", 0.002)
-    monkeypatch.setattr(demo, "_WIDTH", 4)
+    small = {"width": 4, "batch_size": 8, "feature_network": None}
+    monkeypatch.setattr(demo, "_CHANGES", {**demo._CHANGES, **small})
     monkeypatch.setattr(demo, "_NUM_EVALUATED", 5)
 
 
@@ -30,8 +29,8 @@ def test_demo(small, tmp_path, capsys):
     captured = capsys.readouterr()
     lines = captured.out.splitlines()
     assert lines[0] == f"run folder: {out}/gan"
-    assert lines[1] == "pictures that show what an unseen caption says, 5:"
-    assert lines[-1] == f"captions and pictures: {out}/pictures.png"
+    assert lines[1] == "images that show what an unseen caption says, of 5:"
+    assert lines[-1] == f"captions and images: {out}/images.png"
     for line in lines[2:-1]:
         assert re.fullmatch(
             r"  (petal|center) (color|count|shape): [\d.]+%", line
@@ -40,7 +39,7 @@ def test_demo(small, tmp_path, capsys):
     assert announced == ["1 of 4", "2 of 4", "3 of 4", "4 of 4"]
     assert read_manifest(out / "data").name == "blooms"
     assert load_gan(out / "gan").image_size == 64
-    with Image.open(out / "pictures.png") as grid:
+    with Image.open(out / "images.png") as grid:
         assert grid.height == 5 * 136
 
 

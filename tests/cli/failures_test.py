@@ -138,7 +138,7 @@ def test_a_disk_that_is_full_of_embeddings(data, text_run, tmp_path, error_of):
     assert "No space left on device" in line and shard in line
 
 
-# That one waits for the other: tests/training/encoder_embeddings_test.py.
+# That one waits for the other: tests/training/precomputed_test.py.
 @pytest.mark.large
 def test_trainings_that_start_together(data, text_run, tmp_path):
     """Both need the embeddings of one encoder, which are made once."""

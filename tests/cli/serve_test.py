@@ -63,8 +63,8 @@ def test_no_models(tmp_path, error_of):
     ("prefix", "sent", "status"),
     [
         ([], [signal.SIGINT], 130),
-        pytest.param([], [signal.SIGTERM], 143, marks=pytest.mark.large),
-        pytest.param([], [signal.SIGHUP], 129, marks=pytest.mark.large),
+        ([], [signal.SIGTERM], 143),
+        ([], [signal.SIGHUP], 129),
         # The end is not interrupted by what follows.
         ([], [signal.SIGHUP, signal.SIGHUP, signal.SIGTERM], 129),
         # Python sees the lower number first where both have come.

@@ -15,10 +15,10 @@ from keras_t2i.datasets.manifest import data_fingerprint
 from keras_t2i.datasets.manifest import read_embedding_manifest
 from keras_t2i.datasets.manifest import read_manifest
 from keras_t2i.text.embeddings import embeddings_fingerprint
-from keras_t2i.training.encoder_embeddings import embeddings_beside
 from keras_t2i.training.gan_training import GANTraining
 from keras_t2i.training.model_files import load_gan
 from keras_t2i.training.model_files import load_text_encoder
+from keras_t2i.training.precomputed import embeddings_beside
 from keras_t2i.training.run_folder import RunFolder
 from tests.cli.conftest import GAN_OPTIONS
 from tests.cli.conftest import contents

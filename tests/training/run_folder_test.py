@@ -280,6 +280,14 @@ def test_cut_metrics_drops_the_end_of_a_training_between_lines(run):
     assert run.metrics.read_text() == "".join(_lines(10, 20))
 
 
+def test_cut_metrics_keeps_the_end_of_a_training_that_is_over(run):
+    run.metrics.write_text("".join(_lines(10, 20, 25)))
+    assert run.cut_metrics(25, is_over=True) == 2.5
+    assert run.metrics.read_text() == "".join(_lines(10, 20, 25))
+    run.cut_metrics(20, is_over=True)
+    assert run.metrics.read_text() == "".join(_lines(10, 20))
+
+
 @pytest.mark.parametrize(
     "rest", ['{"step": 30, "sec', '{"step": 30', "{", "\0\0\0"]
 )

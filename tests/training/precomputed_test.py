@@ -9,9 +9,9 @@ from keras_t2i.datasets.blooms_source import BloomsSource
 from keras_t2i.datasets.manifest import MANIFEST_FILE
 from keras_t2i.datasets.manifest import read_manifest
 from keras_t2i.datasets.preparation import prepare
-from keras_t2i.files import waited_for
+from keras_t2i.files import locked_folder
 from keras_t2i.text.embeddings import embeddings_fingerprint
-from keras_t2i.training.encoder_embeddings import embeddings_beside
+from keras_t2i.training.precomputed import embeddings_beside
 from tests.tiny_models import tiny_text_encoder
 
 
@@ -38,7 +38,7 @@ def test_a_training_waits_for_another_that_makes_them(needed, capsys):
         target=lambda: found.append(embeddings_beside(*arguments))
     )
     # As another training does, which is faster.
-    with waited_for(folder):
+    with locked_folder(folder):
         waiting.start()
         waiting.join(0.5)
         assert waiting.is_alive() and found == []
@@ -61,7 +61,7 @@ def test_those_that_another_has_made_meanwhile_are_taken(
     waiting = threading.Thread(
         target=lambda: found.append(embeddings_beside(*arguments))
     )
-    with waited_for(folder):
+    with locked_folder(folder):
         waiting.start()
         waiting.join(0.5)
         assert waiting.is_alive()
