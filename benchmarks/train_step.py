@@ -122,7 +122,7 @@ def macs(network):
 def num_generated(gan, batch_size):
     """Images of a step: from its texts, from repeated and interpolated ones."""
     again = (batch_size + 3) // 4 if gan.mode_seeking_weight else 0
-    adds_texts = gan.interpolates_texts and not gan.interpolate_in_place
+    adds_texts = gan.interpolate_texts and not gan.interpolate_in_place
     between = batch_size // 2 if adds_texts else 0
     return batch_size + again + between
 

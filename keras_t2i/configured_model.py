@@ -1,5 +1,7 @@
 """Functional models that are rebuilt from their constructor arguments."""
 
+from typing import Any
+
 import keras
 
 
@@ -10,7 +12,9 @@ class ConfiguredModel(keras.Model):
     it, and then `set_arguments`.
     """
 
-    def set_arguments(self, dtype_policy, **arguments):
+    def set_arguments(
+        self, dtype_policy: keras.dtype_policies.DTypePolicy, **arguments: Any
+    ) -> None:
         """Keeps the arguments, each as an attribute of its name.
 
         Args:
@@ -24,7 +28,7 @@ class ConfiguredModel(keras.Model):
         for name, value in arguments.items():
             setattr(self, name, value)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = {
             "name": self.name,
             "trainable": self.trainable,

@@ -107,15 +107,18 @@ class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
         }
 
 
-def linear_decays(model: keras.Model) -> list[LinearDecay]:
-    """Lists the `LinearDecay` schedules of a model's optimizers.
+def schedules_of(
+    model: keras.Model,
+) -> list[keras.optimizers.schedules.LearningRateSchedule]:
+    """Lists the learning rate schedules of a model's optimizers.
 
     Args:
         model: compiled `keras.Model`, with one `optimizer` or, as
             `TextToImageGAN`, one for each network.
 
     Returns:
-        list of `LinearDecay`, empty where the optimizers have none.
+        list of `keras.optimizers.schedules.LearningRateSchedule`, empty where
+        the learning rates are numbers.
     """
     schedules = []
     for name in ("optimizer", "generator_optimizer", "discriminator_optimizer"):
@@ -124,7 +127,17 @@ def linear_decays(model: keras.Model) -> list[LinearDecay]:
         optimizer = getattr(optimizer, "inner_optimizer", optimizer)
         # `learning_rate` is the number that the schedule has at this step.
         schedules.append(getattr(optimizer, "_learning_rate", None))
-    return [item for item in schedules if isinstance(item, LinearDecay)]
+    kind = keras.optimizers.schedules.LearningRateSchedule
+    found = [item for item in schedules if isinstance(item, kind)]
+    # A GAN's `optimizer` is a view of the other two.
+    return list(dict.fromkeys(found))
+
+
+def linear_decays(model: keras.Model) -> list[LinearDecay]:
+    """Lists those of the `schedules_of` a model that are `LinearDecay`."""
+    return [
+        item for item in schedules_of(model) if isinstance(item, LinearDecay)
+    ]
 
 
 def _number(variable: keras.Variable) -> int | None:

@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from keras_t2i.stream_trained_model import StreamTrainedModel
+from keras_t2i.stream_trained_model import batch_of
 
 ROWS = {"row": np.arange(64)}
 
@@ -134,3 +135,82 @@ def test_what_is_drawn_at_random_goes_on(tmp_path):
     np.testing.assert_array_equal(copy(ones, training=True), expected)
     # The state has moved.
     assert not np.array_equal(Dropping()(ones, training=True), expected)
+
+
+def _with_targets():
+    return tf.data.Dataset.from_tensors((ROWS, np.arange(64)))
+
+
+@pytest.mark.parametrize(
+    ("options", "received"),
+    [
+        ({"x": ROWS, "y": np.arange(64)}, "`y`"),
+        ({"x": ROWS, "sample_weight": np.ones(64)}, "`sample_weight`"),
+        ({"x": ROWS, "class_weight": {0: 2.0}}, "`class_weight`"),
+        ({"x": _with_targets()}, "2 elements"),
+        ({"x": ROWS, "validation_data": (ROWS, np.arange(64))}, "2 elements"),
+        ({"x": ROWS, "validation_data": _with_targets()}, "2 elements"),
+    ],
+)
+def test_targets_and_weights_are_refused_before_training(
+    model, options, received
+):
+    with pytest.raises(
+        ValueError, match=f"must be dicts.*Received: {received}"
+    ):
+        model.fit(**options, verbose=0)
+    assert model.seen == []
+
+
+@pytest.mark.parametrize("others", [(np.ones(4),), (None, np.ones(4))])
+def test_a_step_takes_a_batch_alone(others):
+    with pytest.raises(
+        ValueError, match="Received: a batch with `(y|sample_weight)`"
+    ):
+        batch_of((ROWS, *others))
+    assert batch_of((ROWS,)) is batch_of((ROWS, None, None)) is ROWS
+
+
+@pytest.mark.parametrize(
+    "option", ["metrics", "weighted_metrics", "loss_weights", "loss"]
+)
+def test_what_compile_would_ignore_is_refused(model, option):
+    with pytest.raises(
+        ValueError, match=rf"no `{option}`. Received: {option}=\['mse'\]"
+    ):
+        model.compile(**{option: ["mse"]})
+    # A file of earlier code may hold it.
+    config = keras.saving.serialize_keras_object(keras.optimizers.SGD())
+    model.compile_from_config({"optimizer": config, option: ["mse"]})
+
+
+@pytest.mark.parametrize(
+    ("images", "received"),
+    [
+        (np.full((64, 4, 4, 3), 255.0), "float64 from 255 to 255"),
+        (np.full((64, 4, 4, 3), -2.0, "float32"), "float32 from -2 to -2"),
+        (np.zeros((64, 4, 4, 3), "uint8"), "uint8 from 0 to 0"),
+    ],
+)
+def test_images_of_another_range_are_refused_before_training(
+    model, images, received
+):
+    batch = {**ROWS, "images": images}
+    stream = tf.data.Dataset.from_tensor_slices(batch).batch(8)
+    for data in (batch, stream):
+        with pytest.raises(
+            ValueError, match=rf"values in \[-1, 1\]. Received: {received}"
+        ):
+            model.fit(data, batch_size=8, verbose=0)
+    assert model.seen == []
+
+
+def test_features_and_images_in_range_are_taken(model):
+    features = {"images": np.full((64, 7), 9.0)}
+    images = {"images": np.full((64, 4, 4, 3), -1.005, "float32")}
+    for some in (features, images):
+        model.seen.clear()
+        stream = tf.data.Dataset.from_tensor_slices({**ROWS, **some}).batch(8)
+        model.fit(stream, verbose=0)
+        # Looking at a batch takes none away.
+        assert model.seen == list(range(64))

@@ -8,6 +8,7 @@ from keras_t2i.callbacks.recording import RunRecorder
 from keras_t2i.callbacks.stopping import BeginDecay
 from keras_t2i.callbacks.stopping import StopAfter
 from keras_t2i.callbacks.stopping import StopOnNaN
+from keras_t2i.callbacks.tensorboard_writer import TensorBoardWriter
 
 __all__ = [
     "BeginDecay",
@@ -18,4 +19,5 @@ __all__ = [
     "RunRecorder",
     "StopAfter",
     "StopOnNaN",
+    "TensorBoardWriter",
 ]

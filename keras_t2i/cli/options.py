@@ -115,8 +115,8 @@ def add_run(
 ) -> None:
     """Adds the options of a training that has a run folder.
 
-    They are `--out`, `--resume` and one of `--steps`, `--minutes` and, unless
-    the minutes have a default, `--epochs`.
+    They are `--out`, `--resume`, `--tensorboard` and one of `--steps`,
+    `--minutes` and, unless the minutes have a default, `--epochs`.
     """
     parser.add_argument(
         "--out", metavar="RUN", required=True, help="run folder to make"
@@ -141,6 +141,13 @@ def add_run(
     )
     group.add_argument(
         "--minutes", type=positive_number, metavar="M", help=minutes
+    )
+    parser.add_argument(
+        "--tensorboard",
+        action="store_true",
+        default=None,
+        help="also write the metrics, and the sample images if there are any, "
+        "for TensorBoard, to tensorboard/ in the run folder",
     )
     parser.add_argument(
         "--resume",

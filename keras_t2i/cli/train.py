@@ -35,6 +35,7 @@ _GAN_OPTIONS = (
     "precision",
     "keep_best",
     "seed",
+    "tensorboard",
 )
 _TEXT_OPTIONS = (
     "preset",
@@ -44,6 +45,7 @@ _TEXT_OPTIONS = (
     "freeze_images",
     *DURATIONS,
     "seed",
+    "tensorboard",
 )
 
 
@@ -262,7 +264,7 @@ def _train_style(arguments: argparse.Namespace) -> None:
     run = RunFolder(arguments.out)
     with options_named(arguments):
         train(
-            recipe_of(StyleRecipe, arguments, DURATIONS),
+            recipe_of(StyleRecipe, arguments, (*DURATIONS, "tensorboard")),
             out=arguments.out,
             data=arguments.data,
             model=arguments.model,

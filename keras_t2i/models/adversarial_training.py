@@ -45,7 +45,7 @@ class AdversarialTraining(keras.Model):
 
     def _generator_texts(self, text: Tensor, repeat: bool) -> GeneratorTexts:
         interpolate = "none"
-        if self.interpolates_texts:
+        if self.interpolate_texts:
             interpolate = "in_place" if self.interpolate_in_place else "added"
         return generator_texts(
             text,
@@ -147,7 +147,7 @@ class AdversarialTraining(keras.Model):
             loss += self._objective.generator_loss(
                 texts.with_repeated(rows), texts.with_originals(real)
             )
-            if self.interpolates_texts and not self.interpolate_in_place:
+            if self.interpolate_texts and not self.interpolate_in_place:
                 loss += self.interpolation_weight * (
                     self._objective.generator_loss(
                         texts.interpolated(rows), real
@@ -175,9 +175,8 @@ class AdversarialTraining(keras.Model):
     def _scheduled_mismatch_weight(self) -> Tensor:
         if self.matching_schedule is None:
             return self.mismatch_weight
-        # The generator's steps: the discriminator's own change in the step.
-        steps = self.generator_optimizer.iterations
-        weight = self.mismatch_weight * self.matching_schedule.factor(steps)
+        factor = self.matching_schedule.factor(self.steps_trained)
+        weight = self.mismatch_weight * factor
         self._trackers["mismatch_weight"].update_state(weight)
         return weight
 
@@ -190,8 +189,7 @@ class AdversarialTraining(keras.Model):
             tf.distribute.ReduceOp.MEAN,
             ops.mean(ops.cast(refused, "float32")),
         )
-        steps = self.generator_optimizer.iterations + 1
-        self.matching_schedule.update(steps, accuracy)
+        self.matching_schedule.update(self.steps_trained + 1, accuracy)
 
     def _track(
         self,

@@ -97,7 +97,7 @@ def networks_of_recipe(
     return generator, discriminator, text_encoder
 
 
-def gan_options(gan_class: type, recipe: Recipe) -> dict[str, Any]:
+def gan_options(gan_class: Any, recipe: Recipe) -> dict[str, Any]:
     """Returns the arguments of a `TextToImageGAN` beside its networks.
 
     They are those fields of the recipe that its constructor has, too.
@@ -117,7 +117,11 @@ def gan_options(gan_class: type, recipe: Recipe) -> dict[str, Any]:
             patience=recipe.matching_patience,
             rise_steps=recipe.matching_rise_steps,
         )
-    return {**options, "recipe": recipe}
+    return {
+        **options,
+        "interpolate_texts": recipe.interpolate,
+        "recipe": recipe,
+    }
 
 
 def gan_optimizer(
@@ -137,7 +141,7 @@ def gan_optimizer(
     if recipe is None:
         return keras.optimizers.Adam(2e-4, beta_1=0.5)
     learning_rate = getattr(recipe, f"{network}_learning_rate")
-    if None not in (recipe.epochs_per_halving, steps_per_epoch):
+    if recipe.epochs_per_halving is not None and steps_per_epoch is not None:
         learning_rate = keras.optimizers.schedules.ExponentialDecay(
             learning_rate,
             recipe.epochs_per_halving * steps_per_epoch,

@@ -26,7 +26,7 @@ PRESETS = presets("gan") | {
 }
 
 
-class MadeFromRecipe:
+class MadeFromRecipe(keras.Model):
     """The part of `TextToImageGAN` that makes, saves and loads it by a recipe.
 
     Attributes:
@@ -34,6 +34,7 @@ class MadeFromRecipe:
     """
 
     presets = PRESETS
+    recipe: Recipe | None
 
     @classmethod
     def from_recipe(
@@ -74,8 +75,8 @@ class MadeFromRecipe:
                 Defaults to `None`: that of the folder or, for a name, a new
                 `CharCNNRNN`.
             **overrides: fields of `keras_t2i.Recipe` in place of the preset's,
-                or `width`, as of `Recipe.override`. With a folder, all but
-                those of the networks.
+                or `width`, as of `Recipe.override`. With a folder, fields of
+                the networks cannot be overridden.
 
         Returns:
             `TextToImageGAN`, not compiled.
@@ -119,18 +120,17 @@ class MadeFromRecipe:
         text_embeddings: str | None = None,
         **options: Any,
     ) -> tf.data.Dataset:
-        """Makes the batches that the recipe says.
+        """Makes the batches of the recipe.
 
-        Where the recipe has `standardize_texts` and the networks take texts as
-        they are yet, they learn the mean and the deviation of
-        `text_embeddings`.
+        Where the recipe has `standardize_texts`, the networks take the mean and
+        the deviation of `text_embeddings` over, unless they have such already.
 
         Args:
             path: path. Folder that `keras-t2i prepare` wrote.
             split: string. Defaults to `"train"`.
             text_embeddings: path, as of `keras_t2i.datasets.make_dataset`.
-                Defaults to `None`: the batches hold `token_ids`, one caption an
-                image and any mismatching text.
+                Defaults to `None`: the batches hold `token_ids`, one caption
+                per image, and mismatching texts of any other class.
             **options: arguments of `keras_t2i.datasets.make_dataset` in place
                 of the recipe's.
 
@@ -145,18 +145,30 @@ class MadeFromRecipe:
             self, self.recipe, path, split, text_embeddings, **options
         )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         recipe = None if self.recipe is None else self.recipe.to_dict()
         return {**super().get_config(), "recipe": recipe}
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(
+        cls,
+        config: dict[str, Any],
+        custom_objects: dict[str, type] | None = None,
+    ) -> Self:
         config = {**config, "recipe": _recipe_of_config(config)}
+        # What earlier code has saved.
         config.pop("preset", None)
+        if "interpolate" in config:
+            config["interpolate_texts"] = config.pop("interpolate")
         return super().from_config(config, custom_objects)
 
 
-def _pretrained(cls, name, text_encoder, overrides):
+def _pretrained(
+    cls: Any,
+    name: str,
+    text_encoder: keras.Model | None,
+    overrides: dict[str, Any],
+) -> keras.Model:
     """Returns a GAN with the weights that come with the package."""
     if text_encoder is not None or overrides:
         gan = _pretrained(cls, name, None, {})
@@ -207,13 +219,14 @@ def _with_overrides(
         **gan_options(type(gan), recipe),
     )
     changed.ema_generator.set_weights(gan.ema_generator.get_weights())
+    changed.set_steps_trained(gan.steps_trained)
     return changed
 
 
 def _recipe_of_config(config: dict[str, Any]) -> Recipe | None:
     """Returns the recipe in the config of a `TextToImageGAN`.
 
-    Files of before there were recipes hold the name of a preset.
+    Files from before there were recipes hold the name of a preset.
     """
     if config.get("recipe") is not None:
         known = set(Recipe.names())
@@ -224,7 +237,7 @@ def _recipe_of_config(config: dict[str, Any]) -> Recipe | None:
     return None
 
 
-def _check_overrides(overrides):
+def _check_overrides(overrides: dict[str, Any]) -> None:
     for name, instead in (
         ("precision", "`keras.mixed_precision.set_dtype_policy`"),
         ("strategy", "the scope of a `tf.distribute` strategy"),

@@ -2,6 +2,7 @@
 
 import enum
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,10 +14,13 @@ from keras_t2i.models.image_generation import encode_captions
 from keras_t2i.models.image_generation import seeds_of_rows
 from keras_t2i.models.noise import StepNoise
 from keras_t2i.models.noise import noise_from_seeds
+from keras_t2i.models.style_encoder import NoiseRecovery
 from keras_t2i.models.style_encoder import noise_recovery
 from keras_t2i.models.weight_updates import skipped_together
 from keras_t2i.stream_trained_model import StreamTrainedModel
+from keras_t2i.stream_trained_model import batch_of
 from keras_t2i.tokenizers import tokenize_for
+from keras_t2i.types import Tensor
 from keras_t2i.untuned import untuned
 
 
@@ -28,43 +32,42 @@ class _Stream(enum.IntEnum):
 
 @keras.saving.register_keras_serializable("keras_t2i")
 class StyleInversion(StreamTrainedModel):
-    """Trains a style encoder on what a GAN draws, to find the noise in it.
+    """Trains a style encoder on generated images, to find the noise in them.
 
-    Each step draws noise and, with the texts of the batch, pictures; the style
-    encoder learns to find the noise from them. Batches hold texts, as those of
-    `keras_t2i.datasets.make_captions_dataset`; what else they hold is left
-    alone without a `reconstruction_weight`. Nothing but the style encoder is
-    trained. Afterwards it is used on its own, in
-    `TextToImageGAN.transfer_style`.
+    Each step samples noise, generates images from it and from the texts of the
+    batch, and teaches the style encoder to find that noise. Batches hold texts,
+    as those of `keras_t2i.datasets.make_captions_dataset`; whatever else they
+    hold is not used without a `reconstruction_weight`. The style encoder alone
+    is trained. `TextToImageGAN.transfer_style` then uses it.
 
-    Real images differ from all that a GAN draws. Noise and changes of color
-    on the drawn pictures keep the style encoder from relying on what only they
-    have. With a `reconstruction_weight` it learns from real images as well:
-    what the generator draws from their styles and their own texts has to be
-    like them, and their styles no longer than noise is: beyond, where the
-    generator was never trained, it heeds the text less. Batches are then those
-    of `keras_t2i.datasets.make_dataset`.
+    Real images differ from generated ones. Noise and changes of color on the
+    generated images keep the style encoder from relying on what only they have.
+    With a `reconstruction_weight` it learns from real images as well: the
+    generator makes images from their styles and texts, which must be like the
+    real ones. And their styles must not be longer than noise is, where the
+    generator was never trained and follows the text less. Batches are then
+    those of `keras_t2i.datasets.make_dataset`.
 
-    Logged are the `loss`, the mean squared error of the noise; `r_squared`, the
-    share of the noise's variance that is recovered, 1 being all of it; and, if
-    it has a weight, the `reconstruction_error`, that of the images.
+    The logs hold the `loss`, the mean squared error of the noise; `r_squared`,
+    the share of the noise's variance that is recovered, where 1 is all of it;
+    and, if it has a weight, the `reconstruction_error`, that of the images.
 
     Args:
-        generator: `Generator` that draws, as `generate` does: that of the
-            moving average, `gan.ema_generator`.
+        generator: `keras.Model`, the generator that `generate` uses:
+            `gan.ema_generator`.
         text_encoder: `keras.Model` from `token_ids` to embeddings, that of the
             GAN.
         style_encoder: `StyleEncoder`, to be trained.
-        image_noise: float. Standard deviation of the noise added to the
-            pictures, in units of their range of [-1, 1], over all pictures.
-            Each has a level of its own, so that some are as clean as those of
+        image_noise: float. Standard deviation of the noise added to generated
+            images, in units of their range of [-1, 1], over all images. Each
+            image has a level of its own, so that some are as clean as those of
             later use. Defaults to `0.0`.
         color_jitter: float. Standard deviation of the random factor, around 1,
-            and of the random shift of each picture's red, green and blue.
+            and of the random shift of each image's red, green and blue.
             Defaults to `0.0`.
         reconstruction_weight: float. Weight of the mean squared error of the
             reconstructed images, in units of their range of [-1, 1], and of
-            what the mean square of their styles has above 1. Defaults to
+            how far the mean square of their styles is above 1. Defaults to
             `0.0`: real images are not needed.
         seed: int. Of all noise in training. Defaults to `0`.
 
@@ -96,18 +99,19 @@ class StyleInversion(StreamTrainedModel):
     """
 
     object_arguments = ("generator", "text_encoder", "style_encoder")
+    why_no_use_ema = "Keras averages all weights, and some are not trained here"
 
     def __init__(
         self,
-        generator,
-        text_encoder,
-        style_encoder,
-        image_noise=0.0,
-        color_jitter=0.0,
-        reconstruction_weight=0.0,
-        seed=0,
-        **kwargs,
-    ):
+        generator: keras.Model,
+        text_encoder: keras.Model,
+        style_encoder: keras.Model,
+        image_noise: float = 0.0,
+        color_jitter: float = 0.0,
+        reconstruction_weight: float = 0.0,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         _check_networks(generator, text_encoder, style_encoder)
         for name, value in (
@@ -137,60 +141,64 @@ class StyleInversion(StreamTrainedModel):
             )
         self.built = True
 
-    def compile(self, optimizer=None, **kwargs):
+    def compile(
+        self,
+        optimizer: str | keras.optimizers.Optimizer | None = None,
+        **kwargs: Any,
+    ) -> None:
         """Sets the optimizer.
 
         Args:
             optimizer: string or `keras.optimizers.Optimizer`. Defaults to
                 `None`: Adam with a learning rate of 1e-3.
-            **kwargs: further arguments of `keras.Model.compile`, without
-                `loss`.
+            **kwargs: `run_eagerly`, `steps_per_execution`, `jit_compile` and
+                `auto_scale_loss`, as of `keras.Model.compile`.
+
+        Raises:
+            ValueError: there are other arguments, or the optimizer has
+                `use_ema`.
         """
-        if "loss" in kwargs:
-            raise ValueError(
-                "`compile` takes no `loss`: it is the squared error of the "
-                f"noise. Received: loss={kwargs['loss']!r}"
-            )
         if optimizer is None:
             optimizer = keras.optimizers.Adam(1e-3)
         super().compile(optimizer=optimizer, **kwargs)
         # Built here, not in the first step: strategies and loading need it.
         self.optimizer.build(self.style_encoder.trainable_variables)
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         return self.style_encoder(inputs, training=training)
 
-    def train_step(self, data):
+    def train_step(self, data: Any) -> dict[str, Tensor]:
         """One step on the loss of section 4.4, |z - S(G(z, h))|^2.
 
-        With a `reconstruction_weight`, on |x - G(S(x), h)|^2 as well, and on
-        how much longer than noise S(x) is.
+        With a `reconstruction_weight`, also on |x - G(S(x), h)|^2 and on how
+        much longer than noise S(x) is.
         """
-        batch = keras.utils.unpack_x_y_sample_weight(data)[0]
+        batch = batch_of(data)
         text = embeddings_of_batch(self.text_encoder, batch)
+        step_noise = StepNoise(self.seed, self.steps_trained)
 
-        # z, and G(z, h), which nothing is learned through.
-        noise = self._step_noise().normal(
+        # z, and G(z, h), which no gradient passes through.
+        noise = step_noise.normal(
             _Stream.GENERATOR, ops.shape(text)[0], self.noise_dim
         )
-        pictures = self._augmented(self._draw(noise, text))
+        generated = self._augmented(self._generate(noise, text), step_noise)
 
         with tf.GradientTape() as tape:
             if self.reconstruction_weight:
                 images = _real_images(batch)
-                # In one pass: batch norm must treat real and drawn ones alike,
-                # as it will when S is used.
-                both = ops.concatenate([pictures, images])
+                # In one pass: batch norm must treat real and generated images
+                # alike, as it will when S is used.
+                both = ops.concatenate([generated, images])
                 found, styles = tf.split(
                     self.style_encoder(both, training=True), 2
                 )
             else:
-                found = self.style_encoder(pictures, training=True)
+                found = self.style_encoder(generated, training=True)
             # |z - S(G(z, h))|^2.
             loss = self.loss_fn(noise, found)
             if self.reconstruction_weight:
                 # |x - G(S(x), h)|^2.
-                reconstructed = self._draw(styles, text)
+                reconstructed = self._generate(styles, text)
                 loss += self.reconstruction_weight * (
                     self.loss_fn(images, reconstructed) + _excess(styles)
                 )
@@ -200,29 +208,31 @@ class StyleInversion(StreamTrainedModel):
         self.optimizer.apply(
             skipped_together(self.optimizer, gradients), variables
         )
+        self.set_steps_trained(step_noise.step + 1)
         if self.reconstruction_weight:
             self._track_reconstruction(images, reconstructed)
         return self._track_errors(noise, found)
 
-    def test_step(self, data):
-        batch = keras.utils.unpack_x_y_sample_weight(data)[0]
+    def test_step(self, data: Any) -> dict[str, Tensor]:
+        batch = batch_of(data)
         text = embeddings_of_batch(self.text_encoder, batch)
         noise = noise_from_seeds(ops.arange(ops.shape(text)[0]), self.noise_dim)
         if self.reconstruction_weight:
             images = _real_images(batch)
-            self._track_reconstruction(images, self._draw(self(images), text))
-        return self._track_errors(noise, self(self._draw(noise, text)))
+            reconstructed = self._generate(self(images), text)
+            self._track_reconstruction(images, reconstructed)
+        return self._track_errors(noise, self(self._generate(noise, text)))
 
-    def noise_r_squared(self, captions, seed=0):
+    def noise_r_squared(self, captions: Any, seed: Any = 0) -> NoiseRecovery:
         """Measures how much of the noise the style encoder recovers.
 
-        Draws one picture for each caption, as `TextToImageGAN.generate` does.
-        A GAN may ignore a part of its noise, which nothing can recover; how
-        much each dimension of the noise changes the pictures is measured too.
+        Generates one image for each caption, as `TextToImageGAN.generate` does.
+        A GAN may ignore a part of its noise, which nothing can recover. So it
+        also measures how much each dimension of the noise changes the images.
 
         Args:
-            captions: captions, as in `TextToImageGAN.generate`: such as the
-                training has not seen, at least two, better a thousand.
+            captions: captions, as in `TextToImageGAN.generate`: at least two,
+                better a thousand, that were not trained on.
             seed: int or ints, as in `TextToImageGAN.generate`. Defaults to
                 `0`.
 
@@ -251,48 +261,49 @@ class StyleInversion(StreamTrainedModel):
             verbose=0,
         )
         return noise_recovery(
-            self.generator, self.style_encoder, np.float32(embeddings), seeds
+            self.generator,
+            self.style_encoder,
+            np.asarray(embeddings, "float32"),
+            seeds,
         )
 
     @property
-    def noise_dim(self):
+    def noise_dim(self) -> int:
         """Size of the noise."""
         return self.generator.noise_dim
 
     @property
-    def metrics(self):
+    def metrics(self) -> list[keras.metrics.Metric]:
         return list(self._trackers.values())
 
-    def _draw(self, noise, text):
+    def _generate(self, noise: Tensor, text: Tensor) -> Tensor:
         return self.generator(
             {"noise": noise, "text_embeddings": text}, training=False
         )
 
-    def _step_noise(self):
-        return StepNoise(self.seed, self.optimizer.iterations)
-
-    def _augmented(self, pictures):
-        step_noise = self._step_noise()
-        num_rows, shape = ops.shape(pictures)[0], pictures.shape[1:]
+    def _augmented(self, images: Tensor, step_noise: StepNoise) -> Tensor:
+        num_rows, shape = ops.shape(images)[0], images.shape[1:]
         if self.color_jitter:
             jitter = step_noise.normal(_Stream.COLORS, num_rows, 6)
             jitter = self.color_jitter * ops.reshape(jitter, (-1, 2, 1, 1, 3))
-            pictures = (1.0 + jitter[:, 0]) * pictures + jitter[:, 1]
-            pictures = ops.clip(pictures, -1.0, 1.0)
+            images = (1.0 + jitter[:, 0]) * images + jitter[:, 1]
+            images = ops.clip(images, -1.0, 1.0)
         if self.image_noise:
             noise = step_noise.normal(
                 _Stream.IMAGES, num_rows, 1 + math.prod(shape)
             )
-            # The first column is the level of each picture.
+            # The first column is the level of each image.
             noise = self.image_noise * noise[:, :1] * noise[:, 1:]
-            pictures += ops.reshape(noise, (-1, *shape))
-        return pictures
+            images += ops.reshape(noise, (-1, *shape))
+        return images
 
-    def _track_reconstruction(self, images, reconstructed):
+    def _track_reconstruction(
+        self, images: Tensor, reconstructed: Tensor
+    ) -> None:
         errors = ops.mean(ops.square(images - reconstructed), axis=(1, 2, 3))
         self._trackers["reconstruction_error"].update_state(errors)
 
-    def _track_errors(self, noise, found):
+    def _track_errors(self, noise: Tensor, found: Tensor) -> dict[str, Tensor]:
         errors = ops.mean(ops.square(noise - found), axis=1)
         self._trackers["loss"].update_state(errors)
         # The noise has a variance of 1.
@@ -300,8 +311,8 @@ class StyleInversion(StreamTrainedModel):
         return self.get_metrics_result()
 
 
-def _excess(styles):
-    """How much longer than noise styles are, in its variance, in the mean."""
+def _excess(styles: Tensor) -> Tensor:
+    """How far the mean square of styles is above that of noise, which is 1."""
     mean_squares = ops.mean(ops.square(styles), axis=1)
     # Gradients are summed over replicas, as those of Keras' own losses.
     replica = tf.distribute.get_replica_context()
@@ -309,7 +320,7 @@ def _excess(styles):
     return excess / replica.num_replicas_in_sync
 
 
-def _real_images(batch):
+def _real_images(batch: dict[str, Tensor]) -> Tensor:
     if "images" not in batch:
         raise ValueError(
             "With a `reconstruction_weight`, batches must hold `images`, as "
@@ -319,13 +330,17 @@ def _real_images(batch):
     return batch["images"]
 
 
-def _check_networks(generator, text_encoder, style_encoder):
+def _check_networks(
+    generator: keras.Model,
+    text_encoder: keras.Model,
+    style_encoder: keras.Model,
+) -> None:
     for name in ("image_size", "noise_dim"):
-        drawn, read = getattr(generator, name), getattr(style_encoder, name)
-        if drawn != read:
+        ours, theirs = getattr(generator, name), getattr(style_encoder, name)
+        if ours != theirs:
             raise ValueError(
                 f"`generator` and `style_encoder` must have one `{name}`. "
-                f"Received: {drawn} and {read}"
+                f"Received: {ours} and {theirs}"
             )
     embedding_dim = text_encoder.output_shape[-1]
     if generator.text_embedding_dim != embedding_dim:

@@ -1,6 +1,9 @@
 """The GAN of Reed et al. (2016) in its four variants."""
 
+from typing import Any
+
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import ops
 from keras import tree
@@ -20,27 +23,36 @@ from keras_t2i.models.noise import StepNoise
 from keras_t2i.models.noise import Stream
 from keras_t2i.models.noise import noise_from_seeds
 from keras_t2i.models.normalization import standardizations_of
+from keras_t2i.models.optimizer_pair import OptimizerPair
+from keras_t2i.models.staged_matching import StagedMatching
+from keras_t2i.models.training_metrics import NOT_EVALUATED
 from keras_t2i.models.training_metrics import training_metrics
 from keras_t2i.models.weight_updates import ExponentialMovingAverage
 from keras_t2i.models.weight_updates import skipped_together
+from keras_t2i.recipes.recipe import Recipe
 from keras_t2i.stream_trained_model import StreamTrainedModel
+from keras_t2i.stream_trained_model import batch_of
+from keras_t2i.types import Tensor
 
 
 @keras.saving.register_keras_serializable("keras_t2i")
 class TextToImageGAN(
     MadeFromRecipe, AdversarialTraining, ImageGeneration, StreamTrainedModel
 ):
-    """Learns to generate images from sentences.
+    """Learns to generate images from captions.
 
     Two switches give the paper's four variants: GAN, GAN-CLS
-    (`matching_aware`), GAN-INT (`interpolate`) and GAN-INT-CLS (both). Training
-    takes the batches of `keras_t2i.datasets.make_dataset`. Batches of text
-    embeddings leave the text encoder as it is; batches of character ids train
+    (`matching_aware`), GAN-INT (`interpolate_texts`) and GAN-INT-CLS (both).
+    Training takes the batches of `keras_t2i.datasets.make_dataset`. Batches of
+    text embeddings leave the text encoder as it is; batches of token ids train
     it too, by the discriminator's loss alone.
 
-    Logged are both losses, the discriminator's accuracy on real, mismatched and
-    generated pairs, and `diversity`: how far the generated images of a batch
-    lie apart, where 1 is as far as its real images.
+    The logs hold both losses, the discriminator's accuracy on real, mismatched
+    and generated pairs, and `diversity`: how far the generated images of a
+    batch lie apart, where 1 is as far as its real images.
+
+    Arguments are fixed once the GAN is constructed. Compiling it again changes
+    the optimizers alone: the image noise and the moving average continue.
 
     Args:
         generator: `Generator` or `ModulatedGenerator`.
@@ -49,7 +61,7 @@ class TextToImageGAN(
         text_encoder: `keras.Model` from `token_ids` to embeddings.
         matching_aware: bool. Whether the discriminator also learns from real
             images with mismatching texts. Defaults to `True`.
-        interpolate: bool. Whether the generator also learns from texts
+        interpolate_texts: bool. Whether the generator also learns from texts
             between two others, which belong to no image. Defaults to `True`.
         mismatch_weight: float in [0, 1]. Share of the mismatched pairs in
             what the discriminator must refuse. Defaults to `0.5`.
@@ -58,19 +70,18 @@ class TextToImageGAN(
             from the first step on.
         interpolation_weight: float. Weight of the added texts in the
             generator's loss. Defaults to `1.0`.
+        interpolation_beta: float in [0, 1]. Share of the first text in an
+            interpolated one. Defaults to `0.5`.
         image_noise: float. Standard deviation of the normal noise on all
             images that the discriminator is trained on. It hides details that
             the generator cannot make yet. Defaults to `0.0`.
         image_noise_half_life: int. Steps after which that deviation has
             fallen to half. Noise hides grain, so it should fall. Defaults to
             `None`: it does not.
-        interpolation_beta: float in [0, 1]. Share of the first text in an
-            interpolated one. Defaults to `0.5`.
-        mode_seeking_weight: float. Weight of `keras_t2i.losses.
-            mode_seeking_loss` in the generator's loss, which keeps the
-            generator from ignoring its noise. A quarter of the texts is
-            repeated for it. It is logged beside `generator_loss`. Defaults to
-            `0.0`.
+        mode_seeking_weight: float. Weight of
+            `keras_t2i.losses.mode_seeking_loss` in the generator's loss. It
+            keeps the generator from ignoring its noise. A quarter of the texts
+            is repeated for it. Defaults to `0.0`.
         mode_seeking_layouts: bool. Whether that loss compares
             `keras_t2i.losses.layouts` of the images, where neither brightness
             nor grain counts. Defaults to `False`: it compares the images.
@@ -79,8 +90,8 @@ class TextToImageGAN(
             norm's statistics give the mismatched pairs away. Defaults to
             `True`.
         relativistic: bool. Whether the discriminator learns that a real pair
-            scores above the generated and the mismatched one of its row, in
-            place of labels (`keras_t2i.losses.RelativisticPairing`). Defaults
+            scores above the generated and the mismatched one of its row
+            (`keras_t2i.losses.RelativisticPairing`), and not labels. Defaults
             to `False`.
         interpolate_in_place: bool. Whether interpolated texts replace a
             quarter of the texts, rather than adding half as many; they then
@@ -129,35 +140,35 @@ class TextToImageGAN(
         "matching_schedule",
     )
     compiled_objects = ("generator_optimizer", "discriminator_optimizer")
+    why_no_use_ema = "`ema_generator` is a moving average already"
 
     def __init__(
         self,
-        generator,
-        discriminator,
-        text_encoder,
-        matching_aware=True,
-        interpolate=True,
-        mismatch_weight=0.5,
-        matching_schedule=None,
-        interpolation_weight=1.0,
-        interpolation_beta=0.5,
-        mode_seeking_weight=0.0,
-        image_noise=0.0,
-        image_noise_half_life=None,
-        mode_seeking_layouts=False,
-        scores_jointly=True,
-        relativistic=False,
-        interpolate_in_place=False,
-        translation=0.0,
-        cutout=0.0,
-        ema_decay=0.999,
-        seed=0,
-        recipe=None,
-        **kwargs,
-    ):
-        # float32: under mixed precision, Keras would round the noise and the
-        # embeddings that `call` takes, and so draw other pictures than the
-        # same GAN does in another process.
+        generator: keras.Model,
+        discriminator: keras.Model,
+        text_encoder: keras.Model,
+        matching_aware: bool = True,
+        interpolate_texts: bool = True,
+        mismatch_weight: float = 0.5,
+        matching_schedule: StagedMatching | None = None,
+        interpolation_weight: float = 1.0,
+        interpolation_beta: float = 0.5,
+        mode_seeking_weight: float = 0.0,
+        image_noise: float = 0.0,
+        image_noise_half_life: int | None = None,
+        mode_seeking_layouts: bool = False,
+        scores_jointly: bool = True,
+        relativistic: bool = False,
+        interpolate_in_place: bool = False,
+        translation: float = 0.0,
+        cutout: float = 0.0,
+        ema_decay: float = 0.999,
+        seed: int = 0,
+        recipe: Recipe | None = None,
+        **kwargs: Any,
+    ) -> None:
+        # Under mixed precision, Keras would round the noise and the embeddings
+        # that `call` takes, and the images would depend on the process.
         super().__init__(**{"dtype": "float32", **kwargs})
         check_networks(generator, discriminator, text_encoder)
         check_shares(
@@ -181,8 +192,7 @@ class TextToImageGAN(
         self.discriminator = discriminator
         self.text_encoder = text_encoder
         self.matching_aware = matching_aware
-        # Not of the argument's name: `interpolate` is a method.
-        self.interpolates_texts = interpolate
+        self.interpolate_texts = interpolate_texts
         self.mismatch_weight = mismatch_weight
         self.matching_schedule = matching_schedule
         self.interpolation_weight = interpolation_weight
@@ -221,27 +231,33 @@ class TextToImageGAN(
         self.built = True
 
     def compile(
-        self, generator_optimizer=None, discriminator_optimizer=None, **kwargs
-    ):
-        """Sets the two optimizers.
+        self,
+        generator_optimizer: str | keras.optimizers.Optimizer | None = None,
+        discriminator_optimizer: str | keras.optimizers.Optimizer | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Sets the two optimizers, and a view of both as `optimizer`.
 
         Args:
             generator_optimizer: string or `keras.optimizers.Optimizer`.
-                Defaults to `None`: that of the recipe which the GAN is made
-                from, or else Adam with a learning rate of 2e-4 and beta_1 of
-                0.5. Where the recipe's learning rate falls with the epochs,
-                whose length is not known here, it stays as it begins.
+                Defaults to `None`: that of the GAN's recipe or, without one,
+                Adam with a learning rate of 2e-4 and beta_1 of 0.5. Where the
+                recipe's learning rate falls with the epochs, whose length is
+                not known here, it stays as it begins.
             discriminator_optimizer: likewise.
-            **kwargs: further arguments of `keras.Model.compile`, without
-                `optimizer` and `loss`.
+            **kwargs: `run_eagerly`, `steps_per_execution` and `jit_compile`,
+                as of `keras.Model.compile`.
+
+        Raises:
+            ValueError: there are other arguments, both optimizers are one, or
+                one has `use_ema`.
         """
-        for name in ("optimizer", "loss"):
-            if name in kwargs:
-                raise ValueError(
-                    "`compile` takes `generator_optimizer` and "
-                    f"`discriminator_optimizer`. Received: {name}="
-                    f"{kwargs[name]!r}"
-                )
+        if "optimizer" in kwargs:
+            raise ValueError(
+                "`compile` takes `generator_optimizer` and "
+                "`discriminator_optimizer`. Received: optimizer="
+                f"{kwargs['optimizer']!r}"
+            )
         # Not left out: that would make an RMSprop that nobody uses.
         super().compile(optimizer=None, **kwargs)
         self.generator_optimizer = self._optimizer(
@@ -261,8 +277,11 @@ class TextToImageGAN(
             self.discriminator.trainable_variables
             + self.text_encoder.trainable_variables
         )
+        self.optimizer = OptimizerPair(
+            self.generator_optimizer, self.discriminator_optimizer
+        )
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: dict[str, Tensor], training: bool = False) -> Tensor:
         text_embeddings = embeddings_of_batch(self.text_encoder, inputs)
         noise = inputs.get("noise")
         if noise is None:
@@ -273,10 +292,10 @@ class TextToImageGAN(
             training=False,
         )
 
-    def train_step(self, data):
+    def train_step(self, data: Any) -> dict[str, Tensor]:
         """Algorithm 1 of the paper, with interpolated texts of equation 5."""
-        batch = keras.utils.unpack_x_y_sample_weight(data)[0]
-        noise = StepNoise(self.seed, self.generator_optimizer.iterations)
+        batch = batch_of(data)
+        noise = StepNoise(self.seed, self.steps_trained)
         real_views = self._real_views(batch["images"], noise)
         with tf.GradientTape() as tape:
             # h and h-hat: encode the matching and the mismatching text.
@@ -316,11 +335,12 @@ class TextToImageGAN(
         gradients = generation.gradient(sources, variables, gradients)
         _apply(self.generator_optimizer, gradients, variables)
         networks = self.ema_generator, self.generator
-        self._moving_average.update(*networks, noise.step)
+        self.set_steps_trained(noise.step + 1)
+        self._moving_average.update(*networks, noise.step + 1)
         return self.get_metrics_result()
 
-    def test_step(self, data):
-        batch = keras.utils.unpack_x_y_sample_weight(data)[0]
+    def test_step(self, data: Any) -> dict[str, Tensor]:
+        batch = batch_of(data)
         text, mismatched_text = self._encode(batch)
         texts = self._generator_texts(text, repeat=False)
         images = self({"text_embeddings": texts.embeddings})
@@ -339,16 +359,15 @@ class TextToImageGAN(
         self._track(loss, logits, texts.matched(images), batch["images"])
         self._generator_loss(views, texts, pairs, logits, training=False)
         results = self.get_metrics_result()
-        # No text is repeated here.
-        results.pop("mode_seeking_loss", None)
+        results.pop(NOT_EVALUATED, None)
         return results
 
-    def standardize_texts(self, text_embeddings):
-        """Takes the mean and deviation of texts, for networks that use them.
+    def standardize_texts(self, text_embeddings: np.ndarray) -> None:
+        """Measures the mean and deviation of texts, for networks that use them.
 
         `ModulatedGenerator`, `PixelDiscriminator` and `FeatureDiscriminator`
-        subtract the mean and divide by the deviation, which are saved with
-        them. Call it once, before training.
+        subtract the mean and divide by the deviation, and save both. Call it
+        once, before training.
 
         Args:
             text_embeddings: float array of shape `(num_texts, dim)`, of the
@@ -363,18 +382,31 @@ class TextToImageGAN(
             for layer in standardizations_of(network):
                 layer.adapt(text_embeddings)
 
+    def export(self, *args: Any, **kwargs: Any) -> None:
+        """Raises `NotImplementedError`: Keras' way knows no captions."""
+        raise NotImplementedError(
+            "`export` of Keras would write a model of embeddings and noise. "
+            "Use `keras_t2i.export.export_saved_model(gan, folder)`."
+        )
+
     @property
-    def metrics(self):
+    def metrics(self) -> list[keras.metrics.Metric]:
         return list(self._trackers.values())
 
-    def get_config(self):
-        # The attribute `interpolate` is a method.
-        return {**super().get_config(), "interpolate": self.interpolates_texts}
+    @property
+    def metrics_names(self) -> list[str]:
+        """Names of what `evaluate` returns, in its order."""
+        return [name for name in self._trackers if name != NOT_EVALUATED]
 
-    def _optimizer(self, network, optimizer):
+    def _optimizer(
+        self,
+        network: str,
+        optimizer: str | keras.optimizers.Optimizer | None,
+    ) -> keras.optimizers.Optimizer:
         if optimizer is None:
             optimizer = gan_optimizer(self.recipe, network)
         optimizer = keras.optimizers.get(optimizer)
+        self._check_use_ema(optimizer)
         # Keras does this only for a model's one `optimizer`.
         if (
             self.generator.dtype_policy.name == "mixed_float16"
@@ -384,9 +416,13 @@ class TextToImageGAN(
         return optimizer
 
 
-def _values(weights):
+def _values(weights: list[keras.Variable]) -> list[Tensor]:
     return [weight.value for weight in weights]
 
 
-def _apply(optimizer, gradients, variables):
+def _apply(
+    optimizer: keras.optimizers.Optimizer,
+    gradients: list[Tensor],
+    variables: list[keras.Variable],
+) -> None:
     optimizer.apply(skipped_together(optimizer, gradients), variables)

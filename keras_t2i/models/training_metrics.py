@@ -1,8 +1,15 @@
-"""What a GAN logs of its training beside the losses."""
+"""The metrics of a GAN's training."""
+
+from typing import Any
 
 import keras
 import tensorflow as tf
 from keras import ops
+
+from keras_t2i.types import Tensor
+
+# `evaluate` repeats no texts, and has no such loss.
+NOT_EVALUATED = "mode_seeking_loss"
 
 
 @keras.saving.register_keras_serializable("keras_t2i")
@@ -13,13 +20,13 @@ class RelativeDiversity(keras.metrics.Mean):
     their pixels, taken over the batch of all replicas.
     """
 
-    def update_state(self, generated_images, real_images):
-        return super().update_state(
-            relative_diversity(generated_images, real_images)
-        )
+    def update_state(
+        self, generated_images: Tensor, real_images: Tensor
+    ) -> None:
+        super().update_state(relative_diversity(generated_images, real_images))
 
 
-def relative_diversity(generated_images, real_images):
+def relative_diversity(generated_images: Tensor, real_images: Tensor) -> Tensor:
     """Returns the ratio that `RelativeDiversity` is the mean of.
 
     Args:
@@ -49,22 +56,24 @@ class Share(keras.metrics.Mean):
     Call input: bool tensor.
     """
 
-    def update_state(self, holds):
-        return super().update_state(ops.cast(holds, "float32"))
+    def update_state(self, holds: Tensor) -> None:
+        super().update_state(ops.cast(holds, "float32"))
 
 
 @keras.saving.register_keras_serializable("keras_t2i")
 class ReplicaLoss(keras.metrics.Mean):
-    """The mean of a loss, of which each replica has computed its share."""
+    """The mean of a loss, of which each replica computes its share."""
 
-    def update_state(self, loss):
+    def update_state(self, loss: Tensor) -> None:
         # Keras divides a loss by the number of replicas, whose gradients it
         # adds up.
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        return super().update_state(loss * replicas)
+        super().update_state(loss * replicas)
 
 
-def training_metrics(matching_aware, mode_seeking_weight, matching_schedule):
+def training_metrics(
+    matching_aware: bool, mode_seeking_weight: float, matching_schedule: Any
+) -> dict[str, keras.metrics.Metric]:
     """Makes the metrics of a GAN, in the order in which a saved model has them.
 
     Args:
@@ -81,7 +90,7 @@ def training_metrics(matching_aware, mode_seeking_weight, matching_schedule):
         metrics.append(Share("mismatched_accuracy"))
     metrics += [Share("generated_accuracy"), RelativeDiversity("diversity")]
     if mode_seeking_weight:
-        metrics.append(ReplicaLoss("mode_seeking_loss"))
+        metrics.append(ReplicaLoss(NOT_EVALUATED))
     if matching_schedule is not None:
         metrics.append(keras.metrics.Mean("mismatch_weight"))
     return {metric.name: metric for metric in metrics}

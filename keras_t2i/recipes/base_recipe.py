@@ -164,6 +164,7 @@ class BaseRecipe:
     steps: int | None = whole_number(None, 1, optional=True)
     minutes: float | None = positive(None, optional=True)
     seed: int = whole_number(0)
+    tensorboard: bool = flag(False)
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):

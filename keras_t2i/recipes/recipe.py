@@ -115,6 +115,8 @@ class Recipe(BaseRecipe):
         keep_best: string. Measure by which the best model is kept. The split
             `val` is then measured on, not trained on. Defaults to `None`:
             nothing is measured.
+        tensorboard: bool. Whether the run folder also gets an event file, which
+            TensorBoard shows.
 
     Raises:
         ValueError: a field is out of range.
@@ -299,6 +301,8 @@ class TextRecipe(BaseRecipe):
             moving average of its weights, with this momentum. Defaults to
             `None`: it has the last weights.
         seed: int. Of the weights and the order of data.
+        tensorboard: bool. Whether the run folder also gets an event file, which
+            TensorBoard shows.
 
     Raises:
         ValueError: a field is out of range.
@@ -371,6 +375,8 @@ class StyleRecipe(BaseRecipe):
         steps: int.
         minutes: float. Defaults to `15.0`.
         seed: int. Of the weights, noise and the order of data.
+        tensorboard: bool. Whether the run folder also gets an event file, which
+            TensorBoard shows.
 
     Raises:
         ValueError: a field is out of range.

@@ -1,6 +1,7 @@
 """Trains a text encoder together with an image encoder."""
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -8,6 +9,8 @@ from keras import ops
 
 from keras_t2i.losses.compatibility import StructuredJointEmbedding
 from keras_t2i.stream_trained_model import StreamTrainedModel
+from keras_t2i.stream_trained_model import batch_of
+from keras_t2i.types import Tensor
 
 _SIMILARITIES = ("dot", "cosine")
 # Cosines are divided by a temperature that is learned: at first, and at least.
@@ -20,31 +23,30 @@ class JointEmbedding(StreamTrainedModel):
     """Trains a text encoder so that texts lie close to their images.
 
     Images and captions are embedded in one space, where an image must be more
-    compatible with its own caption than with those of other classes, and the
-    other way round. Afterwards `text_encoder` is used on its own.
+    compatible with its own caption than with those of other classes, and a
+    caption with its own image. Afterwards `text_encoder` is used on its own.
 
     Args:
         text_encoder: `keras.Model` from `token_ids` to embeddings, such as
             `CharCNNRNN`.
         image_encoder: `keras.Model` from images in [-1, 1], or from features
             of them, to embeddings of the same size, such as those of
-            `keras_t2i.text.image_encoder`. Its last layer is a `Dense` one of
-            the name `"embedding"`, as is that of the text encoder.
-        similarity: `"dot"`: the compatibility of an image and a text is the dot
-            product of their embeddings. `"cosine"`: it is their cosine over a
-            temperature, a weight that is learned. Defaults to `"dot"`.
-        num_classes: int. Number of classes that a linear classifier, of both
-            embeddings, is trained to tell apart along with them; each batch
-            then has `class_ids` below it. Defaults to `None`: no classifier.
-        class_head_weight: float. Weight of the classifier's cross-entropy, the
-            mean of that of images and that of texts, beside the loss. Defaults
-            to `0.0`.
+            `keras_t2i.text.image_encoder`. Like the text encoder's, its last
+            layer is a `Dense` layer named `"embedding"`.
+        similarity: string. How compatible an image and a text are: `"dot"`,
+            the dot product of their embeddings, or `"cosine"`, their cosine
+            over a temperature, a weight that is learned. Defaults to `"dot"`.
+        num_classes: int. Number of classes that a linear classifier learns to
+            tell apart, by either embedding. Each batch then has `class_ids`
+            below this number. Defaults to `None`: no classifier.
+        class_head_weight: float. Weight of the classifier's cross-entropy,
+            averaged over images and texts, beside the loss. Defaults to `0.0`.
         image_network: string. Name of the network whose features the image
             encoder takes, for those who load the model. Defaults to `None`.
 
     Call input: dict of `images`, `(batch, size, size, 3)` or features of them,
     and `token_ids`, `(batch, 201)`. In training also `class_ids`, `(batch,)`;
-    without them all rows count as of different classes. Output: the embeddings
+    without them each row counts as a class of its own. Output: the embeddings
     of images and texts, in this order.
 
     Example:
@@ -77,14 +79,14 @@ class JointEmbedding(StreamTrainedModel):
 
     def __init__(
         self,
-        text_encoder,
-        image_encoder,
-        similarity="dot",
-        num_classes=None,
-        class_head_weight=0.0,
-        image_network=None,
-        **kwargs,
-    ):
+        text_encoder: keras.Model,
+        image_encoder: keras.Model,
+        similarity: str = "dot",
+        num_classes: int | None = None,
+        class_head_weight: float = 0.0,
+        image_network: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         if text_encoder.output_shape[-1] != image_encoder.output_shape[-1]:
             raise ValueError(
                 "`text_encoder` and `image_encoder` must have embeddings of "
@@ -119,7 +121,7 @@ class JointEmbedding(StreamTrainedModel):
                 initializer=keras.initializers.Constant(math.log(_TEMPERATURE)),
                 name="log_temperature",
             )
-        self.class_head = None
+        self.class_head: Any = None
         if num_classes:
             self.class_head = keras.layers.Dense(
                 num_classes, dtype="float32", name="class_head"
@@ -131,17 +133,26 @@ class JointEmbedding(StreamTrainedModel):
         }
         self.built = True
 
-    def compile(self, optimizer="adam", loss=None, **kwargs):
+    def compile(
+        self,
+        optimizer: str | keras.optimizers.Optimizer = "adam",
+        loss: keras.losses.Loss | None = None,
+        **kwargs: Any,
+    ) -> None:
         """Sets the optimizer and the loss.
 
         Args:
             optimizer: string or `keras.optimizers.Optimizer`. Defaults to
                 `"adam"`.
-            loss: `keras.losses.Loss` of which images and texts are of one
-                class, and of their compatibilities, such as
-                `SoftmaxJointEmbedding`. Defaults to `None`:
+            loss: `keras.losses.Loss`, such as `SoftmaxJointEmbedding`, of two
+                matrices of images by texts: which are of one class, and how
+                compatible they are. Defaults to `None`:
                 `StructuredJointEmbedding()`.
-            **kwargs: further arguments of `keras.Model.compile`.
+            **kwargs: `run_eagerly`, `steps_per_execution`, `jit_compile` and
+                `auto_scale_loss`, as of `keras.Model.compile`.
+
+        Raises:
+            ValueError: there are other arguments.
         """
         if loss is None:
             loss = StructuredJointEmbedding()
@@ -149,15 +160,31 @@ class JointEmbedding(StreamTrainedModel):
         # Built here, not in the first step: strategies and saving need it.
         self.optimizer.build(self.trainable_variables)
 
-    def call(self, inputs, training=False):
+    def call(
+        self, inputs: dict[str, Tensor], training: bool = False
+    ) -> tuple[Tensor, Tensor]:
         return (
             self.image_encoder(inputs["images"], training=training),
             self.text_encoder(inputs["token_ids"], training=training),
         )
 
+    def train_step(self, data: Any) -> dict[str, Tensor]:
+        steps = self.steps_trained
+        logs = super().train_step(batch_of(data))
+        self.set_steps_trained(steps + 1)
+        return logs
+
+    def test_step(self, data: Any) -> dict[str, Tensor]:
+        return super().test_step(batch_of(data))
+
     def compute_loss(
-        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
-    ):
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Tensor:
         scores = self._compatibilities(*y_pred)
         matches = ops.eye(ops.shape(scores)[0], dtype=scores.dtype)
         if x is not None and "class_ids" in x:
@@ -165,7 +192,7 @@ class JointEmbedding(StreamTrainedModel):
             matches = ops.cast(
                 class_ids[:, None] == class_ids[None, :], scores.dtype
             )
-        # What is of one class is so either way: the matrix is symmetric.
+        # `matches` is symmetric, and serves both ways.
         for accuracy, axis in zip(self._accuracies.values(), (1, 0)):
             best = ops.argmax(scores, axis=axis)
             right = ops.take_along_axis(matches, best[:, None], axis=1)
@@ -175,7 +202,9 @@ class JointEmbedding(StreamTrainedModel):
             loss += self.class_head_weight * self._class_loss(x, y_pred)
         return loss
 
-    def _compatibilities(self, image_embeddings, text_embeddings):
+    def _compatibilities(
+        self, image_embeddings: Tensor, text_embeddings: Tensor
+    ) -> Tensor:
         if self.similarity == "cosine":
             image_embeddings = ops.normalize(image_embeddings, axis=-1)
             text_embeddings = ops.normalize(text_embeddings, axis=-1)
@@ -187,7 +216,9 @@ class JointEmbedding(StreamTrainedModel):
             scores = scores / ops.cast(temperature, scores.dtype)
         return scores
 
-    def _class_loss(self, x, y_pred):
+    def _class_loss(
+        self, x: dict[str, Tensor] | None, y_pred: tuple[Tensor, Tensor]
+    ) -> Tensor:
         if x is None or "class_ids" not in x:
             raise ValueError(
                 "A class head needs the `class_ids` of each batch. Received: "
@@ -206,17 +237,17 @@ class JointEmbedding(StreamTrainedModel):
         return sum(losses) / len(losses)
 
     @property
-    def metrics(self):
+    def metrics(self) -> list[keras.metrics.Metric]:
         losses = [self._loss_tracker] if self.compiled else []
         return [*losses, *self._accuracies.values()]
 
-    def standardize(self, token_ids):
+    def standardize(self, token_ids: np.ndarray) -> None:
         """Scales the text embeddings to a root mean square of 1.
 
         What follows an encoder, such as the projection of a GAN, starts from
         weights meant for inputs of that size. The image embeddings are scaled
-        the other way, so no compatibility of an image and a text changes. A
-        class head, which nothing needs any more, is left as it is.
+        the other way, so compatibilities stay as they are. A class head stays
+        as it is: nothing needs it any more.
 
         Args:
             token_ids: int array of shape `(num_texts, 201)`. Texts to measure.

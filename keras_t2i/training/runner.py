@@ -19,6 +19,7 @@ from keras_t2i.callbacks.stopping import BeginDecay
 from keras_t2i.callbacks.stopping import StopAfter
 from keras_t2i.callbacks.stopping import StopOnNaN
 from keras_t2i.callbacks.stopping import decay_seconds
+from keras_t2i.callbacks.tensorboard_writer import TensorBoardWriter
 from keras_t2i.datasets.manifest import Manifest
 from keras_t2i.errors import TrainingError
 from keras_t2i.linear_decay import linear_decays
@@ -94,8 +95,8 @@ def fit_run(
     is_over = _is_over(run, model, recipe, steps, first_seconds)
     run.cut_metrics(first_step, is_over)
     if is_over:
-        optimizer = getattr(model, "optimizer", None)
-        if optimizer is not None:
+        optimizer = model.optimizer
+        if isinstance(optimizer, keras.optimizers.Optimizer):
             optimizer.finalize_variable_values(model.trainable_weights)
         print(
             f"nothing left to train: {first_step} steps, "
@@ -115,6 +116,13 @@ def fit_run(
     decay_share = _decay_share(recipe)
     if decay_share is not None:
         decay = [BeginDecay(stop, decay_share, first_step=first_step)]
+    writer = []
+    if recipe.tensorboard:
+        writer = [
+            TensorBoardWriter(
+                run.tensorboard, run.samples, first_step=first_step
+            )
+        ]
     with (
         show_progress("Training", "steps") as progress,
         _stops_in_order(stop),
@@ -134,6 +142,7 @@ def fit_run(
                 stop,
                 _Progress(progress, stop),
                 *callbacks(first_step),
+                *writer,
                 Checkpoints(
                     run.checkpoints, first_step=first_step, keep_best=keep_best
                 ),

@@ -21,6 +21,7 @@ _OPTIONS = {
         "--image-weights FILE",
         "--freeze-images",
         "--seed S",
+        "--tensorboard",
         "--resume",
     ],
     "evaluate": [
@@ -61,6 +62,7 @@ _OPTIONS = {
         "--precision {float32,mixed_bfloat16,mixed_float16}",
         "--keep-best MEASURE",
         "--seed S",
+        "--tensorboard",
         "--resume",
         "--dry-run",
     ],
@@ -70,6 +72,7 @@ _OPTIONS = {
         "--out RUN",
         "--steps N",
         "--minutes M",
+        "--tensorboard",
         "--resume",
     ],
     "interpolate": [

@@ -26,6 +26,7 @@ def state_of(file):
         optimizer = getattr(model, name, None)
         if optimizer is not None:
             variables += optimizer.variables
+    variables.append(model.steps_trained)
     return [np.array(variable) for variable in variables]
 
 

@@ -120,7 +120,7 @@ def test_metrics(gan_run):
 def test_model(gan_run, text_run):
     gan = keras.saving.load_model(gan_run / "model.keras")
     assert gan.image_size == 32
-    assert gan.matching_aware and gan.interpolates_texts
+    assert gan.matching_aware and gan.interpolate_texts
     assert int(gan.generator_optimizer.iterations) == 40
     # The text encoder is inside, as it was.
     for own, given in zip(

@@ -49,7 +49,11 @@ def test_captions_and_seeds(captions):
 def test_what_a_model_was_trained_with(captions):
     gan = tiny_gan()
     assert ModelImages(gan, captions).trained_with == frozenset()
-    gan.discriminator = DiscriminatorEnsemble([tiny_discriminator()] * 2)
+    gan = type(gan)(
+        gan.generator,
+        DiscriminatorEnsemble([tiny_discriminator()] * 2),
+        gan.text_encoder,
+    )
     gan.discriminator.members[0].network = "MobileNetV2"
     images = ModelImages(gan, captions, trained_with=["efficientnet_lite0"])
     assert images.trained_with == {"MobileNetV2", "efficientnet_lite0"}

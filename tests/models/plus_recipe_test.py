@@ -239,7 +239,7 @@ def test_half_precision_stays_finite(policy):
 def test_two_replicas_take_the_step_of_one_device(two_replicas):
     def make():
         # Interpolated rows are made on each device from its own.
-        gan = tiny_plus_gan(interpolate=False)
+        gan = tiny_plus_gan(interpolate_texts=False)
         gan.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1))
         return gan
 
@@ -292,7 +292,7 @@ def test_the_preset_at_its_own_size():
     assert features.network == "efficientnet_lite0"
     assert features.trunk.inputs[0].shape[1:] == (24, 24, 32)
     assert gan.relativistic and gan.interpolate_in_place
-    assert gan.matching_aware and gan.interpolates_texts
+    assert gan.matching_aware and gan.interpolate_texts
     assert not gan.scores_jointly
     assert (gan.translation, gan.cutout) == (1 / 8, 20 / 64)
     assert (gan.image_noise, gan.mode_seeking_weight) == (0.0, 1.0)

@@ -130,7 +130,7 @@ def _plain_step(gan, batch):
         # The first two rows of eight, with the fifth and the sixth.
         between = beta * text[:2] + (1 - beta) * text[4:6]
         all_texts = tf.concat([between, text[2:]], axis=0)
-    elif gan.interpolates_texts:
+    elif gan.interpolate_texts:
         between = beta * text[:4] + (1 - beta) * text[4:]
         all_texts = tf.concat([text, between], axis=0)
     num_once = len(all_texts)

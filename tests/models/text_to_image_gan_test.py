@@ -6,6 +6,8 @@ import tensorflow as tf
 from keras_t2i import Discriminator
 from keras_t2i import Generator
 from keras_t2i import Recipe
+from keras_t2i import StagedMatching
+from keras_t2i import StyleInversion
 from keras_t2i import TextToImageGAN
 from keras_t2i.models.noise import noise_from_seeds
 from tests.tiny_models import EMBEDDING_DIM
@@ -15,13 +17,14 @@ from tests.tiny_models import embeddings_batch
 from tests.tiny_models import tiny_discriminator
 from tests.tiny_models import tiny_gan
 from tests.tiny_models import tiny_generator
+from tests.tiny_models import tiny_style_encoder
 from tests.tiny_models import tiny_text_encoder
 from tests.tiny_models import token_ids_batch
 
 SHAPE = (4, IMAGE_SIZE, IMAGE_SIZE, 3)
 OPTIONS = {
     "matching_aware": False,
-    "interpolate": False,
+    "interpolate_texts": False,
     "mismatch_weight": 0.25,
     "interpolation_weight": 0.75,
     "interpolation_beta": 0.125,
@@ -47,9 +50,7 @@ def test_arguments_come_back():
     assert copy.get_config() == config == gan.get_config()
     assert copy.name == "mine"
     for name, value in OPTIONS.items():
-        # `gan.interpolate` is to be a method.
-        attribute = "interpolates_texts" if name == "interpolate" else name
-        assert getattr(copy, attribute) == value
+        assert getattr(copy, name) == value
     for name in ("generator", "discriminator", "text_encoder"):
         network, other = getattr(copy, name), getattr(gan, name)
         assert network.get_config() == other.get_config()
@@ -77,7 +78,7 @@ def test_a_registered_class_comes_back_from_its_name():
 
 def test_defaults_are_those_of_gan_int_cls():
     gan = tiny_gan()
-    assert gan.matching_aware and gan.interpolates_texts
+    assert gan.matching_aware and gan.interpolate_texts
     assert (gan.mismatch_weight, gan.interpolation_weight) == (0.5, 1.0)
     assert (gan.interpolation_beta, gan.ema_decay) == (0.5, 0.999)
 
@@ -252,3 +253,65 @@ def test_shares_outside_of_0_and_1(name, value):
 def test_negative_weights(name):
     with pytest.raises(ValueError, match=f"`{name}`.*Received: -0.1"):
         tiny_gan(**{name: -0.1})
+
+
+@pytest.mark.parametrize(
+    "name", ["generator", "discriminator", "text_encoder", "ema_decay"]
+)
+def test_arguments_are_fixed(name):
+    gan = tiny_gan()
+    value = getattr(gan, name)
+    with pytest.raises(
+        AttributeError, match=f"`{name}` cannot be set.*Received: .*Construct"
+    ):
+        setattr(gan, name, value)
+    gan.recipe = Recipe.from_preset("gan")
+    assert gan.get_config()["recipe"]["preset"] == "gan"
+
+
+def test_a_style_encoder_is_fixed():
+    gan = tiny_gan()
+    inversion = StyleInversion(
+        gan.ema_generator, gan.text_encoder, tiny_style_encoder()
+    )
+    with pytest.raises(AttributeError, match="`style_encoder` cannot be set"):
+        inversion.style_encoder = tiny_style_encoder()
+
+
+def test_a_config_of_earlier_code_interpolates_as_it_says():
+    config = tiny_gan().get_config()
+    assert config.pop("interpolate_texts")
+    gan = TextToImageGAN.from_config({**config, "interpolate": False})
+    assert gan.interpolate_texts is False
+
+
+def test_evaluate_returns_what_metrics_names_say():
+    schedule = StagedMatching(start_step=0)
+    gan = tiny_gan(mode_seeking_weight=1.0, matching_schedule=schedule)
+    gan.compile(run_eagerly=True)
+    batch = embeddings_batch()
+    values = gan.evaluate(batch, batch_size=4, verbose=0)
+    named = gan.evaluate(batch, batch_size=4, verbose=0, return_dict=True)
+    assert len(gan.metrics_names) == len(named) == len(gan.metrics) - 1
+    assert values == [named[name] for name in gan.metrics_names]
+
+
+def test_export_names_the_way():
+    with pytest.raises(
+        NotImplementedError, match=r"keras_t2i.export.export_saved_model\(gan"
+    ):
+        tiny_gan().export("flowers")
+
+
+def test_summary_counts_the_variables_of_both_optimizers():
+    gan = tiny_gan()
+    gan.compile()
+    lines = []
+    gan.summary(print_fn=lines.append)
+    optimizers = gan.generator_optimizer, gan.discriminator_optimizer
+    count = sum(
+        int(np.prod(variable.shape))
+        for optimizer in optimizers
+        for variable in optimizer.variables
+    )
+    assert f"Optimizer params: {count:,}" in "\n".join(lines)

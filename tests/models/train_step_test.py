@@ -96,7 +96,7 @@ def _plain_step(gan, batch):
     with tf.GradientTape() as tape:
         text = embed("")
         all_texts = tf.stop_gradient(text)
-        if gan.interpolates_texts:
+        if gan.interpolate_texts:
             half = NUM_ROWS // 2
             beta = gan.interpolation_beta
             first, second = all_texts[:half], all_texts[half:]
@@ -132,7 +132,7 @@ def _plain_step(gan, batch):
         logits = score(*pairs)[-1]
         own = tf.concat([logits[:NUM_ROWS], logits[num_once:]], axis=0)
         generator_loss = total_loss = _mean_softplus(-own)
-        if gan.interpolates_texts:
+        if gan.interpolate_texts:
             interpolated = _mean_softplus(-logits[NUM_ROWS:num_once])
             generator_loss += gan.interpolation_weight * interpolated
             total_loss = generator_loss
@@ -195,7 +195,7 @@ def _options(gan):
         "seed",
     )
     options = {name: getattr(gan, name) for name in names}
-    return {**options, "interpolate": gan.interpolates_texts}
+    return {**options, "interpolate_texts": gan.interpolate_texts}
 
 
 @pytest.mark.parametrize("scores_jointly", (False, True))
@@ -247,7 +247,7 @@ def test_weights_and_beta_are_used():
 @pytest.mark.parametrize("interpolate", (False, True))
 def test_mode_seeking_repeats_a_quarter_of_the_texts(interpolate):
     # Little weight: untrained images are all alike, and the steps large.
-    gan = _sgd_gan(interpolate=interpolate, mode_seeking_weight=0.01)
+    gan = _sgd_gan(interpolate_texts=interpolate, mode_seeking_weight=0.01)
     _assert_same_step(gan, _tensors(embeddings_batch(NUM_ROWS)))
 
 
@@ -402,7 +402,7 @@ def test_a_batch_must_hold_both_texts():
 
 
 def test_test_step_by_hand():
-    gan = tiny_gan(matching_aware=True, interpolate=False)
+    gan = tiny_gan(matching_aware=True, interpolate_texts=False)
     gan.compile()
     gan.train_step(_tensors(embeddings_batch()))
     gan.reset_metrics()

@@ -17,6 +17,7 @@ from keras_t2i.datasets.examples import ExtractedEmbeddings
 from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.datasets.preparation import prepare
 from keras_t2i.recipe_batches import sample_texts
+from tests.callbacks.event_files import read_events
 from tests.cli.run_states import lines_of
 from tests.tiny_models import tiny_joint_embedding
 
@@ -181,3 +182,32 @@ def test_what_is_of_another_training(data, text_run, tmp_path):
             out=out,
         )
     assert not out.exists()
+
+
+def test_tensorboard_has_the_lines_and_the_grids(data, text_run, tmp_path):
+    run = tmp_path / "run"
+    recipe = Recipe.from_preset("gan").override(
+        **TINY, steps=12, tensorboard=True
+    )
+    given = {"data": data, "text_encoder": text_run, "out": run}
+    keras_t2i.train(recipe, **given)
+    longer = recipe.override(steps=20)
+    keras_t2i.train(longer, out=run, resume=True)
+    events = read_events(run / "tensorboard")
+    assert [step for step, _ in events["samples"]] == [12, 20]
+    for step, value in events["samples"]:
+        file = run / "samples" / f"step-{step:08d}.png"
+        assert value.image.encoded_image_string == file.read_bytes()
+    (until_10, until_20) = lines_of(run)
+    for name in set(until_10) - {"step", "epoch"}:
+        values = [value.simple_value for _, value in events[name]]
+        assert [step for step, _ in events[name]] == [10, 12, 20]
+        assert [values[0], values[2]] == pytest.approx(
+            [until_10[name], until_20[name]]
+        )
+    assert Recipe.from_run(run).tensorboard
+    # A run of before there was such a field.
+    config = json.loads((run / "config.json").read_text())
+    del config["recipe"]["tensorboard"]
+    (run / "config.json").write_text(json.dumps(config))
+    assert Recipe.from_run(run) == longer.override(tensorboard=False)
