@@ -21,10 +21,10 @@ IMAGE_SIZE = 32
 EMBEDDING_DIM = 16
 NOISE_DIM = 8
 VARIANTS = {
-    "gan": {"matching_aware": False, "interpolate_texts": False},
-    "gan_cls": {"matching_aware": True, "interpolate_texts": False},
-    "gan_int": {"matching_aware": False, "interpolate_texts": True},
-    "gan_int_cls": {"matching_aware": True, "interpolate_texts": True},
+    "gan": {"matching_aware": False, "interpolate": False},
+    "gan_cls": {"matching_aware": True, "interpolate": False},
+    "gan_int": {"matching_aware": False, "interpolate": True},
+    "gan_int_cls": {"matching_aware": True, "interpolate": True},
 }
 
 

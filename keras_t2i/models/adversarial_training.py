@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import ops
 from keras import tree
@@ -17,8 +18,11 @@ from keras_t2i.models.batch_texts import generator_texts
 from keras_t2i.models.discriminator_ensemble import Maps
 from keras_t2i.models.discriminator_ensemble import Pairs
 from keras_t2i.models.discriminator_ensemble import PairScoring
+from keras_t2i.models.discriminator_ensemble import members_of
 from keras_t2i.models.noise import StepNoise
 from keras_t2i.models.noise import Stream
+from keras_t2i.models.normalization import standardizations_of
+from keras_t2i.models.training_metrics import NOT_EVALUATED
 from keras_t2i.types import Tensor
 
 # For each kind of pair, the logits of each discriminator.
@@ -27,6 +31,35 @@ Logits = Mapping[str, list[Tensor]]
 
 class AdversarialTraining(keras.Model):
     """What `TextToImageGAN.train_step` and `test_step` consist of."""
+
+    def standardize_texts(self, text_embeddings: np.ndarray) -> None:
+        """Measures the mean and deviation of texts, for networks that use them.
+
+        `ModulatedGenerator`, `PixelDiscriminator` and `FeatureDiscriminator`
+        subtract the mean and divide by the deviation, and save both. Call it
+        once, before training.
+
+        Args:
+            text_embeddings: float array of shape `(num_texts, dim)`, of the
+                training set.
+        """
+        networks = (
+            self.generator,
+            self.ema_generator,
+            *members_of(self.discriminator),
+        )
+        for network in networks:
+            for layer in standardizations_of(network):
+                layer.adapt(text_embeddings)
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        return list(self._trackers.values())
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """Names of what `evaluate` returns, in its order."""
+        return [name for name in self._trackers if name != NOT_EVALUATED]
 
     @property
     def _scoring(self) -> PairScoring:
@@ -213,3 +246,7 @@ class AdversarialTraining(keras.Model):
         if "token_ids" in batch:
             variables = variables + self.text_encoder.trainable_variables
         return variables
+
+    def _update_moving_average(self, step: Tensor) -> None:
+        networks = self.ema_generator, self.generator
+        self._moving_average.update(*networks, step)

@@ -132,7 +132,7 @@ def generator_texts(
             raise ValueError(
                 "Interpolated texts need batches of at least 2 rows on each "
                 "device. Received: 1 row. Raise `batch_size`, or set "
-                "`interpolate_texts=False`."
+                "`interpolate=False`."
             )
         between = interpolated(text[:half], text[half : 2 * half])
         texts = ops.concatenate([text, between])

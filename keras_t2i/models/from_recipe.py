@@ -119,7 +119,7 @@ def gan_options(gan_class: Any, recipe: Recipe) -> dict[str, Any]:
         )
     return {
         **options,
-        "interpolate_texts": recipe.interpolate,
+        "interpolate": recipe.interpolate,
         "recipe": recipe,
     }
 

@@ -147,7 +147,12 @@ class MadeFromRecipe(keras.Model):
 
     def get_config(self) -> dict[str, Any]:
         recipe = None if self.recipe is None else self.recipe.to_dict()
-        return {**super().get_config(), "recipe": recipe}
+        config = super().get_config()
+        return {
+            **config,
+            "interpolate": self.interpolate_texts,
+            "recipe": recipe,
+        }
 
     @classmethod
     def from_config(
@@ -158,8 +163,6 @@ class MadeFromRecipe(keras.Model):
         config = {**config, "recipe": _recipe_of_config(config)}
         # What earlier code has saved.
         config.pop("preset", None)
-        if "interpolate" in config:
-            config["interpolate_texts"] = config.pop("interpolate")
         return super().from_config(config, custom_objects)
 
 

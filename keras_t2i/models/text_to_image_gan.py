@@ -3,7 +3,6 @@
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 from keras import ops
 from keras import tree
@@ -15,14 +14,12 @@ from keras_t2i.losses.adversarial import RelativisticObjective
 from keras_t2i.models.adversarial_training import AdversarialTraining
 from keras_t2i.models.augmentation import ImageNoise
 from keras_t2i.models.batch_texts import embeddings_of_batch
-from keras_t2i.models.discriminator_ensemble import members_of
 from keras_t2i.models.from_recipe import gan_optimizer
 from keras_t2i.models.image_generation import ImageGeneration
 from keras_t2i.models.made_from_recipe import MadeFromRecipe
 from keras_t2i.models.noise import StepNoise
 from keras_t2i.models.noise import Stream
 from keras_t2i.models.noise import noise_from_seeds
-from keras_t2i.models.normalization import standardizations_of
 from keras_t2i.models.optimizer_pair import OptimizerPair
 from keras_t2i.models.staged_matching import StagedMatching
 from keras_t2i.models.training_metrics import NOT_EVALUATED
@@ -42,7 +39,7 @@ class TextToImageGAN(
     """Learns to generate images from captions.
 
     Two switches give the paper's four variants: GAN, GAN-CLS
-    (`matching_aware`), GAN-INT (`interpolate_texts`) and GAN-INT-CLS (both).
+    (`matching_aware`), GAN-INT (`interpolate`) and GAN-INT-CLS (both).
     Training takes the batches of `keras_t2i.datasets.make_dataset`. Batches of
     text embeddings leave the text encoder as it is; batches of token ids train
     it too, by the discriminator's loss alone.
@@ -61,7 +58,7 @@ class TextToImageGAN(
         text_encoder: `keras.Model` from `token_ids` to embeddings.
         matching_aware: bool. Whether the discriminator also learns from real
             images with mismatching texts. Defaults to `True`.
-        interpolate_texts: bool. Whether the generator also learns from texts
+        interpolate: bool. Whether the generator also learns from texts
             between two others, which belong to no image. Defaults to `True`.
         mismatch_weight: float in [0, 1]. Share of the mismatched pairs in
             what the discriminator must refuse. Defaults to `0.5`.
@@ -148,7 +145,7 @@ class TextToImageGAN(
         discriminator: keras.Model,
         text_encoder: keras.Model,
         matching_aware: bool = True,
-        interpolate_texts: bool = True,
+        interpolate: bool = True,
         mismatch_weight: float = 0.5,
         matching_schedule: StagedMatching | None = None,
         interpolation_weight: float = 1.0,
@@ -192,7 +189,8 @@ class TextToImageGAN(
         self.discriminator = discriminator
         self.text_encoder = text_encoder
         self.matching_aware = matching_aware
-        self.interpolate_texts = interpolate_texts
+        # `interpolate` is a method.
+        self.interpolate_texts = interpolate
         self.mismatch_weight = mismatch_weight
         self.matching_schedule = matching_schedule
         self.interpolation_weight = interpolation_weight
@@ -334,9 +332,8 @@ class TextToImageGAN(
         variables = self.generator.trainable_variables
         gradients = generation.gradient(sources, variables, gradients)
         _apply(self.generator_optimizer, gradients, variables)
-        networks = self.ema_generator, self.generator
         self.set_steps_trained(noise.step + 1)
-        self._moving_average.update(*networks, noise.step + 1)
+        self._update_moving_average(noise.step + 1)
         return self.get_metrics_result()
 
     def test_step(self, data: Any) -> dict[str, Tensor]:
@@ -362,41 +359,12 @@ class TextToImageGAN(
         results.pop(NOT_EVALUATED, None)
         return results
 
-    def standardize_texts(self, text_embeddings: np.ndarray) -> None:
-        """Measures the mean and deviation of texts, for networks that use them.
-
-        `ModulatedGenerator`, `PixelDiscriminator` and `FeatureDiscriminator`
-        subtract the mean and divide by the deviation, and save both. Call it
-        once, before training.
-
-        Args:
-            text_embeddings: float array of shape `(num_texts, dim)`, of the
-                training set.
-        """
-        networks = (
-            self.generator,
-            self.ema_generator,
-            *members_of(self.discriminator),
-        )
-        for network in networks:
-            for layer in standardizations_of(network):
-                layer.adapt(text_embeddings)
-
     def export(self, *args: Any, **kwargs: Any) -> None:
         """Raises `NotImplementedError`: Keras' way knows no captions."""
         raise NotImplementedError(
             "`export` of Keras would write a model of embeddings and noise. "
             "Use `keras_t2i.export.export_saved_model(gan, folder)`."
         )
-
-    @property
-    def metrics(self) -> list[keras.metrics.Metric]:
-        return list(self._trackers.values())
-
-    @property
-    def metrics_names(self) -> list[str]:
-        """Names of what `evaluate` returns, in its order."""
-        return [name for name in self._trackers if name != NOT_EVALUATED]
 
     def _optimizer(
         self,

@@ -569,7 +569,7 @@ def test_plain_gan_trains_on_one_class(tmp_path):
         example(number, class_id=1, height=32, width=38) for number in range(4)
     ]
     write_prepared_set(tmp_path, {"train": [shard]}, _CLASSES, image_size=32)
-    gan = tiny_gan(matching_aware=False, interpolate_texts=False)
+    gan = tiny_gan(matching_aware=False, interpolate=False)
     gan.compile()
     before = gan.generator.get_weights()
     dataset = make_dataset(tmp_path, batch_size=2, mismatched=False)

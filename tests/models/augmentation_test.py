@@ -187,7 +187,7 @@ def test_the_discriminator_is_trained_on_noisy_images():
     """A step with noise is one without it on images that have it already."""
     noisy, plain = (
         tiny_gan(
-            interpolate_texts=False,
+            interpolate=False,
             scores_jointly=False,
             image_noise=level,
             seed=3,

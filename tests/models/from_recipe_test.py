@@ -29,7 +29,7 @@ def test_the_variants_at_their_own_size(name):
     assert discriminator.trunk.output_shape == (None, 2, 2, 512)
     assert {
         "matching_aware": gan.matching_aware,
-        "interpolate_texts": gan.interpolate_texts,
+        "interpolate": gan.interpolate_texts,
     } == VARIANTS[name]
 
 

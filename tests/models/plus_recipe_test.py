@@ -239,7 +239,7 @@ def test_half_precision_stays_finite(policy):
 def test_two_replicas_take_the_step_of_one_device(two_replicas):
     def make():
         # Interpolated rows are made on each device from its own.
-        gan = tiny_plus_gan(interpolate_texts=False)
+        gan = tiny_plus_gan(interpolate=False)
         gan.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1))
         return gan
 

@@ -24,7 +24,7 @@ from tests.tiny_models import token_ids_batch
 SHAPE = (4, IMAGE_SIZE, IMAGE_SIZE, 3)
 OPTIONS = {
     "matching_aware": False,
-    "interpolate_texts": False,
+    "interpolate": False,
     "mismatch_weight": 0.25,
     "interpolation_weight": 0.75,
     "interpolation_beta": 0.125,
@@ -280,7 +280,7 @@ def test_a_style_encoder_is_fixed():
 
 def test_a_config_of_earlier_code_interpolates_as_it_says():
     config = tiny_gan().get_config()
-    assert config.pop("interpolate_texts")
+    assert config.pop("interpolate")
     gan = TextToImageGAN.from_config({**config, "interpolate": False})
     assert gan.interpolate_texts is False
 

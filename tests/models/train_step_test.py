@@ -195,7 +195,7 @@ def _options(gan):
         "seed",
     )
     options = {name: getattr(gan, name) for name in names}
-    return {**options, "interpolate_texts": gan.interpolate_texts}
+    return {**options, "interpolate": gan.interpolate_texts}
 
 
 @pytest.mark.parametrize("scores_jointly", (False, True))
@@ -247,7 +247,7 @@ def test_weights_and_beta_are_used():
 @pytest.mark.parametrize("interpolate", (False, True))
 def test_mode_seeking_repeats_a_quarter_of_the_texts(interpolate):
     # Little weight: untrained images are all alike, and the steps large.
-    gan = _sgd_gan(interpolate_texts=interpolate, mode_seeking_weight=0.01)
+    gan = _sgd_gan(interpolate=interpolate, mode_seeking_weight=0.01)
     _assert_same_step(gan, _tensors(embeddings_batch(NUM_ROWS)))
 
 
@@ -402,7 +402,7 @@ def test_a_batch_must_hold_both_texts():
 
 
 def test_test_step_by_hand():
-    gan = tiny_gan(matching_aware=True, interpolate_texts=False)
+    gan = tiny_gan(matching_aware=True, interpolate=False)
     gan.compile()
     gan.train_step(_tensors(embeddings_batch()))
     gan.reset_metrics()

@@ -32,7 +32,7 @@ def trained(strategy):
     stream = rows.batch(NUM_ROWS).repeat(NUM_STEPS).with_options(options)
     with strategy.scope():
         keras.utils.set_random_seed(0)
-        gan = tiny_gan(interpolate_texts=False, mode_seeking_weight=0.001)
+        gan = tiny_gan(interpolate=False, mode_seeking_weight=0.001)
         gan.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1))
     history = gan.fit(stream, verbose=0).history
     return gan, {name: values[-1] for name, values in history.items()}
