@@ -146,7 +146,8 @@ def test_an_unknown_network(flowers, run):
     with pytest.raises(ValueError, match="lite2. Received: 'efficientnet_b9'"):
         network_features("efficientnet_b9", flowers)
     model = keras.saving.load_model(run / "model.keras")
-    model.image_network = "efficientnet_b9"
+    config = {**model.get_config(), "image_network": "efficientnet_b9"}
+    model = type(model).from_config(config)
     with pytest.raises(ValueError, match="lite2. Received: 'efficientnet_b9'"):
         evaluate_text(model, flowers, "test")
 

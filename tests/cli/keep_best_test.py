@@ -187,7 +187,7 @@ def test_a_training_that_ends_before_it_is_measured(
     run = tmp_path / "run"
     _train(run, RECIPE.override(minutes=0.001), given, judge)
     assert capsys.readouterr().out == (
-        "best: none, the training ended before step 20\n"
+        "best: none; the training ended before step 20\n"
     )
     assert not (run / "best.keras").exists()
     assert lines_of(run)[-1]["step"] < 20
@@ -344,7 +344,7 @@ def test_a_judge_that_has_trained_the_text_encoder(
     config["recipe"]["image_encoder"] = "tiny_judge"
     (text / "config.json").write_text(json.dumps(config))
     before = contents(tmp_path)
-    with pytest.raises(ValueError, match="measures by tiny_judge, which must"):
+    with pytest.raises(ValueError, match="measures by tiny_judge, which the model"):
         _train(
             tmp_path / "run",
             RECIPE,

@@ -205,7 +205,7 @@ def test_long_captions_are_counted(tmp_path, capsys):
     assert main([*argv, "--image-size", "32"]) == 0
     assert capsys.readouterr().err.splitlines()[-1] == (
         "cut: 3 captions are longer than the 201 characters that text encoders "
-        "read; they are kept whole here"
+        "read; the data set keeps them whole"
     )
 
 

@@ -119,7 +119,7 @@ def test_without_a_test_split(gan_run, tmp_path, capsys):
     out = tmp_path / "run"
     argv = ["--model", gan_run, "--data", tmp_path / "data", "--out", out]
     assert _main("train-style", *argv, "--steps", 1) == 0
-    assert "on captions of the training: " in capsys.readouterr().out
+    assert "on captions trained on: " in capsys.readouterr().out
     measured = json.loads((out / "r_squared.json").read_text())
     assert measured["split"] == "train"
 

@@ -159,11 +159,11 @@ def _images(side):
 
 
 def _with_features(num_features, network):
-    model = JointEmbedding(
-        tiny_text_encoder(), feature_encoder(num_features, EMBEDDING_DIM)
+    return JointEmbedding(
+        tiny_text_encoder(),
+        feature_encoder(num_features, EMBEDDING_DIM),
+        image_network=network,
     )
-    model.image_network = network
-    return model
 
 
 def test_an_encoder_of_images_gets_its_own_size():
