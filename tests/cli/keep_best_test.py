@@ -344,7 +344,9 @@ def test_a_judge_that_has_trained_the_text_encoder(
     config["recipe"]["image_encoder"] = "tiny_judge"
     (text / "config.json").write_text(json.dumps(config))
     before = contents(tmp_path)
-    with pytest.raises(ValueError, match="measures by tiny_judge, which the model"):
+    with pytest.raises(
+        ValueError, match="measures by tiny_judge, which the model"
+    ):
         _train(
             tmp_path / "run",
             RECIPE,

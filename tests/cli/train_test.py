@@ -302,10 +302,13 @@ def test_embeddings_that_do_not_fit(data, text_copy, tmp_path, error_of):
     argv = ["train", "--data", data, "--text-embeddings", embeddings]
     argv += ["--out", out]
     line = error_of(*argv, "--text-encoder", text_copy)
-    assert "--text-embeddings must be of the size of --text-encoder's, " in line
+    assert (
+        "--text-embeddings must have the size of those of --text-encoder"
+        in line
+    )
     assert "embeddings', of size 5." in line
     line = error_of(*argv, "--end-to-end")
-    assert "Received: --end-to-end too, which trains it along" in line
+    assert "Received: also --end-to-end, which trains it." in line
     assert not out.exists()
 
 

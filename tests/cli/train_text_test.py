@@ -197,8 +197,8 @@ def test_fewer_classes_than_a_batch_takes(few_classes, tmp_path, capsys):
     options = ["--preset", "char_cnn_rnn_small_softmax", "--steps", 1]
     _train(few_classes, tmp_path / "run", *options)
     assert (
-        "smaller batches: 3 images, not 64, as there are only 3 classes to "
-        "train on"
+        "smaller batches: 3 images instead of 64, since there are only 3 "
+        "classes to train on"
     ) in capsys.readouterr().err.splitlines()
 
 
