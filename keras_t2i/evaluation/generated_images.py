@@ -189,8 +189,9 @@ def _check_finite(model: ImageModel) -> None:
 class FolderImages:
     """The generated images of a folder, by the ids of the images of a split.
 
-    A file has the name of the image whose caption it was generated from:
-    `image_00042.png`. Several images of a caption are numbered:
+    A file has the id of the image whose caption it was generated from:
+    `image_00042.png`. An id with a suffix, `roses/1.jpg`, may keep it in front
+    of the file's own or not: `roses/1.jpg.png`, `roses/1.png`. Several images of a caption are numbered:
     `image_00042_0.png`, `image_00042_1.png`. Ids with `/` are paths of
     sub-folders. The folder may hold images of a part of the split only.
 
@@ -307,7 +308,14 @@ def _files_by_id(
     path: pathlib.Path, ids: Sequence[str]
 ) -> tuple[dict[tuple[int, int], pathlib.Path], list[str]]:
     """Files by the place of their image and their number; all other names."""
-    place_of = {id: place for place, id in enumerate(ids)}
+    # Ids of a folder's images have a suffix, which a file may have or leave out.
+    short = collections.Counter(without_image_suffix(id) for id in ids)
+    place_of = {
+        short_id: place
+        for place, id in enumerate(ids)
+        if short[short_id := without_image_suffix(id)] == 1
+    }
+    place_of |= {id: place for place, id in enumerate(ids)}
     files: dict[tuple[int, int], pathlib.Path] = {}
     foreign = []
     for file in sorted(path.rglob("*")):

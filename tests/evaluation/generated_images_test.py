@@ -91,6 +91,16 @@ def test_files_are_found_by_ids(tmp_path):
     assert images.trained_with == frozenset()
 
 
+def test_ids_of_files_with_and_without_their_suffix(tmp_path):
+    ids = ["roses/1.jpg", "roses/2.jpg", "roses/3.jpg", "roses/3.png"]
+    names = ["roses/1", "roses/2.jpg", "roses/3", "roses/3.png"]
+    write_images(tmp_path, names, [noise_image(0, 32, 32)] * 4)
+    images = FolderImages(tmp_path, ids)
+    assert images.indices.tolist() == [0, 1, 3]
+    # It may be of either image that is named so.
+    assert images.foreign == ["roses/3.png"]
+
+
 def test_what_is_left_out(tmp_path):
     write_images(
         tmp_path, ["b", "a_0", "c", "roses/2"], [noise_image(0, 32, 32)] * 4
