@@ -191,9 +191,9 @@ class FolderImages:
 
     A file has the id of the image whose caption it was generated from:
     `image_00042.png`. An id with a suffix, `roses/1.jpg`, may keep it in front
-    of the file's own or not: `roses/1.jpg.png`, `roses/1.png`. Several images of a caption are numbered:
-    `image_00042_0.png`, `image_00042_1.png`. Ids with `/` are paths of
-    sub-folders. The folder may hold images of a part of the split only.
+    of the file's own or not: `roses/1.jpg.png`, `roses/1.png`. Several images
+    of a caption are numbered: `image_00042_0.png`, `image_00042_1.png`. Ids
+    with `/` are paths of sub-folders. The folder may hold images of a part of the split only.
 
     Images are taken at the size that most of them have; the others are resized
     and cropped to the center. They are read each time; none is kept.
@@ -308,7 +308,7 @@ def _files_by_id(
     path: pathlib.Path, ids: Sequence[str]
 ) -> tuple[dict[tuple[int, int], pathlib.Path], list[str]]:
     """Files by the place of their image and their number; all other names."""
-    # Ids of a folder's images have a suffix, which a file may have or leave out.
+    # Ids of a folder's images have a suffix, which a file may leave out.
     short = collections.Counter(without_image_suffix(id) for id in ids)
     place_of = {
         short_id: place
