@@ -193,7 +193,8 @@ class FolderImages:
     `image_00042.png`. An id with a suffix, `roses/1.jpg`, may keep it in front
     of the file's own or not: `roses/1.jpg.png`, `roses/1.png`. Several images
     of a caption are numbered: `image_00042_0.png`, `image_00042_1.png`. Ids
-    with `/` are paths of sub-folders. The folder may hold images of a part of the split only.
+    with `/` are paths of sub-folders. The folder may hold images of a part of
+    the split only.
 
     Images are taken at the size that most of them have; the others are resized
     and cropped to the center. They are read each time; none is kept.
