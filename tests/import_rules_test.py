@@ -80,6 +80,7 @@ _SECONDS_OF_HELP = 1.2
 # tf.data and TFRecord, a tape, a strategy, strings, a SavedModel, and what
 # TensorFlow raises. Everything else is Keras.
 IMPORTS_TENSORFLOW = {
+    "callbacks.tensorboard_writer",
     "datasets.batches",
     "datasets.examples",
     "datasets.shards",

@@ -208,6 +208,7 @@ def test_compiled_by_xla():
     gan.set_weights(weights)
     for optimizer in (gan.generator_optimizer, gan.discriminator_optimizer):
         optimizer.iterations.assign(0)
+    gan.set_steps_trained(0)
     gan.reset_metrics()
     assert gan.train_on_batch(batch, return_dict=True) == compiled
     for name in ("real_accuracy", "mismatched_accuracy"):
