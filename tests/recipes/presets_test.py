@@ -138,6 +138,7 @@ def test_published_text_encoders(name):
         "decay_per_epoch": 0.98,
         "decay_share": None,
         "ema_momentum": None,
+        "tensorboard": False,
         "seed": 0,
     }
 
