@@ -13,6 +13,7 @@ import tensorflow as tf
 from keras import ops
 
 from keras_t2i.linear_decay import schedules_of
+from keras_t2i.types import StrPath
 from keras_t2i.types import Tensor
 
 _METRIC = "metric_"
@@ -158,6 +159,21 @@ class StreamTrainedModel(keras.Model):
         # Keras empties the config of a Functional model while reading it.
         config = copy.deepcopy(config)
         return cls(**_deserialized(config, cls.object_arguments))
+
+    def save(self, filepath: StrPath, *args: Any, **kwargs: Any) -> None:
+        """Saves the model in a `.keras` file, as `keras.Model.save` does.
+
+        Raises:
+            ValueError: the name ends otherwise: Keras' older formats hold
+                neither two optimizers nor the count of steps.
+        """
+        if not str(filepath).endswith(".keras"):
+            raise ValueError(
+                "`save` takes a file name that ends in `.keras`. Received: "
+                f"{str(filepath)!r}. For TensorFlow Serving, use "
+                "`keras_t2i.export.export_saved_model`."
+            )
+        super().save(filepath, *args, **kwargs)
 
     def save_own_variables(self, store: Any) -> None:
         """Saves what a resumed training needs besides, and Keras does not save.

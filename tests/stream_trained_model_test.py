@@ -214,3 +214,10 @@ def test_features_and_images_in_range_are_taken(model):
         model.fit(stream, verbose=0)
         # Looking at a batch takes none away.
         assert model.seen == list(range(64))
+
+
+@pytest.mark.parametrize("name", ["model.h5", "model", "model.tf"])
+def test_other_formats_than_keras_are_refused(model, tmp_path, name):
+    with pytest.raises(ValueError, match="ends in `.keras`. Received: .*model"):
+        model.save(tmp_path / name)
+    assert not list(tmp_path.iterdir())
