@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import re
 from collections.abc import Iterable
 from typing import Any
 from typing import ClassVar
@@ -22,6 +23,7 @@ _STEPS = "steps"
 # Arguments of Keras that are about targets, which no batch here has.
 _OF_TARGETS = ("y", "sample_weight", "class_weight")
 _COMPILED_FOR_TARGETS = ("metrics", "weighted_metrics", "loss_weights", "loss")
+_OUT_OF_RANGE = "`images` must be float, with values in [-1, 1]"
 # Interpolation overshoots a little where images are resized.
 _LARGEST_VALUE = 1.01
 
@@ -233,7 +235,7 @@ class StreamTrainedModel(keras.Model):
 
         Args:
             x: `tf.data.Dataset` of batches, or a dict of arrays. Images must
-                be float, in [-1, 1], which is checked for the first batch.
+                be float, in [-1, 1].
             *args: further arguments of `keras.Model.fit`, without targets and
                 weights of samples or classes.
             shuffle: bool. Defaults to `None`: arrays are shuffled, and a
@@ -253,10 +255,18 @@ class StreamTrainedModel(keras.Model):
         for data in (x, given.arguments.get("validation_data")):
             _check_elements(data)
         self._check_callbacks(given.arguments.get("callbacks"))
-        _check_images(x)
         if shuffle is None:
             shuffle = isinstance(x, dict)
-        return super().fit(x, *args, shuffle=shuffle, **kwargs)
+        x = _with_checked_images(x)
+        try:
+            return super().fit(x, *args, shuffle=shuffle, **kwargs)
+        except tf.errors.InvalidArgumentError as error:
+            found = re.search(
+                re.escape(f"[{_OUT_OF_RANGE}] [") + r"([^]]*)", str(error)
+            )
+            if found is None:
+                raise
+            raise _out_of_range(_values(float(found[1]))) from None
 
     def _check_callbacks(self, callbacks: Any) -> None:
         for callback in keras.tree.flatten(
@@ -354,31 +364,47 @@ def _check_elements(data: Any) -> None:
         raise _has_targets(f"{len(elements)} elements")
 
 
-def _check_images(data: Any) -> None:
-    images = np.asarray(_first_images(data))
+def _with_checked_images(data: Any) -> Any:
+    """Returns data that fail at images out of range.
+
+    A stream is looked at while it is read: opening it for a look would take an
+    epoch of those that have another order each time.
+    """
+    elements = getattr(data, "element_spec", data)
+    if not isinstance(elements, dict) or "images" not in elements:
+        return data
+    images = elements["images"]
     # Others are features of images.
-    if images.ndim != 4 or images.shape[-1] != 3:
-        return
-    low, high = images.min(), images.max()
-    if images.dtype.kind == "u" or max(-low, high) > _LARGEST_VALUE:
-        raise ValueError(
-            "`images` must be float, with values in [-1, 1]. Received: "
-            f"{images.dtype} from {low:g} to {high:g}. Rescale them by "
-            "`images / 127.5 - 1`."
-        )
+    if len(images.shape) != 4 or images.shape[-1] != 3:
+        return data
+    if not tf.as_dtype(images.dtype).is_floating:
+        raise _out_of_range(tf.as_dtype(images.dtype).name)
+    if data is elements:
+        largest = np.abs(images).max()
+        if largest > _LARGEST_VALUE:
+            raise _out_of_range(_values(largest))
+        return data
+
+    def check(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        largest = tf.reduce_max(tf.abs(batch["images"]))
+        # NaN passes: `StopOnNaN` names it.
+        in_range = tf.logical_not(largest > _LARGEST_VALUE)
+        check = tf.debugging.Assert(in_range, [_OUT_OF_RANGE, largest])
+        with tf.control_dependencies([check]):
+            return {**batch, "images": tf.identity(batch["images"])}
+
+    return data.map(check)
 
 
-def _first_images(data: Any) -> Any:
-    if isinstance(data, dict):
-        return data.get("images", ())[:64]
-    if isinstance(data, tf.data.Dataset) and isinstance(
-        data.element_spec, dict
-    ):
-        spec = data.element_spec.get("images")
-        if spec is not None and spec.shape.rank == 4:
-            for batch in data.take(1):
-                return batch["images"]
-    return ()
+def _values(largest: float) -> str:
+    return f"values as large as {largest:g}"
+
+
+def _out_of_range(received: str) -> ValueError:
+    return ValueError(
+        f"{_OUT_OF_RANGE}. Received: {received}. Rescale images of 0 to 255 by "
+        "`images / 127.5 - 1`."
+    )
 
 
 def _uses_ema(optimizer: Any) -> bool:

@@ -21,7 +21,7 @@ class RowRecorder(StreamTrainedModel):
         return inputs
 
     def train_step(self, data):
-        batch = keras.utils.unpack_x_y_sample_weight(data)[0]
+        batch = batch_of(data)
         self.seen.extend(batch["row"].numpy().tolist())
         return {"num_rows": len(batch["row"])}
 
@@ -184,25 +184,76 @@ def test_what_compile_would_ignore_is_refused(model, option):
     model.compile_from_config({"optimizer": config, option: ["mse"]})
 
 
+class Brightness(StreamTrainedModel):
+    """Adds up what its steps find, in a graph."""
+
+    def __init__(self):
+        super().__init__()
+        self.total = self.add_weight(initializer="zeros", name="total")
+        self.built = True
+
+    def train_step(self, data):
+        images = batch_of(data)["images"]
+        brightness = 1.0 + tf.reduce_mean(images)
+        self.total.assign_add(brightness)
+        return {"brightness": brightness}
+
+
 @pytest.mark.parametrize(
     ("images", "received"),
     [
-        (np.full((64, 4, 4, 3), 255.0), "float64 from 255 to 255"),
-        (np.full((64, 4, 4, 3), -2.0, "float32"), "float32 from -2 to -2"),
-        (np.zeros((64, 4, 4, 3), "uint8"), "uint8 from 0 to 0"),
+        (np.full((64, 4, 4, 3), 255.0), "values as large as 255"),
+        (np.full((64, 4, 4, 3), -2.0, "float32"), "values as large as 2"),
+        (np.zeros((64, 4, 4, 3), "uint8"), "uint8"),
     ],
 )
+@pytest.mark.parametrize("run_eagerly", [False, True])
 def test_images_of_another_range_are_refused_before_training(
-    model, images, received
+    images, received, run_eagerly
 ):
-    batch = {**ROWS, "images": images}
+    model = Brightness()
+    model.compile(run_eagerly=run_eagerly)
+    batch = {"images": images}
     stream = tf.data.Dataset.from_tensor_slices(batch).batch(8)
     for data in (batch, stream):
         with pytest.raises(
-            ValueError, match=rf"values in \[-1, 1\]. Received: {received}"
+            ValueError, match=rf"in \[-1, 1\]. Received: {received}. Rescale"
         ):
             model.fit(data, batch_size=8, verbose=0)
-    assert model.seen == []
+    assert float(model.total) == 0
+
+
+def test_later_batches_are_looked_at_too():
+    model = Brightness()
+    model.compile()
+    images = np.zeros((16, 4, 4, 3), "float32")
+    images[9] = 1.5
+    stream = tf.data.Dataset.from_tensor_slices({"images": images}).batch(8)
+    with pytest.raises(ValueError, match="values as large as 1.5"):
+        model.fit(stream, verbose=0)
+    assert float(model.total) == 1
+
+
+def test_fit_opens_a_stream_once_an_epoch(model):
+    # A stream may have another order each time that it is opened.
+    opened = []
+
+    def batches():
+        opened.append(len(opened))
+        for first in range(0, 64, 8):
+            rows = np.arange(first, first + 8)
+            yield {"row": rows, "images": np.zeros((8, 4, 4, 3), "float32")}
+
+    stream = tf.data.Dataset.from_generator(
+        batches,
+        output_signature={
+            "row": tf.TensorSpec((8,), tf.int64),
+            "images": tf.TensorSpec((8, 4, 4, 3), tf.float32),
+        },
+    ).apply(tf.data.experimental.assert_cardinality(8))
+    model.fit(stream, epochs=2, verbose=0)
+    assert opened == [0, 1]
+    assert model.seen == 2 * list(range(64))
 
 
 def test_features_and_images_in_range_are_taken(model):
@@ -212,7 +263,6 @@ def test_features_and_images_in_range_are_taken(model):
         model.seen.clear()
         stream = tf.data.Dataset.from_tensor_slices({**ROWS, **some}).batch(8)
         model.fit(stream, verbose=0)
-        # Looking at a batch takes none away.
         assert model.seen == list(range(64))
 
 
