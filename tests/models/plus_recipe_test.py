@@ -79,7 +79,7 @@ def test_compile_takes_the_optimizers_of_the_preset(saved, loaded):
             assert type(optimizer) is keras.optimizers.Adam
             assert (optimizer.beta_1, optimizer.beta_2) == (0.0, 0.99)
             assert isinstance(optimizer._learning_rate, LinearDecay)
-            assert float(optimizer.learning_rate) == pytest.approx(2e-4)
+            assert float(optimizer.learning_rate) == pytest.approx(6e-4)
 
 
 def test_the_preset_is_remembered(saved):
