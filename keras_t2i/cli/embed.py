@@ -7,9 +7,11 @@ import tempfile
 
 from keras_t2i.captions import check_captions
 from keras_t2i.captions import is_empty_caption
+from keras_t2i.cli.options import DEFAULT_MODEL
 from keras_t2i.cli.options import Subparsers
 from keras_t2i.cli.options import caption
 from keras_t2i.cli.options import checked_out
+from keras_t2i.cli.options import file_of_captions
 from keras_t2i.files import atomic_write
 from keras_t2i.types import StrPath
 
@@ -60,8 +62,10 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--text-encoder",
         metavar="RUN_OR_FILE",
-        help="run folder of `train-text` or `train`, a .keras file, or a .t7 "
-        "file of an encoder published by Reed et al. (2016)",
+        help="run folder of `train-text` or `train`, a .keras file, a .t7 file "
+        "of an encoder published by Reed et al. (2016), or a name that "
+        "`keras-t2i models` lists (default, unless --from is given: "
+        f"{DEFAULT_MODEL})",
     )
     parser.add_argument(
         "--from",
@@ -79,11 +83,11 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     parser.add_argument(
         "--out",
-        required=True,
         metavar="PATH",
         help="with --data: folder to make. Without: a .npy file, float32 with "
         "one row per caption, or a .npz file with the arrays captions (of at "
-        f"most {_MAX_ARRAY_CHARACTERS} characters) and embeddings",
+        f"most {_MAX_ARRAY_CHARACTERS} characters) and embeddings (default: a "
+        ".npy file named after the first caption, in the current folder)",
     )
     parser.set_defaults(run=_run)
 
@@ -100,12 +104,17 @@ def _run(arguments: argparse.Namespace) -> None:
             "embed takes one of captions, --captions FILE and --data DIR. "
             f"Received: {' and '.join(given) or 'none'}."
         )
-    if (arguments.text_encoder is None) == (arguments.source is None):
+    if arguments.source is None:
+        arguments.text_encoder = arguments.text_encoder or DEFAULT_MODEL
+    elif arguments.text_encoder is not None:
         raise ValueError(
-            "embed takes one of --text-encoder and --from. Received: "
-            + ("neither." if arguments.source is None else "both.")
+            "embed takes one of --text-encoder and --from. Received: both."
         )
     if arguments.data is not None:
+        if arguments.out is None:
+            raise ValueError(
+                "embed --data needs --out, the folder to make. Received: none."
+            )
         _embed_data_set(arguments)
         return
     if arguments.source is not None or arguments.layout != "shards":
@@ -166,9 +175,11 @@ def _embed_captions(arguments: argparse.Namespace) -> None:
     from keras_t2i.training.model_files import load_text_encoder
     from keras_t2i.training.precomputed import report_cut
 
-    out = checked_out(arguments.out, ".npy", ".npz")
-    is_npz = out.suffix.lower() == ".npz"
     captions = arguments.caption or _read_lines(arguments.captions)
+    out = checked_out(
+        arguments.out or file_of_captions(captions[:1], ".npy"), ".npy", ".npz"
+    )
+    is_npz = out.suffix.lower() == ".npz"
     check_captions(captions)
     if is_npz:
         _check_fits_array(captions)

@@ -1,6 +1,7 @@
 """`keras-t2i export` and `serve`: a run folder -> a SavedModel -> a server."""
 
 import argparse
+import pathlib
 import shlex
 import signal
 import sys
@@ -31,10 +32,10 @@ def add_export(subparsers: Subparsers) -> None:
     )
     parser.add_argument(
         "--out",
-        required=True,
         metavar="DIR/NAME",
         help="folder of the model. NAME is the name it is served by; each "
-        "version is a folder in it",
+        "version is a folder in it (default: saved_models/ and the last part "
+        "of --model)",
     )
     parser.add_argument(
         "--version",
@@ -88,9 +89,10 @@ def _export(arguments: argparse.Namespace) -> None:
     style_encoder = None
     if arguments.style_encoder is not None:
         style_encoder = load_style_encoder(arguments.style_encoder)
-    path = export_saved_model(
-        gan, arguments.out, arguments.version, style_encoder
-    )
+    out = arguments.out
+    if out is None:
+        out = pathlib.Path("saved_models") / pathlib.Path(arguments.model).stem
+    path = export_saved_model(gan, out, arguments.version, style_encoder)
     print(f"SavedModel: {path}")
 
 

@@ -2,7 +2,6 @@
 
 import argparse
 import pathlib
-import re
 
 from keras_t2i.captions import check_captions
 from keras_t2i.cli.options import Subparsers
@@ -10,6 +9,8 @@ from keras_t2i.cli.options import add_captions
 from keras_t2i.cli.options import add_model
 from keras_t2i.cli.options import add_seed
 from keras_t2i.cli.options import checked_out
+from keras_t2i.cli.options import file_name
+from keras_t2i.cli.options import file_of_captions
 from keras_t2i.cli.options import load_generating_model
 from keras_t2i.cli.options import whole_number
 from keras_t2i.files import atomic_write
@@ -31,10 +32,10 @@ def add_generate(subparsers: Subparsers) -> None:
     )
     parser.add_argument(
         "--out",
-        required=True,
         metavar="PATH",
         help="FILE.png: a single image as it is, several as a grid with their "
-        "captions. Any other name: a folder, with one file per image",
+        "captions. Any other name: a folder, with one file per image (default: "
+        "a PNG file named after the first caption, in the current folder)",
     )
     parser.add_argument(
         "--num",
@@ -61,9 +62,9 @@ def add_interpolate(subparsers: Subparsers) -> None:
     add_model(parser)
     parser.add_argument(
         "--out",
-        required=True,
         metavar="FILE",
-        help="FILE.png: a labelled strip. FILE.gif: an animation",
+        help="FILE.png: a labelled strip. FILE.gif: an animation (default: a "
+        "PNG file named after the captions, in the current folder)",
     )
     parser.add_argument(
         "--steps",
@@ -110,9 +111,9 @@ def add_transfer(subparsers: Subparsers) -> None:
     )
     parser.add_argument(
         "--out",
-        required=True,
         metavar="FILE.png",
-        help="a grid: style images down the side, captions across",
+        help="a grid: style images down the side, captions across (default: "
+        "named after the first caption, in the current folder)",
     )
     parser.set_defaults(run=_transfer)
 
@@ -125,7 +126,7 @@ def _generate(arguments: argparse.Namespace) -> None:
 
     captions, num = arguments.captions, arguments.num
     check_captions(captions)
-    out = pathlib.Path(arguments.out)
+    out = pathlib.Path(arguments.out or file_of_captions(captions[:1], ".png"))
     model = load_generating_model(arguments.model)
     first = arguments.seed or 0
     seeds = list(range(first, first + num))
@@ -145,16 +146,11 @@ def _generate(arguments: argparse.Namespace) -> None:
         out.mkdir(parents=True, exist_ok=True)
         for index, image in enumerate(images):
             number, place = divmod(index, num)
-            name = _file_name(captions[number])
+            name = file_name(captions[number])
             file = f"{number:03d}-{name}-seed{seeds[place]}.png"
             with atomic_write(out / file) as temporary:
                 PIL.Image.fromarray(image).save(temporary, "PNG")
     print(f"images: {out}")
-
-
-def _file_name(caption: str) -> str:
-    words = re.sub(r"[^a-z0-9]+", "-", caption.lower()).strip("-")
-    return words[:40].strip("-") or "caption"
 
 
 def _interpolate(arguments: argparse.Namespace) -> None:
@@ -171,7 +167,9 @@ def _interpolate(arguments: argparse.Namespace) -> None:
             + ("no --seed-to." if arguments.seed_to is None else "--seed-to.")
         )
     check_captions(captions)
-    out = checked_out(arguments.out, ".png", ".gif")
+    out = checked_out(
+        arguments.out or file_of_captions(captions, ".png"), ".png", ".gif"
+    )
     gan = load_gan(arguments.model)
     seed, seed_to = arguments.seed or 0, arguments.seed_to
     if seed_to is None:
@@ -205,7 +203,10 @@ def _transfer(arguments: argparse.Namespace) -> None:
     from keras_t2i.training.model_files import load_style_encoder
 
     check_captions(arguments.captions)
-    out = checked_out(arguments.out, ".png")
+    out = checked_out(
+        arguments.out or file_of_captions(arguments.captions[:1], ".png"),
+        ".png",
+    )
     gan = load_gan(arguments.model)
     try:
         styles = np.stack(

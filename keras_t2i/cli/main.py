@@ -15,6 +15,7 @@ from keras_t2i.cli import evaluate
 from keras_t2i.cli import export
 from keras_t2i.cli import generate
 from keras_t2i.cli import prepare
+from keras_t2i.cli import pretrained_models
 from keras_t2i.cli import train
 from keras_t2i.errors import FailedWhileRunning
 from keras_t2i.version import __version__
@@ -29,6 +30,7 @@ _COMMANDS = (
     evaluate.add_evaluate_text,
     embed.add_parser,
     train.add_train,
+    pretrained_models.add_parser,
     generate.add_generate,
     evaluate.add_evaluate,
     train.add_train_style,

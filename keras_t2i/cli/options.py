@@ -15,12 +15,15 @@ from typing import TypeAlias
 from keras_t2i.errors import TrainingError
 from keras_t2i.recipes.base_recipe import DURATIONS
 from keras_t2i.recipes.base_recipe import AnyRecipe
+from keras_t2i.types import StrPath
 
 if TYPE_CHECKING:
     from keras_t2i.export.client import Client
     from keras_t2i.models.text_to_image_gan import TextToImageGAN
 
 Subparsers: TypeAlias = "argparse._SubParsersAction[Any]"
+# The GAN of commands that are given none. It comes with the library.
+DEFAULT_MODEL = "gan_int_cls_plus_flowers"
 
 
 def whole_number(at_least: int) -> Callable[[str], int]:
@@ -59,13 +62,13 @@ def caption(text: str) -> str:
     return os.fsencode(text).decode("utf-8", "replace")
 
 
-def checked_out(path: str, *suffixes: str) -> pathlib.Path:
+def checked_out(path: StrPath, *suffixes: str) -> pathlib.Path:
     """Returns `--out`, which must name a file of one of some kinds."""
     out = pathlib.Path(path)
     if out.suffix.lower() not in suffixes or out.is_dir():
         raise ValueError(
             f"--out must name a {' or '.join(suffixes)} file. Received: "
-            f"{path!r}."
+            f"{str(path)!r}."
         )
     return out
 
@@ -88,16 +91,35 @@ def add_data(parser: argparse.ArgumentParser, required: bool = False) -> None:
 
 
 def add_model(
-    parser: argparse.ArgumentParser, required: bool = True, more: str = ""
+    parser: argparse.ArgumentParser,
+    default: str | None = DEFAULT_MODEL,
+    more: str = "",
 ) -> None:
     """Adds `--model`, a GAN."""
     parser.add_argument(
         "--model",
-        required=required,
+        default=default,
         metavar="MODEL",
-        help="run folder of `train`, a .keras file, or the name of a preset "
-        f"with weights, such as gan_int_cls_plus_flowers{more}",
+        help="run folder of `train`, a .keras file, or a name that `keras-t2i "
+        f"models` lists{more}"
+        + (f" (default: {default})" if default is not None else ""),
     )
+
+
+def file_of_captions(captions: Sequence[str], suffix: str) -> pathlib.Path:
+    """Returns a file of the current folder that is not there yet."""
+    stem = "-to-".join(file_name(caption) for caption in captions)
+    out, number = pathlib.Path(stem + suffix), 1
+    while out.exists():
+        number += 1
+        out = pathlib.Path(f"{stem}-{number}{suffix}")
+    return out
+
+
+def file_name(caption: str) -> str:
+    """Returns the words of a caption as the stem of a file."""
+    words = re.sub(r"[^a-z0-9]+", "-", caption.lower()).strip("-")
+    return words[:40].strip("-") or "caption"
 
 
 def add_seed(parser: argparse.ArgumentParser, what: str) -> None:

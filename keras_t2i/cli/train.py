@@ -202,7 +202,7 @@ def add_train_style(subparsers: Subparsers) -> None:
         "folder gets config.json, metrics.jsonl, checkpoints/, model.keras and "
         "r_squared.json. Ctrl-C ends the training cleanly.",
     )
-    add_model(parser, required=False)
+    add_model(parser, default=None)
     add_data(parser)
     add_run(parser, default_minutes=StyleRecipe().minutes)
     parser.set_defaults(run=_train_style)

@@ -179,7 +179,7 @@ def _pretrained(
     description = pretrained_description(name)
     gan = cls.from_recipe(
         _recipe_of_config(description),
-        text_encoder=pretrained_text_encoder(description["text_encoder"]),
+        text_encoder=pretrained_text_encoder(name),
     )
     for generator in (gan.generator, gan.ema_generator):
         load_pretrained_weights(generator, name, "generator.npz")

@@ -10,13 +10,16 @@ import io
 import json
 import pathlib
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 from typing import Any
 
-import keras
 import numpy as np
 
 from keras_t2i.files import atomic_write
 from keras_t2i.types import StrPath
+
+if TYPE_CHECKING:
+    import keras
 
 _DESCRIPTION = "preset.json"
 
@@ -41,15 +44,31 @@ def pretrained_description(name: str) -> dict[str, Any]:
     return json.loads(file.read_text("utf-8"))
 
 
-def pretrained_text_encoder(name: str) -> keras.Model:
-    """Returns the text encoder of a folder."""
-    config = pretrained_description(name)["config"]
+def pretrained_text_encoder(name: str) -> "keras.Model":
+    """Returns the text encoder of a GAN that comes with the package."""
+    import keras
+
+    folder = pretrained_description(name)["text_encoder"]
+    config = pretrained_description(folder)["config"]
     encoder = keras.saving.deserialize_keras_object(config)
-    load_pretrained_weights(encoder, name, "weights.npz")
+    load_pretrained_weights(encoder, folder, "weights.npz")
     return encoder
 
 
-def load_pretrained_weights(network: keras.Model, name: str, file: str) -> None:
+def pretrained_size(name: str) -> int:
+    """Returns the bytes of the files of a GAN and of its text encoder."""
+    package = importlib.resources.files(__package__)
+    description = pretrained_description(name)
+    return sum(
+        len((package / folder / file).read_bytes())
+        for folder in (name, description["text_encoder"])
+        for file in pretrained_description(folder)["files"]
+    )
+
+
+def load_pretrained_weights(
+    network: "keras.Model", name: str, file: str
+) -> None:
     """Sets the weights of a network to those of a file.
 
     Args:
@@ -88,7 +107,7 @@ def load_pretrained_weights(network: keras.Model, name: str, file: str) -> None:
     network.set_weights([value.astype("float32") for value in values])
 
 
-def write_pretrained_weights(network: keras.Model, path: StrPath) -> str:
+def write_pretrained_weights(network: "keras.Model", path: StrPath) -> str:
     """Writes the weights of a network to `path`; returns the file's digest.
 
     Vectors stay float32, since they are small. All else is rounded to float16.

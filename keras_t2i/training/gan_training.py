@@ -106,7 +106,8 @@ class GANTraining:
             _check_embedding_dim(self._embeddings, self.gan.text_encoder)
         # Read now, so that damaged data leave nothing behind.
         self._samples = _sample_captions(self._data, self._manifest)
-        self._make_batches(0)
+        self._batches: tf.data.Dataset | None = None
+        self._make_batches(run.last_step())
         self._measured: tuple[EvaluationCaptions, Judge] | None = None
         if recipe.keep_best is not None:
             captions = EvaluationCaptions(self._data, MEASURED_SPLIT)
@@ -183,14 +184,19 @@ class GANTraining:
         return self._recipe.override(image_size=self._manifest.image_size)
 
     def _make_batches(self, step: int) -> tf.data.Dataset:
-        return recipe_batches(
-            self.gan,
-            self._recipe,
-            self._data,
-            self._split,
-            self._embeddings,
-            start_step=step,
-        )
+        # Those that were made to check the data serve the training.
+        made_for = (step, self._embeddings)
+        if self._batches is None or made_for != self._made_for:
+            self._made_for = made_for
+            self._batches = recipe_batches(
+                self.gan,
+                self._recipe,
+                self._data,
+                self._split,
+                self._embeddings,
+                start_step=step,
+            )
+        return self._batches
 
     def _find_embeddings(self) -> None:
         """Finds the embeddings of all captions, or computes them."""
@@ -209,7 +215,7 @@ class GANTraining:
         self._digests["text_embeddings"] = manifest.fingerprint
         self._embeddings = embeddings
         # Read now, so that damaged embeddings leave nothing behind.
-        self._make_batches(0)
+        self._make_batches(self._run.last_step())
 
     def _inputs(self) -> dict[str, dict[str, str | None]]:
         return {

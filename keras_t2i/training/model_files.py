@@ -10,6 +10,7 @@ from keras_t2i.models.style_encoder import StyleEncoder
 from keras_t2i.models.style_inversion import StyleInversion
 from keras_t2i.models.text_to_image_gan import TextToImageGAN
 from keras_t2i.pretrained.network_files import pretrained_names
+from keras_t2i.pretrained.network_files import pretrained_text_encoder
 from keras_t2i.text.char_cnn_rnn import CharCNNRNN
 from keras_t2i.text.image_encoders import features_as_they_are
 from keras_t2i.text.joint_embedding import JointEmbedding
@@ -92,8 +93,11 @@ def load_text_encoder(
     """Returns the text encoder of a run folder or file.
 
     The run may be one of `train-text`, which must have ended, or of `train`. A
-    .t7 file is an encoder published by Reed et al. (2016).
+    .t7 file is an encoder published by Reed et al. (2016). The name of a preset
+    with weights stands for its text encoder.
     """
+    if path in pretrained_names() and not pathlib.Path(path).exists():
+        return pretrained_text_encoder(path)
     if pathlib.Path(path).suffix == ".t7":
         return load_reed_text_encoder(path)
     model = _load(

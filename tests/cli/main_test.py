@@ -155,7 +155,7 @@ def test_version(capsys):
     [
         ([], "required: COMMAND"),
         (["paint"], "invalid choice: 'paint'"),
-        (["generate", "a rose"], "required: --model, --out"),
+        (["generate"], "required: CAPTION"),
         (["train", "--out", "x", "--steps", "-4"], "--steps.*Received: '-4'"),
         (["train", "--out", "x", "--steps", "1e3"], "--steps.*Received: '1e3'"),
         (["train", "--out", "x", "--epochs", "0"], "--epochs.*Received: '0'"),

@@ -23,8 +23,18 @@ def _images(*shape, size=8):
     return generator.integers(0, 256, (*shape, size, size, 3), dtype="uint8")
 
 
-def _shown(figure):
-    return [np.array(axes.images[0].get_array()) for axes in figure.axes]
+def _shown(figure, rows, columns, size=8):
+    """The pixels of the images, whose squares are enlarged to 120 pixels."""
+    (axes,) = figure.axes
+    shown = np.array(axes.images[0].get_array())
+    shown = shown.reshape(rows, size * 15 + 8, columns, size * 15 + 8, 3)
+    # Around each image is a white gap of four pixels.
+    assert (shown[:, [0, 3, -4, -1]] == 255).all()
+    assert (shown[:, :, :, [0, 3, -4, -1]] == 255).all()
+    images = shown[:, 4:-4, :, 4:-4].swapaxes(1, 2)
+    squares = images.reshape(rows, columns, size, 15, size, 15, 3)
+    assert (squares == squares[:, :, :, :1, :, :1]).all()
+    return squares[:, :, :, 0, :, 0]
 
 
 def _assert_inside(figure):
@@ -34,8 +44,7 @@ def _assert_inside(figure):
     renderer = canvas.get_renderer()
     width, height = canvas.get_width_height()
     extents = [axes.get_window_extent() for axes in figure.axes]
-    titles = [axes.title for axes in figure.axes if axes.get_title()]
-    for text in [*figure.texts, *titles]:
+    for text in figure.texts:
         box = text.get_window_extent(renderer)
         assert 0 <= box.x0 and box.x1 <= width, text.get_text()
         assert 0 <= box.y0 and box.y1 <= height, text.get_text()
@@ -57,24 +66,32 @@ def test_variant_comparison():
     images = _images(2, 3)
     captions = ["a rose", LONG, "costs $\\frac$5"]
     figure = variant_comparison(images, captions, ["GAN", "GAN-INT-CLS"])
-    np.testing.assert_array_equal(_shown(figure), images.reshape(6, 8, 8, 3))
-    assert [text.get_text() for text in figure.texts] == ["GAN", "GAN-INT-CLS"]
-    titles = [axes.get_title() for axes in figure.axes]
-    assert [_words(title) for title in titles] == captions + [""] * 3
-    assert max(map(len, titles[1].split("\n"))) <= 15
+    np.testing.assert_array_equal(_shown(figure, 2, 3), images)
+    names, titles = figure.texts[:2], figure.texts[2:]
+    assert [text.get_text() for text in names] == ["GAN", "GAN-INT-CLS"]
+    assert [_words(text.get_text()) for text in titles] == captions
+    assert max(map(len, titles[1].get_text().split("\n"))) <= 15
+    # The first row is above, and each title over the middle of its column.
+    first, second = (text.get_position() for text in names)
+    assert first[1] > second[1]
+    block = figure.axes[0].get_position()
+    for column, title in enumerate(titles):
+        x, y = title.get_position()
+        assert x == pytest.approx(block.x0 + (column + 0.5) / 3 * block.width)
+        assert y > block.y1
     _assert_inside(figure)
 
 
 def test_transfer_grid():
     styles, images = _images(2), _images(2, 3)
     figure = transfer_grid(styles, images, ["a rose", LONG, "an iris"])
-    shown = np.reshape(_shown(figure), (2, 4, 8, 8, 3))
+    shown = _shown(figure, 2, 4)
     # Style images down the side.
     np.testing.assert_array_equal(shown[:, 0], styles)
     np.testing.assert_array_equal(shown[:, 1:], images)
-    titles = [_words(axes.get_title()) for axes in figure.axes[:4]]
+    titles = [_words(text.get_text()) for text in figure.texts]
     assert titles == ["style of", "a rose", LONG, "an iris"]
-    left = [axes.get_position().x0 for axes in figure.axes[:4]]
+    left = [text.get_position()[0] for text in figure.texts]
     assert left == sorted(left)
     _assert_inside(figure)
 
@@ -82,20 +99,21 @@ def test_transfer_grid():
 def test_interpolation_strips():
     images = _images(2, 4)
     figure = interpolation_strips(images, ["a rose", LONG], [LONG, "an iris"])
-    np.testing.assert_array_equal(_shown(figure), images.reshape(8, 8, 8, 3))
+    np.testing.assert_array_equal(_shown(figure, 2, 4), images)
     texts = {_words(text.get_text()): text for text in figure.texts}
     assert set(texts) == {"a rose", LONG, "an iris"}
-    strip = [axes.get_position() for axes in figure.axes[:4]]
-    middle = (strip[0].y0 + strip[0].y1) / 2
-    assert texts["a rose"].get_position()[0] < strip[0].x0
-    assert texts["a rose"].get_position()[1] == pytest.approx(middle)
-    assert texts["an iris"].get_position()[0] > strip[3].x1
+    block = figure.axes[0].get_position()
+    assert texts["a rose"].get_position()[0] < block.x0
+    assert texts["a rose"].get_position()[1] == pytest.approx(
+        block.y0 + 0.75 * block.height
+    )
+    assert texts["an iris"].get_position()[0] > block.x1
     _assert_inside(figure)
 
 
 def test_very_long_captions_are_cut_short():
     figure = variant_comparison(_images(1, 1), ["petals " * 100], ["GAN"])
-    title = figure.axes[0].get_title()
+    title = figure.texts[1].get_text()
     assert title.endswith("[...]") and title.count("\n") == 7
     _assert_inside(figure)
 
@@ -194,15 +212,6 @@ def _pixels(figure):
     return np.array(PIL.Image.open(file))[..., :3]
 
 
-def test_one_axes_a_picture():
-    images = _caption_images()
-    figure = image_grid(images, ["a rose", "a tulip"])
-    assert len(figure.axes) == 6
-    for axes, image in zip(figure.axes, images.reshape(6, 16, 16, 3)):
-        np.testing.assert_array_equal(axes.images[0].get_array(), image)
-        assert not axes.axison
-
-
 def test_rows_and_columns_are_in_order():
     images = np.zeros((2, 2, 4, 4, 3), "uint8")
     colors = [[(250, 0, 0), (0, 250, 0)], [(0, 0, 250), (250, 250, 0)]]
@@ -221,14 +230,16 @@ def test_no_pixel_is_lost(size):
     pixels = _pixels(figure)
     # Each pixel is a square of as many as fill about an inch.
     times = {4: 30, 32: 4, 64: 2}.get(size, 1)
-    for axes, image in zip(figure.axes, images.reshape(-1, *images.shape[2:])):
-        corner = axes.get_position()
-        left = round(corner.x0 * pixels.shape[1])
-        top = round((1 - corner.y1) * pixels.shape[0])
-        side = times * size
+    side = times * size
+    (axes,) = figure.axes
+    assert not axes.axison
+    corner = axes.get_position()
+    for row, column in np.ndindex(2, 3):
+        left = round(corner.x0 * pixels.shape[1]) + column * (side + 8) + 4
+        top = round((1 - corner.y1) * pixels.shape[0]) + row * (side + 8) + 4
         np.testing.assert_array_equal(
             pixels[top : top + side, left : left + side],
-            image.repeat(times, axis=0).repeat(times, axis=1),
+            images[row, column].repeat(times, axis=0).repeat(times, axis=1),
         )
 
 
@@ -242,7 +253,7 @@ def test_captions_of_any_kind():
             _caption_images(), captions, column_titles=np.array(["x"] * 3)
         )
         texts = [text.get_text() for text in figure.texts]
-        assert texts == ["a rose", "a tulip"]
+        assert texts == ["a rose", "a tulip", "x", "x", "x"]
 
 
 def test_captions_stand_left_of_their_rows():
@@ -271,7 +282,7 @@ def test_captions_are_shown_as_they_are():
 def test_column_titles():
     titles = ["GAN", "GAN-CLS", "GAN-INT"]
     figure = image_grid(_caption_images(), ["a", "b"], column_titles=titles)
-    assert [axes.get_title() for axes in figure.axes] == titles + [""] * 3
+    assert [text.get_text() for text in figure.texts[2:]] == titles
     without = image_grid(_caption_images(), ["a", "b"])
     assert figure.get_figheight() > without.get_figheight()
 

@@ -1,0 +1,45 @@
+"""`keras-t2i models`: the trained models that come with the library."""
+
+import argparse
+
+from keras_t2i.cli.options import DEFAULT_MODEL
+from keras_t2i.cli.options import Subparsers
+
+_SCORES = (
+    ("Frechet distance", "frechet_distance", 1),
+    ("kernel distance x 1000", "kernel_distance", 1000),
+)
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Adds the command to the program's parser."""
+    parser = subparsers.add_parser(
+        "models",
+        help="list the trained models that come with the library",
+        description="Lists the trained models that come with the library. "
+        "Their names can be given as --model. The Frechet distance and the "
+        "kernel distance (times 1000) compare generated images with those of "
+        "unseen classes: less is better, and in brackets is what two halves "
+        "of the real images reach.",
+    )
+    parser.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    from keras_t2i.pretrained.network_files import pretrained_description
+    from keras_t2i.pretrained.network_files import pretrained_names
+    from keras_t2i.pretrained.network_files import pretrained_size
+
+    for name in pretrained_names():
+        description = pretrained_description(name)
+        measures = description["evaluation"]
+        size, real = measures["image_size"], measures["real"]
+        default = " (default)" if name == DEFAULT_MODEL else ""
+        print(f"{name}{default}")
+        print(f"  {description['description']}")
+        print(f"  size: {pretrained_size(name) / 1e6:.1f} MB")
+        print(f"  images: {size}x{size} pixels")
+        print(f"  data: {measures['data']}")
+        for title, key, factor in _SCORES:
+            score, best = factor * measures[key], factor * real[key]
+            print(f"  {title}: {score:.1f} ({best:.1f})")

@@ -1,0 +1,59 @@
+import os
+
+import numpy as np
+from PIL import Image
+
+from keras_t2i import TextToImageGAN
+from keras_t2i.cli.main import main
+from keras_t2i.pretrained.network_files import pretrained_size
+from keras_t2i.text.embeddings import embed_texts
+
+_CAPTION = "A pink flower, with a yellow center!"
+_NAME = "gan_int_cls_plus_flowers"
+
+
+def test_models_are_listed(capsys):
+    assert main(["models"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"{_NAME} (default)"
+    assert f"  size: {pretrained_size(_NAME) / 1e6:.1f} MB" in lines
+    assert "  images: 64x64 pixels" in lines
+    assert "  data: oxford_flowers" in lines
+    (score,) = (line for line in lines if "Frechet distance" in line)
+    measured, real = score.split(": ")[1].strip(")").split(" (")
+    assert float(measured) > float(real) > 0
+
+
+def test_neither_model_nor_file_is_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    gan = TextToImageGAN.from_preset(_NAME)
+    stem = "a-pink-flower-with-a-yellow-center"
+    # What is there is kept.
+    for seed, file in enumerate((f"{stem}.png", f"{stem}-2.png")):
+        assert main(["generate", _CAPTION, "--seed", str(seed)]) == 0
+        assert capsys.readouterr().out == f"images: {file}\n"
+        with Image.open(file) as image:
+            np.testing.assert_array_equal(
+                image, gan.generate([_CAPTION], seed=seed)[0]
+            )
+    assert main(["interpolate", "red", "blue", "--steps", "2"]) == 0
+    assert capsys.readouterr().out == "images: red-to-blue.png\n"
+    assert main(["embed", _CAPTION]) == 0
+    assert capsys.readouterr().out == f"embeddings: {stem}.npy\n"
+    np.testing.assert_array_equal(
+        np.load(f"{stem}.npy"), embed_texts(gan.text_encoder, [_CAPTION])
+    )
+    assert main(["generate", "\u82b1", "../../etc", "--num", "2"]) == 0
+    assert capsys.readouterr().out == "images: caption.png\n"
+    assert sorted(os.listdir()) == [
+        f"{stem}-2.png",
+        f"{stem}.npy",
+        f"{stem}.png",
+        "caption.png",
+        "red-to-blue.png",
+    ]
+
+
+def test_a_data_set_needs_a_folder(tmp_path, capsys):
+    assert main(["embed", "--data", str(tmp_path)]) == 2
+    assert "needs --out, the folder" in capsys.readouterr().err
