@@ -1,3 +1,4 @@
+import gc
 import json
 import signal
 import sys
@@ -30,6 +31,13 @@ def pytest_configure():
         tf.config.list_physical_devices("CPU")[0],
         [tf.config.LogicalDeviceConfiguration()] * 2,
     )
+
+
+def pytest_collection_finish():
+    # What has been imported stays. The garbage collector, which each command
+    # runs at its end, need not look at it hundreds of times.
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(config, items):

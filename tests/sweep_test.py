@@ -33,6 +33,7 @@ def run(monkeypatch):
     return run
 
 
+@pytest.mark.large
 def test_gans(data, tmp_path, run):
     tiny_joint_embedding().save(tmp_path / "encoder.keras")
     argv = ["--data", data, "--text-encoder", tmp_path / "encoder.keras"]
@@ -49,6 +50,7 @@ def test_gans(data, tmp_path, run):
     assert int(gan.generator_optimizer.iterations) == 2
 
 
+@pytest.mark.large
 def test_text_encoders(data, tmp_path, run, capsys):
     argv = ["--data", data, "--out", tmp_path / "runs", "--steps", 1]
     run(*argv, "--batch-size", 4, "hinge_margin_0.2")

@@ -106,6 +106,7 @@ class GANTraining:
             _check_embedding_dim(self._embeddings, self.gan.text_encoder)
         # Read now, so that damaged data leave nothing behind.
         self._samples = _sample_captions(self._data, self._manifest)
+        self._made_for: tuple[int, StrPath | None] | None = None
         self._batches: tf.data.Dataset | None = None
         self._make_batches(run.last_step())
         self._measured: tuple[EvaluationCaptions, Judge] | None = None

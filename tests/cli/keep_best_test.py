@@ -211,6 +211,7 @@ def test_killed_before_the_checkpoint_of_the_best_step(whole, judge, tmp_path):
     _assert_same_run(run, whole)
 
 
+@pytest.mark.large
 def test_a_run_that_starts_over_and_is_resumed_is_as_a_whole_one(
     whole, judge, tmp_path
 ):

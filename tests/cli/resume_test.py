@@ -142,6 +142,7 @@ def test_train_text_goes_on(data, text_run, tmp_path):
     assert_same_state(run / "model.keras", text_run / "model.keras")
 
 
+@pytest.mark.large
 def test_end_to_end_goes_on(end_to_end_run, tmp_path):
     run = killed_after(2, end_to_end_run, tmp_path / "run")
     assert _main("train", "--out", run, "--resume") == 0

@@ -234,6 +234,7 @@ def test_features_of_images(data, tmp_path):
     assert int(model.optimizer.iterations) == 4
 
 
+@pytest.mark.large
 def test_a_frozen_network_of_keras_applications(few_classes, tmp_path, capsys):
     network = keras.applications.MobileNet(
         include_top=False, weights=None, input_shape=(32, 32, 3)

@@ -25,6 +25,7 @@ def _free_ports(number):
     return ports
 
 
+@pytest.mark.large
 def test_two_workers_take_the_steps_of_one_device():
     addresses = [f"localhost:{port}" for port in _free_ports(2)]
     workers = []
