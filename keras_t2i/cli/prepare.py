@@ -104,6 +104,8 @@ def _run(arguments: argparse.Namespace) -> None:
     from keras_t2i.tokenizers import MAX_CHARACTERS
 
     source = _make_source(arguments)
+    for note in source.notes:
+        print(note, file=sys.stderr)
     with show_progress("Preparing", "images") as progress:
         preparation = prepare(
             source,
@@ -129,7 +131,7 @@ def _run(arguments: argparse.Namespace) -> None:
         print(
             f"{name}: {split.num_images} images, {split.num_captions} captions"
         )
-    print(f"skipped: {len(skipped)} files")
+    print(f"skipped: {preparation.num_skipped} files")
     print(f"prepared data set: {arguments.out}")
 
 

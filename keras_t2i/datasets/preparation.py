@@ -38,13 +38,20 @@ _WHOLE_SHARDS = "[!.]*.tfrecord"
 
 @dataclasses.dataclass(frozen=True)
 class Preparation:
-    """What `prepare` did, and which files it skipped, with the reasons.
+    """What `prepare` did.
 
-    Of long captions, text encoders read only the first 201 characters.
+    Args:
+        manifest: `Manifest`.
+        skipped: tuple of strings. What could not be used, with the reasons.
+        num_skipped: int. How many files that is: a class that is not used is
+            one of `skipped`, and has many files.
+        num_long_captions: int. Captions of which text encoders read only the
+            first 201 characters.
     """
 
     manifest: Manifest
     skipped: tuple[str, ...]
+    num_skipped: int
     num_long_captions: int
 
 
@@ -225,9 +232,11 @@ def _summarize(
                 for id in written[file].class_ids
             }
         )
+    num_more = sum(error.num_files - 1 for error in source.unusable)
     return Preparation(
         Manifest(source.name, image_size, tuple(source.class_names), splits),
         tuple(skipped),
+        len(skipped) + num_more,
         sum(shard.num_long_captions for shard in written.values()),
     )
 

@@ -18,7 +18,7 @@ from keras_t2i.datasets.shards import file_sha256
 from keras_t2i.datasets.shards import new_tfrecord_file
 from keras_t2i.datasets.source import Key
 from keras_t2i.datasets.source import Source
-from keras_t2i.datasets.source import UnusableFileError
+from keras_t2i.reading import UnusableFileError
 from keras_t2i.tokenizers import count_cut
 
 _SECONDS_BETWEEN_REPORTS = 0.2
@@ -54,11 +54,14 @@ def _write_shard(
             on_image()
             try:
                 record = source.read(key, image_size)
+                if strict and record.left_out:
+                    raise record.left_out[0]
             except UnusableFileError as error:
                 if strict:
                     raise
                 skipped.append(str(error))
                 continue
+            skipped += map(str, record.left_out)
             write(record.serialize())
             class_ids.append(record.class_id)
             captions += record.captions

@@ -21,7 +21,7 @@ from keras_t2i.checks import check_whole_number
 from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.datasets.images import read_square
 from keras_t2i.datasets.images import without_image_suffix
-from keras_t2i.datasets.source import UnusableFileError
+from keras_t2i.reading import UnusableFileError
 from keras_t2i.types import StrPath
 
 _BATCH_SIZE = 32

@@ -15,7 +15,7 @@ from keras_t2i.datasets.manifest import read_manifest
 from keras_t2i.datasets.oxford_flowers import OxfordFlowers
 from keras_t2i.datasets.preparation import prepare
 from keras_t2i.datasets.shards import CaptionedImage
-from keras_t2i.datasets.source import UnusableFileError
+from keras_t2i.reading import UnusableFileError
 from tests.datasets.raw_files import write_class_list
 from tests.datasets.raw_files import write_flower
 from tests.datasets.raw_files import write_image

@@ -9,7 +9,7 @@ import pytest
 
 from keras_t2i.datasets.preparation import prepare
 from keras_t2i.datasets.shard_writing import write_shards_in_processes
-from keras_t2i.datasets.source import UnusableFileError
+from keras_t2i.reading import UnusableFileError
 from tests.datasets.preparation_test import Squares
 
 _REPOSITORY = pathlib.Path(__file__).parents[2]
