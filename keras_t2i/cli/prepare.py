@@ -131,6 +131,9 @@ def _run(arguments: argparse.Namespace) -> None:
         print(
             f"{name}: {split.num_images} images, {split.num_captions} captions"
         )
+    if preparation.was_there:
+        print(f"already there: {arguments.out}")
+        return
     print(f"skipped: {preparation.num_skipped} files")
     print(f"prepared data set: {arguments.out}")
 

@@ -169,6 +169,15 @@ def test_finished_folder(tmp_path, flowers, capsys):
     argv = ["prepare", "oxford_flowers", "--source", str(flowers)]
     assert main([*argv, "--out", str(tmp_path / "out")]) == 0
     capsys.readouterr()
+    assert main([*argv, "--out", str(tmp_path / "out")]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert captured.out.splitlines() == [
+        "train: 18 images, 36 captions",
+        "test: 2 images, 4 captions",
+        f"already there: {tmp_path / 'out'}",
+    ]
+    argv += ["--image-size", "32"]
     assert main([*argv, "--out", str(tmp_path / "out")]) == 2
     assert "is a prepared data set already" in _error(capsys)
 
