@@ -1,7 +1,9 @@
 """Reads files of strangers: regular files only, and only up to a size."""
 
 import codecs
+import contextlib
 import errno
+import io
 import json
 import os
 import pathlib
@@ -13,6 +15,8 @@ from keras_t2i.types import StrPath
 
 # The captions of some ten million images.
 MAX_TABLE_BYTES = 2**30
+# COCO's embeddings, the largest file that is published, have less than half.
+MAX_ARRAY_BYTES = 2**33
 # Any other text, such as the captions of one image.
 _MAX_TEXT_BYTES = 2**24
 # Folders within folders.
@@ -44,13 +48,14 @@ class UnusableFileError(ValueError):
         return f"{self.file}: {self.reason}"
 
 
-def read_file(path: StrPath, max_bytes: int) -> bytes:
-    """Returns the bytes of a regular file of at most `max_bytes`.
+@contextlib.contextmanager
+def open_file(path: StrPath, max_bytes: int) -> Iterator[io.BufferedReader]:
+    """Opens a regular file of at most `max_bytes`, to read bytes.
 
     Raises:
         UnusableFileError: it is a pipe, a device or the like, which may never
-            end, or it is larger. Then nothing is read.
-        OSError: the file cannot be opened or read.
+            end, or it is larger.
+        OSError: the file cannot be opened.
     """
     # Otherwise, to open a pipe would be to wait for who writes to it.
     with open(
@@ -65,7 +70,13 @@ def read_file(path: StrPath, max_bytes: int) -> bytes:
                 f"has {status.st_size:,} bytes, more than the {max_bytes:,} "
                 "that are read of such a file",
             )
-        return file.read(status.st_size)
+        yield file
+
+
+def read_file(path: StrPath, max_bytes: int) -> bytes:
+    """Returns the bytes of a file that `open_file` opens."""
+    with open_file(path, max_bytes) as file:
+        return file.read(os.fstat(file.fileno()).st_size)
 
 
 def read_text(

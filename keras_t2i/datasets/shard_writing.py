@@ -141,6 +141,8 @@ def write_shards_in_processes(
         initializer=_start_worker,
         initargs=(source, options, num_done, stop),
     )
+    others = multiprocessing.active_children()
+    processes: list[multiprocessing.process.BaseProcess] = []
     try:
         # Processes inherit the blocked signal: at Ctrl-C this one alone
         # decides, and tells them.
@@ -152,6 +154,7 @@ def write_shards_in_processes(
             }
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        processes += multiprocessing.active_children()
         pending = set(paths)
         while pending:
             finished, pending = concurrent.futures.wait(
@@ -163,6 +166,15 @@ def write_shards_in_processes(
                 on_shard(paths[future], future.result())
             on_images(num_done.value)
     except BrokenProcessPool:
+        executor.shutdown()
+        # When one ends, the others are terminated, which gives other codes.
+        if 1 in {p.exitcode for p in processes if p not in others}:
+            raise ChildProcessError(
+                "A process that writes shards could not start; its error is "
+                "above. It imports the script that was run, which must do its "
+                'work under `if __name__ == "__main__":`. Put it there, or '
+                "prepare with `num_workers=1`."
+            ) from None
         raise ChildProcessError(
             "A process that writes shards was killed, perhaps for want of "
             "memory. Run again: whole shards are kept."

@@ -142,6 +142,19 @@ def test_a_class_in_no_list_is_counted_and_named(tmp_path, capsys):
     assert "skipped: 4 files" in captured.out
 
 
+def test_several_sources(tmp_path, capsys):
+    sources = [tmp_path / "deep" / "a", tmp_path / "b"]
+    for source in sources:
+        _write_folder(source, range(3))
+    out = tmp_path / "out"
+    argv = ["prepare", "folder", "--image-size", "32", "--out", str(out)]
+    assert main([*argv, "--source", *map(str, sources)]) == 0
+    assert "train: 6 images" in capsys.readouterr().out
+    same = [str(sources[0]), f"{sources[0]}/"]
+    assert main([*argv, "--source", *same]) == 2
+    assert "need folders of different names" in _error(capsys)
+
+
 def test_folders_of_splits_are_said_aloud(tmp_path, capsys):
     root = tmp_path / "raw"
     _write_folder(root, ["train/1", "train/2", "test/1"])
@@ -195,6 +208,9 @@ def test_finished_folder(tmp_path, flowers, capsys):
             ["blooms", "--source", "x"],
             "blooms are rendered and have no --source",
         ),
+        (["coco_captions"], "coco_captions needs --source DIR"),
+        (["coco_captions", "--source", "."], "captions of one year in ."),
+        (["folder", "--source", "x", "x"], "'x', which is no folder"),
         (["blooms", "--num-images", "9"], "at least 10.* Received: 9"),
         (
             ["folder", "--source", ".", "--num-images", "9"],

@@ -192,6 +192,13 @@ def test_folder_without_birds(root, part):
         CubBirds(root)
 
 
+@pytest.mark.parametrize("folder", ["text", "birds/text", "CUB_200_2011/text"])
+def test_captions_where_attngan_has_them(root, folder):
+    (root / folder).parent.mkdir(exist_ok=True)
+    (root / "text_c10").rename(root / folder)
+    assert sum(map(len, CubBirds(root).splits().values())) == 8
+
+
 def test_missing_captions(root):
     (root / "text_c10").rename(root / "other")
     with pytest.raises(ValueError, match="'text_c10'.*Received: none"):

@@ -89,6 +89,22 @@ def test_a_killed_process(tmp_path):
 
 
 @pytest.mark.large
+def test_a_script_that_does_its_work_when_it_is_imported(tmp_path):
+    program = _SLOW_RUN.replace('if __name__ == "__main__":', "if True:")
+    (tmp_path / "run.py").write_text(program)
+    run = subprocess.run(
+        [sys.executable, tmp_path / "run.py", tmp_path / "out"],
+        env={**os.environ, "PYTHONPATH": str(_REPOSITORY)},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 1
+    line = run.stderr.splitlines()[-1]
+    assert "could not start; its error is above" in line
+    assert 'under `if __name__ == "__main__":`' in line
+
+
+@pytest.mark.large
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGKILL])
 def test_no_process_outlives_an_interrupted_run(tmp_path, kind):
     (tmp_path / "run.py").write_text(_SLOW_RUN)
