@@ -2,6 +2,10 @@
 
 from collections.abc import Iterable
 
+# Far more than text encoders read. Longer ones are other files by mistake, and
+# TensorFlow aborts at the longest.
+MAX_CAPTION_CHARACTERS = 10_000
+
 
 def is_empty_caption(text: str) -> bool:
     """Whether a text says nothing: white space, or the literal `{}`.
@@ -24,7 +28,7 @@ def check_captions(texts: Iterable[str], where: str = "") -> None:
 
 
 def usable_captions(texts: Iterable[str]) -> tuple[str, ...]:
-    """Leaves out texts that are empty or not UTF-8, and strips the others.
+    """Leaves out texts that are empty or damaged, and strips the others.
 
     They lose white space and byte-order marks around them, and are otherwise as
     written.
@@ -32,8 +36,20 @@ def usable_captions(texts: Iterable[str]) -> tuple[str, ...]:
     return tuple(
         _strip(text)
         for text in texts
-        if not is_empty_caption(text) and is_utf8(text)
+        if not is_empty_caption(text) and caption_damage(text) is None
     )
+
+
+def caption_damage(text: str) -> str | None:
+    """Tells why a text of a file cannot be a caption, or `None`."""
+    if not is_utf8(text):
+        return "is not UTF-8"
+    if len(text) > MAX_CAPTION_CHARACTERS:
+        return (
+            f"has {len(text):,} characters, more than the "
+            f"{MAX_CAPTION_CHARACTERS:,} that a caption may have"
+        )
+    return None
 
 
 def is_utf8(text: str) -> bool:

@@ -23,7 +23,8 @@ def atomic_write(path: StrPath) -> Iterator[pathlib.Path]:
     """Gives a temporary file that becomes `path` when the block succeeds.
 
     A full disk, an error or Ctrl-C inside the block removes the temporary
-    file and leaves `path` as it was.
+    file and leaves `path` as it was. What has the temporary file's name before,
+    left by a killed process or a link put there, is removed and not followed.
 
     Args:
         path: path of the file to write. Its folder must exist.
@@ -46,6 +47,7 @@ def atomic_write(path: StrPath) -> Iterator[pathlib.Path]:
     """
     path = pathlib.Path(path)
     temporary = path.with_name(_TEMPORARY + path.name)
+    _remove(temporary)
     try:
         yield temporary
         os.replace(temporary, path)
@@ -87,14 +89,49 @@ def _name_file(error: BaseException, path: pathlib.Path) -> None:
         error.filename = str(path)
 
 
+def _remove(path: pathlib.Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def remove_temporaries(folder: StrPath) -> None:
+    """Removes what killed processes have left in a folder.
+
+    No other process must be writing to it: it must be locked.
+    """
+    for path in pathlib.Path(folder).iterdir():
+        if is_temporary(path.name):
+            _remove(path)
+
+
 @contextlib.contextmanager
-def locked_folder(folder: StrPath) -> Iterator[None]:
-    """Makes other processes that lock the same folder wait for this block."""
+def locked_folder(folder: StrPath, wait: bool = True) -> Iterator[None]:
+    """Keeps other processes that lock the same folder out of this block.
+
+    Args:
+        folder: path of a folder.
+        wait: bool. Whether to wait for another process that has locked it; that
+            is an error otherwise. Defaults to `True`.
+
+    Raises:
+        ValueError: another process has locked it, and `wait` is `False`.
+    """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        # Some network file systems have no locks; the block runs all the same.
-        with contextlib.suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(
+                descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB)
+            )
+        except BlockingIOError:
+            raise ValueError(
+                "`out` must name a folder that no other process writes to. "
+                f"Received: {str(folder)!r}, to which one does. Wait for it, "
+                "or name another folder."
+            ) from None
+        except OSError:
+            pass  # Some file systems, of networks for example, have no locks.
         yield
     finally:
         os.close(descriptor)

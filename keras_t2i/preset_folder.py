@@ -6,6 +6,7 @@ import pathlib
 import keras
 
 from keras_t2i.files import atomic_write
+from keras_t2i.reading import read_json
 from keras_t2i.types import StrPath
 
 _CONFIG = "config.json"
@@ -62,7 +63,7 @@ def load_preset_folder(path: StrPath) -> keras.Model:
     try:
         if is_run:
             return keras.saving.load_model(path / _MODEL_OF_RUN, compile=False)
-        config = json.loads((path / _CONFIG).read_text("utf-8"))
+        config = read_json(path / _CONFIG)
         model = keras.saving.deserialize_keras_object(config)
         model.load_weights(path / _WEIGHTS)
     except Exception as error:

@@ -3,8 +3,8 @@ import pytest
 from keras_t2i.captions import is_empty_caption
 from keras_t2i.captions import is_utf8
 from keras_t2i.captions import usable_captions
-from keras_t2i.datasets.source import UnusableFileError
 from keras_t2i.datasets.source import read_captions
+from keras_t2i.reading import UnusableFileError
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,9 @@ def test_read_captions(tmp_path):
         b"\xef\xbb\xbfred petals\r\n\r\n{}\r\n"
         b"wei\xc3\x9f\xe2\x80\xa8x \xef\xbf\xbd"
     )
-    assert read_captions(path) == ("red petals", "weiß\u2028x \ufffd")
+    captions, left_out = read_captions(path)
+    assert captions == ("red petals", "weiß\u2028x \ufffd")
+    assert left_out == ()
 
 
 @pytest.mark.parametrize("content", [b"", b"\n \n", b"{}\n{}\n"])
@@ -58,9 +60,32 @@ def test_not_utf8(tmp_path):
     path = tmp_path / "a.txt"
     path.write_bytes(b"g\xe4nsebl\xfcmchen")
     with pytest.raises(
-        UnusableFileError, match=r"a.txt: is not UTF-8 \(byte 1"
+        UnusableFileError,
+        match=r"a.txt: has no usable caption \(.* line 1: is not UTF-8\)",
     ):
         read_captions(path)
+
+
+def test_only_damaged_lines_are_left_out(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes(
+        b"a flower\na 3\xbe inch flower\n" + b"a" * 10_001 + b"\na rose"
+    )
+    captions, left_out = read_captions(path)
+    assert captions == ("a flower", "a rose")
+    assert [str(error) for error in left_out] == [
+        f"{path} line 2: is not UTF-8",
+        f"{path} line 3: has 10,001 characters, more than the 10,000 that a "
+        "caption may have",
+    ]
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_whatever_editor_wrote_them(tmp_path, encoding, line_end):
+    path = tmp_path / "a.txt"
+    path.write_bytes(f"a rose{line_end}weiß{line_end}".encode(encoding))
+    assert read_captions(path) == (("a rose", "weiß"), ())
 
 
 def test_missing_file(tmp_path):

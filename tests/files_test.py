@@ -71,6 +71,26 @@ def test_the_ending_stays(tmp_path):
         temporary.write_text("new")
 
 
+@pytest.mark.parametrize("kind", ["file", "link", "folder"])
+def test_what_has_the_temporary_name_is_not_written_to(tmp_path, kind):
+    secret = tmp_path / "secret"
+    secret.write_text("secret")
+    left = tmp_path / ".tmp-a.txt"
+    if kind == "link":
+        left.symlink_to(secret)
+    elif kind == "folder":
+        left.mkdir()
+        (left / "b.txt").touch()
+    else:
+        left.write_text("a long text that a killed process has left")
+    with atomic_write(tmp_path / "a.txt") as temporary:
+        with open(temporary, "r+" if temporary.exists() else "w") as file:
+            file.write("new")
+    assert (tmp_path / "a.txt").read_text() == "new"
+    assert secret.read_text() == "secret"
+    assert sorted(os.listdir(tmp_path)) == ["a.txt", "secret"]
+
+
 # === Folders ===
 
 

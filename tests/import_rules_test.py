@@ -18,7 +18,7 @@ _ROOT = pathlib.Path(keras_t2i.__file__).parent
 # Each imports from those before it, from those in its own line and from itself.
 # `cli`, the last, and the package itself see everything.
 ORDER = (
-    {"captions", "checks", "errors", "files", "types", "version"},
+    {"captions", "checks", "errors", "files", "reading", "types", "version"},
     {"registration"},
     {"configured_model", "linear_decay", "stream_trained_model", "untuned"},
     {"preset_folder", "pretrained", "progress"},

@@ -1,10 +1,13 @@
 """`keras-t2i embed`: captions -> embeddings."""
 
 import argparse
+import contextlib
 import pathlib
 import sys
 import tempfile
+from collections.abc import Iterator
 
+from keras_t2i.captions import caption_damage
 from keras_t2i.captions import check_captions
 from keras_t2i.captions import is_empty_caption
 from keras_t2i.cli.options import DEFAULT_MODEL
@@ -13,11 +16,17 @@ from keras_t2i.cli.options import caption
 from keras_t2i.cli.options import checked_out
 from keras_t2i.cli.options import file_of_captions
 from keras_t2i.files import atomic_write
+from keras_t2i.files import locked_folder
+from keras_t2i.files import remove_temporaries
+from keras_t2i.reading import MAX_TABLE_BYTES
+from keras_t2i.reading import decode_text
+from keras_t2i.reading import read_text
 from keras_t2i.types import StrPath
 
 # In an array of strings each has the size of the longest. This many characters
 # take as much memory as an embedding of 1,024 numbers.
 _MAX_ARRAY_CHARACTERS = 1024
+_MAX_STDIN_BYTES = 2**28
 
 _DESCRIPTION = """\
 Embeds captions: those given as arguments, those of a text file or of stdin
@@ -128,17 +137,34 @@ def _embed_data_set(arguments: argparse.Namespace) -> None:
     from keras_t2i.text.embeddings import check_no_stackgan_files
     from keras_t2i.text.embeddings import write_stackgan_pickles
 
-    if arguments.layout == "shards":
-        _write_shards(arguments, arguments.out)
-    else:
-        out = pathlib.Path(arguments.out)
-        check_no_stackgan_files(out)
-        out.mkdir(parents=True, exist_ok=True)
-        # On the disk of the result, since they may be large.
-        with tempfile.TemporaryDirectory(dir=out, prefix=".tmp-") as shards:
-            _write_shards(arguments, shards)
-            write_stackgan_pickles(arguments.data, shards, out)
+    out = pathlib.Path(arguments.out)
+    with _locked_out(out):
+        if arguments.layout == "shards":
+            _write_shards(arguments, out)
+        else:
+            check_no_stackgan_files(out)
+            # On the disk of the result, since they may be large.
+            with tempfile.TemporaryDirectory(dir=out, prefix=".tmp-") as shards:
+                _write_shards(arguments, shards)
+                write_stackgan_pickles(arguments.data, shards, out)
     print(f"embeddings: {arguments.out}")
+
+
+@contextlib.contextmanager
+def _locked_out(out: pathlib.Path) -> Iterator[None]:
+    """Makes a folder that only this process writes to, unless there is one."""
+    is_new = not out.exists()
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        with locked_folder(out, wait=False):
+            remove_temporaries(out)
+            yield
+    except BaseException:
+        if is_new:
+            # Only if nothing has been written.
+            with contextlib.suppress(OSError):
+                out.rmdir()
+        raise
 
 
 def _write_shards(arguments: argparse.Namespace, out: StrPath) -> None:
@@ -212,15 +238,27 @@ def _check_fits_array(captions: list[str]) -> None:
 
 
 def _read_lines(path: str) -> list[str]:
+    # Bytes that are not UTF-8 are replaced, as in arguments.
     if path == "-":
-        content, path = sys.stdin.buffer.read(), "stdin"
+        path = "stdin"
+        content = sys.stdin.buffer.read(_MAX_STDIN_BYTES + 1)
+        if len(content) > _MAX_STDIN_BYTES:
+            raise ValueError(
+                f"--captions must be at most {_MAX_STDIN_BYTES:,} bytes on "
+                "stdin. Received: more. Name a file."
+            )
+        text = decode_text(content, path, "replace")
     else:
-        content = pathlib.Path(path).read_bytes()
-    # Not splitlines, which also splits at characters such as U+2028. Bytes
-    # that are not UTF-8 are replaced, as in arguments.
-    text = content.decode("utf-8-sig", "replace").removesuffix("\n")
-    lines = [line.removesuffix("\r") for line in text.split("\n")]
+        text = read_text(path, MAX_TABLE_BYTES, "replace")
+    # Not splitlines, which also splits at characters such as U+2028.
+    lines = text.removesuffix("\n").split("\n")
     for number, line in enumerate(lines, start=1):
+        damage = caption_damage(line)
+        if damage is not None:
+            raise ValueError(
+                f"--captions must hold a caption in each line. Received: line "
+                f"{number} of {path}, which {damage}."
+            )
         if is_empty_caption(line):
             raise ValueError(
                 "--captions must hold a caption in each line, so that row and "

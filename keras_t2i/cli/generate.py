@@ -197,8 +197,8 @@ def _transfer(arguments: argparse.Namespace) -> None:
     import numpy as np
 
     from keras_t2i.datasets.images import read_square
-    from keras_t2i.datasets.source import UnusableFileError
     from keras_t2i.plots.grids import transfer_grid
+    from keras_t2i.reading import UnusableFileError
     from keras_t2i.training.model_files import load_gan
     from keras_t2i.training.model_files import load_style_encoder
 

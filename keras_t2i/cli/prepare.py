@@ -1,6 +1,8 @@
 """`keras-t2i prepare`: raw files -> a prepared data set."""
 
 import argparse
+import os
+import pathlib
 import sys
 from typing import TYPE_CHECKING
 
@@ -22,13 +24,19 @@ data sets:
   oxford_flowers  --source holds jpg/image_00001.jpg,
                   text_c10/class_00001/image_06734.txt and class lists
   cub_birds       --source holds or is the folder CUB_200_2011, as published;
-                  text_c10/001.Black_footed_Albatross/*.txt and class lists
-                  are beside it, in it, or in cvpr2016_cub or birds beside it
+                  text_c10/001.Black_footed_Albatross/*.txt (or text/...) and
+                  class lists are beside it, in it, or in cvpr2016_cub or birds
+                  beside it
+  coco_captions   --source holds annotations/captions_train2017.json and
+                  train2017/000000000009.jpg, and the same for val2017, which
+                  is for testing; or those of 2014
   folder          --source holds images, with captions in captions.jsonl
                   (one {"file": "a.jpg", "captions": ["..."]} per line), in
-                  captions.csv (header file,caption) or in a.txt beside a.jpg
-                  (one caption per line); the class of an image is the
-                  sub-folder that it is in
+                  captions.csv (header file,caption), in metadata.jsonl
+                  (file_name and text), in captions.txt (header image,caption)
+                  or in a.txt beside a.jpg (one caption per line); folders
+                  called train, val and test are splits; the class of an image
+                  is the sub-folder that it is in, unless all are in one
 
 Class lists make the splits: trainclasses.txt, valclasses.txt and
 testclasses.txt, or trainvalclasses.txt instead of the first two, with one class
@@ -46,13 +54,18 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     parser.add_argument(
         "dataset",
-        choices=("blooms", "oxford_flowers", "cub_birds", "folder"),
+        choices=(
+            *("blooms", "oxford_flowers", "cub_birds", "coco_captions"),
+            "folder",
+        ),
         help="what to prepare, see above",
     )
     parser.add_argument(
         "--source",
         metavar="DIR",
-        help="folder with the raw files (every data set but blooms)",
+        nargs="+",
+        help="folder with the raw files (every data set but blooms); several "
+        "folders become one data set",
     )
     parser.add_argument(
         "--out",
@@ -104,6 +117,8 @@ def _run(arguments: argparse.Namespace) -> None:
     from keras_t2i.tokenizers import MAX_CHARACTERS
 
     source = _make_source(arguments)
+    for note in source.notes:
+        print(note, file=sys.stderr)
     with show_progress("Preparing", "images") as progress:
         preparation = prepare(
             source,
@@ -129,15 +144,20 @@ def _run(arguments: argparse.Namespace) -> None:
         print(
             f"{name}: {split.num_images} images, {split.num_captions} captions"
         )
-    print(f"skipped: {len(skipped)} files")
+    if preparation.was_there:
+        print(f"already there: {arguments.out}")
+        return
+    print(f"skipped: {preparation.num_skipped} files")
     print(f"prepared data set: {arguments.out}")
 
 
 def _make_source(arguments: argparse.Namespace) -> "Source":
     from keras_t2i.datasets.blooms_source import BloomsSource
+    from keras_t2i.datasets.coco_captions import CocoCaptions
     from keras_t2i.datasets.cub_birds import CubBirds
     from keras_t2i.datasets.folder import CaptionedFolder
     from keras_t2i.datasets.oxford_flowers import OxfordFlowers
+    from keras_t2i.datasets.several_sources import SeveralSources
 
     options = {}
     if arguments.crop_to_bounding_box:
@@ -151,7 +171,7 @@ def _make_source(arguments: argparse.Namespace) -> "Source":
         if arguments.source is not None:
             raise ValueError(
                 "blooms are rendered and have no --source. Received: --source "
-                f"{arguments.source}. Leave it out."
+                f"{' '.join(arguments.source)}. Leave it out."
             )
         return BloomsSource(
             _DEFAULT_NUM_BLOOMS
@@ -174,6 +194,22 @@ def _make_source(arguments: argparse.Namespace) -> "Source":
     source_class = {
         "oxford_flowers": OxfordFlowers,
         "cub_birds": CubBirds,
+        "coco_captions": CocoCaptions,
         "folder": CaptionedFolder,
     }[arguments.dataset]
-    return source_class(arguments.source, **options)
+    folders = arguments.source
+    if len(folders) == 1:
+        return source_class(folders[0], **options)
+    sources = {
+        pathlib.Path(os.path.abspath(folder)).name: source_class(
+            folder, **options
+        )
+        for folder in folders
+    }
+    if len(sources) < len(folders):
+        raise ValueError(
+            "Several --source need folders of different names, which their "
+            f"images are called after. Received: {' '.join(folders)}. Rename "
+            "one of them."
+        )
+    return SeveralSources(sources)

@@ -8,7 +8,7 @@ from keras_t2i.blooms import bloom_at
 from keras_t2i.datasets.images import encode_png
 from keras_t2i.datasets.shards import CaptionedImage
 from keras_t2i.datasets.source import Key
-from keras_t2i.datasets.source import UnusableFileError
+from keras_t2i.reading import UnusableFileError
 
 
 class BloomsSource:
@@ -40,6 +40,7 @@ class BloomsSource:
             )
         self.class_names = list(CLASS_NAMES)
         self.unusable: list[UnusableFileError] = []
+        self.notes: list[str] = []
         num_held_out = num_images // 10
         self._num_images = {
             "train": num_images - 2 * num_held_out,

@@ -15,8 +15,8 @@ from keras_t2i.datasets.source import Key
 from keras_t2i.datasets.source import ListedSource
 from keras_t2i.datasets.source import existing_folder
 from keras_t2i.datasets.source import read_captions
-from keras_t2i.datasets.source import split_examples
 from keras_t2i.datasets.source import without_suffix
+from keras_t2i.reading import read_text
 from keras_t2i.types import StrPath
 
 # For each list: what follows the number at the beginning of a line, and an
@@ -35,6 +35,7 @@ _LISTS = {
         "1 60.0 27.0 325.0 304.0",
     ),
 }
+_CAPTION_DIRS = ("text_c10", "text")
 _LAYOUT = (
     "The layout is CUB_200_2011/images/001.Black_footed_Albatross/a.jpg, "
     "CUB_200_2011/images.txt and, beside or inside CUB_200_2011, "
@@ -52,11 +53,11 @@ class CubBirds(ListedSource):
     - class lists, if there are any: `trainclasses.txt`, `valclasses.txt` and
       `testclasses.txt`, or `trainvalclasses.txt` instead of the first two.
 
-    `text_c10` may lie in `CUB_200_2011`, beside it, or in a folder
-    `cvpr2016_cub` or `birds` beside it, and the lists in `CUB_200_2011`,
-    beside it or beside `text_c10`. Without lists, a tenth of the images is for
-    testing. The number before its name stands for a class, since some names
-    differ between images and captions.
+    `text_c10`, or `text` as AttnGAN and DF-GAN call it, may lie in
+    `CUB_200_2011`, beside it, or in a folder `cvpr2016_cub` or `birds` beside
+    it, and the lists in `CUB_200_2011`, beside it or beside `text_c10`. Without
+    lists, a tenth of the images is for testing. The number before its name
+    stands for a class, since some names differ between images and captions.
 
     Args:
         source_dir: path of the folder `CUB_200_2011`, or of its parent.
@@ -94,7 +95,7 @@ class CubBirds(ListedSource):
             )
         class_of = {id: class_name for id, (class_name, *_) in keys.items()}
         self.class_names = sorted(set(class_of.values()))
-        splits = split_examples(
+        splits = self._split_examples(
             class_of,
             self._cub_dir,
             beside,
@@ -109,6 +110,7 @@ class CubBirds(ListedSource):
         """Reads one image with its captions."""
         class_name, file, captions_file, box = key
         path = self._cub_dir / "images" / file
+        captions, left_out = read_captions(self._caption_dir / captions_file)
         return CaptionedImage(
             id=without_suffix(file),
             image=read_image(
@@ -116,8 +118,9 @@ class CubBirds(ListedSource):
                 stored_side(image_size),
                 box and functools.partial(_crop_around, box),
             ),
-            captions=read_captions(self._caption_dir / captions_file),
+            captions=captions,
             class_id=self.class_names.index(class_name),
+            left_out=left_out,
         )
 
     def _list_examples(
@@ -185,7 +188,7 @@ class CubBirds(ListedSource):
         pattern, example = _LISTS[name]
         path = _published_list(self._cub_dir / name)
         # Bytes that are not UTF-8 become surrogates, which are not printable.
-        text = path.read_bytes().decode("utf-8-sig", "surrogateescape")
+        text = read_text(path)
         values = {}
         for line_number, line in enumerate(text.split("\n"), start=1):
             line = line.strip()
@@ -221,12 +224,14 @@ def _find_caption_dir(
     cub_dir: pathlib.Path, beside: pathlib.Path
 ) -> pathlib.Path:
     candidates = (cub_dir, beside, beside / "cvpr2016_cub", beside / "birds")
-    found = [path / "text_c10" for path in candidates]
+    # `text` in AttnGAN and DF-GAN.
+    found = [path / name for path in candidates for name in _CAPTION_DIRS]
     found = [path for path in found if path.is_dir()]
     if len(found) != 1:
         raise ValueError(
-            f"Expected one folder 'text_c10' in {cub_dir}, in {beside}, or in "
-            "a folder cvpr2016_cub or birds of the latter. Received: "
+            f"Expected one folder 'text_c10' or 'text' in {cub_dir}, in "
+            f"{beside}, or in a folder cvpr2016_cub or birds of the latter. "
+            "Received: "
             f"{[str(path) for path in found] or 'none'}. {_LAYOUT}"
         )
     return found[0]
@@ -325,8 +330,8 @@ def cub_key_points(source_dir: StrPath) -> dict[str, np.ndarray]:
 
 def _rows(path: pathlib.Path, *kinds: type) -> Iterator[list]:
     """Gives the values of each line; the last one is the rest of the line."""
-    lines = _published_list(path).read_text("utf-8", "replace").splitlines()
-    for number, line in enumerate(lines, start=1):
+    text = read_text(_published_list(path), errors="replace")
+    for number, line in enumerate(text.split("\n"), start=1):
         values = line.split(maxsplit=len(kinds) - 1)
         if not values:
             continue

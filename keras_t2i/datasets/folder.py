@@ -1,148 +1,67 @@
 """Any folder of images with captions."""
 
-import csv
-import io
-import json
+import collections
+import os
 import pathlib
 from collections.abc import Iterable
+from collections.abc import Mapping
 
 from keras_t2i.captions import is_utf8
 from keras_t2i.captions import usable_captions
+from keras_t2i.datasets.caption_tables import TABLE_READERS
+from keras_t2i.datasets.caption_tables import has_header
+from keras_t2i.datasets.caption_tables import match_images
 from keras_t2i.datasets.images import IMAGE_SUFFIXES
 from keras_t2i.datasets.images import read_image
 from keras_t2i.datasets.images import stored_side
 from keras_t2i.datasets.shards import CaptionedImage
 from keras_t2i.datasets.source import Key
 from keras_t2i.datasets.source import ListedSource
-from keras_t2i.datasets.source import UnusableFileError
+from keras_t2i.datasets.source import check_several_classes
 from keras_t2i.datasets.source import existing_folder
+from keras_t2i.datasets.source import has_class_lists
+from keras_t2i.datasets.source import is_like_class_list
 from keras_t2i.datasets.source import read_captions
-from keras_t2i.datasets.source import split_examples
 from keras_t2i.datasets.source import without_suffix
+from keras_t2i.reading import UnusableFileError
+from keras_t2i.reading import walk
 from keras_t2i.types import StrPath
 
 _TEXT_SUFFIX = ".txt"
-# Captions of each image file, and the lines that could not be used.
-CaptionTable = tuple[dict[str, list[str]], list[UnusableFileError]]
-
-
-def read_json_lines(path: pathlib.Path) -> CaptionTable:
-    """Reads lines of `{"file": ..., "captions": [...]}`.
-
-    A line may have one `caption` instead. Returns also an error for each line
-    that could not be used.
-    """
-    captions_of: dict[str, list[str]] = {}
-    unusable = []
-    for number, line in enumerate(_read_text(path).split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            file, captions = _parse_json_line(line)
-        except ValueError as error:
-            unusable.append(_unusable_line(path, number, str(error)))
-        else:
-            captions_of.setdefault(file, []).extend(captions)
-    return captions_of, unusable
-
-
-def read_csv(path: pathlib.Path) -> CaptionTable:
-    """Reads a table with the columns `file` and `caption`.
-
-    Raises:
-        ValueError: the header lacks a column, or the file is no CSV.
-    """
-    captions_of: dict[str, list[str]] = {}
-    unusable = []
-    text = io.StringIO(_read_text(path), newline="")
-    rows = csv.DictReader(text, skipinitialspace=True)
-    try:
-        columns = rows.fieldnames or []
-        if not {"file", "caption"} <= set(columns):
-            raise ValueError(
-                f"{path} must have the header file,caption. Received: "
-                f"{columns}."
-            )
-        for row in rows:
-            file, caption = row["file"], row["caption"]
-            # None is DictReader's key of surplus values, and its missing one.
-            if None in row or None in (file, caption):
-                reason = (
-                    f"expected {len(columns)} columns, as in the header; a "
-                    "caption with commas needs quotes"
-                )
-            elif not is_utf8(file + caption):
-                reason = "is not UTF-8"
-            else:
-                captions_of.setdefault(_normalize(file), []).append(caption)
-                continue
-            unusable.append(_unusable_line(path, rows.line_num, reason))
-    except csv.Error as error:
-        raise ValueError(
-            f"{path} must be a CSV file. Received: {error} (line "
-            f"{rows.line_num})."
-        ) from None
-    return captions_of, unusable
-
-
-def _read_text(path: pathlib.Path) -> str:
-    # Bytes that are not UTF-8 become surrogates: only their lines are left out.
-    return path.read_bytes().decode("utf-8-sig", "surrogateescape")
-
-
-def _parse_json_line(line: str) -> tuple[str, list[str]]:
-    if not is_utf8(line):
-        raise ValueError("is not UTF-8")
-    try:
-        values = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"is not JSON ({error})") from None
-    if isinstance(values, dict):
-        file = values.get("file")
-        captions = values.get("captions", [values.get("caption")])
-        if isinstance(file, str) and isinstance(captions, list):
-            if all(isinstance(caption, str) for caption in captions):
-                return _normalize(file), captions
-    raise ValueError(
-        'expected {"file": "...", "captions": ["...", ...]} or '
-        '{"file": "...", "caption": "..."}'
-    )
-
-
-def _normalize(file: str) -> str:
-    return pathlib.PurePosixPath(file).as_posix()
-
-
-def _unusable_line(
-    path: pathlib.Path, number: int, reason: str
-) -> UnusableFileError:
-    return UnusableFileError(f"{path} line {number}", reason)
-
-
-_TABLE_READERS = {"captions.jsonl": read_json_lines, "captions.csv": read_csv}
+# The splits that folders of these names are.
+_SPLIT_FOLDERS = {
+    "train": "train",
+    **dict.fromkeys(("val", "valid", "validation"), "val"),
+    "test": "test",
+}
 
 
 class CaptionedFolder(ListedSource):
-    """A folder of images, with captions in one of three layouts.
+    """A folder of images, with captions in a table or in text files.
 
     - `captions.jsonl`: lines of `{"file": "a.jpg", "captions": ["...", ...]}`
       or `{"file": "a.jpg", "caption": "..."}`;
     - `captions.csv`: the header `file,caption`, then one caption per row;
+    - `metadata.jsonl` or `metadata.csv` with `file_name` and `text`, as in the
+      image folders of Hugging Face, here or in each split's folder;
+    - `captions.txt` with the header `image,caption`, as in Flickr8k;
     - `a.txt` beside `a.jpg`: one caption per line.
 
-    `file` is relative to the folder; an image may have several lines or rows.
-    If images lie in sub-folders, the name of its sub-folder is an image's
-    class, and class lists (`trainclasses.txt`, `valclasses.txt`,
-    `testclasses.txt`) in the folder make the splits. Otherwise a tenth of the
-    images is for testing. Names that start with a dot are ignored, and links
-    that leave the folder are not followed.
+    `file` is relative to the table's folder; an image may have several lines or
+    rows. Folders that are called `train`, `val` or `test` are splits. The
+    folder of an image, relative to `source_dir` or to its split's folder, is
+    its class, unless all images are in one. Class lists (`trainclasses.txt`,
+    `valclasses.txt`, `testclasses.txt`) in the folder make the splits too.
+    Without either a tenth of the images is for testing. Names that start with
+    a dot are ignored, and links that leave the folder are not followed.
 
     Args:
         source_dir: path of the folder.
 
     Raises:
         ValueError: there is no captioned image, there are captions in two
-            layouts, or the class lists do not match.
+            layouts, folders of splits and of classes are beside each other, or
+            the class lists do not match.
     """
 
     name = "folder"
@@ -153,6 +72,7 @@ class CaptionedFolder(ListedSource):
             source_dir, "a folder of images with captions"
         )
         captions_of = self._list_captions()
+        self._split_of = _split_folders(captions_of)
         class_of = self._classify(captions_of)
         if not class_of:
             raise ValueError(
@@ -166,37 +86,34 @@ class CaptionedFolder(ListedSource):
         )
         self._splits = {
             split: [(file, captions_of[file]) for file in files]
-            for split, files in split_examples(class_of, self._root).items()
+            for split, files in self._divide(class_of).items()
         }
 
     def read(self, key: Key, image_size: int) -> CaptionedImage:
         """Reads one image with its captions."""
         file, captions = key
         path = self._root / file
+        left_out: tuple[UnusableFileError, ...] = ()
+        if captions is None:
+            captions, left_out = read_captions(path.with_suffix(_TEXT_SUFFIX))
         class_id = -1
         if self.class_names:
-            class_id = self.class_names.index(path.parent.name)
+            class_id = self.class_names.index(self._class_folder(file))
         return CaptionedImage(
             id=file,
             image=read_image(path, stored_side(image_size)),
-            captions=captions or read_captions(path.with_suffix(_TEXT_SUFFIX)),
+            captions=captions,
             class_id=class_id,
+            left_out=left_out,
         )
 
     def _list_captions(self) -> dict[str, tuple[str, ...] | None]:
         """Pairs images with captions, or with None if a text file has them."""
         files = self._list_files()
         images = [file for file in files if not file.endswith(_TEXT_SUFFIX)]
-        tables = [
-            name for name in _TABLE_READERS if (self._root / name).is_file()
-        ]
-        if len(tables) > 1:
-            raise ValueError(
-                f"Expected captions in one file. Received: {tables} in "
-                f"{self._root}. Remove one of them."
-            )
+        tables = self._find_tables()
         if tables:
-            captions_of = self._read_table(tables[0], set(images))
+            captions_of = self._read_tables(tables, set(images))
         else:
             captions_of = self._pair_with_texts(images, files)
         for image in images:
@@ -212,17 +129,18 @@ class CaptionedFolder(ListedSource):
         """Lists image and text files, relative to the folder."""
         files = []
         root = self._root.resolve()
-        for path in sorted(self._root.rglob("*")):
+        for path in walk(self._root, self.unusable):
             file = path.relative_to(self._root)
             if any(part.startswith(".") for part in file.parts):
                 continue
-            is_link = path.is_symlink()
-            if path.is_dir():
+            # Of a path that is too long, these functions say no.
+            is_link = os.path.islink(path)
+            if os.path.isdir(path):
                 if is_link:
                     self._leave_out_file(file, "is a link to a folder")
             elif not _is_image_or_text(path):
                 continue
-            elif not path.is_file():
+            elif not os.path.isfile(path):
                 self._leave_out_file(file, "is no regular file")
             elif is_link and not path.resolve().is_relative_to(root):
                 self._leave_out_file(file, "is a link that leaves the folder")
@@ -232,25 +150,63 @@ class CaptionedFolder(ListedSource):
                 files.append(file.as_posix())
         return files
 
-    def _read_table(
-        self, table: str, images: set[str]
+    def _find_tables(self) -> list[pathlib.Path]:
+        """Finds the table of the folder, or those of its splits."""
+        splits = [
+            path
+            for path in sorted(self._root.iterdir())
+            if path.name.lower() in _SPLIT_FOLDERS and not path.is_symlink()
+        ]
+        tables = [
+            folder / name
+            for folder in (self._root, *splits)
+            for name in TABLE_READERS
+            if (folder / name).is_file()
+            # Elsewhere it holds the captions of an image of this name.
+            and (name != "captions.txt" or has_header(folder / name))
+        ]
+        folders = {table.parent for table in tables}
+        if len(tables) > 1 and (
+            self._root in folders or len(folders) < len(tables)
+        ):
+            raise ValueError(
+                "Expected captions in one file. Received: "
+                f"{[str(t.relative_to(self._root)) for t in tables]} in "
+                f"{self._root}. Remove one of them."
+            )
+        return tables
+
+    def _read_tables(
+        self, tables: Iterable[pathlib.Path], images: set[str]
     ) -> dict[str, tuple[str, ...] | None]:
-        table_path = self._root / table
-        table_captions, unusable = _TABLE_READERS[table](table_path)
-        self.unusable += unusable
         captions_of: dict[str, tuple[str, ...] | None] = {}
-        for file, captions in table_captions.items():
-            if _leaves_folder(file):
-                self._leave_out_file(file, f"({table}) leaves the folder")
-            elif file not in images:
-                self._leave_out_file(
-                    file, f"({table}) is no image in the folder"
-                )
-            else:
-                captions_of[file] = usable_captions(captions)
-                if not captions_of[file]:
+        for table in tables:
+            found, unusable = TABLE_READERS[table.name](table)
+            self.unusable += unusable
+            prefix = table.parent.relative_to(self._root).as_posix() + "/"
+            named = {
+                (prefix + file).removeprefix("./"): captions
+                for file, captions in found.items()
+            }
+            image_of = match_images(named, images)
+            merged: dict[str, list[str]] = {}
+            for file, image in image_of.items():
+                merged.setdefault(image, []).extend(named[file])
+            for file in named:
+                if file in image_of:
+                    image = image_of[file]
+                    captions_of[image] = usable_captions(merged[image])
+                    if not captions_of[image]:
+                        self._leave_out_file(
+                            image, f"({table.name}) has no usable caption"
+                        )
+                elif _leaves_folder(file):
                     self._leave_out_file(
-                        file, f"({table}) has no usable caption"
+                        file, f"({table.name}) leaves the folder"
+                    )
+                else:
+                    self._leave_out_file(
+                        file, f"({table.name}) is no image in the folder"
                     )
         return captions_of
 
@@ -260,7 +216,8 @@ class CaptionedFolder(ListedSource):
         texts = {
             without_suffix(file): file
             for file in files
-            if file.endswith(_TEXT_SUFFIX) and not _is_class_list(file)
+            if file.endswith(_TEXT_SUFFIX)
+            and ("/" in file or not is_like_class_list(file))
         }
         stems = [without_suffix(image) for image in images]
         for stem in sorted(texts.keys() - set(stems)):
@@ -272,30 +229,90 @@ class CaptionedFolder(ListedSource):
         }
 
     def _classify(self, files: Iterable[str]) -> dict[str, str | None]:
-        """Pairs files with classes, or with None without sub-folders."""
-        class_of: dict[str, str | None] = dict.fromkeys(files)
-        if not any("/" in file for file in files):
-            return class_of
-        for file in list(class_of):
-            if "/" in file:
-                class_of[file] = pathlib.PurePosixPath(file).parent.name
-            else:
-                del class_of[file]
+        """Pairs files with classes, or with None if all are in one folder."""
+        folder_of = {file: self._class_folder(file) for file in files}
+        if len(set(folder_of.values()) - {""}) < 2:
+            return dict.fromkeys(folder_of)
+        for file, folder in folder_of.items():
+            if not folder:
                 self._leave_out_file(
                     file, "is in no class: other images are in sub-folders"
                 )
-        return class_of
+        return {file: folder for file, folder in folder_of.items() if folder}
+
+    def _class_folder(self, file: str) -> str:
+        """The folder of a file, relative to that of its split if it has one."""
+        top, _, rest = file.partition("/")
+        return (rest if top in self._split_of else file).rpartition("/")[0]
+
+    def _divide(
+        self, class_of: Mapping[str, str | None]
+    ) -> dict[str, list[str]]:
+        """Divides files by the class lists, by folders or by chance."""
+        if not self._split_of or has_class_lists(self._root):
+            # A list may name the last folder of a class alone.
+            last = collections.Counter(map(_last_folder, self.class_names))
+            whole = {
+                _last_folder(name): name
+                for name in self.class_names
+                if last[_last_folder(name)] == 1
+            }
+            return self._split_examples(
+                class_of,
+                self._root,
+                class_named=lambda name: (
+                    name if name in self.class_names else whole.get(name, name)
+                ),
+            )
+        self.notes.append(
+            f"splits: the folders {', '.join(sorted(self._split_of))}"
+        )
+        splits: dict[str, list[str]] = {
+            split: []
+            for split in ("train", "val", "test")
+            if split in self._split_of.values()
+        }
+        for file in sorted(class_of):
+            split = self._split_of.get(file.partition("/")[0])
+            if split is None:
+                self._leave_out_file(
+                    file, "is in no split: other images are in their folders"
+                )
+            else:
+                splits[split].append(file)
+        check_several_classes({class_of[file] for file in splits["train"]})
+        return splits
 
     def _leave_out_file(self, file: StrPath, reason: str) -> None:
         self._leave_out(self._root / file, reason)
 
 
+def _split_folders(files: Iterable[str]) -> dict[str, str]:
+    """Pairs folders with the splits that they are called after, if any."""
+    folders = {file.partition("/")[0] for file in files if "/" in file}
+    splits = {
+        folder: _SPLIT_FOLDERS[folder.lower()]
+        for folder in folders
+        if folder.lower() in _SPLIT_FOLDERS
+    }
+    # One alone is a class that happens to be called so.
+    if len(splits) < 2:
+        return {}
+    if splits.keys() != folders or "train" not in splits.values():
+        raise ValueError(
+            "Expected folders that are either splits, train among them, or "
+            f"classes. Received: {sorted(folders)}. Rename or move some of "
+            "them."
+        )
+    return splits
+
+
+def _last_folder(class_name: str) -> str:
+    return class_name.rpartition("/")[2]
+
+
 def _is_image_or_text(path: pathlib.Path) -> bool:
     return path.suffix == _TEXT_SUFFIX or path.suffix.lower() in IMAGE_SUFFIXES
-
-
-def _is_class_list(file: str) -> bool:
-    return "/" not in file and file.endswith("classes.txt")
 
 
 def _leaves_folder(file: str) -> bool:

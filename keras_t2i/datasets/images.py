@@ -1,7 +1,6 @@
 """Image files of any kind, the images of data sets, and those of models."""
 
 import io
-import pathlib
 import warnings
 from collections.abc import Callable
 
@@ -10,7 +9,8 @@ import numpy as np
 from PIL import Image
 from PIL import ImageOps
 
-from keras_t2i.datasets.source import UnusableFileError
+from keras_t2i.reading import UnusableFileError
+from keras_t2i.reading import read_file
 from keras_t2i.types import StrPath
 from keras_t2i.types import Tensor
 
@@ -21,6 +21,8 @@ IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff"),
     ".ppm",
 )
+# An RGB image of as many pixels as Pillow reads, without compression.
+_MAX_IMAGE_BYTES = 2**28
 _EXIF_ORIENTATION = 0x0112
 _EXIF_UPRIGHT = 1
 # Longer side over shorter side. A file of few bytes can be a line of millions
@@ -120,11 +122,11 @@ def read_image(
         change.
 
     Raises:
-        UnusableFileError: the file is missing, is no image, is truncated, has
-            far too many pixels or is extremely thin.
+        UnusableFileError: the file is missing, is no regular file, is no image,
+            is truncated, is far too large or is extremely thin.
     """
     try:
-        content = pathlib.Path(path).read_bytes()
+        content = read_file(path, _MAX_IMAGE_BYTES)
     except OSError as error:
         raise UnusableFileError(str(path), str(error.strerror)) from None
     try:

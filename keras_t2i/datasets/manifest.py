@@ -8,6 +8,7 @@ import re
 from typing import Any
 
 from keras_t2i.files import atomic_write
+from keras_t2i.reading import read_json
 from keras_t2i.types import StrPath
 
 MANIFEST_FILE = "manifest.json"
@@ -56,12 +57,16 @@ class Manifest:
         class_names: tuple of strings. A record's `class_id` is a place in it.
             Empty for data without classes.
         splits: dict of split names to `Split`.
+        source_fingerprint: string. Digest of the source and the options that
+            it was made with. Empty if unknown, as in data sets made before
+            there was one.
     """
 
     name: str
     image_size: int
     class_names: tuple[str, ...]
     splits: dict[str, Split]
+    source_fingerprint: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,9 +91,10 @@ def write_manifest(
     directory: StrPath, manifest: Manifest | EmbeddingManifest
 ) -> None:
     """Writes the manifest of a folder of shards."""
-    text = json.dumps(
-        dataclasses.asdict(manifest), indent=2, ensure_ascii=False
-    )
+    values = dataclasses.asdict(manifest)
+    if not values.get("source_fingerprint", True):
+        del values["source_fingerprint"]
+    text = json.dumps(values, indent=2, ensure_ascii=False)
     with atomic_write(pathlib.Path(directory) / MANIFEST_FILE) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
 
@@ -113,6 +119,7 @@ def read_manifest(directory: StrPath) -> Manifest:
         image_size=fields.get("image_size", int, at_least=1),
         class_names=tuple(class_names),
         splits=_read_splits(fields),
+        source_fingerprint=fields.get("source_fingerprint", str, default=""),
     )
 
 
@@ -155,8 +162,16 @@ class _Fields:
     def error(self, what: str) -> ValueError:
         return ValueError(f"{self.path}: {what}. Make the folder again.")
 
-    def get(self, key: str, kind: type, at_least: int | None = None) -> Any:
+    def get(
+        self,
+        key: str,
+        kind: type,
+        at_least: int | None = None,
+        default: Any = None,
+    ) -> Any:
         if key not in self.values:
+            if default is not None:
+                return default
             raise self.error(
                 f"`{self.name}` must have `{key}`. Received: "
                 f"{sorted(self.values)}"
@@ -179,13 +194,13 @@ class _Fields:
 def _read_fields(directory: StrPath, made_by: str) -> _Fields:
     path = pathlib.Path(directory) / MANIFEST_FILE
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read_json(path)
     except (FileNotFoundError, NotADirectoryError):
         raise ValueError(
             f"Expected a folder made by `{made_by}`, with a {MANIFEST_FILE}. "
             f"Received: {str(directory)!r}, which has none."
         ) from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ValueError(
             f"{path}: must be JSON. Received: {error}. Make the folder again."
         ) from None

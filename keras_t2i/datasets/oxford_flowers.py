@@ -9,8 +9,9 @@ from keras_t2i.datasets.source import Key
 from keras_t2i.datasets.source import ListedSource
 from keras_t2i.datasets.source import existing_folder
 from keras_t2i.datasets.source import read_captions
-from keras_t2i.datasets.source import split_examples
 from keras_t2i.types import StrPath
+
+_SUFFIXES = (".jpg", ".JPG", ".jpeg", ".JPEG")
 
 
 class OxfordFlowers(ListedSource):
@@ -20,6 +21,8 @@ class OxfordFlowers(ListedSource):
     - `text_c10/class_00001/image_06734.txt`, with one caption per line;
     - class lists, if there are any: `trainclasses.txt`, `valclasses.txt` and
       `testclasses.txt`, or `trainvalclasses.txt` instead of the first two.
+
+    Images may also end in `.JPG` or `.jpeg`.
 
     `jpg` and `text_c10` may lie in `source_dir` itself or in a folder of it,
     as the archives unpack, and the lists in `source_dir` or beside `text_c10`.
@@ -52,10 +55,13 @@ class OxfordFlowers(ListedSource):
         if not class_of:
             raise ValueError(
                 f"Expected images in {self._image_dir} with captions of the "
-                f"same names in {self._caption_dir}/class_*. Received: none."
+                f"same names in {self._caption_dir}/class_*. Received: none"
+                + (f" ({self.unusable[0]})." if self.unusable else ".")
             )
         self.class_names = sorted(set(class_of.values()))
-        splits = split_examples(class_of, source_dir, self._caption_dir.parent)
+        splits = self._split_examples(
+            class_of, source_dir, self._caption_dir.parent
+        )
         self._splits = {
             split: [(class_of[id], id) for id in ids]
             for split, ids in splits.items()
@@ -64,21 +70,27 @@ class OxfordFlowers(ListedSource):
     def read(self, key: Key, image_size: int) -> CaptionedImage:
         """Reads one image with its captions."""
         class_name, id = key
+        captions, left_out = read_captions(
+            self._caption_dir / class_name / f"{id}.txt"
+        )
+        images = [self._image_dir / f"{id}{suffix}" for suffix in _SUFFIXES]
         return CaptionedImage(
             id=id,
             image=read_image(
-                self._image_dir / f"{id}.jpg", stored_side(image_size)
+                next(filter(pathlib.Path.exists, images), images[0]),
+                stored_side(image_size),
             ),
-            captions=read_captions(
-                self._caption_dir / class_name / f"{id}.txt"
-            ),
+            captions=captions,
             class_id=self.class_names.index(class_name),
+            left_out=left_out,
         )
 
     def _list_examples(self) -> dict[str, str]:
         """Pairs the ids of images with their classes."""
         without_captions = {
-            path.stem: path for path in self._image_dir.glob("image_*.jpg")
+            path.stem: path
+            for suffix in _SUFFIXES
+            for path in self._image_dir.glob(f"image_*{suffix}")
         }
         class_of: dict[str, str] = {}
         for path in sorted(self._caption_dir.glob("class_*/image_*.txt")):

@@ -14,6 +14,7 @@ from keras_t2i.datasets.manifest import MANIFEST_FILE
 from keras_t2i.datasets.manifest import Manifest
 from keras_t2i.datasets.manifest import Shard
 from keras_t2i.datasets.manifest import Split
+from keras_t2i.datasets.manifest import read_manifest
 from keras_t2i.datasets.manifest import write_manifest
 from keras_t2i.datasets.shard_writing import WrittenShard
 from keras_t2i.datasets.shard_writing import write_shards
@@ -22,6 +23,10 @@ from keras_t2i.datasets.source import Key
 from keras_t2i.datasets.source import Source
 from keras_t2i.datasets.source import check_several_classes
 from keras_t2i.files import atomic_write
+from keras_t2i.files import locked_folder
+from keras_t2i.files import remove_temporaries
+from keras_t2i.reading import MAX_TABLE_BYTES
+from keras_t2i.reading import read_json
 from keras_t2i.types import StrPath
 from keras_t2i.version import __version__
 
@@ -38,14 +43,24 @@ _WHOLE_SHARDS = "[!.]*.tfrecord"
 
 @dataclasses.dataclass(frozen=True)
 class Preparation:
-    """What `prepare` did, and which files it skipped, with the reasons.
+    """What `prepare` did.
 
-    Of long captions, text encoders read only the first 201 characters.
+    Args:
+        manifest: `Manifest`.
+        skipped: tuple of strings. What could not be used, with the reasons.
+        num_skipped: int. How many files that is: a class that is not used is
+            one of `skipped`, and has many files.
+        num_long_captions: int. Captions of which text encoders read only the
+            first 201 characters.
+        was_there: bool. Whether the same data set had been prepared before, so
+            that nothing was read and the fields above are those of no image.
     """
 
     manifest: Manifest
     skipped: tuple[str, ...]
+    num_skipped: int
     num_long_captions: int
+    was_there: bool = False
 
 
 def prepare(
@@ -59,8 +74,10 @@ def prepare(
 ) -> Preparation:
     """Writes a prepared data set: TFRecord shards and a manifest.
 
-    If a run was interrupted, the same call resumes it. The same source and
-    options give the same bytes.
+    If a run was interrupted, the same call resumes it; if it has ended, the
+    same call does nothing. The same source and options give the same bytes.
+    Several processes (`num_workers`) import the script that calls this, which
+    must do its work under `if __name__ == "__main__":`.
 
     Args:
         source: `Source`, such as `OxfordFlowers("data/oxford")`.
@@ -79,9 +96,9 @@ def prepare(
         `Preparation`.
 
     Raises:
-        ValueError: `out` holds something else already, a split has no usable
-            image, the training images are all of one class, or, with
-            `strict`, a file cannot be used.
+        ValueError: `out` holds something else already, another process writes
+            to it, a split has no usable image, the training images are all of
+            one class, or, with `strict`, a file cannot be used.
         OSError: a file cannot be written.
 
     Example:
@@ -98,24 +115,58 @@ def prepare(
     if num_workers is not None:
         check_whole_number(num_workers, "num_workers", at_least=1)
     out = pathlib.Path(out)
-    if (out / MANIFEST_FILE).exists():
-        raise ValueError(
-            "Expected a folder to fill. Received: "
-            f"{out}, which is a prepared data set already. Use it, or remove "
-            "it first."
-        )
     if strict and source.unusable:
         raise source.unusable[0]
     splits = source.splits()
     for split, keys in splits.items():
         if not keys:
             raise _empty_split(split, source.unusable)
+    fingerprint = _fingerprint(source, splits, image_size)
+    out.mkdir(parents=True, exist_ok=True)
+    with locked_folder(out, wait=False):
+        if (out / MANIFEST_FILE).exists():
+            return _already_there(out, fingerprint)
+        remove_temporaries(out)
+        return _prepare(
+            source,
+            out,
+            _Journal(out, fingerprint),
+            image_size=image_size,
+            strict=strict,
+            num_workers=num_workers,
+            progress=progress,
+        )
 
-    plan = {split: _plan_shards(split, keys) for split, keys in splits.items()}
+
+def _already_there(out: pathlib.Path, fingerprint: str) -> Preparation:
+    manifest = read_manifest(out)
+    if manifest.source_fingerprint != fingerprint:
+        raise ValueError(
+            "Expected a folder to fill, or a data set prepared from the same "
+            f"source with the same options. Received: {out}, which is a "
+            "prepared data set already, from another source, with other "
+            "options or by another version. Use it, or remove it first."
+        )
+    return Preparation(manifest, (), 0, 0, was_there=True)
+
+
+def _prepare(
+    source: Source,
+    out: pathlib.Path,
+    journal: "_Journal",
+    *,
+    image_size: int,
+    strict: bool,
+    num_workers: int | None,
+    progress: Callable[[int, int], None] | None,
+) -> Preparation:
+    plan = {
+        split: _plan_shards(split, keys)
+        for split, keys in source.splits().items()
+    }
     files = {
         file: keys for shards in plan.values() for file, keys in shards.items()
     }
-    journal = _Journal(out, _fingerprint(source, splits, image_size))
     written = {}
     missing = {}
     for file, keys in files.items():
@@ -151,7 +202,9 @@ def prepare(
         journal.remove_if_empty()
         raise
     try:
-        preparation = _summarize(source, plan, written, image_size)
+        preparation = _summarize(
+            source, plan, written, image_size, journal.fingerprint
+        )
     except ValueError:
         for file in written:
             (out / file).unlink(missing_ok=True)
@@ -197,6 +250,7 @@ def _summarize(
     plan: Mapping[str, Mapping[str, Sequence[Key]]],
     written: Mapping[str, WrittenShard],
     image_size: int,
+    fingerprint: str,
 ) -> Preparation:
     """Makes the manifest, or fails if the data set would be of no use."""
     skipped = [str(error) for error in source.unusable]
@@ -225,9 +279,17 @@ def _summarize(
                 for id in written[file].class_ids
             }
         )
+    num_more = sum(error.num_files - 1 for error in source.unusable)
     return Preparation(
-        Manifest(source.name, image_size, tuple(source.class_names), splits),
+        Manifest(
+            source.name,
+            image_size,
+            tuple(source.class_names),
+            splits,
+            fingerprint,
+        ),
         tuple(skipped),
+        len(skipped) + num_more,
         sum(shard.num_long_captions for shard in written.values()),
     )
 
@@ -249,10 +311,9 @@ class _Journal:
 
     def __init__(self, directory: pathlib.Path, fingerprint: str):
         self._directory = directory
-        self._fingerprint = fingerprint
+        self.fingerprint = fingerprint
         self._path = directory / _JOURNAL_FILE
         self._shards: dict[str, WrittenShard] = {}
-        directory.mkdir(parents=True, exist_ok=True)
         if self._path.exists():
             self._read()
         elif any(directory.glob(_WHOLE_SHARDS)):
@@ -290,7 +351,7 @@ class _Journal:
 
     def _read(self) -> None:
         try:
-            journal = json.loads(self._path.read_text(encoding="utf-8"))
+            journal = read_json(self._path, MAX_TABLE_BYTES)
             fingerprint = journal["fingerprint"]
             self._shards = {
                 file: WrittenShard(**values)
@@ -301,7 +362,7 @@ class _Journal:
                 f"{self._path} must say how far the data set is. Received: a "
                 f"damaged file. Empty the folder {self._directory}."
             ) from None
-        if fingerprint != self._fingerprint:
+        if fingerprint != self.fingerprint:
             raise ValueError(
                 "Expected to resume with the same source and options. "
                 f"Received: {self._directory}, which was begun with others. "
@@ -313,6 +374,6 @@ class _Journal:
             file: dataclasses.asdict(written)
             for file, written in self._shards.items()
         }
-        journal = {"fingerprint": self._fingerprint, "shards": shards}
+        journal = {"fingerprint": self.fingerprint, "shards": shards}
         with atomic_write(self._path) as temporary:
             temporary.write_text(json.dumps(journal), encoding="utf-8")

@@ -1,6 +1,7 @@
 """Embeddings and image features that others have computed, by image id."""
 
 import functools
+import os
 import pathlib
 import re
 from collections.abc import Callable
@@ -17,6 +18,9 @@ from keras_t2i.formats.npy_files import read_npy
 from keras_t2i.formats.pickled_list import read_pickled_list
 from keras_t2i.formats.t7 import Table
 from keras_t2i.formats.t7 import read_t7
+from keras_t2i.reading import MAX_ARRAY_BYTES
+from keras_t2i.reading import read_file
+from keras_t2i.reading import walk
 from keras_t2i.types import StrPath
 
 STACKGAN_EMBEDDINGS = "char-CNN-RNN-embeddings.pickle"
@@ -68,13 +72,13 @@ def open_published_embeddings(
         folders = [f for f in folders if (f / STACKGAN_EMBEDDINGS).exists()]
         if folders:
             return StackGANEmbeddings(folders)
-        files = sorted(path.rglob("*.t7"))
+        files = [file for file in walk(path) if file.suffix == ".t7"]
         if files:
             # Those of an image are tables, those of a class are tensors.
             if isinstance(read_t7(files[0]), Table):
                 return TorchEmbeddings(path, files)
             return TorchClassEmbeddings(files, images_of_class)
-        if next(path.rglob("*.npy"), None) is not None:
+        if any(file.suffix == ".npy" for file in walk(path)):
             return ArraysById(path)
     raise ValueError(
         f"Expected arrays by image: {_LAYOUTS}. Received: {str(path)!r}, which "
@@ -158,8 +162,8 @@ class ArraysById:
         if self._path.is_dir():
             self._files = {
                 file.relative_to(self._path).as_posix()[: -len(".npy")]: file
-                for file in sorted(self._path.rglob("*.npy"))
-                if file.is_file()
+                for file in walk(self._path)
+                if file.suffix == ".npy" and os.path.isfile(file)
             }
             self._get, self.names = self._from_folder, list(self._files)
         elif self._path.exists() and not self._path.is_file():
@@ -190,11 +194,11 @@ class ArraysById:
 
     def _from_folder(self, name: str) -> np.ndarray:
         file = self._files[name]
-        return read_npy(file.read_bytes(), str(file))
+        return read_npy(read_file(file, MAX_ARRAY_BYTES), str(file))
 
 
 def _read_table(path: pathlib.Path) -> tuple[list[str], np.ndarray]:
-    table = read_npy(path.read_bytes(), str(path))
+    table = read_npy(read_file(path, MAX_ARRAY_BYTES), str(path))
     fields = table.dtype.names or ()
     if table.ndim != 1 or not {"id", "embeddings"} <= set(fields):
         raise ValueError(

@@ -18,7 +18,7 @@ from keras_t2i.datasets.shards import file_sha256
 from keras_t2i.datasets.shards import new_tfrecord_file
 from keras_t2i.datasets.source import Key
 from keras_t2i.datasets.source import Source
-from keras_t2i.datasets.source import UnusableFileError
+from keras_t2i.reading import UnusableFileError
 from keras_t2i.tokenizers import count_cut
 
 _SECONDS_BETWEEN_REPORTS = 0.2
@@ -54,11 +54,14 @@ def _write_shard(
             on_image()
             try:
                 record = source.read(key, image_size)
+                if strict and record.left_out:
+                    raise record.left_out[0]
             except UnusableFileError as error:
                 if strict:
                     raise
                 skipped.append(str(error))
                 continue
+            skipped += map(str, record.left_out)
             write(record.serialize())
             class_ids.append(record.class_id)
             captions += record.captions
@@ -138,6 +141,8 @@ def write_shards_in_processes(
         initializer=_start_worker,
         initargs=(source, options, num_done, stop),
     )
+    others = multiprocessing.active_children()
+    processes: list[multiprocessing.process.BaseProcess] = []
     try:
         # Processes inherit the blocked signal: at Ctrl-C this one alone
         # decides, and tells them.
@@ -149,6 +154,7 @@ def write_shards_in_processes(
             }
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        processes += multiprocessing.active_children()
         pending = set(paths)
         while pending:
             finished, pending = concurrent.futures.wait(
@@ -160,6 +166,15 @@ def write_shards_in_processes(
                 on_shard(paths[future], future.result())
             on_images(num_done.value)
     except BrokenProcessPool:
+        executor.shutdown()
+        # When one ends, the others are terminated, which gives other codes.
+        if 1 in {p.exitcode for p in processes if p not in others}:
+            raise ChildProcessError(
+                "A process that writes shards could not start; its error is "
+                "above. It imports the script that was run, which must do its "
+                'work under `if __name__ == "__main__":`. Put it there, or '
+                "prepare with `num_workers=1`."
+            ) from None
         raise ChildProcessError(
             "A process that writes shards was killed, perhaps for want of "
             "memory. Run again: whole shards are kept."

@@ -20,6 +20,7 @@ from keras_t2i.datasets.manifest import Manifest
 from keras_t2i.datasets.manifest import Shard
 from keras_t2i.datasets.manifest import Split
 from keras_t2i.files import atomic_write
+from keras_t2i.reading import UnusableFileError
 from keras_t2i.types import StrPath
 from keras_t2i.untuned import untuned
 
@@ -38,12 +39,15 @@ class CaptionedImage:
         captions: tuple of strings. At least one.
         class_id: int. Index into the manifest's `class_names`, -1 without
             classes.
+        left_out: tuple of `UnusableFileError`. Captions of the raw files that
+            could not be used; not stored.
     """
 
     id: str
     image: bytes
     captions: tuple[str, ...]
     class_id: int = -1
+    left_out: tuple[UnusableFileError, ...] = ()
 
     def serialize(self) -> bytes:
         """Returns the record as the bytes of a `tf.train.Example`."""

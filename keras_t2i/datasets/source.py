@@ -1,32 +1,27 @@
 """How a data set's raw files are read, and divided into splits."""
 
+import collections
 import hashlib
 import os
 import pathlib
+import re
 from collections.abc import Callable
 from collections.abc import Collection
+from collections.abc import Iterable
 from collections.abc import Mapping
 from typing import Any
 from typing import Protocol
 
+from keras_t2i.captions import caption_damage
+from keras_t2i.captions import is_utf8
 from keras_t2i.captions import usable_captions
 from keras_t2i.datasets.shards import CaptionedImage
+from keras_t2i.reading import UnusableFileError
+from keras_t2i.reading import read_text
 from keras_t2i.types import StrPath
 
 # What a source's `read` needs to find one example, as JSON values.
 Key = tuple
-
-
-class UnusableFileError(ValueError):
-    """One file of a source cannot be used, for a reason; others still can."""
-
-    def __init__(self, file: str, reason: str):
-        super().__init__(file, reason)
-        self.file = file
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return f"{self.file}: {self.reason}"
 
 
 class Source(Protocol):
@@ -41,11 +36,14 @@ class Source(Protocol):
         class_names: list of strings. Empty without classes.
         unusable: list of `UnusableFileError`. What the listing left out, such
             as an image without captions.
+        notes: list of strings. What users should know of how the files were
+            understood.
     """
 
     name: str
     class_names: list[str]
     unusable: list[UnusableFileError]
+    notes: list[str]
 
     def splits(self) -> dict[str, list[Key]]:
         """Returns the keys of each split, in the order they are written."""
@@ -64,6 +62,7 @@ class ListedSource:
     def __init__(self) -> None:
         self.class_names: list[str] = []
         self.unusable: list[UnusableFileError] = []
+        self.notes: list[str] = []
         self._splits: dict[str, list[Key]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -75,8 +74,28 @@ class ListedSource:
         """Returns the keys of each split."""
         return self._splits
 
-    def _leave_out(self, file: object, reason: str) -> None:
-        self.unusable.append(UnusableFileError(str(file), reason))
+    def _leave_out(self, file: object, reason: str, num_files: int = 1) -> None:
+        self.unusable.append(UnusableFileError(str(file), reason, num_files))
+
+    def _split_examples(
+        self,
+        class_of: Mapping[str, str | None],
+        *list_dirs: pathlib.Path,
+        class_named: Callable[[str], str] = str,
+    ) -> dict[str, list[str]]:
+        """Divides examples as `split_examples` does; leaves out the others."""
+        splits = split_examples(class_of, *list_dirs, class_named=class_named)
+        for path in _misspelt_class_lists(list_dirs):
+            self._leave_out(path, f"is no class list: {_LIST_NAMES}")
+        left_out = set(class_of).difference(*splits.values())
+        counts = collections.Counter(str(class_of[id]) for id in left_out)
+        for name, count in sorted(counts.items()):
+            self._leave_out(
+                f"class {name}",
+                f"is in no class list, so its {count} images are not used",
+                count,
+            )
+        return splits
 
 
 def existing_folder(path: StrPath, what: str) -> pathlib.Path:
@@ -94,26 +113,36 @@ def without_suffix(file: str) -> str:
     return str(pathlib.PurePosixPath(file).with_suffix(""))
 
 
-def read_captions(path: StrPath) -> tuple[str, ...]:
-    """Reads a UTF-8 file with one caption per line, at least one usable.
+def read_captions(
+    path: StrPath,
+) -> tuple[tuple[str, ...], tuple[UnusableFileError, ...]]:
+    """Reads a text file with one caption per line, at least one usable.
+
+    Returns:
+        The captions, and an error for each line that could not be used.
 
     Raises:
-        UnusableFileError: the file cannot be read, is not UTF-8, or has no
-            usable caption.
+        UnusableFileError: the file cannot be read or has no usable caption.
     """
     try:
-        text = pathlib.Path(path).read_bytes().decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise UnusableFileError(
-            str(path), f"is not UTF-8 (byte {error.start}: {error.reason})"
-        ) from None
+        # Not `splitlines`, which also cuts at characters such as U+2028.
+        lines = read_text(path).split("\n")
     except OSError as error:
         raise UnusableFileError(str(path), str(error.strerror)) from None
-    # Not `splitlines`, which also cuts at characters such as U+2028.
-    captions = usable_captions(text.split("\n"))
+    left_out = [
+        UnusableFileError(f"{path} line {number}", damage)
+        for number, line in enumerate(lines, start=1)
+        if (damage := caption_damage(line)) is not None
+    ]
+    captions = usable_captions(lines)
     if not captions:
-        raise UnusableFileError(str(path), "has no usable caption")
-    return captions
+        raise UnusableFileError(
+            str(path),
+            f"has no usable caption ({left_out[0]})"
+            if left_out
+            else "has no usable caption",
+        )
+    return captions, tuple(left_out)
 
 
 # The first file of a split that exists counts. Archives hold all of them, and
@@ -123,6 +152,20 @@ _CLASS_LIST_FILES = {
     "val": ("valclasses.txt",),
     "test": ("testclasses.txt",),
 }
+_LIST_NAMES = (
+    "they are called trainclasses.txt, valclasses.txt, testclasses.txt and "
+    "trainvalclasses.txt"
+)
+# Lists that were meant to be read, such as `valClasses.txt`.
+_LIKE_A_CLASS_LIST = re.compile(
+    r"(train|trainval|val|valid|validation|test)[-_ ]?class(es)?(\.txt)*",
+    re.IGNORECASE,
+)
+
+
+def is_like_class_list(name: str) -> bool:
+    """Whether the name of a file is that of a class list, or misspelt."""
+    return _LIKE_A_CLASS_LIST.fullmatch(name) is not None
 
 
 def split_examples(
@@ -233,6 +276,10 @@ def _read_class_lists(
             f"{' or '.join(_CLASS_LIST_FILES['train'])}. Received: only "
             f"{[path.name for path in paths.values()]} in {list_dir}. Add it, "
             "or remove the others."
+            + "".join(
+                f" Is {path.name} meant for it?"
+                for path in _misspelt_class_lists([list_dir])
+            )
         )
     return lists
 
@@ -246,13 +293,29 @@ def _find_class_lists(list_dir: pathlib.Path) -> dict[str, pathlib.Path]:
     return paths
 
 
+def has_class_lists(list_dir: pathlib.Path) -> bool:
+    """Whether a folder holds class lists."""
+    return bool(_find_class_lists(list_dir))
+
+
+def _misspelt_class_lists(
+    list_dirs: Iterable[pathlib.Path],
+) -> list[pathlib.Path]:
+    right = {file for files in _CLASS_LIST_FILES.values() for file in files}
+    return [
+        path
+        for folder in dict.fromkeys(list_dirs)
+        for path in sorted(folder.iterdir() if folder.is_dir() else ())
+        if is_like_class_list(path.name) and path.name not in right
+    ]
+
+
 def _read_class_list(path: pathlib.Path) -> set[str]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
+    text = read_text(path)
+    if not is_utf8(text):
         raise ValueError(
-            f"{path} must be UTF-8 text. Received: {error}"
-        ) from None
+            f"{path} must be UTF-8 text. Received: bytes that are not."
+        )
     names = {line.strip() for line in text.split("\n")} - {""}
     if not names:
         raise ValueError(

@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import os
 import pathlib
 import re
 from collections.abc import Callable
@@ -21,7 +22,8 @@ from keras_t2i.checks import check_whole_number
 from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.datasets.images import read_square
 from keras_t2i.datasets.images import without_image_suffix
-from keras_t2i.datasets.source import UnusableFileError
+from keras_t2i.reading import UnusableFileError
+from keras_t2i.reading import walk
 from keras_t2i.types import StrPath
 
 _BATCH_SIZE = 32
@@ -319,8 +321,8 @@ def _files_by_id(
     place_of |= {id: place for place, id in enumerate(ids)}
     files: dict[tuple[int, int], pathlib.Path] = {}
     foreign = []
-    for file in sorted(path.rglob("*")):
-        if file.name.startswith(".") or not file.is_file():
+    for file in walk(path):
+        if file.name.startswith(".") or not os.path.isfile(file):
             continue
         name = file.relative_to(path).as_posix()
         id, number = without_image_suffix(name), -1

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_t2i.reading import MAX_ARRAY_BYTES
+from keras_t2i.reading import open_file
 from keras_t2i.types import StrPath
 
 # About 100 bytes each at most; the published file of COCO, the largest, has
@@ -80,7 +82,7 @@ def read_pickled_list(path: StrPath) -> list:
         raise ValueError(
             f"Expected a pickle. Received: {path}, which is no regular file."
         )
-    with path.open("rb") as opened:
+    with open_file(path, MAX_ARRAY_BYTES) as opened:
         data = bytearray(os.fstat(opened.fileno()).st_size)
         opened.readinto(data)
     try:

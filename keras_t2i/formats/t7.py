@@ -11,6 +11,8 @@ from collections.abc import Generator
 
 import numpy as np
 
+from keras_t2i.reading import MAX_ARRAY_BYTES
+from keras_t2i.reading import open_file
 from keras_t2i.types import StrPath
 
 _NIL, _NUMBER, _STRING, _TABLE, _TORCH, _BOOLEAN = range(6)
@@ -124,7 +126,7 @@ def read_t7(path: StrPath) -> object:
         raise ValueError(
             f"Expected a .t7 file. Received: {path}, which is no regular file."
         )
-    with path.open("rb") as file:
+    with open_file(path, MAX_ARRAY_BYTES) as file:
         return _Reader(file, path).read()
 
 

@@ -13,6 +13,9 @@ from typing import Self
 from typing import TypeVar
 
 from keras_t2i.files import atomic_write
+from keras_t2i.reading import parse_json
+from keras_t2i.reading import read_json
+from keras_t2i.reading import read_text
 from keras_t2i.recipes.presets import preset
 from keras_t2i.types import StrPath
 
@@ -217,9 +220,9 @@ class BaseRecipe:
             ValueError: the file does not hold such a recipe.
             OSError: the file cannot be read.
         """
-        content = pathlib.Path(path).read_text("utf-8")
+        content = read_text(path)
         try:
-            fields = json.loads(content)
+            fields = parse_json(content)
         except ValueError:
             fields = None
         if not isinstance(fields, dict):
@@ -254,7 +257,7 @@ class BaseRecipe:
         """
         config = pathlib.Path(path) / "config.json"
         try:
-            values = json.loads(config.read_text("utf-8"))
+            values = read_json(config)
             command = values["command"]
             recipe = (
                 cls._from_config(values) if command == cls.COMMAND else None

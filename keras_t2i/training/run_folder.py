@@ -20,6 +20,7 @@ from keras_t2i.callbacks.checkpoints import checkpoint_steps
 from keras_t2i.callbacks.recording import RECORDED_STEPS
 from keras_t2i.files import atomic_write
 from keras_t2i.files import is_temporary
+from keras_t2i.reading import read_json
 from keras_t2i.recipes.base_recipe import DURATIONS
 from keras_t2i.recipes.base_recipe import AnyRecipe
 from keras_t2i.recipes.base_recipe import BaseRecipe
@@ -329,7 +330,7 @@ def options_of_run(path: StrPath) -> dict[str, Any]:
 
 def _read_config(path: pathlib.Path) -> dict[str, Any]:
     try:
-        config = json.loads(path.read_text("utf-8"))
+        config = read_json(path)
     except (OSError, ValueError):
         return {}
     return config if isinstance(config, dict) else {}

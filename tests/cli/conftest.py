@@ -1,9 +1,6 @@
 """One prepared data set and tiny runs, made by the commands themselves."""
 
-import contextlib
 import functools
-import resource
-import signal
 
 import pytest
 
@@ -93,20 +90,6 @@ def end_to_end_run(data, text_run, tmp_path_factory):
 def checkpoints_every(monkeypatch):
     """Makes trainings save every few steps, where it is a minute otherwise."""
     return lambda steps: _save_every(steps, monkeypatch)
-
-
-@contextlib.contextmanager
-def small_files(size):
-    """The file system refuses what is larger than so many bytes."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    # Writing fails, as on a full disk, and does not kill the process.
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        signal.signal(signal.SIGXFSZ, handler)
 
 
 @pytest.fixture

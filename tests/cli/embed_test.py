@@ -1,4 +1,5 @@
 import io
+import os
 import re
 import shutil
 
@@ -9,6 +10,7 @@ from keras_t2i.cli.main import main
 from keras_t2i.datasets.examples import ExtractedEmbeddings
 from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.datasets.manifest import read_embedding_manifest
+from keras_t2i.files import locked_folder
 from keras_t2i.text.embeddings import embed_texts
 from keras_t2i.training.model_files import load_text_encoder
 from tests.cli.conftest import contents
@@ -131,6 +133,44 @@ def test_captions_of_a_file(text_run, tmp_path, monkeypatch, capsys, source):
         np.testing.assert_allclose(
             arrays["embeddings"], expected, rtol=1e-5, atol=1e-6
         )
+
+
+def test_captions_in_utf16(text_run, tmp_path):
+    argv = ["embed", "--captions", str(tmp_path / "a.txt"), "--text-encoder"]
+    argv += [str(text_run), "--out", str(tmp_path / "a.npz")]
+    text = "a red flower\r\nein Bl\u00fcmchen\r\n"
+    (tmp_path / "a.txt").write_bytes(text.encode("utf-16"))
+    assert main(argv) == 0
+    with np.load(tmp_path / "a.npz") as arrays:
+        assert arrays["captions"].tolist() == text.splitlines()
+
+
+def test_captions_without_end(text_run, tmp_path, error_of, monkeypatch):
+    argv = ["--text-encoder", text_run, "--out", tmp_path / "a.npy"]
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "long").write_text("a" * 10_001)
+    (tmp_path / "sparse").touch()
+    os.truncate(tmp_path / "sparse", 2**36)
+    (tmp_path / "utf16").write_bytes("a rose".encode("utf-16-le"))
+    for path, message in {
+        "/dev/zero": "/dev/zero: is no regular file",
+        tmp_path / "pipe": "pipe: is no regular file",
+        tmp_path / "sparse": "sparse: has 68,719,476,736 bytes, more than",
+        tmp_path / "long": "long, which has 10,001 characters",
+        tmp_path / "utf16": "is no UTF-8 text, as a third of it are NUL",
+    }.items():
+        assert message in error_of("embed", "--captions", path, *argv)
+
+
+def test_another_process_that_writes_there(data, text_run, tmp_path, error_of):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / ".tmp-left").symlink_to(data)
+    argv = ["embed", "--data", data, "--text-encoder", text_run, "--out", out]
+    with locked_folder(out):
+        assert "no other process writes to" in error_of(*argv)
+    assert main([str(argument) for argument in argv]) == 0
+    assert not (out / ".tmp-left").is_symlink()
 
 
 def test_lines_that_are_no_captions(text_run, tmp_path, error_of):

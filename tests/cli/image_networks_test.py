@@ -22,9 +22,9 @@ from keras_t2i.linear_decay import linear_decays
 from keras_t2i.losses import SoftmaxJointEmbedding
 from keras_t2i.training.precomputed import network_features
 from tests.cli.conftest import contents
-from tests.cli.conftest import small_files
 from tests.datasets.prepared_sets import example
 from tests.datasets.prepared_sets import write_prepared_set
+from tests.full_disk import small_files
 
 NETWORK = ["--image-encoder", "efficientnet_lite0"]
 

@@ -117,10 +117,80 @@ def test_strict(tmp_path, flowers, capsys):
     assert "skipped: 1 files" in capsys.readouterr().out
 
 
+def _write_folder(root, files, captions=b"a flower\n"):
+    for file in files:
+        write_image(root / f"{file}.jpg")
+        (root / f"{file}.txt").write_bytes(captions)
+
+
+def test_a_class_in_no_list_is_counted_and_named(tmp_path, capsys):
+    root = tmp_path / "raw"
+    names = ("rose", "tulip", "lily")
+    _write_folder(root, [f"{name}/{n}" for name in names for n in range(4)])
+    write_text(root / "trainclasses.txt", "rose\ntulip\n")
+    write_text(root / "testClasses.txt", "lily\n")
+    argv = ["prepare", "folder", "--source", str(root), "--image-size", "32"]
+    out = str(tmp_path / "out")
+    assert main([*argv, "--out", out, "--strict"]) == 2
+    assert "testClasses.txt: is no class list" in _error(capsys)
+    (root / "testClasses.txt").unlink()
+    assert main([*argv, "--out", out, "--strict"]) == 2
+    assert "class lily: is in no class list" in _error(capsys)
+    assert main([*argv, "--out", out]) == 0
+    captured = capsys.readouterr()
+    assert "skipped class lily: is in no class list" in captured.err
+    assert "skipped: 4 files" in captured.out
+
+
+def test_several_sources(tmp_path, capsys):
+    sources = [tmp_path / "deep" / "a", tmp_path / "b"]
+    for source in sources:
+        _write_folder(source, range(3))
+    out = tmp_path / "out"
+    argv = ["prepare", "folder", "--image-size", "32", "--out", str(out)]
+    assert main([*argv, "--source", *map(str, sources)]) == 0
+    assert "train: 6 images" in capsys.readouterr().out
+    same = [str(sources[0]), f"{sources[0]}/"]
+    assert main([*argv, "--source", *same]) == 2
+    assert "need folders of different names" in _error(capsys)
+
+
+def test_folders_of_splits_are_said_aloud(tmp_path, capsys):
+    root = tmp_path / "raw"
+    _write_folder(root, ["train/1", "train/2", "test/1"])
+    argv = ["prepare", "folder", "--source", str(root), "--image-size", "32"]
+    assert main([*argv, "--out", str(tmp_path / "out")]) == 0
+    captured = capsys.readouterr()
+    assert captured.err.startswith("splits: the folders test, train\n")
+    assert captured.out.startswith("train: 2 images, 2 captions\ntest: 1 imag")
+
+
+def test_a_damaged_caption_is_skipped_alone(tmp_path, capsys):
+    root = tmp_path / "raw"
+    _write_folder(root, range(3), b"a flower\na 3\xbe inch flower\na rose\n")
+    argv = ["prepare", "folder", "--source", str(root), "--image-size", "32"]
+    out = str(tmp_path / "out")
+    assert main([*argv, "--out", out, "--strict"]) == 2
+    assert ".txt line 2: is not UTF-8" in _error(capsys)
+    assert main([*argv, "--out", out]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.startswith("train: 3 images, 6 captions\n")
+    assert captured.err.count("txt line 2: is not UTF-8") == 3
+
+
 def test_finished_folder(tmp_path, flowers, capsys):
     argv = ["prepare", "oxford_flowers", "--source", str(flowers)]
     assert main([*argv, "--out", str(tmp_path / "out")]) == 0
     capsys.readouterr()
+    assert main([*argv, "--out", str(tmp_path / "out")]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert captured.out.splitlines() == [
+        "train: 18 images, 36 captions",
+        "test: 2 images, 4 captions",
+        f"already there: {tmp_path / 'out'}",
+    ]
+    argv += ["--image-size", "32"]
     assert main([*argv, "--out", str(tmp_path / "out")]) == 2
     assert "is a prepared data set already" in _error(capsys)
 
@@ -138,6 +208,9 @@ def test_finished_folder(tmp_path, flowers, capsys):
             ["blooms", "--source", "x"],
             "blooms are rendered and have no --source",
         ),
+        (["coco_captions"], "coco_captions needs --source DIR"),
+        (["coco_captions", "--source", "."], "captions of one year in ."),
+        (["folder", "--source", "x", "x"], "'x', which is no folder"),
         (["blooms", "--num-images", "9"], "at least 10.* Received: 9"),
         (
             ["folder", "--source", ".", "--num-images", "9"],

@@ -67,6 +67,7 @@ def test_the_model_file_of_a_style_run(styles, gan_run, style_run, tmp_path):
         ("text file", "WebP or PPM file. Received: TMP/text.png: is not an"),
         ("missing", "--style must name a JPEG, PNG"),
         ("folder", "folder: Is a directory"),
+        ("device", "/dev/zero: is no regular file"),
         ("GAN", "--style-encoder must name a run of train-style"),
         ("no model", "--style-encoder must name a run folder or a .keras"),
         ("empty caption", "A caption must hold some text. Received: ' '"),
@@ -90,6 +91,7 @@ def test_bad_input(
         out = out.with_suffix(".gif")
     else:
         name = {"text file": "text.png", "missing": "gone.png"}
+        name["device"] = "/dev/zero"
         styles = [*styles, tmp_path / name.get(change, "folder")]
     options = _options(styles, gan_run, style_run, out)
     message = message.replace("TMP", str(tmp_path))

@@ -1,7 +1,7 @@
 import pytest
 
-from keras_t2i.datasets.folder import read_csv
-from keras_t2i.datasets.folder import read_json_lines
+from keras_t2i.datasets.caption_tables import read_csv
+from keras_t2i.datasets.caption_tables import read_json_lines
 
 
 def _read(tmp_path, name, content):
@@ -72,6 +72,9 @@ def test_csv(tmp_path):
         (b"a.jpg,\xe4", "is not UTF-8"),
         (b"a.jpg", "expected 2 columns"),
         (b"a.jpg,red, and round", "expected 2 columns"),
+        (b'a.jpg,"a "red" rose"', "is not CSV ("),
+        (b"a.jpg," + b"x" * 10_001, "has 10,001 characters, more than"),
+        (b"a.jpg," + b"x" * 200_000, "is not CSV (field larger than"),
     ],
 )
 def test_csv_row_that_can_not_be_used(tmp_path, row, reason):
@@ -96,7 +99,59 @@ def test_csv_without_the_header(tmp_path, content, received):
         _read(tmp_path, "captions.csv", content)
 
 
-def test_what_is_no_csv(tmp_path):
-    content = b"file,caption\na.jpg," + b"x" * 200_000
-    with pytest.raises(ValueError, match="must be a CSV file.*field larger"):
-        _read(tmp_path, "captions.csv", content)
+@pytest.mark.parametrize(
+    "rows",
+    [
+        b'a.jpg,"red\nb.jpg,blue\nc.jpg,green\n',
+        b'a.jpg,"red\nb.jpg,blue\nc.jpg,"green\n',
+        b'a.jpg,"red\nb.jpg,blue"\nc.jpg,green\n',
+        b'a.jpg,"red\nb.jpg,"blue"\nc.jpg,green\n',
+        b'"a.jpg,red\nb.jpg,blue\nc.jpg",green\n',
+        b'a.jpg,"red\n' + b"b.jpg,blue\n" * 20_000,
+    ],
+)
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r"])
+def test_a_quotation_mark_that_takes_in_other_rows(tmp_path, rows, line_end):
+    content = b"file,caption\nd.jpg,white\n" + rows
+    with pytest.raises(ValueError, match="csv.*Received: one in line 3"):
+        _read(tmp_path, "captions.csv", content.replace(b"\n", line_end))
+
+
+def test_a_header_with_such_a_mark(tmp_path):
+    with pytest.raises(ValueError, match="Received: one in line 1"):
+        _read(tmp_path, "captions.csv", b'"file,caption\na.jpg,red\n')
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        (
+            "metadata.jsonl",
+            b'{"file_name": "a.jpg", "text": "red", "id": 3}\n'
+            b'{"image": "a.jpg", "text": "blue"}\n',
+        ),
+        ("metadata.csv", b"text,file_name\nred,a.jpg\nblue,a.jpg\n"),
+        ("captions.csv", b"image,caption\ra.jpg,red\ra.jpg,blue\r"),
+    ],
+)
+def test_tables_of_others(tmp_path, name, content):
+    assert _read(tmp_path, name, content) == ({"a.jpg": ["red", "blue"]}, [])
+
+
+def test_damaged_captions_are_left_out_alone(tmp_path):
+    content = b'{"file": "a.jpg", "captions": ["red", "\xbe", "\\ud83c"]}\n'
+    content += b'{"file": "b.jpg", "caption": "' + b"x" * 200_000 + b'"}'
+    captions_of, unusable = _read(tmp_path, "captions.jsonl", content)
+    assert captions_of == {"a.jpg": ["red"]}
+    path = tmp_path / "captions.jsonl"
+    assert unusable == [
+        f"{path} line 1: is not UTF-8 (caption 2)",
+        f"{path} line 1: is not UTF-8 (caption 3)",
+        f"{path} line 2: has 200,000 characters, more than the 10,000 that a "
+        "caption may have",
+    ]
+
+
+def test_utf16(tmp_path):
+    content = "file,caption\r\na.jpg,weiß\r\n".encode("utf-16")
+    assert _read(tmp_path, "captions.csv", content)[0] == {"a.jpg": ["weiß"]}

@@ -9,7 +9,7 @@ from PIL import Image
 
 from keras_t2i.datasets.cub_birds import CubBirds
 from keras_t2i.datasets.preparation import prepare
-from keras_t2i.datasets.source import UnusableFileError
+from keras_t2i.reading import UnusableFileError
 from tests.datasets.raw_files import write_image
 from tests.datasets.raw_files import write_text
 
@@ -192,8 +192,15 @@ def test_folder_without_birds(root, part):
         CubBirds(root)
 
 
+@pytest.mark.parametrize("folder", ["text", "birds/text", "CUB_200_2011/text"])
+def test_captions_where_attngan_has_them(root, folder):
+    (root / folder).parent.mkdir(exist_ok=True)
+    (root / "text_c10").rename(root / folder)
+    assert sum(map(len, CubBirds(root).splits().values())) == 8
+
+
 def test_missing_captions(root):
-    (root / "text_c10").rename(root / "text")
+    (root / "text_c10").rename(root / "other")
     with pytest.raises(ValueError, match="'text_c10'.*Received: none"):
         CubBirds(root)
 

@@ -5,7 +5,7 @@ import pickle
 import pytest
 
 from keras_t2i.datasets.folder import CaptionedFolder
-from keras_t2i.datasets.source import UnusableFileError
+from keras_t2i.reading import UnusableFileError
 from tests.datasets.raw_files import write_image
 from tests.datasets.raw_files import write_text
 
@@ -136,11 +136,211 @@ def test_class_list_with_a_missing_class(class_folders):
         CaptionedFolder(class_folders)
 
 
-def test_one_sub_folder(tmp_path):
+def test_images_that_are_all_in_one_folder_have_no_classes(tmp_path):
     write_image(tmp_path / "images/a.jpg")
     write_text(tmp_path / "images/a.txt", "one")
-    with pytest.raises(ValueError, match="'images'.*--preset gan.*flat folder"):
+    folder = CaptionedFolder(tmp_path)
+    assert folder.class_names == []
+    assert _records(folder)["images/a.jpg"].class_id == -1
+
+
+def test_classes_are_whole_paths(class_folders):
+    for file in ("garden/rose/1", "garden/rose/2"):
+        write_image(class_folders / f"{file}.jpg")
+        write_text(class_folders / f"{file}.txt", f"this is {file}")
+    folder = CaptionedFolder(class_folders)
+    assert folder.class_names == ["fern", "garden/rose", "lily", "rose"]
+    assert _records(folder)["garden/rose/1.jpg"].class_id == 1
+
+
+def test_class_lists_may_name_the_last_folder_alone(tmp_path):
+    for file in ("images/rose/1", "images/lily/1", "images/fern/1"):
+        write_image(tmp_path / f"{file}.jpg")
+        write_text(tmp_path / f"{file}.txt", f"this is {file}")
+    write_text(tmp_path / "trainclasses.txt", "rose\nimages/lily\n")
+    write_text(tmp_path / "testclasses.txt", "fern\n")
+    splits = CaptionedFolder(tmp_path).splits()
+    assert [file for file, _ in splits["test"]] == ["images/fern/1.jpg"]
+
+
+def _files(folder):
+    return {
+        split: [file for file, _ in keys]
+        for split, keys in folder.splits().items()
+    }
+
+
+def test_folders_that_are_called_as_splits(tmp_path):
+    for file in ("train/rose/1", "Train/lily/1", "valid/rose/1", "test/lily/1"):
+        write_image(tmp_path / f"{file}.jpg")
+        write_text(tmp_path / f"{file}.txt", f"this is {file}")
+    write_image(tmp_path / "other.jpg")
+    write_text(tmp_path / "other.txt", "one")
+    folder = CaptionedFolder(tmp_path)
+    assert _files(folder) == {
+        "train": ["Train/lily/1.jpg", "train/rose/1.jpg"],
+        "val": ["valid/rose/1.jpg"],
+        "test": ["test/lily/1.jpg"],
+    }
+    assert folder.class_names == ["lily", "rose"]
+    assert _records(folder)["test/lily/1.jpg"].class_id == 0
+    assert folder.notes == ["splits: the folders Train, test, train, valid"]
+    (error,) = folder.unusable
+    assert error.file == str(tmp_path / "other.jpg")
+
+
+def test_splits_without_classes(tmp_path):
+    for file in ("train/1", "train/2", "test/1", "1"):
+        write_image(tmp_path / f"{file}.jpg")
+        write_text(tmp_path / f"{file}.txt", f"this is {file}")
+    folder = CaptionedFolder(tmp_path)
+    assert _files(folder) == {
+        "train": ["train/1.jpg", "train/2.jpg"],
+        "test": ["test/1.jpg"],
+    }
+    assert folder.class_names == []
+    assert _reasons(folder, tmp_path) == [
+        "1.jpg: is in no split: other images are in their folders"
+    ]
+
+
+def test_a_class_that_is_called_as_a_split(class_folders):
+    write_image(class_folders / "train/1.jpg")
+    write_text(class_folders / "train/1.txt", "a locomotive")
+    folder = CaptionedFolder(class_folders)
+    assert folder.class_names == ["fern", "lily", "rose", "train"]
+    assert folder.notes == []
+
+
+@pytest.mark.parametrize("folders", ["train test rose", "val test"])
+def test_splits_beside_classes_or_without_one_for_training(tmp_path, folders):
+    for name in folders.split():
+        write_image(tmp_path / f"{name}/1.jpg")
+        write_text(tmp_path / f"{name}/1.txt", "one")
+    with pytest.raises(ValueError, match="train among them.*Received.*'test'"):
         CaptionedFolder(tmp_path)
+
+
+def test_class_lists_overrule_folders(tmp_path):
+    for file in ("train/rose/1", "train/lily/1", "test/lily/2", "test/fern/1"):
+        write_image(tmp_path / f"{file}.jpg")
+        write_text(tmp_path / f"{file}.txt", f"this is {file}")
+    write_text(tmp_path / "trainclasses.txt", "rose\nlily\n")
+    write_text(tmp_path / "testclasses.txt", "fern\n")
+    assert _files(CaptionedFolder(tmp_path))["train"] == [
+        "test/lily/2.jpg",
+        "train/lily/1.jpg",
+        "train/rose/1.jpg",
+    ]
+
+
+def test_classes_in_no_list(class_folders):
+    write_text(class_folders / "trainclasses.txt", "rose\nlily\n")
+    write_text(class_folders / "testClasses.txt", "fern\n")
+    folder = CaptionedFolder(class_folders)
+    assert _reasons(folder, class_folders) == [
+        "testClasses.txt: is no class list: they are called trainclasses.txt, "
+        "valclasses.txt, testclasses.txt and trainvalclasses.txt",
+        "class fern: is in no class list, so its 1 images are not used",
+    ]
+
+
+def test_a_misspelt_list_alone(class_folders):
+    write_text(class_folders / "train_classes.txt", "rose\nlily\n")
+    (error,) = CaptionedFolder(class_folders).unusable
+    assert "train_classes.txt: is no class list" in str(error)
+
+
+# === Tables of others ===
+
+
+def test_image_folder_of_hugging_face(tmp_path):
+    for split in ("train", "test"):
+        write_image(tmp_path / f"{split}/1.png")
+        write_text(
+            tmp_path / f"{split}/metadata.jsonl",
+            json.dumps({"file_name": "1.png", "text": f"a {split} flower"}),
+        )
+    folder = CaptionedFolder(tmp_path)
+    assert _captions(folder) == {
+        "train/1.png": ("a train flower",),
+        "test/1.png": ("a test flower",),
+    }
+    assert folder.unusable == []
+    assert [file for file, _ in folder.splits()["test"]] == ["test/1.png"]
+    write_text(tmp_path / "train/metadata.csv", "file_name,text\n")
+    with pytest.raises(ValueError, match=r"\['test/metadata.jsonl', 'train/"):
+        CaptionedFolder(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["captions.txt", "captions.csv"])
+def test_flickr8k(tmp_path, name):
+    for number in "12":
+        write_image(tmp_path / f"Images/{number}.jpg")
+    write_text(
+        tmp_path / name, "image,caption\n1.jpg,A dog .\n2.jpg,a\n1.jpg,b\n"
+    )
+    folder = CaptionedFolder(tmp_path)
+    assert _captions(folder) == {
+        "Images/1.jpg": ("A dog .", "b"),
+        "Images/2.jpg": ("a",),
+    }
+    assert folder.class_names == [] and folder.unusable == []
+
+
+def test_captions_of_an_image_called_captions(tmp_path):
+    write_image(tmp_path / "captions.jpg")
+    write_text(tmp_path / "captions.txt", "a red, large flower\n")
+    assert _captions(CaptionedFolder(tmp_path)) == {
+        "captions.jpg": ("a red, large flower",)
+    }
+
+
+def test_names_that_are_written_in_another_way(tmp_path):
+    for name in ("roses/a.jpg", "b.JPG", "g\u00e4nse.jpg", "C.jpg", "c.jpg"):
+        write_image(tmp_path / name)
+    files = ["Roses\\A.jpg", "b.jpg", "ga\u0308nse.jpg", "c.JPG", "d.jpg"]
+    _write_json_lines(tmp_path, **{file: [file] for file in files})
+    folder = CaptionedFolder(tmp_path)
+    assert _captions(folder) == {
+        "roses/a.jpg": ("Roses\\A.jpg",),
+        "b.JPG": ("b.jpg",),
+        "g\u00e4nse.jpg": ("ga\u0308nse.jpg",),
+    }
+    assert _reasons(folder, tmp_path) == [
+        "c.JPG: (captions.jsonl) is no image in the folder",
+        "d.jpg: (captions.jsonl) is no image in the folder",
+        "C.jpg: has no captions",
+        "c.jpg: has no captions",
+    ]
+
+
+# === Folders and files without end ===
+
+
+def test_folders_within_folders_without_end(tmp_path):
+    write_image(tmp_path / "a.jpg")
+    write_text(tmp_path / "a.txt", "one")
+    deep = "/".join(["abc"] * 120)
+    write_image(tmp_path / deep / "b.jpg")
+    folder = CaptionedFolder(tmp_path)
+    assert list(_records(folder)) == ["a.jpg"]
+    assert [error.reason for error in folder.unusable] == [
+        "is nested too deeply"
+    ]
+
+
+def test_files_that_are_far_too_large(tmp_path):
+    for name in ("a", "b", "c"):
+        write_image(tmp_path / f"{name}.jpg")
+        write_text(tmp_path / f"{name}.txt", "one")
+    for name in ("b.jpg", "c.txt"):
+        os.truncate(tmp_path / name, 2**36)
+    folder = CaptionedFolder(tmp_path)
+    folder.read(("a.jpg", None), 32)
+    for name in "bc":
+        with pytest.raises(UnusableFileError, match="has 68,719,476,736 bytes"):
+            folder.read((f"{name}.jpg", None), 32)
 
 
 def test_image_beside_the_class_folders(class_folders):
@@ -266,7 +466,7 @@ def test_text_that_is_not_utf8(tmp_path):
     write_image(tmp_path / "a.jpg")
     (tmp_path / "a.txt").write_bytes(b"\xe4")
     folder = CaptionedFolder(tmp_path)
-    with pytest.raises(UnusableFileError, match="a.txt: is not UTF-8"):
+    with pytest.raises(UnusableFileError, match="a.txt line 1: is not UTF-8"):
         folder.read(("a.jpg", None), 32)
 
 

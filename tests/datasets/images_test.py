@@ -13,7 +13,7 @@ from keras_t2i.datasets.images import model_square
 from keras_t2i.datasets.images import read_image
 from keras_t2i.datasets.images import read_square
 from keras_t2i.datasets.images import stored_side
-from keras_t2i.datasets.source import UnusableFileError
+from keras_t2i.reading import UnusableFileError
 from tests.datasets.prepared_sets import example
 from tests.datasets.prepared_sets import noise_image
 from tests.datasets.prepared_sets import write_prepared_set

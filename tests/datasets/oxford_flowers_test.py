@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from keras_t2i.datasets.oxford_flowers import OxfordFlowers
-from keras_t2i.datasets.source import UnusableFileError
+from keras_t2i.reading import UnusableFileError
 from tests.datasets.raw_files import write_class_list
 from tests.datasets.raw_files import write_flower
 from tests.datasets.raw_files import write_image
@@ -123,6 +123,32 @@ def test_pictures_and_captions_without_each_other(root):
     )
     assert "image_00100.jpg: has no captions" in reasons[2]
     assert sum(map(len, flowers.splits().values())) == 8
+
+
+@pytest.mark.parametrize("suffix", [".JPG", ".jpeg", ".JPEG"])
+def test_other_suffixes(root, suffix):
+    for path in (root / "jpg").iterdir():
+        path.rename(path.with_suffix(suffix))
+    flowers = OxfordFlowers(root)
+    assert sum(map(len, flowers.splits().values())) == 8
+    assert flowers.read(("class_00003", "image_00006"), 32).id == "image_00006"
+
+
+def test_images_of_another_format_are_said(root):
+    for path in (root / "jpg").iterdir():
+        path.rename(path.with_suffix(".png"))
+    with pytest.raises(ValueError, match="none .*has no image .*_00001.jpg"):
+        OxfordFlowers(root)
+
+
+def test_classes_in_no_list(root):
+    write_class_list(root, "train", [1, 2])
+    write_class_list(root, "test", [4])
+    (error,) = OxfordFlowers(root).unusable
+    assert str(error) == (
+        "class class_00003: is in no class list, so its 2 images are not used"
+    )
+    assert error.num_files == 2
 
 
 def test_class_list_with_a_missing_class(root):

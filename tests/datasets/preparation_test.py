@@ -1,3 +1,4 @@
+import contextlib
 import errno
 import hashlib
 import json
@@ -15,11 +16,13 @@ from keras_t2i.datasets.manifest import read_manifest
 from keras_t2i.datasets.oxford_flowers import OxfordFlowers
 from keras_t2i.datasets.preparation import prepare
 from keras_t2i.datasets.shards import CaptionedImage
-from keras_t2i.datasets.source import UnusableFileError
+from keras_t2i.files import locked_folder
+from keras_t2i.reading import UnusableFileError
 from tests.datasets.raw_files import write_class_list
 from tests.datasets.raw_files import write_flower
 from tests.datasets.raw_files import write_image
 from tests.datasets.raw_files import write_text
+from tests.full_disk import small_files
 
 _TRAIN = "train-00000-of-00001.tfrecord"
 _TEST = "test-00000-of-00001.tfrecord"
@@ -342,7 +345,9 @@ def test_other_options_do_not_go_on(tmp_path):
     assert _contents(out) == before
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"fingerprint": 1}'])
+@pytest.mark.parametrize(
+    "content", ["", "[]", '{"fingerprint": 1}', "[" * 200_000]
+)
 def test_damaged_journal(tmp_path, content):
     (tmp_path / "preparing.json").write_text(content)
     with pytest.raises(ValueError, match="preparing.json.* a damaged file"):
@@ -358,11 +363,52 @@ def test_interrupted_before_anything_was_whole(tmp_path):
 
 
 def test_finished_folder(tmp_path):
-    prepare(Squares(), tmp_path / "out", image_size=8)
-    before = _contents(tmp_path / "out")
-    with pytest.raises(ValueError, match="out, which is a prepared data set"):
-        prepare(Squares(), tmp_path / "out", image_size=8)
-    assert _contents(tmp_path / "out") == before
+    out = tmp_path / "out"
+    first = prepare(Squares(), out, image_size=8)
+    before = _contents(out)
+    source = Squares()
+    second = prepare(source, out, image_size=8)
+    assert source.numbers_read == []
+    assert second.was_there and not first.was_there
+    assert second.manifest == first.manifest
+    for other, size in ((Squares(), 16), (Squares(class_names="cd"), 8)):
+        with pytest.raises(ValueError, match="out, which is a prepared data"):
+            prepare(other, out, image_size=size)
+    assert _contents(out) == before
+
+
+def test_finished_folder_of_an_earlier_version(tmp_path):
+    prepare(Squares(), tmp_path, image_size=8)
+    path = tmp_path / "manifest.json"
+    values = json.loads(path.read_text())
+    del values["source_fingerprint"]
+    path.write_text(json.dumps(values))
+    assert read_manifest(tmp_path).source_fingerprint == ""
+    with pytest.raises(ValueError, match="which is a prepared data set"):
+        prepare(Squares(), tmp_path, image_size=8)
+
+
+# === Others that write there ===
+
+
+def test_another_process_that_prepares_there(tmp_path):
+    with locked_folder(tmp_path):
+        with pytest.raises(ValueError, match="no other process.*Received: '.*"):
+            prepare(Squares(), tmp_path, image_size=8)
+    assert os.listdir(tmp_path) == []
+    prepare(Squares(), tmp_path, image_size=8)
+
+
+def test_what_killed_runs_left_is_removed_and_links_are_not_followed(tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("secret")
+    out = tmp_path / "out"
+    (out / ".tmp-folder").mkdir(parents=True)
+    for name in ("manifest.json", _TRAIN, "other"):
+        os.symlink(secret, out / f".tmp-{name}")
+    prepare(Squares(), out, image_size=8)
+    assert set(os.listdir(out)) == {"manifest.json", _TRAIN, _TEST}
+    assert secret.read_text() == "secret"
 
 
 def test_shards_of_something_else(tmp_path):
@@ -375,14 +421,20 @@ def test_shards_of_something_else(tmp_path):
 # === A full disk ===
 
 
-@pytest.mark.parametrize("file", [_TRAIN, _TEST, "manifest.json"])
-def test_full_disk(tmp_path, file):
+@pytest.mark.parametrize(
+    ("file", "after"), [(_TRAIN, 0), (_TEST, 6), ("manifest.json", 10)]
+)
+def test_full_disk(tmp_path, file, after):
     out = tmp_path / "out"
-    out.mkdir()
-    os.symlink("/dev/full", out / f".tmp-{file}")
-    with pytest.raises(OSError, match="No space left on device") as error:
-        prepare(Squares(), out, image_size=8)
-    assert error.value.errno == errno.ENOSPC
+    with contextlib.ExitStack() as disk:
+
+        def fill_disk(num_done, num_images):
+            if num_done == after:
+                disk.enter_context(small_files(0))
+
+        with pytest.raises(OSError, match="File too large") as error:
+            prepare(Squares(), out, image_size=8, progress=fill_disk)
+    assert error.value.errno == errno.EFBIG
     assert str(error.value).endswith(f"{str(out / file)!r}")
     left = os.listdir(out)
     assert file not in left

@@ -9,14 +9,16 @@ import pytest
 
 from keras_t2i.datasets.preparation import prepare
 from keras_t2i.datasets.shard_writing import write_shards_in_processes
-from keras_t2i.datasets.source import UnusableFileError
+from keras_t2i.reading import UnusableFileError
 from tests.datasets.preparation_test import Squares
+from tests.full_disk import small_files
 
 _REPOSITORY = pathlib.Path(__file__).parents[2]
 # Takes ten seconds, once its two processes have started.
 _SLOW_RUN = """
 import sys
 from keras_t2i.datasets.preparation import prepare
+from tests.full_disk import small_files
 from tests.datasets.preparation_test import Squares
 if __name__ == "__main__":
     prepare(Squares(seconds=2), sys.argv[1], image_size=8, num_workers=2)
@@ -34,10 +36,10 @@ def _contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def _write(source, folder):
+def _write(source, folder, keys=((0,), (1,), (2,))):
     write_shards_in_processes(
         source,
-        {folder / "a.tfrecord": [(0,), (1,), (2,)]},
+        {folder / "a.tfrecord": keys},
         num_workers=1,
         options={"image_size": 8, "strict": True},
         on_images=lambda num_done: None,
@@ -73,11 +75,10 @@ def test_an_error_in_a_process_reaches_the_caller(tmp_path):
 
 @pytest.mark.large
 def test_full_disk_in_a_process(tmp_path):
-    os.symlink("/dev/full", tmp_path / ".tmp-a.tfrecord")
-    with pytest.raises(
-        OSError, match=r"No space left on device: .*a.tfrecord'"
-    ):
-        _write(Squares(), tmp_path)
+    # More than what processes share takes, and less than the shard.
+    with small_files(10_000):
+        with pytest.raises(OSError, match=r"File too large: .*a.tfrecord'"):
+            _write(Squares(), tmp_path, [(0,)] * 100)
     assert os.listdir(tmp_path) == []
 
 
@@ -85,6 +86,22 @@ def test_full_disk_in_a_process(tmp_path):
 def test_a_killed_process(tmp_path):
     with pytest.raises(OSError, match="was killed.*Run again"):
         _write(KilledSquares(), tmp_path)
+
+
+@pytest.mark.large
+def test_a_script_that_does_its_work_when_it_is_imported(tmp_path):
+    program = _SLOW_RUN.replace('if __name__ == "__main__":', "if True:")
+    (tmp_path / "run.py").write_text(program)
+    run = subprocess.run(
+        [sys.executable, tmp_path / "run.py", tmp_path / "out"],
+        env={**os.environ, "PYTHONPATH": str(_REPOSITORY)},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 1
+    line = run.stderr.splitlines()[-1]
+    assert "could not start; its error is above" in line
+    assert 'under `if __name__ == "__main__":`' in line
 
 
 @pytest.mark.large

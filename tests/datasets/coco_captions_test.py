@@ -1,0 +1,130 @@
+import json
+import shutil
+
+import pytest
+
+from keras_t2i.datasets.coco_captions import CocoCaptions
+from tests.datasets.raw_files import write_image
+from tests.datasets.raw_files import write_text
+
+
+def _write_table(root, folder, numbers, annotations):
+    values = {
+        "info": {},
+        "images": [
+            {"id": number, "file_name": f"{number:012d}.jpg", "height": 16}
+            for number in numbers
+        ],
+        "annotations": [
+            {"id": place, "image_id": number, "caption": caption}
+            for place, (number, caption) in enumerate(annotations)
+        ],
+    }
+    path = root / f"annotations/captions_{folder}.json"
+    write_text(path, json.dumps(values))
+
+
+def _write(root, year):
+    for folder, numbers in (f"train{year}", (9, 25)), (f"val{year}", (139,)):
+        for number in numbers:
+            write_image(root / folder / f"{number:012d}.jpg")
+        annotations = [
+            (n, f"image {n}, {word} \n") for n in numbers for word in "ab"
+        ]
+        _write_table(root, folder, numbers, annotations)
+    write_text(root / f"annotations/instances_train{year}.json", "{}")
+
+
+@pytest.mark.parametrize("year", ["2014", "2017"])
+def test_both_splits(tmp_path, year):
+    _write(tmp_path, year)
+    coco = CocoCaptions(tmp_path)
+    records = {
+        split: [coco.read(key, 32) for key in keys]
+        for split, keys in coco.splits().items()
+    }
+    assert {s: [r.id for r in rows] for s, rows in records.items()} == {
+        "train": [
+            f"train{year}/000000000009.jpg",
+            f"train{year}/000000000025.jpg",
+        ],
+        "test": [f"val{year}/000000000139.jpg"],
+    }
+    assert records["test"][0].captions == ("image 139, a", "image 139, b")
+    assert records["test"][0].class_id == -1
+    assert coco.class_names == coco.unusable == []
+
+
+def test_both_years_have_images_in_common(tmp_path):
+    _write(tmp_path, "2014")
+    _write(tmp_path, "2017")
+    with pytest.raises(ValueError, match="one year .*'train2014', 'train2017'"):
+        CocoCaptions(tmp_path)
+
+
+def test_what_is_left_out(tmp_path):
+    _write(tmp_path, "2017")
+    shutil.rmtree(tmp_path / "val2017")
+    write_image(tmp_path / "train2017/other.jpg")
+    _write_table(
+        tmp_path,
+        "train2017",
+        (9, 25, 30),
+        [
+            (9, "a\ud83c"),
+            (9, "a cat"),
+            (99, "a"),
+            (25, 7),
+            (25, " "),
+            (30, "b"),
+        ],
+    )
+    coco = CocoCaptions(tmp_path)
+    assert [key for key, _ in coco.splits()["train"]] == [
+        "train2017/000000000009.jpg"
+    ]
+    reasons = {
+        str(e).removeprefix(f"{tmp_path}/"): e.num_files for e in coco.unusable
+    }
+    table = "annotations/captions_train2017.json"
+    assert reasons == {
+        f"{table} annotation 1: is not UTF-8": 1,
+        f"{table} annotation 3: has no caption or no image_id of an image": 1,
+        f"{table} annotation 4: has a caption that is no text": 1,
+        "train2017/000000000025.jpg: has no captions in "
+        "captions_train2017.json": 1,
+        "train2017/000000000030.jpg: (captions_train2017.json) is no image in "
+        "the folder": 1,
+        "train2017/other.jpg: has no captions in captions_train2017.json": 1,
+        "val2017: is not there": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", "{}", '{"images": [7]}', "[" * 200_000]
+    + ['{"images": [], "annotations": {}}']
+    + ['{"images": [{"id": 1, "file_name": 2}], "annotations": []}'],
+)
+def test_damaged_table(tmp_path, content):
+    path = tmp_path / "annotations/captions_val2014.json"
+    write_text(path, content)
+    with pytest.raises(ValueError, match="val2014.json must hold COCO"):
+        CocoCaptions(tmp_path)
+
+
+def test_names_that_leave_the_folder(tmp_path):
+    write_image(tmp_path / "secret.jpg")
+    (tmp_path / "coco/val2017").mkdir(parents=True)
+    path = tmp_path / "coco/annotations/captions_val2017.json"
+    image = {"id": 1, "file_name": "../../secret.jpg"}
+    caption = {"image_id": 1, "caption": "a"}
+    values = {"images": [image], "annotations": [caption]}
+    write_text(path, json.dumps(values))
+    with pytest.raises(ValueError, match="is no image in the folder"):
+        CocoCaptions(tmp_path / "coco")
+
+
+def test_nothing_there(tmp_path):
+    with pytest.raises(ValueError, match="Received: none.*The layout is annot"):
+        CocoCaptions(tmp_path)
