@@ -13,6 +13,10 @@ import sys
 import threading
 import time
 
+# A file of TensorFlow's `SavedModel`, which it loads: a graph of nothing with
+# the tag "serve".
+SAVED_MODEL = b"\x08\x01\x12\x09\x0a\x07\x22\x05serve"
+
 
 def main():
     flags = dict(
@@ -21,7 +25,12 @@ def main():
     )
     note = pathlib.Path(os.environ["STAND_IN_NOTE"])
     behavior = os.environ.get("STAND_IN_BEHAVIOR", "")
-    note.write_text(json.dumps({"pid": os.getpid(), "argv": sys.argv[1:]}))
+    content = {
+        "pid": os.getpid(),
+        "argv": sys.argv[1:],
+        "log_level": os.environ.get("TF_CPP_MIN_LOG_LEVEL"),
+    }
+    note.write_text(json.dumps(content))
     if behavior == "ends at once":
         sys.exit(3)
     config = pathlib.Path(flags["model_config_file"]).read_text("utf-8")
