@@ -133,12 +133,14 @@ def new_tfrecord_file(
             with tf.io.TFRecordWriter(str(temporary)) as writer:
                 yield writer.write
         except tf.errors.OpError as error:
-            raise _os_error(error, path) from None
+            raise os_error(error, path) from None
 
 
-def _os_error(error: tf.errors.OpError, path: StrPath) -> OSError:
-    # TensorFlow's message ends in the operating system's words.
-    reason = error.message.rpartition("; ")[2]
+def os_error(error: tf.errors.OpError, path: StrPath) -> OSError:
+    """Returns TensorFlow's error of a write as Python's, which names a path."""
+    # TensorFlow's message ends in the operating system's words, and the name of
+    # its operation.
+    reason = error.message.rpartition("; ")[2].partition(" [Op:")[0]
     codes = {os.strerror(code): code for code in errno.errorcode}
     return OSError(codes.get(reason, errno.EIO), reason, str(path))
 

@@ -2,6 +2,7 @@ import os
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 from tensorflow.core.protobuf import saved_model_pb2
 
@@ -9,6 +10,7 @@ from keras_t2i import StyleEncoder
 from keras_t2i.cli.main import main
 from keras_t2i.export import Client
 from keras_t2i.training.model_files import load_gan
+from tests.cli.conftest import small_files
 from tests.export.stand_in_servers import rest_stand_in
 
 
@@ -72,6 +74,8 @@ def test_with_a_style_encoder(gan_run, tmp_path, capsys):
     style_encoder.save(tmp_path / "style.keras")
     argv = ["export", "--model", gan_run, "--out", tmp_path / "flowers"]
     argv += ["--style-encoder", tmp_path / "style.keras", "--version", 5]
+    # A limit that no 64 bits hold is none.
+    argv += ["--max-style-pixels", 10**20, "--half-precision"]
     assert main([str(argument) for argument in argv]) == 0
     folder = tmp_path / "flowers" / "5"
     assert capsys.readouterr().out == f"SavedModel: {folder}\n"
@@ -80,6 +84,18 @@ def test_with_a_style_encoder(gan_run, tmp_path, capsys):
     style = np.zeros((50, 40, 3), "uint8")
     pictures = client.transfer_style([style], ["a rose", "an iris"])
     assert pictures.shape == (1, 2, 32, 32, 3)
+    readme = (folder.parent / "README.md").read_text("utf-8")
+    assert f"{10**20:,} pixels" in readme
+    dtypes = tf.train.load_checkpoint(str(folder / "variables" / "variables"))
+    assert tf.float16 in dtypes.get_variable_to_dtype_map().values()
+
+
+def test_a_full_disk(gan_run, tmp_path, error_of):
+    argv = ["export", "--model", gan_run, "--out", tmp_path / "flowers"]
+    with small_files(60_000):
+        line = error_of(*argv, status=1)
+    assert "File too large" in line and f"{tmp_path}/flowers/1" in line
+    assert list((tmp_path / "flowers").iterdir()) == []
 
 
 def test_a_style_encoder_that_is_none(gan_run, tmp_path, error_of):

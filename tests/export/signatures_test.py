@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from keras_t2i.export.signatures import MAX_PIXELS
+from keras_t2i.export.model_folder import MAX_STYLE_PIXELS
 from keras_t2i.export.signatures import decode_style_images
 from tests.export.tiny_served import claiming_png
 from tests.export.tiny_served import encode
@@ -136,8 +136,8 @@ def _bad_files():
         "no height": claiming_png(5, 0),
         "negative": claiming_png(2**32 - 1, 2**32 - 1),
         "20,000 x 20,000 PNG": large,
-        "very thin": claiming_png(MAX_PIXELS + 1, 1),
-        "one pixel too many": claiming_png(8192, 8193),
+        "very thin": claiming_png(MAX_STYLE_PIXELS + 1, 1),
+        "one pixel too many": claiming_png(4096, 4097),
     }
 
 
