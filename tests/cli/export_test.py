@@ -74,8 +74,7 @@ def test_with_a_style_encoder(gan_run, tmp_path, capsys):
     style_encoder.save(tmp_path / "style.keras")
     argv = ["export", "--model", gan_run, "--out", tmp_path / "flowers"]
     argv += ["--style-encoder", tmp_path / "style.keras", "--version", 5]
-    # A limit that no 64 bits hold is none.
-    argv += ["--max-style-pixels", 10**20, "--half-precision"]
+    argv += ["--max-style-pixels", 2000, "--half-precision"]
     assert main([str(argument) for argument in argv]) == 0
     folder = tmp_path / "flowers" / "5"
     assert capsys.readouterr().out == f"SavedModel: {folder}\n"
@@ -84,10 +83,37 @@ def test_with_a_style_encoder(gan_run, tmp_path, capsys):
     style = np.zeros((50, 40, 3), "uint8")
     pictures = client.transfer_style([style], ["a rose", "an iris"])
     assert pictures.shape == (1, 2, 32, 32, 3)
-    readme = (folder.parent / "README.md").read_text("utf-8")
-    assert f"{10**20:,} pixels" in readme
-    dtypes = tf.train.load_checkpoint(str(folder / "variables" / "variables"))
-    assert tf.float16 in dtypes.get_variable_to_dtype_map().values()
+    _assert_limit_of_style_images(client, folder.parent / "README.md")
+    _assert_half_precision(client, gan_run, folder)
+
+
+def _assert_limit_of_style_images(client, readme):
+    noise = np.random.default_rng(0).integers(0, 256, (50, 41, 3), "uint8")
+    gray = np.full((32, 32, 3), 128, "uint8")
+    styles = [noise, noise[:, 1:], gray]
+    large, within, gray = client.transfer_style(styles, "a rose")
+    np.testing.assert_array_equal(large, gray)
+    assert not np.array_equal(within, gray)
+    with pytest.raises(ValueError, match="more than 2,000 pixels"):
+        client.transfer_style(styles, "a rose", max_style_pixels=2000)
+    assert "more than\n2,000 pixels" in readme.read_text("utf-8")
+
+
+def _assert_half_precision(client, gan_run, saved_model):
+    gan = load_gan(gan_run)
+    networks = gan.text_encoder, gan.ema_generator
+    for weight in (w for network in networks for w in network.weights):
+        if len(weight.shape) > 1:
+            half = np.asarray(weight, "float16")
+            weight.assign(half.astype("float32"))
+    captions = ["a red flower", "a rose"]
+    np.testing.assert_array_equal(
+        client.generate(captions, seed=3), gan.generate(captions, seed=3)
+    )
+    variables = str(saved_model / "variables" / "variables")
+    reader = tf.train.load_checkpoint(variables)
+    dtypes = set(reader.get_variable_to_dtype_map().values())
+    assert dtypes == {tf.float16, tf.float32, tf.string}
 
 
 def test_a_full_disk(gan_run, tmp_path, error_of):

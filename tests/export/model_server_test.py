@@ -227,15 +227,6 @@ def test_weights_that_are_damaged(saved_model, tmp_path):
     assert loading_error(copy)
 
 
-@pytest.mark.filterwarnings(LISTENS_EVERYWHERE)
-def test_the_server_says_more_than_this_process(
-    model_folders, stand_in, stand_in_note, free_port
-):
-    """Importing this library has silenced TensorFlow, not what it starts."""
-    with ModelServer(model_folders, free_port):
-        assert stand_in_note()["log_level"] is None
-
-
 @pytest.mark.parametrize("port", [0, 1, 65536, 8501.0, "8501", True])
 def test_ports_that_can_not_be(model_folders, port):
     with pytest.raises(ValueError, match=f"from 2.*Received: {port!r}"):

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_t2i.export import Client
 from keras_t2i.export import export_saved_model
 from keras_t2i.export.model_folder import batching_parameters
 from tests.export.stand_in_servers import grpc_stand_in
@@ -108,39 +107,6 @@ def test_names_that_can_not_be_served(tmp_path, gan, name):
     assert os.listdir(tmp_path) == []
 
 
-@pytest.fixture(scope="module")
-def rounded(gan):
-    """A GAN whose kernels are of half precision, as those that are shipped."""
-    rounded = tiny_served_gan()
-    for network in (rounded.text_encoder, rounded.ema_generator):
-        for weight in network.weights:
-            if len(weight.shape) > 1:
-                weight.assign(np.asarray(weight, "float16").astype("float32"))
-    return rounded
-
-
-@pytest.fixture(scope="module")
-def smaller(rounded, style_encoder, tmp_path_factory):
-    return export_saved_model(
-        rounded,
-        tmp_path_factory.mktemp("smaller") / "flowers",
-        style_encoder=style_encoder,
-        max_style_pixels=400,
-        half_precision=True,
-    )
-
-
-def test_half_precision(smaller, saved_model, rounded):
-    data = "variables/variables.data-00000-of-00001"
-    sizes = [
-        (folder / data).stat().st_size for folder in (smaller, saved_model)
-    ]
-    assert sizes[0] < 0.6 * sizes[1]
-    captions = ["a red flower", "a rose"]
-    found = Client(smaller).generate(captions, seed=3)
-    np.testing.assert_array_equal(found, rounded.generate(captions, seed=3))
-
-
 def test_weights_too_large_for_half_precision(tmp_path):
     gan = tiny_gan()
     kernel = gan.text_encoder.get_layer("embedding").kernel
@@ -148,23 +114,6 @@ def test_weights_too_large_for_half_precision(tmp_path):
     with pytest.raises(ValueError, match="Received: values up to 100000. Exp"):
         export_saved_model(gan, tmp_path / "flowers", half_precision=True)
     assert list((tmp_path / "flowers").iterdir()) == []
-
-
-def test_the_limit_of_style_images(smaller, model_folder):
-    client = Client(smaller)
-    noise = np.random.default_rng(0).integers(0, 256, (20, 21, 3), "uint8")
-    gray = np.full((20, 20, 3), 128, "uint8")
-    large, within, gray = client.transfer_style(
-        [noise, noise[:, 1:], gray], "a rose"
-    )
-    np.testing.assert_array_equal(large, gray)
-    assert not np.array_equal(within, gray)
-    with pytest.raises(ValueError, match="more than 400 pixels"):
-        client.transfer_style([noise], "a rose", max_style_pixels=400)
-    readme = (smaller.parent / "README.md").read_text("utf-8")
-    assert "more than\n400 pixels" in readme
-    readme = (model_folder / "README.md").read_text("utf-8")
-    assert "more than\n16,777,216 pixels" in readme
 
 
 @pytest.mark.parametrize("pixels", [0, 1.5, "400"])

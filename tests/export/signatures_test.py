@@ -151,6 +151,14 @@ def test_what_is_no_image_is_gray_and_its_neighbors_are_not(kind):
     assert np.all(bad == 128)
 
 
+@pytest.mark.parametrize("limit", [63, 64, 10**20])
+def test_the_limit_of_pixels(limit):
+    for kind in ("PNG", "JPEG"):
+        file = tf.constant([encode(Image.new("RGB", (8, 8)), kind)])
+        is_gray = np.all(decode_style_images(file, 4, limit) == 128)
+        assert is_gray == (limit < 64)
+
+
 def test_a_jpeg_of_20_000_x_20_000_pixels_takes_no_memory():
     """A JPEG is refused by its header as well; decoding takes seconds."""
     small = encode(Image.new("L", (16, 16)), "JPEG")

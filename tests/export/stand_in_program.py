@@ -25,12 +25,7 @@ def main():
     )
     note = pathlib.Path(os.environ["STAND_IN_NOTE"])
     behavior = os.environ.get("STAND_IN_BEHAVIOR", "")
-    content = {
-        "pid": os.getpid(),
-        "argv": sys.argv[1:],
-        "log_level": os.environ.get("TF_CPP_MIN_LOG_LEVEL"),
-    }
-    note.write_text(json.dumps(content))
+    note.write_text(json.dumps({"pid": os.getpid(), "argv": sys.argv[1:]}))
     if behavior == "ends at once":
         sys.exit(3)
     config = pathlib.Path(flags["model_config_file"]).read_text("utf-8")
