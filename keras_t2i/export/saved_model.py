@@ -11,7 +11,6 @@ import keras
 import tensorflow as tf
 
 from keras_t2i.checks import check_whole_number
-from keras_t2i.datasets.shards import os_error
 from keras_t2i.export.half_precision import HalfPrecisionWeights
 from keras_t2i.export.model_folder import BATCHING_PARAMETERS_FILE
 from keras_t2i.export.model_folder import MADE_BY
@@ -28,6 +27,7 @@ from keras_t2i.export.signatures import make_signatures
 from keras_t2i.export.warm_up import write_warm_up_requests
 from keras_t2i.files import atomic_new_folder
 from keras_t2i.files import locked_folder
+from keras_t2i.files import os_error
 from keras_t2i.models.style_encoder import check_style_encoder
 from keras_t2i.models.text_to_image_gan import TextToImageGAN
 from keras_t2i.types import StrPath
@@ -149,7 +149,7 @@ def _export(
                 (1, MAX_BATCH_SIZE),
             )
         except tf.errors.OpError as error:
-            raise os_error(error, folder) from error
+            raise os_error(error.message, folder) from error
         config = models_config({path.name: f"/models/{path.name}"})
         for file, content in {
             MODELS_CONFIG_FILE: config,
