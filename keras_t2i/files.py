@@ -1,6 +1,7 @@
 """Files and folders that are either whole or not there."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import pathlib
@@ -104,6 +105,25 @@ def remove_temporaries(folder: StrPath) -> None:
     for path in pathlib.Path(folder).iterdir():
         if is_temporary(path.name):
             _remove(path)
+
+
+def os_error(message: str, path: StrPath) -> OSError:
+    """Returns TensorFlow's error of a write as Python's, which names a path.
+
+    Args:
+        message: string. It has the operating system's words in the end, which
+            the name of TensorFlow's operation may follow.
+        path: path of the file or folder.
+
+    Example:
+
+    >>> from keras_t2i.files import os_error
+    >>> os_error("a.tmp; No space left on device [Op:SaveV2]", "a")
+    OSError(28, 'No space left on device')
+    """
+    reason = message.rpartition("; ")[2].partition(" [Op:")[0]
+    codes = {os.strerror(code): code for code in errno.errorcode}
+    return OSError(codes.get(reason, errno.EIO), reason, str(path))
 
 
 @contextlib.contextmanager

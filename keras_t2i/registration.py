@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from typing import Any
 
 _PACKAGE = "keras_t2i"
+_LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 # What defines such classes. A test holds the names to what is registered.
 _MODULES = ("applications", "linear_decay", "losses", "models", "text")
 _NAMES = (
@@ -145,12 +146,14 @@ def _quiet_stderr() -> Iterator[None]:
     TensorFlow's C++ side writes to the process' standard error before its own
     log level is in force, so `TF_CPP_MIN_LOG_LEVEL` alone does not silence it.
     """
-    # Read once, when TensorFlow is first imported. A user's own value stays.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if "TF_CPP_MAX_VLOG_LEVEL" in os.environ:
         # Somebody is debugging TensorFlow.
         yield
         return
+    # Read once, when TensorFlow is first imported. A user's own value stays;
+    # this one goes again, so that no program that is started later inherits it.
+    is_own = _LOG_LEVEL not in os.environ
+    os.environ.setdefault(_LOG_LEVEL, "3")
     sys.stderr.flush()
     kept = os.dup(2)
     with tempfile.TemporaryFile() as messages:
@@ -164,3 +167,5 @@ def _quiet_stderr() -> Iterator[None]:
         finally:
             os.dup2(kept, 2)
             os.close(kept)
+            if is_own:
+                os.environ.pop(_LOG_LEVEL, None)

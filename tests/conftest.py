@@ -65,11 +65,13 @@ def two_replicas():
 
 @pytest.fixture
 def model_folders(tmp_path):
-    """Two models by their folders alone, and things that are no models."""
+    """Two models that can be loaded, and things that are no models."""
     folder = tmp_path / "models"
     for name in ("flowers/3", "flowers/12", "birds/1", "birds/.tmp-2-5"):
         (folder / name).mkdir(parents=True)
-        (folder / name / "saved_model.pb").touch()
+        (folder / name / "saved_model.pb").write_bytes(
+            stand_in_program.SAVED_MODEL
+        )
     (folder / "notes").mkdir()
     (folder / "README.md").touch()
     return folder

@@ -85,6 +85,7 @@ IMPORTS_TENSORFLOW = {
     "datasets.examples",
     "datasets.shards",
     "evaluation.full_evaluation",
+    "export.half_precision",
     "export.saved_model",
     "export.signatures",
     "export.transports",

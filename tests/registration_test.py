@@ -70,6 +70,18 @@ def test_what_comes_later_is_heard(tmp_path):
     assert _import(_stand_in(tmp_path), code).stderr == "later"
 
 
+def test_programs_that_are_started_later_inherit_no_log_level(tmp_path):
+    code = (
+        "import os, tensorflow\nprint(os.environ.get('TF_CPP_MIN_LOG_LEVEL'))"
+    )
+    folder = _stand_in(
+        tmp_path, "import os\nos.environ['TF_CPP_MIN_LOG_LEVEL']"
+    )
+    assert _import(folder, code).stdout == "None\n"
+    own = _import(folder, code, TF_CPP_MIN_LOG_LEVEL="1")
+    assert own.stdout == "1\n"
+
+
 def test_a_failure_shows_all_messages(tmp_path):
     folder = _stand_in(tmp_path, 'raise ImportError("broken")')
     result = _import(folder, "import tensorflow")

@@ -31,6 +31,19 @@ def add_export(subparsers: Subparsers) -> None:
         "can then also generate in the style of a given image",
     )
     parser.add_argument(
+        "--half-precision",
+        action="store_true",
+        help="store the weights in half precision, in half the space. The "
+        "server computes in float32 all the same",
+    )
+    parser.add_argument(
+        "--max-style-pixels",
+        type=whole_number(at_least=1),
+        metavar="N",
+        help="take a style image of more pixels for plain gray. A server needs "
+        "about 20 bytes for each pixel (default: 16777216, 16 megapixels)",
+    )
+    parser.add_argument(
         "--out",
         metavar="DIR/NAME",
         help="folder of the model. NAME is the name it is served by; each "
@@ -75,12 +88,14 @@ def add_serve(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--print",
         action="store_true",
-        help="run and write nothing: print the command and the files it reads",
+        help="run, load and write nothing: print the command and the files it "
+        "reads",
     )
     parser.set_defaults(run=_serve)
 
 
 def _export(arguments: argparse.Namespace) -> None:
+    from keras_t2i.export.model_folder import MAX_STYLE_PIXELS
     from keras_t2i.export.saved_model import export_saved_model
     from keras_t2i.training.model_files import load_gan
     from keras_t2i.training.model_files import load_style_encoder
@@ -92,7 +107,14 @@ def _export(arguments: argparse.Namespace) -> None:
     out = arguments.out
     if out is None:
         out = pathlib.Path("saved_models") / pathlib.Path(arguments.model).stem
-    path = export_saved_model(gan, out, arguments.version, style_encoder)
+    path = export_saved_model(
+        gan,
+        out,
+        arguments.version,
+        style_encoder,
+        arguments.max_style_pixels or MAX_STYLE_PIXELS,
+        arguments.half_precision,
+    )
     print(f"SavedModel: {path}")
 
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import errno
 import hashlib
 import os
 import pathlib
@@ -20,6 +19,7 @@ from keras_t2i.datasets.manifest import Manifest
 from keras_t2i.datasets.manifest import Shard
 from keras_t2i.datasets.manifest import Split
 from keras_t2i.files import atomic_write
+from keras_t2i.files import os_error
 from keras_t2i.reading import UnusableFileError
 from keras_t2i.types import StrPath
 from keras_t2i.untuned import untuned
@@ -137,14 +137,7 @@ def new_tfrecord_file(
             with tf.io.TFRecordWriter(str(temporary)) as writer:
                 yield writer.write
         except tf.errors.OpError as error:
-            raise _os_error(error, path) from None
-
-
-def _os_error(error: tf.errors.OpError, path: StrPath) -> OSError:
-    # TensorFlow's message ends in the operating system's words.
-    reason = error.message.rpartition("; ")[2]
-    codes = {os.strerror(code): code for code in errno.errorcode}
-    return OSError(codes.get(reason, errno.EIO), reason, str(path))
+            raise os_error(error.message, path) from None
 
 
 def file_sha256(path: StrPath) -> str:

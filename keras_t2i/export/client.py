@@ -13,8 +13,8 @@ from keras_t2i.checks import check_whole_number
 from keras_t2i.datasets.images import encode_png
 from keras_t2i.errors import ServerError
 from keras_t2i.export.model_folder import MAX_BATCH_SIZE
+from keras_t2i.export.model_folder import MAX_STYLE_PIXELS
 from keras_t2i.export.model_folder import REQUEST_SECONDS
-from keras_t2i.export.signatures import MAX_PIXELS
 from keras_t2i.export.transports import GrpcTransport
 from keras_t2i.export.transports import ModelAddress
 from keras_t2i.export.transports import RestTransport
@@ -34,8 +34,10 @@ class Client:
     Its methods are those of `TextToImageGAN`, and give the same images.
     Captions are checked before anything is sent. Many rows are sent as several
     requests, each of at most 64 rows and about 32 MB. A server that is too
-    busy (503, UNAVAILABLE) is asked again up to four times, after 0.2, 0.4,
-    0.8 and 1.6 seconds. No other error is retried.
+    busy (503, UNAVAILABLE, no free thread) is asked again up to four times,
+    after 0.2, 0.4, 0.8 and 1.6 seconds. A request that failed because another
+    client's, in the same batch, had other shapes is sent once more. No other
+    error is retried.
 
     Args:
         model: string or path. `"http://HOST:8501/v1/models/NAME"` for the REST
@@ -173,6 +175,7 @@ class Client:
         style_images: Sequence[bytes | np.ndarray],
         captions: Any,
         as_png: bool = False,
+        max_style_pixels: int = MAX_STYLE_PIXELS,
     ) -> np.ndarray:
         """Generates each caption in the style of each of the given images.
 
@@ -181,6 +184,8 @@ class Client:
                 or a uint8 array of shape `(height, width, 3)`, of any size.
             captions: captions, as in `generate`.
             as_png: bool, as in `generate`.
+            max_style_pixels: int. What the model was exported with: of larger
+                style images, it would take only gray. Defaults to `2**24`.
 
         Returns:
             uint8 array of shape
@@ -189,7 +194,8 @@ class Client:
             `(num_styles, num_captions)`.
 
         Raises:
-            ValueError: a caption is empty, or `style_images` cannot be read.
+            ValueError: a caption is empty, or `style_images` cannot be read or
+                are too large.
             ServerError: the server gives no answer, or the model was exported
                 without a style encoder.
         """
@@ -198,14 +204,15 @@ class Client:
             raise ValueError(
                 "`style_images` must hold at least one. Received: none"
             )
-        styles = np.array([_image_file(one) for one in style_images], object)
+        files = [_image_file(one, max_style_pixels) for one in style_images]
+        styles = np.array(files, object)
         num_styles, num_captions = len(styles), len(captions)
-        files = self._ask(
+        answers = self._ask(
             "transfer_style",
             text=np.tile(captions, num_styles),
             style_image_bytes=np.repeat(styles, num_captions),
         )
-        return _images(files.reshape(num_styles, num_captions), as_png)
+        return _images(answers.reshape(num_styles, num_captions), as_png)
 
     def embed_text(self, captions: Any) -> np.ndarray:
         """Embeds captions.
@@ -269,7 +276,7 @@ def _decoded(file: bytes) -> np.ndarray:
         ) from error
 
 
-def _image_file(image: bytes | np.ndarray) -> bytes:
+def _image_file(image: bytes | np.ndarray, max_pixels: int) -> bytes:
     """Returns a JPEG or PNG file that a server can decode."""
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3:
@@ -282,8 +289,8 @@ def _image_file(image: bytes | np.ndarray) -> bytes:
     # A server would take what it cannot decode for gray.
     try:
         with PIL.Image.open(io.BytesIO(image), formats=("JPEG", "PNG")) as file:
-            if file.width * file.height > MAX_PIXELS:
-                raise ValueError(f"more than {MAX_PIXELS} pixels")
+            if file.width * file.height > max_pixels:
+                raise ValueError(f"more than {max_pixels:,} pixels")
             file.load()
     except Exception as error:
         raise ValueError(

@@ -20,10 +20,22 @@ MAX_BATCH_SIZE = 64
 # How long a client waits for an answer by default, and a server works at one.
 # TensorFlow Serving's own limit for the REST API is 30.
 REQUEST_SECONDS = 60.0
-REST_TIMEOUT_FLAG = f"--rest_api_timeout_in_ms={1000 * REQUEST_SECONDS:.0f}"
-# By default, a server tries a model that it cannot load six times, a minute
-# apart, and does not listen meanwhile.
-LOAD_RETRIES_FLAG = "--max_num_load_retries=0"
+# A request holds a thread until its batch is computed: these are enough for
+# two batches of single rows, which are computed at once, and a third that fills
+# meanwhile. By default there are four per core; gRPC refuses requests beyond
+# them, and in REST they wait, also the questions of whether the server lives.
+_NUM_THREADS = 3 * MAX_BATCH_SIZE
+SERVER_FLAGS = (
+    f"--grpc_max_threads={_NUM_THREADS}",
+    f"--rest_api_num_threads={_NUM_THREADS}",
+    f"--rest_api_timeout_in_ms={1000 * REQUEST_SECONDS:.0f}",
+    # By default, a server tries a model that it cannot load six times, a
+    # minute apart, and does not listen meanwhile.
+    "--max_num_load_retries=0",
+)
+# The most pixels of a style image, unless an export is told another number:
+# what cameras call 16 megapixels.
+MAX_STYLE_PIXELS = 2**24
 # An export replaces only READMEs that hold this.
 MADE_BY = "Made by `keras-t2i export`"
 EXAMPLE_TEXT = "a red flower with a yellow center"
@@ -51,25 +63,33 @@ def versions(path: StrPath) -> list[int]:
 
     The folder need not exist.
     """
-    return sorted(
+    return [
         int(entry.name)
-        for entry in _numbered(path)
+        for entry in version_entries(path)
         if (entry / SAVED_MODEL_FILE).is_file()
-    )
+    ]
 
 
-def newest_entry(path: StrPath) -> pathlib.Path | None:
-    """Returns what a server takes for a model's newest version.
+def version_entries(path: StrPath) -> list[pathlib.Path]:
+    """Returns what a server takes for versions of a model, in rising order.
 
-    It is the entry with the highest number, and need not be a whole SavedModel.
+    They are the entries whose names are numbers, and need not be whole
+    SavedModels. The folder need not exist.
     """
-    return max(_numbered(path), key=lambda entry: int(entry.name), default=None)
+    path = pathlib.Path(path)
+    # TensorFlow Serving ignores other names too.
+    numbered = [
+        entry
+        for entry in (path.iterdir() if path.is_dir() else ())
+        if entry.name.isascii() and entry.name.isdigit()
+    ]
+    return sorted(numbered, key=lambda entry: int(entry.name))
 
 
 def next_version(path: StrPath) -> int:
     """Returns the version after all that are there, 1 where there is none."""
-    newest = newest_entry(path)
-    return 1 if newest is None else int(newest.name) + 1
+    entries = version_entries(path)
+    return int(entries[-1].name) + 1 if entries else 1
 
 
 def version_folder(path: StrPath, version: int) -> pathlib.Path:
@@ -87,24 +107,16 @@ def version_folder(path: StrPath, version: int) -> pathlib.Path:
     return pathlib.Path(path) / str(version)
 
 
-def _numbered(path: StrPath) -> list[pathlib.Path]:
-    path = pathlib.Path(path)
-    if not path.is_dir():
-        return []
-    # TensorFlow Serving ignores other names too.
-    return [
-        entry
-        for entry in path.iterdir()
-        if entry.name.isascii() and entry.name.isdigit()
-    ]
-
-
-def models_config(base_paths: dict[str, str]) -> str:
+def models_config(
+    base_paths: Mapping[str, str], pinned: Mapping[str, int] | None = None
+) -> str:
     """Returns the text of a `models.config`.
 
     Args:
         base_paths: dict of model names to their folders, as the server sees
             them.
+        pinned: dict of model names to the one version to serve. Of other
+            models, the newest is served. Defaults to `None`: of all.
 
     Example:
 
@@ -118,11 +130,17 @@ def models_config(base_paths: dict[str, str]) -> str:
       }
     }
     """
+    policies = {
+        name: "    model_version_policy { specific { versions: "
+        f"{version} }} }}\n"
+        for name, version in (pinned or {}).items()
+    }
     configs = "".join(
         "  config {\n"
         f"    name: {_quoted(name)}\n"
         f"    base_path: {_quoted(path)}\n"
         '    model_platform: "tensorflow"\n'
+        f"{policies.get(name, '')}"
         "  }\n"
         for name, path in base_paths.items()
     )
@@ -182,23 +200,35 @@ def check_batching_parameters(text: str, file: StrPath) -> None:
         )
 
 
-def readme(name: str, version: int | str, signatures: Signatures) -> str:
+def readme(
+    name: str,
+    version: int | str,
+    signatures: Signatures,
+    max_style_pixels: int = MAX_STYLE_PIXELS,
+) -> str:
     """Returns the README of a model's folder, as Markdown.
 
     Args:
         name: string. The name that the model is served by.
         version: int or string. An existing version, for the examples.
         signatures: dict of names to functions, from `make_signatures`.
+        max_style_pixels: int. The most pixels of a style image.
     """
+    style = ""
+    if "transfer_style" in signatures:
+        style = (
+            "A style image that is neither JPEG nor PNG, is damaged, or has "
+            f"more than\n{max_style_pixels:,} pixels counts as plain gray.\n\n"
+        )
     template = importlib.resources.files(__package__) / "model_readme.md"
     return string.Template(template.read_text("utf-8")).substitute(
         floor=_FLOOR,
         image=IMAGE,
-        load_retries_flag=LOAD_RETRIES_FLAG,
         made_by=MADE_BY,
         max_batch_size=MAX_BATCH_SIZE,
         name=name,
-        rest_timeout_flag=REST_TIMEOUT_FLAG,
+        server_flags=" \\\n    ".join(SERVER_FLAGS),
+        style_limit=style,
         signatures=_table(signatures),
         text=EXAMPLE_TEXT,
         version=version,

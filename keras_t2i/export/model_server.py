@@ -18,17 +18,17 @@ from collections.abc import Iterator
 from typing import Any
 
 from keras_t2i.errors import ServerError
+from keras_t2i.export.loading_check import loading_error
 from keras_t2i.export.model_folder import BATCHING_PARAMETERS_FILE
 from keras_t2i.export.model_folder import IMAGE
-from keras_t2i.export.model_folder import LOAD_RETRIES_FLAG
 from keras_t2i.export.model_folder import MODELS_CONFIG_FILE
-from keras_t2i.export.model_folder import REST_TIMEOUT_FLAG
 from keras_t2i.export.model_folder import SAVED_MODEL_FILE
+from keras_t2i.export.model_folder import SERVER_FLAGS
 from keras_t2i.export.model_folder import batching_parameters
 from keras_t2i.export.model_folder import check_batching_parameters
 from keras_t2i.export.model_folder import check_name
 from keras_t2i.export.model_folder import models_config
-from keras_t2i.export.model_folder import newest_entry
+from keras_t2i.export.model_folder import version_entries
 from keras_t2i.export.model_folder import versions
 from keras_t2i.files import atomic_write
 from keras_t2i.types import StrPath
@@ -152,6 +152,10 @@ class ModelServer:
     reach it. `tensorflow_model_server` always listens on all addresses of the
     machine, so a warning is given.
 
+    One version that cannot be loaded would end the whole server. So each model
+    is loaded before, and what fails is warned of: the version below it is
+    served instead, or no version of that model.
+
     Two files are written into the folder of models: `models.config`, unless it
     is already right, and `batching_parameters.txt`, unless there is one. Users
     may change the latter.
@@ -168,8 +172,9 @@ class ModelServer:
         files: dict of the paths of the files that it reads to their texts.
 
     Raises:
-        ValueError: the folder holds no models, one cannot be served, `port` is
-            out of range, or the batches are too small.
+        ValueError: the folder holds no models, one has a name that cannot be
+            served, `port` is out of range, or the batches are too small; as
+            the context begins, no model can be loaded, or a port is taken.
     """
 
     _process: subprocess.Popen[bytes]
@@ -187,26 +192,24 @@ class ModelServer:
         self._is_installed = program is not None
         # Shown even where it cannot be run: a reader can copy the command.
         self._program = program or DockerProgram()
-        folder = self._program.seen_folder(self._models)
+        self._seen_folder = folder = self._program.seen_folder(self._models)
         self.addresses = {
             name: f"http://{_HOST}:{port}/v1/models/{name}" for name in names
         }
-        config = models_config({name: f"{folder}/{name}" for name in names})
         batching_file = self._models / BATCHING_PARAMETERS_FILE
         batching = _text(batching_file)
         if batching is None:
             batching = batching_parameters()
         check_batching_parameters(batching, batching_file)
         self.files = {
-            self._models / MODELS_CONFIG_FILE: config,
+            self._models / MODELS_CONFIG_FILE: self._config({}),
             batching_file: batching,
         }
         flags = [
             f"--model_config_file={folder}/{MODELS_CONFIG_FILE}",
             "--enable_batching",
             f"--batching_parameters_file={folder}/{BATCHING_PARAMETERS_FILE}",
-            REST_TIMEOUT_FLAG,
-            LOAD_RETRIES_FLAG,
+            *SERVER_FLAGS,
         ]
         self.command = self._program.command(
             self._models, flags, port - 1, port
@@ -223,6 +226,7 @@ class ModelServer:
             )
         for port in (self._port, self._port - 1):
             _check_free(port)
+        self._leave_out_what_cannot_be_loaded()
         if self._program.listens_everywhere:
             warnings.warn(
                 "tensorflow_model_server listens on all addresses of this "
@@ -246,6 +250,37 @@ class ModelServer:
             self._stop()
             raise
         return self
+
+    def _leave_out_what_cannot_be_loaded(self) -> None:
+        pinned = {}
+        for name in list(self.addresses):
+            version, errors = _newest_loadable(self._models / name)
+            instead = "this model is not served"
+            if version is not None:
+                instead = f"version {version} is served instead"
+            for path, error in errors.items():
+                warnings.warn(
+                    f"{str(path)!r} cannot be loaded: {error}. Until it is "
+                    f"replaced and the server started again, {instead}",
+                    stacklevel=3,
+                )
+            if version is None:
+                del self.addresses[name]
+            elif errors:
+                pinned[name] = version
+        if not self.addresses:
+            raise ValueError(
+                "At least one model must have a version that can be loaded. "
+                f"Received: {str(self._models)!r}, which holds none. Export a "
+                "model again, or wait until it is copied."
+            )
+        self.files[self._models / MODELS_CONFIG_FILE] = self._config(pinned)
+
+    def _config(self, pinned: dict[str, int]) -> str:
+        folders = {
+            name: f"{self._seen_folder}/{name}" for name in self.addresses
+        }
+        return models_config(folders, pinned)
 
     def __exit__(self, *_: Any) -> None:
         self._stop()
@@ -324,18 +359,9 @@ def _uninterrupted() -> Iterator[None]:
 def _model_names(models: pathlib.Path) -> list[str]:
     names = []
     for folder in sorted(models.iterdir()) if models.is_dir() else []:
-        newest = newest_entry(folder)
-        if newest is None:
-            continue
-        check_name(folder.name)
-        if not (newest / SAVED_MODEL_FILE).is_file():
-            raise ValueError(
-                "The highest version of a model is the one that is served; it "
-                f"must be a whole SavedModel. Received: {str(newest)!r}, which "
-                f"holds no {SAVED_MODEL_FILE}. Wait until it is copied, or "
-                "remove it."
-            )
-        names.append(folder.name)
+        if version_entries(folder):
+            check_name(folder.name)
+            names.append(folder.name)
     if not names:
         hint = "which holds none"
         if versions(models):
@@ -345,6 +371,21 @@ def _model_names(models: pathlib.Path) -> list[str]:
             f"has written. Received: {str(models)!r}, {hint}."
         )
     return names
+
+
+def _newest_loadable(
+    folder: pathlib.Path,
+) -> tuple[int | None, dict[pathlib.Path, str]]:
+    """Returns a model's version to serve, and the errors of those above it."""
+    errors: dict[pathlib.Path, str] = {}
+    for entry in reversed(version_entries(folder)):
+        error: str | None = f"it holds no {SAVED_MODEL_FILE}"
+        if (entry / SAVED_MODEL_FILE).is_file():
+            error = loading_error(entry)
+        if error is None:
+            return int(entry.name), errors
+        errors[entry] = error
+    return None, errors
 
 
 def _text(path: pathlib.Path) -> str | None:

@@ -2,13 +2,20 @@
 
 import os
 import pathlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from contextlib import nullcontext
+from typing import Any
 
 import keras
 import tensorflow as tf
 
+from keras_t2i.checks import check_whole_number
+from keras_t2i.export.half_precision import HalfPrecisionWeights
 from keras_t2i.export.model_folder import BATCHING_PARAMETERS_FILE
 from keras_t2i.export.model_folder import MADE_BY
 from keras_t2i.export.model_folder import MAX_BATCH_SIZE
+from keras_t2i.export.model_folder import MAX_STYLE_PIXELS
 from keras_t2i.export.model_folder import MODELS_CONFIG_FILE
 from keras_t2i.export.model_folder import batching_parameters
 from keras_t2i.export.model_folder import check_name
@@ -20,6 +27,7 @@ from keras_t2i.export.signatures import make_signatures
 from keras_t2i.export.warm_up import write_warm_up_requests
 from keras_t2i.files import atomic_new_folder
 from keras_t2i.files import locked_folder
+from keras_t2i.files import os_error
 from keras_t2i.models.style_encoder import check_style_encoder
 from keras_t2i.models.text_to_image_gan import TextToImageGAN
 from keras_t2i.types import StrPath
@@ -30,6 +38,8 @@ def export_saved_model(
     path: StrPath,
     version: int | None = None,
     style_encoder: keras.Model | None = None,
+    max_style_pixels: int = MAX_STYLE_PIXELS,
+    half_precision: bool = False,
 ) -> pathlib.Path:
     """Writes a SavedModel that takes texts and returns PNG images.
 
@@ -48,6 +58,12 @@ def export_saved_model(
         style_encoder: `keras.Model` from float32 images in [-1, 1], `(batch,
             image_size, image_size, 3)`, to noise, `(batch, noise_dim)`.
             Defaults to `None`: there is no signature `transfer_style`.
+        max_style_pixels: int, at least 1. A style image of more pixels counts
+            as plain gray. A server takes 20 bytes per pixel while it decodes a
+            PNG, and does not give them all back. Defaults to `2**24`.
+        half_precision: bool. Whether to store kernels in half precision, which
+            halves the file. They are cast to float32 where they are used.
+            Defaults to `False`.
 
     Returns:
         `pathlib.Path`. The folder of the version, which is written atomically.
@@ -55,7 +71,8 @@ def export_saved_model(
     Raises:
         ValueError: the version exists, the name cannot be served, the style
             encoder does not fit, or the folder holds a README that no export
-            has written.
+            has written, or a weight is too large for half precision.
+        OSError: the folder cannot be written, such as on a full disk.
 
     Example:
 
@@ -80,6 +97,7 @@ def export_saved_model(
         check_style_encoder(style_encoder, gan)
     if version is not None:
         version_folder(path, version)  # Raises for what is not a version.
+    check_whole_number(max_style_pixels, "max_style_pixels", at_least=1)
     _check_readme(path / "README.md")
     path.mkdir(parents=True, exist_ok=True)
     # Another process may be exporting to the same folder.
@@ -91,7 +109,9 @@ def export_saved_model(
                 f"{str(folder)!r} is there. Leave `version` out to take the "
                 "next."
             )
-        _export(gan, path, folder, style_encoder)
+        _export(
+            gan, path, folder, style_encoder, max_style_pixels, half_precision
+        )
     return folder
 
 
@@ -100,25 +120,43 @@ def _export(
     path: pathlib.Path,
     folder: pathlib.Path,
     style_encoder: keras.Model | None,
+    max_style_pixels: int,
+    half_precision: bool,
 ) -> None:
-    signatures = make_signatures(gan, style_encoder)
+    networks = [gan.text_encoder, gan.ema_generator]
+    if style_encoder is not None:
+        networks.append(style_encoder)
+    scope: Callable[[], AbstractContextManager[Any]] = nullcontext
+    if half_precision:
+        weights = HalfPrecisionWeights(networks)
+        variables, scope = weights.variables, weights.in_use
+    else:
+        variables = [w.value for network in networks for w in network.weights]
+    signatures = make_signatures(gan, style_encoder, max_style_pixels, scope)
     with atomic_new_folder(folder) as temporary:
-        tf.saved_model.save(
-            _Weights(gan, style_encoder), str(temporary), signatures=signatures
-        )
         extra = temporary / "assets.extra"
         extra.mkdir()
-        write_warm_up_requests(
-            extra / "tf_serving_warmup_requests",
-            path.name,
-            signatures,
-            (1, MAX_BATCH_SIZE),
-        )
+        try:
+            tf.saved_model.save(
+                _Weights(variables),
+                str(temporary),
+                signatures=signatures,
+            )
+            write_warm_up_requests(
+                extra / "tf_serving_warmup_requests",
+                path.name,
+                signatures,
+                (1, MAX_BATCH_SIZE),
+            )
+        except tf.errors.OpError as error:
+            raise os_error(error.message, folder) from error
         config = models_config({path.name: f"/models/{path.name}"})
         for file, content in {
             MODELS_CONFIG_FILE: config,
             BATCHING_PARAMETERS_FILE: batching_parameters(),
-            "README.md": readme(path.name, folder.name, signatures),
+            "README.md": readme(
+                path.name, folder.name, signatures, max_style_pixels
+            ),
         }.items():
             # The user may have tuned the configuration.
             if file != "README.md" and (path / file).exists():
@@ -145,11 +183,6 @@ class _Weights(tf.Module):
     twice, or TensorFlow Serving cannot load it, depending on how it is saved.
     """
 
-    def __init__(self, gan: TextToImageGAN, style_encoder: keras.Model | None):
+    def __init__(self, variables: list[tf.Variable]):
         super().__init__()
-        networks = [gan.text_encoder, gan.ema_generator]
-        if style_encoder is not None:
-            networks.append(style_encoder)
-        self.weights = [
-            weight.value for network in networks for weight in network.weights
-        ]
+        self.weights = variables

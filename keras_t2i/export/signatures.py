@@ -1,10 +1,15 @@
 """What a SavedModel answers: functions on rows, as graphs."""
 
+import functools
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from contextlib import nullcontext
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from keras_t2i.export.model_folder import MAX_STYLE_PIXELS
 from keras_t2i.models.image_generation import embed_text
 from keras_t2i.models.image_generation import generate_from_embeddings
 from keras_t2i.models.image_generation import generate_from_texts
@@ -13,9 +18,6 @@ from keras_t2i.models.image_generation import generate_interpolated
 from keras_t2i.models.text_to_image_gan import TextToImageGAN
 from keras_t2i.types import Tensor
 
-# More than most cameras have. A PNG of this size takes 1.4 GB of memory while
-# it is decoded; larger images count as undecodable.
-MAX_PIXELS = 2**26
 # What `to_uint8` makes of 0.
 _MID_GRAY = 128
 _JPEG_START = b"\xff\xd8\xff"
@@ -27,14 +29,17 @@ _SEED = tf.TensorSpec([None], tf.int64)
 _WEIGHT = tf.TensorSpec([None], tf.float32)
 
 
-def decode_style_images(files: Tensor, image_size: int) -> Tensor:
+def decode_style_images(
+    files: Tensor, image_size: int, max_pixels: int = MAX_STYLE_PIXELS
+) -> Tensor:
     """Decodes image files, cuts out their central square and resizes it.
 
     Args:
         files: string tensor of shape `(batch,)`. JPEG or PNG files. Anything
             else becomes mid-gray, as do damaged files and images of more than
-            `MAX_PIXELS` pixels.
+            `max_pixels` pixels, before they are decoded.
         image_size: int.
+        max_pixels: int. Defaults to `2**24`.
 
     Returns:
         uint8 tensor of shape `(batch, image_size, image_size, 3)`. A file of
@@ -54,7 +59,7 @@ def decode_style_images(files: Tensor, image_size: int) -> Tensor:
         # An operation that fails would fail the whole batch; only a tf.data
         # stream can skip an error.
         stream = tf.data.Dataset.from_tensors(files[row])
-        stream = stream.map(lambda file: _decode(file, image_size))
+        stream = stream.map(lambda file: _decode(file, image_size, max_pixels))
         stream = stream.ignore_errors().concatenate(default).take(1)
         return stream.get_single_element()
 
@@ -70,35 +75,36 @@ def decode_style_images(files: Tensor, image_size: int) -> Tensor:
         )
 
 
-def _decode(file: Tensor, image_size: int) -> Tensor:
+def _decode(file: Tensor, image_size: int, max_pixels: int) -> Tensor:
     is_png = tf.strings.substr(file, 0, len(_PNG_START)) == _PNG_START
     is_jpeg = tf.strings.substr(file, 0, 3) == _JPEG_START
     tf.debugging.assert_equal(is_png | is_jpeg, True)
     pixels = tf.cond(
         is_png,
-        lambda: _decode_png(file, image_size),
-        lambda: _decode_jpeg(file, image_size),
+        lambda: _decode_png(file, image_size, max_pixels),
+        lambda: _decode_jpeg(file, image_size, max_pixels),
     )
     # Lanczos overshoots at edges.
     pixels = tf.cast(tf.round(tf.clip_by_value(pixels, 0.0, 255.0)), tf.uint8)
     return tf.ensure_shape(pixels, [image_size, image_size, 3])
 
 
-def _decode_jpeg(file: Tensor, image_size: int) -> Tensor:
+def _decode_jpeg(file: Tensor, image_size: int, max_pixels: int) -> Tensor:
     size = tf.io.extract_jpeg_shape(file, tf.int64)[:2]
-    with tf.control_dependencies([_check_size(size)]):
+    with tf.control_dependencies([_check_size(size, max_pixels)]):
         pixels = tf.io.decode_jpeg(file, channels=3)
     return _central_square(pixels, image_size)
 
 
-def _decode_png(file: Tensor, image_size: int) -> Tensor:
+def _decode_png(file: Tensor, image_size: int, max_pixels: int) -> Tensor:
     # Width and height, big-endian.
     size = tf.io.decode_raw(
         tf.strings.substr(file, len(_PNG_START), 8),
         tf.int32,
         little_endian=False,
     )
-    with tf.control_dependencies([_check_size(tf.cast(size, tf.int64))]):
+    size = tf.cast(size, tf.int64)
+    with tf.control_dependencies([_check_size(size, max_pixels)]):
         pixels = tf.cast(tf.io.decode_png(file, channels=4), tf.uint16)
     # Transparent pixels are shown on white. They are mixed after the resizing,
     # which is linear: before it, floats would take four times the memory.
@@ -114,10 +120,11 @@ def _decode_png(file: Tensor, image_size: int) -> Tensor:
     return color / 255.0 + 255.0 - _central_square(alpha, image_size)
 
 
-def _check_size(size: Tensor) -> tf.Operation:
+def _check_size(size: Tensor, max_pixels: int) -> tf.Operation:
     # Before the decoder, which would take the memory.
+    max_pixels = min(max_pixels, tf.int64.max)
     is_good = tf.logical_and(
-        tf.reduce_min(size) > 0, tf.reduce_prod(size) <= MAX_PIXELS
+        tf.reduce_min(size) > 0, tf.reduce_prod(size) <= max_pixels
     )
     return tf.debugging.Assert(is_good, [size])
 
@@ -133,7 +140,10 @@ def _central_square(pixels: Tensor, image_size: int) -> Tensor:
 
 
 def make_signatures(
-    gan: TextToImageGAN, style_encoder: keras.Model | None = None
+    gan: TextToImageGAN,
+    style_encoder: keras.Model | None = None,
+    max_style_pixels: int = MAX_STYLE_PIXELS,
+    scope: Callable[[], AbstractContextManager[Any]] = nullcontext,
 ) -> dict[str, Any]:
     """Makes the functions that a SavedModel of a GAN answers with.
 
@@ -146,6 +156,10 @@ def make_signatures(
         gan: `TextToImageGAN`.
         style_encoder: `keras.Model` from images to noise. Defaults to `None`:
             there is no `transfer_style`.
+        max_style_pixels: int. Larger style images count as gray. Defaults to
+            `2**24`.
+        scope: function that returns a context manager, within which the
+            networks compute. Defaults to `contextlib.nullcontext`.
 
     Returns:
         dict of signature names to `tf.function`s.
@@ -184,7 +198,7 @@ def make_signatures(
         text: Tensor, style_image_bytes: Tensor
     ) -> dict[str, Tensor]:
         text, files = _checked(text, style_image_bytes)
-        images = decode_style_images(files, gan.image_size)
+        images = decode_style_images(files, gan.image_size, max_style_pixels)
         return _png(generate_in_style(gan, style_encoder, text, images))
 
     signatures: dict[str, tuple[Any, list[tf.TensorSpec]]] = {
@@ -201,9 +215,24 @@ def make_signatures(
         signatures["transfer_style"] = (transfer_style, [_TEXT, _TEXT])
     return {
         # Servers without XLA refuse compiled functions.
-        name: tf.function(function, input_signature=inputs, jit_compile=False)
+        name: tf.function(
+            _within(scope, function), input_signature=inputs, jit_compile=False
+        )
         for name, (function, inputs) in signatures.items()
     }
+
+
+def _within(
+    scope: Callable[[], AbstractContextManager[Any]],
+    function: Callable[..., dict[str, Tensor]],
+) -> Callable[..., dict[str, Tensor]]:
+    # The arguments' names become those of a signature's inputs.
+    @functools.wraps(function)
+    def run(*rows: Tensor) -> dict[str, Tensor]:
+        with scope():
+            return function(*rows)
+
+    return run
 
 
 def _checked(*inputs: Tensor) -> list[Tensor]:

@@ -29,13 +29,21 @@ _ADDRESS = re.compile(
 )
 # Seconds before the second, third, ... try.
 _WAITS = (0.2, 0.4, 0.8, 1.6)
-_UNAVAILABLE = 503
+_BAD_REQUEST, _UNAVAILABLE = 400, 503
+# What servers say, of a request whose batch held one of other shapes, and where
+# all threads of gRPC are taken.
+_MIXED_BATCH = "padding is turned off"
+_NO_THREAD = "Server Threadpool Exhausted"
 # A client accepts 4 MB by default, which is less than 64 large images.
 _GRPC_OPTIONS: list[tuple[str, int]] = [("grpc.max_receive_message_length", -1)]
 
 
 class Unavailable(Exception):
     """The server says that it cannot answer now."""
+
+
+class MixedBatch(ServerError):
+    """The server has batched the request with one of other shapes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,9 +106,17 @@ class ModelAddress:
 def with_retries(ask: Callable[[], Any], url: str) -> Any:
     """Calls `ask` until it raises no `Unavailable`, at most five times.
 
-    Any other error passes at once: asking again would not help, or would do
-    the same work twice.
+    After a `MixedBatch`, for which another client is to blame, it starts again,
+    once. Any other error passes at once: asking again would not help, or would
+    do the same work twice.
     """
+    try:
+        return _while_unavailable(ask, url)
+    except MixedBatch:
+        return _while_unavailable(ask, url)
+
+
+def _while_unavailable(ask: Callable[[], Any], url: str) -> Any:
     for wait in (*_WAITS, None):
         try:
             return ask()
@@ -161,7 +177,8 @@ class RestTransport:
             message = _error_message(error)
             if error.code == _UNAVAILABLE:
                 raise Unavailable(message) from None
-            raise ServerError(
+            is_mixed = error.code == _BAD_REQUEST and _MIXED_BATCH in message
+            raise (MixedBatch if is_mixed else ServerError)(
                 f"{self._url} has answered {error.code}: {message}"
             ) from None
         except (
@@ -187,7 +204,7 @@ def _error_message(error: urllib.error.HTTPError) -> str:
     except (OSError, http.client.HTTPException):
         return error.reason
     try:
-        return json.loads(content)["error"]
+        return str(json.loads(content)["error"])
     except (ValueError, KeyError, TypeError):
         return content.strip() or error.reason
 
@@ -266,11 +283,14 @@ class GrpcTransport:
         try:
             return self._stub.Predict(request, timeout=self._timeout)
         except self._grpc.RpcError as error:
-            if error.code() == self._grpc.StatusCode.UNAVAILABLE:
-                raise Unavailable(error.details()) from None
-            raise ServerError(
-                f"{self._address.url} has answered {error.code().name}: "
-                f"{error.details()}"
+            code, message = error.code().name, error.details() or ""
+            if code == "UNAVAILABLE" or (
+                code == "RESOURCE_EXHAUSTED" and _NO_THREAD in message
+            ):
+                raise Unavailable(message) from None
+            is_mixed = code == "FAILED_PRECONDITION" and _MIXED_BATCH in message
+            raise (MixedBatch if is_mixed else ServerError)(
+                f"{self._address.url} has answered {code}: {message}"
             ) from None
 
 

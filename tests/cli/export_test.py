@@ -2,6 +2,7 @@ import os
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 from tensorflow.core.protobuf import saved_model_pb2
 
@@ -9,6 +10,7 @@ from keras_t2i import StyleEncoder
 from keras_t2i.cli.main import main
 from keras_t2i.export import Client
 from keras_t2i.training.model_files import load_gan
+from tests.cli.conftest import small_files
 from tests.export.stand_in_servers import rest_stand_in
 
 
@@ -72,6 +74,7 @@ def test_with_a_style_encoder(gan_run, tmp_path, capsys):
     style_encoder.save(tmp_path / "style.keras")
     argv = ["export", "--model", gan_run, "--out", tmp_path / "flowers"]
     argv += ["--style-encoder", tmp_path / "style.keras", "--version", 5]
+    argv += ["--max-style-pixels", 2000, "--half-precision"]
     assert main([str(argument) for argument in argv]) == 0
     folder = tmp_path / "flowers" / "5"
     assert capsys.readouterr().out == f"SavedModel: {folder}\n"
@@ -80,6 +83,45 @@ def test_with_a_style_encoder(gan_run, tmp_path, capsys):
     style = np.zeros((50, 40, 3), "uint8")
     pictures = client.transfer_style([style], ["a rose", "an iris"])
     assert pictures.shape == (1, 2, 32, 32, 3)
+    _assert_limit_of_style_images(client, folder.parent / "README.md")
+    _assert_half_precision(client, gan_run, folder)
+
+
+def _assert_limit_of_style_images(client, readme):
+    noise = np.random.default_rng(0).integers(0, 256, (50, 41, 3), "uint8")
+    gray = np.full((32, 32, 3), 128, "uint8")
+    styles = [noise, noise[:, 1:], gray]
+    large, within, gray = client.transfer_style(styles, "a rose")
+    np.testing.assert_array_equal(large, gray)
+    assert not np.array_equal(within, gray)
+    with pytest.raises(ValueError, match="more than 2,000 pixels"):
+        client.transfer_style(styles, "a rose", max_style_pixels=2000)
+    assert "more than\n2,000 pixels" in readme.read_text("utf-8")
+
+
+def _assert_half_precision(client, gan_run, saved_model):
+    gan = load_gan(gan_run)
+    networks = gan.text_encoder, gan.ema_generator
+    for weight in (w for network in networks for w in network.weights):
+        if len(weight.shape) > 1:
+            half = np.asarray(weight, "float16")
+            weight.assign(half.astype("float32"))
+    captions = ["a red flower", "a rose"]
+    np.testing.assert_array_equal(
+        client.generate(captions, seed=3), gan.generate(captions, seed=3)
+    )
+    variables = str(saved_model / "variables" / "variables")
+    reader = tf.train.load_checkpoint(variables)
+    dtypes = set(reader.get_variable_to_dtype_map().values())
+    assert dtypes == {tf.float16, tf.float32, tf.string}
+
+
+def test_a_full_disk(gan_run, tmp_path, error_of):
+    argv = ["export", "--model", gan_run, "--out", tmp_path / "flowers"]
+    with small_files(60_000):
+        line = error_of(*argv, status=1)
+    assert "File too large" in line and f"{tmp_path}/flowers/1" in line
+    assert list((tmp_path / "flowers").iterdir()) == []
 
 
 def test_a_style_encoder_that_is_none(gan_run, tmp_path, error_of):

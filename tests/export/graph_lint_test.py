@@ -1,5 +1,7 @@
 """Holds the saved graph to what TensorFlow Serving can run and send."""
 
+import re
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -41,6 +43,22 @@ def test_every_operation_is_one_of_the_server(nodes):
     assert not {name for name in used if name.startswith(shared)}
     # They are there to be looked at.
     assert {"NormalizeUTF8", "EncodePng", "StatelessRandomNormalV2"} <= used
+
+
+def test_no_signature_reads_or_writes_files(meta_graph):
+    """Only the saving and restoring of weights does, which no request calls."""
+    touching = re.compile("File|Save|Restore|Checkpoint|Reader|Print|Dump")
+    found = {
+        (function.signature.name, node.op)
+        for function in meta_graph.graph_def.library.function
+        for node in function.node_def
+        if touching.search(node.op)
+    }
+    assert {op for _, op in found} == {"SaveV2", "RestoreV2"} | {
+        *["MergeV2Checkpoints", "ShardedFilename"]
+    }
+    for name, _ in found:
+        assert re.match("__inference__traced_(save|restore)_", name)
 
 
 def test_nothing_is_compiled(meta_graph, nodes):

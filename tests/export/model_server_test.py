@@ -2,6 +2,7 @@
 
 import pathlib
 import re
+import shutil
 import socket
 import sys
 import time
@@ -11,7 +12,9 @@ import pytest
 from keras_t2i.export import ModelServer
 from keras_t2i.export import ServerError
 from keras_t2i.export import model_server
+from keras_t2i.export.loading_check import loading_error
 from keras_t2i.export.model_folder import batching_parameters
+from keras_t2i.export.model_folder import models_config
 from keras_t2i.export.model_server import DockerProgram
 from keras_t2i.export.model_server import LocalProgram
 from keras_t2i.export.model_server import find_program
@@ -78,6 +81,8 @@ def test_the_command_of_a_local_program(model_folders, stand_in):
         f"--model_config_file={model_folders}/models.config",
         "--enable_batching",
         f"--batching_parameters_file={model_folders}/batching_parameters.txt",
+        "--grpc_max_threads=192",
+        "--rest_api_num_threads=192",
         "--rest_api_timeout_in_ms=60000",
         "--max_num_load_retries=0",
     ]
@@ -144,21 +149,82 @@ def test_names_that_can_not_be_served(model_folders, name):
         ModelServer(model_folders)
 
 
-@pytest.mark.parametrize("kind", ["folder", "file"])
-def test_a_version_that_is_not_whole(model_folders, stand_in, kind):
-    """The server would try to load it, and no other version."""
-    # A lower one is not looked at.
+_BAD_VERSIONS = {
+    "folder": "holds no saved_model.pb",
+    "file": "holds no saved_model.pb",
+    "half a graph": "Read less bytes",
+    "no graph": "Could not find meta graph",
+}
+
+
+def _bad_version(path, kind):
+    if kind == "file":
+        path.touch()
+        return
+    path.mkdir()
+    if kind != "folder":
+        content = (
+            stand_in_program.SAVED_MODEL[:-3] if kind == "half a graph" else b""
+        )
+        (path / "saved_model.pb").write_bytes(content)
+
+
+@pytest.mark.filterwarnings(LISTENS_EVERYWHERE)
+@pytest.mark.parametrize("kind", _BAD_VERSIONS)
+def test_a_version_that_can_not_be_loaded(
+    model_folders, stand_in, free_port, kind
+):
+    """The server would try to load it, and end, the other models with it."""
+    # Lower ones are not looked at.
     (model_folders / "flowers" / "5").mkdir()
-    assert set(ModelServer(model_folders).addresses) == {"birds", "flowers"}
+    _bad_version(model_folders / "birds" / "4", "folder")
     path = model_folders / "flowers" / "13"
-    path.mkdir() if kind == "folder" else path.touch()
-    with pytest.raises(
-        ValueError, match="be a whole SavedModel.*remove it"
-    ) as e:
-        ModelServer(model_folders)
-    assert f"Received: {str(path)!r}, which holds no saved_model.pb" in str(
-        e.value
+    _bad_version(path, kind)
+    with pytest.warns(UserWarning) as warned:
+        with ModelServer(model_folders, free_port) as server:
+            config = (model_folders / "models.config").read_text("utf-8")
+            assert set(server.addresses) == {"birds", "flowers"}
+    # The last one is of all programs of this kind.
+    birds, flowers, _ = (str(one.message) for one in warned)
+    assert birds.startswith(f"'{model_folders}/birds/4' cannot be loaded: ")
+    assert birds.endswith("version 1 is served instead")
+    assert flowers.startswith(f"{str(path)!r} cannot be loaded: ")
+    assert _BAD_VERSIONS[kind] in flowers
+    assert flowers.endswith("version 12 is served instead")
+    assert config == models_config(
+        {name: f"{model_folders}/{name}" for name in ("birds", "flowers")},
+        {"birds": 1, "flowers": 12},
     )
+
+
+@pytest.mark.filterwarnings(LISTENS_EVERYWHERE)
+def test_a_model_without_a_version_that_can_be_loaded(
+    model_folders, stand_in, free_port
+):
+    (model_folders / "birds" / "1" / "saved_model.pb").write_bytes(b"half")
+    with pytest.warns(UserWarning, match="birds/1.*this model is not served"):
+        with ModelServer(model_folders, free_port) as server:
+            assert set(server.addresses) == {"flowers"}
+    config = server.files[model_folders / "models.config"]
+    assert "flowers" in config and "birds" not in config
+    assert "policy" not in config
+    for version in ("3", "12"):
+        (model_folders / "flowers" / version / "saved_model.pb").unlink()
+    with pytest.warns(UserWarning), pytest.raises(ValueError) as error:
+        ModelServer(model_folders, free_port).__enter__()
+    assert "At least one model must" in str(error.value)
+
+
+def test_weights_that_are_damaged(saved_model, tmp_path):
+    copy = shutil.copytree(saved_model, tmp_path / "1")
+    assert loading_error(copy) is None
+    weights = copy / "variables" / "variables.data-00000-of-00001"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    assert "hecksum does not match" in loading_error(copy)
+    weights.write_bytes(content[:100])
+    assert loading_error(copy)
 
 
 @pytest.mark.parametrize("port", [0, 1, 65536, 8501.0, "8501", True])

@@ -107,6 +107,22 @@ def test_names_that_can_not_be_served(tmp_path, gan, name):
     assert os.listdir(tmp_path) == []
 
 
+def test_weights_too_large_for_half_precision(tmp_path):
+    gan = tiny_gan()
+    kernel = gan.text_encoder.get_layer("embedding").kernel
+    kernel.assign(tf.fill(kernel.shape, 1e5))
+    with pytest.raises(ValueError, match="Received: values up to 100000. Exp"):
+        export_saved_model(gan, tmp_path / "flowers", half_precision=True)
+    assert list((tmp_path / "flowers").iterdir()) == []
+
+
+@pytest.mark.parametrize("pixels", [0, 1.5, "400"])
+def test_limits_of_style_images_that_can_not_be(tmp_path, gan, pixels):
+    with pytest.raises(ValueError, match="max_style_pixels.*at least 1"):
+        export_saved_model(gan, tmp_path / "a", max_style_pixels=pixels)
+    assert os.listdir(tmp_path) == []
+
+
 class _Failure(Exception):
     pass
 

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from keras_t2i.export.signatures import MAX_PIXELS
+from keras_t2i.export.model_folder import MAX_STYLE_PIXELS
 from keras_t2i.export.signatures import decode_style_images
 from tests.export.tiny_served import claiming_png
 from tests.export.tiny_served import encode
@@ -136,8 +136,8 @@ def _bad_files():
         "no height": claiming_png(5, 0),
         "negative": claiming_png(2**32 - 1, 2**32 - 1),
         "20,000 x 20,000 PNG": large,
-        "very thin": claiming_png(MAX_PIXELS + 1, 1),
-        "one pixel too many": claiming_png(8192, 8193),
+        "very thin": claiming_png(MAX_STYLE_PIXELS + 1, 1),
+        "one pixel too many": claiming_png(4096, 4097),
     }
 
 
@@ -149,6 +149,14 @@ def test_what_is_no_image_is_gray_and_its_neighbors_are_not(kind):
     np.testing.assert_array_equal(first, pixels)
     np.testing.assert_array_equal(last, pixels)
     assert np.all(bad == 128)
+
+
+@pytest.mark.parametrize("limit", [63, 64, 10**20])
+def test_the_limit_of_pixels(limit):
+    for kind in ("PNG", "JPEG"):
+        file = tf.constant([encode(Image.new("RGB", (8, 8)), kind)])
+        is_gray = np.all(decode_style_images(file, 4, limit) == 128)
+        assert is_gray == (limit < 64)
 
 
 def test_a_jpeg_of_20_000_x_20_000_pixels_takes_no_memory():

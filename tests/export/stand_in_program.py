@@ -13,6 +13,10 @@ import sys
 import threading
 import time
 
+# A file of TensorFlow's `SavedModel`, which it loads: a graph of nothing with
+# the tag "serve".
+SAVED_MODEL = b"\x08\x01\x12\x09\x0a\x07\x22\x05serve"
+
 
 def main():
     flags = dict(

@@ -58,12 +58,17 @@ class _Model:
 
 
 class _Failure(Exception):
-    pass
+    def __init__(self, failure):
+        has_message = isinstance(failure, tuple)
+        self.code, self.message = failure if has_message else (failure, None)
 
 
 @contextlib.contextmanager
 def rest_stand_in(saved_model, failures=(), delay=0.0):
-    """Yields an address and the model; `failures` are HTTP status codes."""
+    """Yields an address and the model.
+
+    `failures` are HTTP status codes, or pairs of one and a message.
+    """
     model = _Model(saved_model, failures, delay)
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -72,8 +77,8 @@ def rest_stand_in(saved_model, failures=(), delay=0.0):
             try:
                 code, answer = self._answer(json.loads(content))
             except _Failure as failure:
-                (code,) = failure.args
-                answer = {"error": f"failure {code}"}
+                code, message = failure.code, failure.message
+                answer = {"error": message or f"failure {code}"}
             body = json.dumps(answer).encode()
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 self.send_response(code)
@@ -129,7 +134,7 @@ def grpc_stand_in(saved_model, failures=(), delay=0.0):
             try:
                 outputs = model.answer(spec, spec.signature_name, inputs)
             except _Failure as failure:
-                context.abort(failure.args[0], "failure")
+                context.abort(failure.code, failure.message or "failure")
             response = predict_pb2.PredictResponse()
             for name, values in outputs.items():
                 tensor = tf.make_tensor_proto(values)
