@@ -147,8 +147,8 @@ def _quiet_stderr() -> Iterator[None]:
     """
     # Read once, when TensorFlow is first imported. A user's own value stays.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if "TF_CPP_MAX_VLOG_LEVEL" in os.environ:
-        # Somebody is debugging TensorFlow.
+    if "TF_CPP_MAX_VLOG_LEVEL" in os.environ or sys.stderr is None:
+        # Somebody is debugging TensorFlow, or standard error is closed.
         yield
         return
     sys.stderr.flush()

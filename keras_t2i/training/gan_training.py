@@ -33,6 +33,7 @@ from keras_t2i.recipes.recipe import MEASURED_SPLIT
 from keras_t2i.recipes.recipe import MEASURED_STEPS
 from keras_t2i.recipes.recipe import MEASURES
 from keras_t2i.recipes.recipe import Recipe
+from keras_t2i.terminal import print_result
 from keras_t2i.text.embeddings import embeddings_fingerprint
 from keras_t2i.training.model_files import load_text_encoder
 from keras_t2i.training.model_files import networks_of_text_encoder
@@ -144,7 +145,7 @@ class GANTraining:
             _write_real_samples(run, captions, images)
             if keep_best is not None:
                 run.publish_best(keep_best.best_step)
-            interrupted = fit_run(
+            interruption = fit_run(
                 run,
                 self.gan,
                 self._make_batches,
@@ -157,10 +158,10 @@ class GANTraining:
                 keep_best=keep_best,
             )
             run.publish_model()
-        if interrupted:
-            raise KeyboardInterrupt
+        if interruption is not None:
+            raise interruption
         if keep_best is not None:
-            print(f"best: {_best_of(run, keep_best)}")
+            print_result(f"best: {_best_of(run, keep_best)}")
         return self.gan
 
     def _new_gan(self, steps_per_epoch: int) -> TextToImageGAN:

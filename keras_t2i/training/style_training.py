@@ -80,14 +80,14 @@ def train_style_encoder(
         },
     )
     with failures_while_running(run):
-        interrupted = fit_run(
+        interruption = fit_run(
             run, inversion, make_batches, recipe, num_images(manifest, split)
         )
         # Measures of an earlier model do not apply to this one.
         measured_file(run).unlink(missing_ok=True)
         run.publish_model()
-        if interrupted:
-            raise KeyboardInterrupt
+        if interruption is not None:
+            raise interruption
         measured = inversion.noise_r_squared(captions)
         _write_measured(run, measured_split, len(captions), measured)
     return inversion

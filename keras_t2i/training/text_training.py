@@ -1,7 +1,6 @@
 """The training of a text encoder on a prepared data set."""
 
 import pathlib
-import sys
 from typing import Any
 
 import keras
@@ -19,6 +18,7 @@ from keras_t2i.linear_decay import LinearDecay
 from keras_t2i.losses.compatibility import SoftmaxJointEmbedding
 from keras_t2i.losses.compatibility import StructuredJointEmbedding
 from keras_t2i.recipes.recipe import TextRecipe
+from keras_t2i.terminal import print_note
 from keras_t2i.text.char_cnn_rnn import CharCNNRNN
 from keras_t2i.text.image_encoders import application_encoder
 from keras_t2i.text.image_encoders import feature_encoder
@@ -98,7 +98,7 @@ def train_text_encoder(
     run.write_config(recipe, inputs)
     _report_smaller_batches(recipe, num_rows)
     with failures_while_running(run):
-        interrupted = fit_run(
+        interruption = fit_run(
             run, model, make_batches, recipe, steps_per_epoch * num_rows
         )
         # Checkpoints, from which a run is resumed, are not standardized.
@@ -106,8 +106,8 @@ def train_text_encoder(
         model.standardize(np.concatenate([row["token_ids"] for row in some]))
         with atomic_write(run.model) as temporary:
             model.save(temporary)
-    if interrupted:
-        raise KeyboardInterrupt
+    if interruption is not None:
+        raise interruption
     return model
 
 
@@ -115,11 +115,9 @@ def _report_smaller_batches(recipe: TextRecipe, num_rows: int) -> None:
     images_per_class = recipe.images_per_class
     expected = recipe.batch_size // images_per_class * images_per_class
     if num_rows < expected:
-        print(
+        print_note(
             f"smaller batches: {num_rows} images instead of {expected}, since "
-            f"there are only {num_rows // images_per_class} classes to train "
-            "on",
-            file=sys.stderr,
+            f"there are only {num_rows // images_per_class} classes to train on"
         )
 
 

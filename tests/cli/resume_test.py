@@ -61,7 +61,10 @@ def test_train_goes_on(short_run, half_run, gan_run, tmp_path, capsys):
     run_command("train", "--out", run, "--resume", "--steps", 40)
     captured = capsys.readouterr()
     assert captured.out == f"model: {run}/model.keras\n"
-    assert captured.err.splitlines()[-1].startswith("Training: 40 of 40 steps")
+    line = captured.err.splitlines()[-1]
+    assert line.startswith("Training: 40 of 40 steps")
+    for loss in ("discriminator loss ", "generator loss "):
+        assert re.search(rf", {loss}\d", line)
     assert_same_state(run / "model.keras", gan_run / "model.keras")
     assert lines_of(run) == lines_of(gan_run)
     assert (run / "config.json").read_text() == (
