@@ -39,6 +39,7 @@ from keras_t2i.training.model_files import load_text_encoder
 from keras_t2i.training.model_files import networks_of_text_encoder
 from keras_t2i.training.precomputed import embeddings_beside
 from keras_t2i.training.run_folder import RunFolder
+from keras_t2i.training.run_folder import check_there
 from keras_t2i.training.runner import failures_while_running
 from keras_t2i.training.runner import fit_run
 from keras_t2i.training.runner import num_images
@@ -100,6 +101,7 @@ class GANTraining:
                 self.gan = run.load_checkpoint()
             else:
                 self.gan = self._new_gan(steps_per_epoch)
+        self._check_moved_encoder()
         # The recipe of a checkpoint may have another duration.
         self.gan.recipe = self._recipe_of_gan()
         self._embeddings: StrPath | None = paths["text_embeddings"]
@@ -179,6 +181,21 @@ class GANTraining:
         )
         return gan
 
+    def _check_moved_encoder(self) -> None:
+        """Compares an encoder with that of the checkpoint, if it is elsewhere.
+
+        If the one at the old place has changed, the checkpoint's goes on.
+        """
+        path = self._paths["text_encoder"]
+        has_moved = self._run.last_step() and path is not None
+        if not has_moved or self._run.has_read("text_encoder", str(path)):
+            return
+        encoder = load_text_encoder(str(path), "`text_encoder`")
+        digest = embeddings_fingerprint(self._manifest, encoder)
+        self._run.check_unchanged(
+            {"text_encoder": {"path": path, "digest": digest}}
+        )
+
     def _recipe_of_gan(self) -> Recipe:
         if self._recipe.image_size is not None:
             return self._recipe
@@ -209,6 +226,7 @@ class GANTraining:
         self._digests["text_encoder"] = fingerprint
         embeddings = self._embeddings
         if embeddings is None:
+            check_there("text_encoder", text_encoder)
             embeddings = embeddings_beside(
                 text_encoder, encoder, self._data, fingerprint
             )

@@ -128,16 +128,26 @@ class RunFolder:
 
     def check_unchanged(self, inputs: Inputs) -> None:
         """Raises `ValueError` if an input has changed since the run started."""
-        started_with = _read_config(self.config).get("inputs", {})
         for name, values in inputs.items():
-            kept = started_with.get(name, {}).get("digest")
-            digest = values.get("digest")
+            kept, digest = self.digest(name), values.get("digest")
             if None not in (kept, digest) and kept != digest:
                 raise ValueError(
                     f"`{name}` must be as it was when the run was started. "
-                    f"Received: {values['path']!r}, which has changed since. "
-                    "Start a new run."
+                    f"Received: {values['path']!r}, which holds something "
+                    f"else. Name by `{name}` where it is, or start a new run."
                 )
+
+    def digest(self, name: str) -> str | None:
+        """Returns the digest of an input that the run was started with."""
+        try:
+            return _read_config(self.config)["inputs"][name]["digest"]
+        except (KeyError, TypeError):
+            return None
+
+    def has_read(self, name: str, path: str) -> bool:
+        """Whether a checkpoint has what it needs of an input at a path."""
+        started_with = options_of_run(self.path)
+        return self.last_step() > 0 and path == started_with.get(name)
 
     def started_with(
         self, recipe_class: type[AnyRecipe]
@@ -167,25 +177,32 @@ class RunFolder:
             recipe: the recipe to resume with. Only its duration may differ
                 from what the run was started with.
             paths: dict of names of inputs to paths, or to `None` where not
-                given.
+                given. Where the run knows its digest, an input may lie
+                elsewhere now; `check_unchanged` then says whether it is the
+                same.
 
         Returns:
             `recipe`, and a dict as `paths` of all inputs.
 
         Raises:
-            ValueError: there is no such run, something else differs, or
-                another process trains in the folder.
+            ValueError: there is no such run, something else differs, an input
+                is gone, or another process trains in the folder.
         """
         _, started_with = self.started_with(type(recipe))
-        check_as_started(
-            {
-                **{name: path for name, path in paths.items() if path},
-                **recipe.to_dict(),
-            },
-            started_with,
-        )
+        fixed = {
+            name: path
+            for name, path in paths.items()
+            if path
+            and self.digest(name) is None
+            and not _is_same(path, started_with.get(name))
+        }
+        check_as_started({**fixed, **recipe.to_dict()}, started_with)
+        paths = {
+            name: path or started_with.get(name) for name, path in paths.items()
+        }
+        check_there("data", paths["data"])
         self.lock()
-        return recipe, {name: started_with.get(name) for name in paths}
+        return recipe, paths
 
     def last_step(self) -> int:
         """Returns the step of the last checkpoint, 0 without one."""
@@ -284,6 +301,19 @@ class RunFolder:
             )
         with atomic_write(self.best) as temporary:
             shutil.copyfile(source, temporary)
+
+
+def check_there(name: str, path: str | None) -> None:
+    """Raises `ValueError` if an input of a run is gone from its place."""
+    if path is not None and not os.path.exists(path):
+        raise ValueError(
+            f"`{name}` must be where the run was started with it. Received: "
+            f"{path!r}, which is not there. Name by `{name}` where it is now."
+        )
+
+
+def _is_same(path: str, other: str | None) -> bool:
+    return other is not None and os.path.abspath(path) == os.path.abspath(other)
 
 
 def check_as_started(

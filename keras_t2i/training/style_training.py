@@ -1,5 +1,6 @@
 """The training of a style encoder, which inverts a GAN."""
 
+import hashlib
 import json
 import pathlib
 from typing import Any
@@ -20,6 +21,7 @@ from keras_t2i.models.text_to_image_gan import TextToImageGAN
 from keras_t2i.recipes.recipe import StyleRecipe
 from keras_t2i.tokenizers import tokenize_for
 from keras_t2i.training.model_files import load_gan
+from keras_t2i.training.model_files import model_file
 from keras_t2i.training.run_folder import RunFolder
 from keras_t2i.training.runner import failures_while_running
 from keras_t2i.training.runner import fit_run
@@ -72,11 +74,14 @@ def train_style_encoder(
     # Read now, so that damaged data leave nothing behind.
     captions, measured_split = captions_to_measure(data, manifest)
     make_batches(0)
+    digest = run.digest("model")
+    if not run.has_read("model", model):
+        digest = _file_digest(model)
     run.write_config(
         recipe,
         {
             "data": {"path": data, "digest": data_fingerprint(manifest)},
-            "model": {"path": model, "digest": None},
+            "model": {"path": model, "digest": digest},
         },
     )
     with failures_while_running(run):
@@ -117,6 +122,13 @@ def captions_to_measure(data: str, manifest: Manifest) -> tuple[list[str], str]:
         for index in order[:_NUM_MEASURED]
     ]
     return captions, split
+
+
+def _file_digest(model: str) -> str | None:
+    if not pathlib.Path(model).exists():
+        return None  # The name of a preset.
+    with open(model_file(model, "`model`"), "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _batches(

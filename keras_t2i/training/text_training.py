@@ -95,6 +95,10 @@ def train_text_encoder(
     if not model.compiled:
         compile_for(model, recipe, steps_per_epoch)
     inputs = {"data": {"path": data, "digest": data_fingerprint(manifest)}}
+    path = recipe.image_encoder
+    if features == path:
+        digest = ImageFeatures(path, data, split).digest()
+        inputs["image_encoder"] = {"path": path, "digest": digest}
     run.write_config(recipe, inputs)
     _report_smaller_batches(recipe, num_rows)
     with failures_while_running(run):
