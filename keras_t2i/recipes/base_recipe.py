@@ -217,10 +217,10 @@ class BaseRecipe:
             ValueError: the file does not hold such a recipe.
             OSError: the file cannot be read.
         """
-        content = pathlib.Path(path).read_text("utf-8")
+        content = pathlib.Path(path).read_text("utf-8", errors="replace")
         try:
             fields = json.loads(content)
-        except ValueError:
+        except (ValueError, RecursionError):
             fields = None
         if not isinstance(fields, dict):
             raise ValueError(
@@ -264,7 +264,13 @@ class BaseRecipe:
                 f"`{cls.__name__}.from_run` takes a run folder. Received: "
                 f"{str(path)!r}, which holds no run"
             ) from None
-        except (AttributeError, KeyError, TypeError, ValueError):
+        except (
+            AttributeError,
+            KeyError,
+            RecursionError,
+            TypeError,
+            ValueError,
+        ):
             raise ValueError(
                 f"{config} must be the JSON that a run has written. "
                 "Received: something else. Start a new run."

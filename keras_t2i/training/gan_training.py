@@ -17,6 +17,7 @@ from keras_t2i.datasets.manifest import Manifest
 from keras_t2i.datasets.manifest import data_fingerprint
 from keras_t2i.datasets.manifest import read_embedding_manifest
 from keras_t2i.datasets.manifest import read_manifest
+from keras_t2i.errors import TrainingError
 from keras_t2i.evaluation.generated_images import EvaluationCaptions
 from keras_t2i.evaluation.generated_images import ModelImages
 from keras_t2i.evaluation.judge import Judge
@@ -24,6 +25,7 @@ from keras_t2i.evaluation.judge import load_judge
 from keras_t2i.evaluation.quick_evaluation import FEWEST_IMAGES
 from keras_t2i.evaluation.quick_evaluation import QuickEvaluation
 from keras_t2i.files import atomic_write
+from keras_t2i.models.from_recipe import OF_NETWORKS
 from keras_t2i.models.from_recipe import gan_optimizer
 from keras_t2i.models.text_to_image_gan import TextToImageGAN
 from keras_t2i.plots.grids import image_grid
@@ -33,8 +35,10 @@ from keras_t2i.recipes.recipe import MEASURED_SPLIT
 from keras_t2i.recipes.recipe import MEASURED_STEPS
 from keras_t2i.recipes.recipe import MEASURES
 from keras_t2i.recipes.recipe import Recipe
+from keras_t2i.terminal import print_note
 from keras_t2i.terminal import print_result
 from keras_t2i.text.embeddings import embeddings_fingerprint
+from keras_t2i.training.memory import check_gan_memory
 from keras_t2i.training.model_files import load_text_encoder
 from keras_t2i.training.model_files import networks_of_text_encoder
 from keras_t2i.training.precomputed import embeddings_beside
@@ -49,6 +53,7 @@ from keras_t2i.training.runner import training_split
 from keras_t2i.types import StrPath
 
 _NUM_SAMPLES = 8
+_FEW_STEPS = 1000
 
 
 class GANTraining:
@@ -92,15 +97,19 @@ class GANTraining:
             self._split = "train"
         self._num_images = num_images(self._manifest, self._split)
         steps_per_epoch = max(1, self._num_images // recipe.batch_size)
+        self._steps = total_steps(recipe, steps_per_epoch)
         if recipe.keep_best is not None:
-            steps = total_steps(recipe, steps_per_epoch)
-            _check_measured_steps(steps, measured_steps)
+            _check_measured_steps(self._steps, measured_steps)
+        if not run.last_step():
+            _check_batch_size(recipe, self._num_images)
+            check_gan_memory(self._recipe_of_gan())
         set_up(recipe)
         with _strategy(recipe).scope():
             if run.last_step():
-                self.gan = run.load_checkpoint()
+                self.gan = run.load_checkpoint(TextToImageGAN)
             else:
                 self.gan = self._new_gan(steps_per_epoch)
+        self._check_checkpoint()
         self._check_moved_encoder()
         # The recipe of a checkpoint may have another duration.
         self.gan.recipe = self._recipe_of_gan()
@@ -119,12 +128,17 @@ class GANTraining:
             self._measured = (captions, judge)
 
     def plan(self) -> dict[str, Any]:
-        """Returns the recipe, the inputs, and the sizes of the networks."""
+        """Returns the recipe, the inputs, and the sizes of all else.
+
+        The steps are `None` where the recipe has minutes.
+        """
         networks = ("generator", "discriminator", "text_encoder")
         return {
             "recipe": self._recipe.to_dict(),
             "inputs": self._paths,
             "image_size": self.gan.image_size,
+            "num_images": self._num_images,
+            "steps": self._steps,
             "parameters": {
                 name: getattr(self.gan, name).count_params()
                 for name in networks
@@ -142,6 +156,12 @@ class GANTraining:
         self._find_embeddings()
         keep_best = self._keep_best()
         run.write_config(recipe, self._inputs())
+        if recipe.epochs is not None and (self._steps or 0) < _FEW_STEPS:
+            print_note(
+                f"few steps: {recipe.epochs} epochs of {self._num_images} "
+                f"images are {self._steps} steps, and images show little "
+                f"before {_FEW_STEPS:,}. --steps or --minutes say how long"
+            )
         captions, images = self._samples
         with failures_while_running(run):
             _write_real_samples(run, captions, images)
@@ -180,6 +200,21 @@ class GANTraining:
             )
         )
         return gan
+
+    def _check_checkpoint(self) -> None:
+        """Raises `TrainingError` if the GAN is one of another run."""
+        # Runs of before there were digests say less in their checkpoints.
+        if self.gan.recipe is None or self._run.digest("data") is None:
+            return
+        expected = self._recipe_of_gan().to_dict()
+        for name, value in self.gan.recipe.to_dict().items():
+            if name in OF_NETWORKS and value != expected[name]:
+                raise TrainingError(
+                    f"The checkpoints in {self._run.checkpoints} must be of "
+                    f"this run, with `{name}` {expected[name]}. Received: one "
+                    f"of step {self._run.last_step()} with {value}. Remove "
+                    "that file."
+                )
 
     def _check_moved_encoder(self) -> None:
         """Compares an encoder with that of the checkpoint, if it is elsewhere.
@@ -290,6 +325,15 @@ def _checked_data(recipe: Recipe, paths: dict[str, str | None]) -> str:
             "of them."
         )
     return data
+
+
+def _check_batch_size(recipe: Recipe, num_images: int) -> None:
+    if recipe.batch_size > num_images:
+        raise ValueError(
+            "`batch_size` must be at most the number of images to train on, "
+            f"{num_images}. Received: {recipe.batch_size}. Name a smaller one, "
+            "or prepare more images."
+        )
 
 
 def _check_embedding_dim(path: StrPath, text_encoder: keras.Model) -> None:

@@ -6,10 +6,12 @@ import os
 import pathlib
 import platform
 import shutil
+import time
 import weakref
 from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
+from typing import TypeVar
 
 import keras
 import numpy as np
@@ -18,6 +20,7 @@ import tensorflow as tf
 from keras_t2i.callbacks.checkpoints import checkpoint_path
 from keras_t2i.callbacks.checkpoints import checkpoint_steps
 from keras_t2i.callbacks.recording import RECORDED_STEPS
+from keras_t2i.errors import TrainingError
 from keras_t2i.files import atomic_write
 from keras_t2i.files import is_temporary
 from keras_t2i.recipes.base_recipe import DURATIONS
@@ -29,6 +32,7 @@ from keras_t2i.version import __version__
 # Arguments of `keras_t2i.train` to dicts of a `path` and, where known, a
 # `digest`.
 Inputs = Mapping[str, Mapping[str, str | None]]
+AnyModel = TypeVar("AnyModel", bound=keras.Model)
 
 
 class RunFolder:
@@ -104,7 +108,9 @@ class RunFolder:
             ValueError: another process trains in the folder, or has done so
                 since `check_free`; or an input has changed since the run was
                 started.
+            TrainingError: the clock is wrong.
         """
+        _check_clock()
         self.path.mkdir(parents=True, exist_ok=True)
         self.lock()
         if self._must_be_free:
@@ -208,16 +214,20 @@ class RunFolder:
         """Returns the step of the last checkpoint, 0 without one."""
         return max(checkpoint_steps(self.checkpoints), default=0)
 
-    def load_checkpoint(self) -> keras.Model:
+    def load_checkpoint(self, kind: type[AnyModel]) -> AnyModel:
         """Returns the model of the last checkpoint.
+
+        Args:
+            kind: class of the model.
 
         Raises:
             ValueError: the file is damaged.
+            TrainingError: it holds a model of another class.
         """
         *earlier, last = checkpoint_steps(self.checkpoints)
         path = checkpoint_path(self.checkpoints, last)
         try:
-            return keras.saving.load_model(path)
+            model = keras.saving.load_model(path)
         except Exception as error:
             # Keras raises errors of many kinds for files that are damaged.
             first_line = (str(error).strip() or repr(error)).splitlines()[0]
@@ -229,6 +239,13 @@ class RunFolder:
                 f"Received: {str(path)!r}, which cannot be loaded: "
                 f"{first_line.rstrip('.')}. Remove that file to {remedy}."
             ) from error
+        if not isinstance(model, kind):
+            raise TrainingError(
+                f"The checkpoints of this run must be of a `{kind.__name__}`. "
+                f"Received: {str(path)!r}, of a `{type(model).__name__}`. "
+                "Remove that file."
+            )
+        return model
 
     def cut_metrics(self, step: int, is_over: bool = False) -> float:
         """Removes the lines after a step; returns the seconds until it.
@@ -263,12 +280,22 @@ class RunFolder:
     def _lines_until(self, step: int) -> Iterator[tuple[str, dict[str, Any]]]:
         if not self.metrics.exists():
             return
-        for line in self.metrics.read_text("utf-8").splitlines():
+        content = self.metrics.read_text("utf-8", errors="replace")
+        for line in content.splitlines():
             try:
                 values = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 return  # A kill may leave the last line incomplete.
-            if values["step"] > step:
+            try:
+                is_later = values["step"] > step
+                values = {**values, "seconds": float(values["seconds"])}
+            except (KeyError, TypeError, ValueError):
+                raise TrainingError(
+                    f"Each line of {self.metrics} must be a JSON object with "
+                    f"`step` and `seconds`. Received: {line[:40]!r}. Remove "
+                    "that line."
+                ) from None
+            if is_later:
                 return
             yield line, values
 
@@ -301,6 +328,16 @@ class RunFolder:
             )
         with atomic_write(self.best) as temporary:
             shutil.copyfile(source, temporary)
+
+
+def _check_clock() -> None:
+    # Models are ZIP files, and would fail when hours have been trained.
+    year = time.localtime().tm_year
+    if year < 1980:
+        raise TrainingError(
+            "The clock must be set: a .keras file cannot be of before 1980. "
+            f"Received: the year {year}. Set the clock of this machine."
+        )
 
 
 def check_there(name: str, path: str | None) -> None:
@@ -360,6 +397,6 @@ def options_of_run(path: StrPath) -> dict[str, Any]:
 def _read_config(path: pathlib.Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return config if isinstance(config, dict) else {}

@@ -20,6 +20,8 @@ from keras_t2i.models.style_inversion import StyleInversion
 from keras_t2i.models.text_to_image_gan import TextToImageGAN
 from keras_t2i.recipes.recipe import StyleRecipe
 from keras_t2i.tokenizers import tokenize_for
+from keras_t2i.training.memory import check_memory
+from keras_t2i.training.memory import num_outputs
 from keras_t2i.training.model_files import load_gan
 from keras_t2i.training.model_files import model_file
 from keras_t2i.training.run_folder import RunFolder
@@ -63,9 +65,16 @@ def train_style_encoder(
     split = training_split(manifest)
     set_up(recipe)
     inversion = (
-        run.load_checkpoint()
+        run.load_checkpoint(StyleInversion)
         if run.last_step()
         else _new_inversion(recipe, load_gan(model, "`model`"))
+    )
+
+    outputs = num_outputs(inversion.generator) + num_outputs(
+        inversion.style_encoder
+    )
+    check_memory(
+        0, recipe.batch_size * outputs, f"`batch_size` {recipe.batch_size}"
     )
 
     def make_batches(step: int) -> tf.data.Dataset:

@@ -25,6 +25,8 @@ from keras_t2i.text.image_encoders import feature_encoder
 from keras_t2i.text.image_encoders import image_encoder
 from keras_t2i.text.joint_embedding import JointEmbedding
 from keras_t2i.tokenizers import vocabulary_of
+from keras_t2i.training.memory import check_memory
+from keras_t2i.training.memory import num_outputs
 from keras_t2i.training.precomputed import IMAGE_NETWORKS
 from keras_t2i.training.precomputed import network_features
 from keras_t2i.training.run_folder import RunFolder
@@ -71,16 +73,21 @@ def train_text_encoder(
     features = _features(recipe, data)
     set_up(recipe)
     model = (
-        run.load_checkpoint()
+        run.load_checkpoint(JointEmbedding)
         if run.last_step()
         else _new_model(recipe, data, manifest, split, features)
     )
+
+    batch_size = recipe.batch_size
+    if not manifest.class_names:
+        # Each image is a class. Twice in a batch it would mismatch itself.
+        batch_size = min(batch_size, num_images(manifest, split))
 
     def make_batches(step: int) -> tf.data.Dataset:
         return make_pairs_dataset(
             data,
             split,
-            recipe.batch_size,
+            batch_size,
             images_per_class=recipe.images_per_class,
             image_features=features,
             seed=recipe.seed,
@@ -91,6 +98,8 @@ def train_text_encoder(
     # Read now, so that damaged data leave no run folder behind.
     batches = make_batches(0)
     num_rows = batches.element_spec["images"].shape[0]
+    outputs = num_outputs(model.text_encoder) + num_outputs(model.image_encoder)
+    check_memory(0, num_rows * outputs, f"`batch_size` {recipe.batch_size}")
     steps_per_epoch = epoch_steps(recipe, data, split, num_rows)
     if not model.compiled:
         compile_for(model, recipe, steps_per_epoch)
@@ -100,7 +109,8 @@ def train_text_encoder(
         digest = ImageFeatures(path, data, split).digest()
         inputs["image_encoder"] = {"path": path, "digest": digest}
     run.write_config(recipe, inputs)
-    _report_smaller_batches(recipe, num_rows)
+    unit = "classes" if manifest.class_names else "images"
+    _report_smaller_batches(recipe, num_rows, unit)
     with failures_while_running(run):
         interruption = fit_run(
             run, model, make_batches, recipe, steps_per_epoch * num_rows
@@ -115,13 +125,15 @@ def train_text_encoder(
     return model
 
 
-def _report_smaller_batches(recipe: TextRecipe, num_rows: int) -> None:
+def _report_smaller_batches(
+    recipe: TextRecipe, num_rows: int, unit: str
+) -> None:
     images_per_class = recipe.images_per_class
     expected = recipe.batch_size // images_per_class * images_per_class
     if num_rows < expected:
         print_note(
             f"smaller batches: {num_rows} images instead of {expected}, since "
-            f"there are only {num_rows // images_per_class} classes to train on"
+            f"there are only {num_rows // images_per_class} {unit} to train on"
         )
 
 

@@ -66,7 +66,10 @@ def _fit(path, callbacks=lambda first_step: [], **duration):
     """Trains, or goes on; returns the model and whether it was interrupted."""
     run = RunFolder(path)
     path.mkdir(exist_ok=True)
-    model = run.load_checkpoint() if run.last_step() else _new_model()
+    if run.last_step():
+        model = run.load_checkpoint(JointEmbedding)
+    else:
+        model = _new_model()
     recipe = RECIPE.override(**duration)
     interrupted = fit_run(run, model, _batches, recipe, 40, callbacks)
     return model, interrupted
