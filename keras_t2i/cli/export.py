@@ -10,6 +10,7 @@ from typing import NoReturn
 from keras_t2i.cli.options import Subparsers
 from keras_t2i.cli.options import add_model
 from keras_t2i.cli.options import whole_number
+from keras_t2i.terminal import print_result
 
 _ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -93,7 +94,7 @@ def _export(arguments: argparse.Namespace) -> None:
     if out is None:
         out = pathlib.Path("saved_models") / pathlib.Path(arguments.model).stem
     path = export_saved_model(gan, out, arguments.version, style_encoder)
-    print(f"SavedModel: {path}")
+    print_result(f"SavedModel: {path}")
 
 
 def _serve(arguments: argparse.Namespace) -> None:
@@ -106,8 +107,8 @@ def _serve(arguments: argparse.Namespace) -> None:
     server = ModelServer(arguments.models, arguments.port)
     if arguments.print:
         for path, text in server.files.items():
-            print(f"# {path}\n{text}")
-        print(shlex.join(server.command))
+            print_result(f"# {path}", *text.split("\n"))
+        print_result(shlex.join(server.command))
         return
     # The server must end with this process, by whatever signal it ends.
     for number in _ENDING_SIGNALS:
@@ -116,7 +117,7 @@ def _serve(arguments: argparse.Namespace) -> None:
             signal.signal(number, _exit)
     with server:
         for address in server.addresses.values():
-            print(f"serving: {address}", flush=True)
+            print_result(f"serving: {address}")
         server.wait()
 
 

@@ -1,11 +1,13 @@
 """`keras-t2i prepare`: raw files -> a prepared data set."""
 
 import argparse
-import sys
 from typing import TYPE_CHECKING
 
 from keras_t2i.checks import IMAGE_SIZES
 from keras_t2i.cli.options import Subparsers
+from keras_t2i.terminal import print_error
+from keras_t2i.terminal import print_note
+from keras_t2i.terminal import print_result
 
 if TYPE_CHECKING:
     from keras_t2i.datasets.source import Source
@@ -114,23 +116,22 @@ def _run(arguments: argparse.Namespace) -> None:
         )
     skipped = preparation.skipped
     for line in skipped[:_MAX_SKIPPED_SHOWN]:
-        print(f"skipped {line}", file=sys.stderr)
+        print_error(f"skipped {line}")
     if len(skipped) > _MAX_SKIPPED_SHOWN:
         more = len(skipped) - _MAX_SKIPPED_SHOWN
-        print(f"skipped {more} more", file=sys.stderr)
+        print_error(f"skipped {more} more")
     if preparation.num_long_captions:
-        print(
+        print_note(
             f"cut: {preparation.num_long_captions} captions are longer than "
             f"the {MAX_CHARACTERS} characters that text encoders read; the "
-            "data set keeps them whole",
-            file=sys.stderr,
+            "data set keeps them whole"
         )
     for name, split in preparation.manifest.splits.items():
-        print(
+        print_result(
             f"{name}: {split.num_images} images, {split.num_captions} captions"
         )
-    print(f"skipped: {len(skipped)} files")
-    print(f"prepared data set: {arguments.out}")
+    print_result(f"skipped: {len(skipped)} files")
+    print_result(f"prepared data set: {arguments.out}")
 
 
 def _make_source(arguments: argparse.Namespace) -> "Source":

@@ -119,6 +119,7 @@ class GANTraining:
         # Read now, so that damaged data leave nothing behind.
         self._samples = _sample_captions(self._data, self._manifest)
         self._batches: tf.data.Dataset | None = None
+        self._made_for: tuple[int, StrPath | None] | None = None
         self._make_batches(run.last_step())
         self._measured: tuple[EvaluationCaptions, Judge] | None = None
         if recipe.keep_best is not None:
