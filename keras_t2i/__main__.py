@@ -1,8 +1,20 @@
-"""`python -m keras_t2i`, which is the `keras-t2i` command."""
+"""The `keras-t2i` command, and `python -m keras_t2i`."""
 
 import sys
 
-from keras_t2i.cli.main import main
+from keras_t2i.terminal import print_error
+
+
+def main() -> int:
+    """Runs one command, by the arguments of the process; returns its status."""
+    try:
+        # It takes a moment, in which Ctrl-C may come.
+        from keras_t2i.cli import main as command_line
+    except KeyboardInterrupt:
+        print_error("keras-t2i: interrupted")
+        return 130
+    return command_line.main()
+
 
 if __name__ == "__main__":
     sys.exit(main())

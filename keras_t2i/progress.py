@@ -1,34 +1,41 @@
 """How far a long command is, on stderr."""
 
 import contextlib
-import sys
 import time
-from collections.abc import Callable
 from collections.abc import Iterator
+from typing import Protocol
 
 import rich.console
 import rich.progress
 import rich.text
 
+from keras_t2i.terminal import is_quiet
+from keras_t2i.terminal import print_note
+
 _SECONDS_BETWEEN_LINES = 10.0
 
 
+class OnProgress(Protocol):
+    """What `show_progress` gives."""
+
+    def __call__(self, done: float, total: float, detail: str = "") -> None:
+        """Tells how much is done, and what else is to be shown beside it."""
+
+
 @contextlib.contextmanager
-def show_progress(
-    description: str, unit: str
-) -> Iterator[Callable[[float, float], None]]:
+def show_progress(description: str, unit: str) -> Iterator[OnProgress]:
     """Shows how far long work is, how fast it goes and the time left.
 
     A terminal shows a bar. Elsewhere it is a line every ten seconds, and one
-    at the end.
+    at the end. Where it is quiet there is neither.
 
     Args:
         description: string. The work, such as `"Preparing"`.
         unit: string. What is counted, such as `"images"`.
 
     Returns:
-        Context manager of a function `(done, total)`, both in `unit`. Call it
-        as often as you like.
+        Context manager of a function `(done, total, detail="")`, the first two
+        in `unit`. Call it as often as you like.
 
     Example:
 
@@ -37,6 +44,9 @@ def show_progress(
     ...     for number in range(3):
     ...         on_progress(number + 1, 3)
     """
+    if is_quiet():
+        yield lambda done, total, detail="": None
+        return
     console = rich.console.Console(stderr=True)
     if not console.is_terminal:
         yield _Lines(description, unit)
@@ -49,18 +59,19 @@ def show_progress(
         ),
         _RateColumn(unit),
         rich.progress.TimeRemainingColumn(),
+        rich.progress.TextColumn("{task.fields[detail]}", markup=False),
     )
     with rich.progress.Progress(*columns, console=console) as bar:
         task = None
 
-        def on_progress(done: float, total: float) -> None:
+        def on_progress(done: float, total: float, detail: str = "") -> None:
             nonlocal task
             if task is None:
                 # What an earlier run did must not count in the rate.
                 task = bar.add_task(
-                    description, completed=int(done), total=total
+                    description, completed=int(done), total=total, detail=""
                 )
-            bar.update(task, completed=done, total=total)
+            bar.update(task, completed=done, total=total, detail=detail)
 
         yield on_progress
 
@@ -86,7 +97,7 @@ class _Lines:
         self._printed_at = 0.0
         self._is_finished = False
 
-    def __call__(self, done: float, total: float) -> None:
+    def __call__(self, done: float, total: float, detail: str = "") -> None:
         if self._is_finished:
             return
         now = time.monotonic()
@@ -106,4 +117,4 @@ class _Lines:
         )
         if rate > 0 and done < total:
             line += f", {(total - done) / rate:,.0f} s left"
-        print(line, file=sys.stderr)
+        print_note(f"{line}, {detail}" if detail else line)

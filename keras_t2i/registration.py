@@ -146,8 +146,8 @@ def _quiet_stderr() -> Iterator[None]:
     TensorFlow's C++ side writes to the process' standard error before its own
     log level is in force, so `TF_CPP_MIN_LOG_LEVEL` alone does not silence it.
     """
-    if "TF_CPP_MAX_VLOG_LEVEL" in os.environ:
-        # Somebody is debugging TensorFlow.
+    if "TF_CPP_MAX_VLOG_LEVEL" in os.environ or sys.stderr is None:
+        # Somebody is debugging TensorFlow, or standard error is closed.
         yield
         return
     # Read once, when TensorFlow is first imported. A user's own value stays;

@@ -5,6 +5,7 @@ import time
 
 from keras_t2i import progress
 from keras_t2i.progress import show_progress
+from keras_t2i.terminal import quiet
 
 
 class _Terminal(io.StringIO):
@@ -49,6 +50,26 @@ def test_no_terminal_gets_lines_now_and_then(capsys, monkeypatch):
     # The first 1000 were done by an earlier run: 100 came in 0.1 s or more.
     assert 0 < float(match[1].replace(",", "")) <= 1000
     assert 1 < int(match[2]) < 100
+
+
+def test_details_come_last(capsys, monkeypatch):
+    with show_progress("Training", "steps") as on_progress:
+        on_progress(1, 2, "loss 3")
+        on_progress(2, 2, "loss 2")
+    assert capsys.readouterr().err.endswith("steps/s, loss 2\n")
+    with (
+        _on_terminal(monkeypatch) as terminal,
+        show_progress("Training", "steps") as on_progress,
+    ):
+        on_progress(1, 2)
+        on_progress(2, 2, "loss [2]")
+    assert _last_line(terminal).rstrip().endswith("loss [2]")
+
+
+def test_quiet(capsys):
+    with quiet(), show_progress("Training", "steps") as on_progress:
+        on_progress(2, 2, "loss 2")
+    assert capsys.readouterr().err == ""
 
 
 def test_terminal_gets_a_bar(monkeypatch):

@@ -2,7 +2,6 @@
 
 import argparse
 import pathlib
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,8 @@ from keras_t2i.cli.options import positive_number
 from keras_t2i.files import atomic_write
 from keras_t2i.recipes.recipe import Recipe
 from keras_t2i.recipes.recipe import TextRecipe
+from keras_t2i.terminal import print_note
+from keras_t2i.terminal import print_result
 
 if TYPE_CHECKING:
     from keras_t2i.models.text_to_image_gan import TextToImageGAN
@@ -80,15 +81,17 @@ def _demo(arguments: argparse.Namespace) -> None:
     accuracy = bloom_attribute_accuracy(model.generate(captions), captions)
     grid = out / "images.png"
     _write_grid(grid, model, captions[:_GRID_ROWS])
-    print(f"run folder: {gan}")
-    print(f"images that show what an unseen caption says, of {len(captions)}:")
+    print_result(f"run folder: {gan}")
+    print_result(
+        f"images that show what an unseen caption says, of {len(captions)}:"
+    )
     for name, value in accuracy.items():
-        print(f"  {name.replace('_', ' ')}: {value:.1%}")
-    print(f"captions and images: {grid}")
+        print_result(f"  {name.replace('_', ' ')}: {value:.1%}")
+    print_result(f"captions and images: {grid}")
 
 
 def _announce(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print_note(text)
 
 
 def _unseen_captions(data: pathlib.Path) -> list[str]:

@@ -21,6 +21,8 @@ from keras_t2i.files import remove_temporaries
 from keras_t2i.reading import MAX_TABLE_BYTES
 from keras_t2i.reading import decode_text
 from keras_t2i.reading import read_text
+from keras_t2i.terminal import print_note
+from keras_t2i.terminal import print_result
 from keras_t2i.types import StrPath
 
 # In an array of strings each has the size of the longest. This many characters
@@ -147,7 +149,7 @@ def _embed_data_set(arguments: argparse.Namespace) -> None:
             with tempfile.TemporaryDirectory(dir=out, prefix=".tmp-") as shards:
                 _write_shards(arguments, shards)
                 write_stackgan_pickles(arguments.data, shards, out)
-    print(f"embeddings: {arguments.out}")
+    print_result(f"embeddings: {arguments.out}")
 
 
 @contextlib.contextmanager
@@ -180,10 +182,9 @@ def _write_shards(arguments: argparse.Namespace, out: StrPath) -> None:
                 arguments.source, arguments.data, out, progress
             )
         if num_more:
-            print(
+            print_note(
                 f"not used: embeddings of {num_more} images that the data set "
-                "does not have",
-                file=sys.stderr,
+                "does not have"
             )
         return
     encoder = load_text_encoder(arguments.text_encoder)
@@ -221,7 +222,7 @@ def _embed_captions(arguments: argparse.Namespace) -> None:
                 )
             else:
                 np.save(file, embeddings)
-    print(f"embeddings: {out}")
+    print_result(f"embeddings: {out}")
 
 
 def _check_fits_array(captions: list[str]) -> None:

@@ -3,7 +3,6 @@
 import argparse
 import json
 import pathlib
-import sys
 from typing import TYPE_CHECKING
 
 from keras_t2i.cli.options import Subparsers
@@ -12,6 +11,8 @@ from keras_t2i.cli.options import checked_out
 from keras_t2i.cli.options import load_generating_model
 from keras_t2i.cli.options import whole_number
 from keras_t2i.files import atomic_write
+from keras_t2i.terminal import print_error
+from keras_t2i.terminal import print_result
 
 if TYPE_CHECKING:
     from keras_t2i.evaluation.full_evaluation import Evaluation
@@ -170,7 +171,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     text = json.dumps(evaluation.results, indent=2)
     if out is not None:
         _write(out, text, evaluation)
-    print(text)
+    print_result(*text.split("\n"))
 
 
 def _networks_of_model(model: str) -> list[str]:
@@ -198,7 +199,7 @@ def _report_left_out(images: "FolderImages") -> None:
 
 
 def _report(line: str) -> None:
-    print(" ".join(line.split()), file=sys.stderr)
+    print_error(line)
 
 
 def _write(out: pathlib.Path, text: str, evaluation: "Evaluation") -> None:
@@ -227,4 +228,4 @@ def _evaluate_text(arguments: argparse.Namespace) -> None:
         arguments.split,
         arguments.image_features,
     )
-    print(json.dumps(results, indent=2))
+    print_result(*json.dumps(results, indent=2).split("\n"))

@@ -10,6 +10,7 @@ from typing import NoReturn
 from keras_t2i.cli.options import Subparsers
 from keras_t2i.cli.options import add_model
 from keras_t2i.cli.options import whole_number
+from keras_t2i.terminal import print_result
 
 _ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -115,7 +116,7 @@ def _export(arguments: argparse.Namespace) -> None:
         arguments.max_style_pixels or MAX_STYLE_PIXELS,
         arguments.half_precision,
     )
-    print(f"SavedModel: {path}")
+    print_result(f"SavedModel: {path}")
 
 
 def _serve(arguments: argparse.Namespace) -> None:
@@ -128,8 +129,8 @@ def _serve(arguments: argparse.Namespace) -> None:
     server = ModelServer(arguments.models, arguments.port)
     if arguments.print:
         for path, text in server.files.items():
-            print(f"# {path}\n{text}")
-        print(shlex.join(server.command))
+            print_result(f"# {path}", *text.split("\n"))
+        print_result(shlex.join(server.command))
         return
     # The server must end with this process, by whatever signal it ends.
     for number in _ENDING_SIGNALS:
@@ -138,7 +139,7 @@ def _serve(arguments: argparse.Namespace) -> None:
             signal.signal(number, _exit)
     with server:
         for address in server.addresses.values():
-            print(f"serving: {address}", flush=True)
+            print_result(f"serving: {address}")
         server.wait()
 
 

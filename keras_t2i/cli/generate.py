@@ -14,6 +14,7 @@ from keras_t2i.cli.options import file_of_captions
 from keras_t2i.cli.options import load_generating_model
 from keras_t2i.cli.options import whole_number
 from keras_t2i.files import atomic_write
+from keras_t2i.terminal import print_result
 
 
 def add_generate(subparsers: Subparsers) -> None:
@@ -150,7 +151,7 @@ def _generate(arguments: argparse.Namespace) -> None:
             file = f"{number:03d}-{name}-seed{seeds[place]}.png"
             with atomic_write(out / file) as temporary:
                 PIL.Image.fromarray(image).save(temporary, "PNG")
-    print(f"images: {out}")
+    print_result(f"images: {out}")
 
 
 def _interpolate(arguments: argparse.Namespace) -> None:
@@ -190,7 +191,7 @@ def _interpolate(arguments: argparse.Namespace) -> None:
         else:
             figure = interpolation_strips(images, labels[:1], labels[1:])
             figure.savefig(temporary, format="png")
-    print(f"images: {out}")
+    print_result(f"images: {out}")
 
 
 def _transfer(arguments: argparse.Namespace) -> None:
@@ -223,4 +224,4 @@ def _transfer(arguments: argparse.Namespace) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(out) as temporary:
         figure.savefig(temporary, format="png")
-    print(f"images: {out}")
+    print_result(f"images: {out}")

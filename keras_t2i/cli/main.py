@@ -1,10 +1,13 @@
 """The `keras-t2i` command."""
 
 import argparse
+import contextlib
 import errno
 import gc
+import os
 import sys
 import warnings
+from collections.abc import Iterator
 from collections.abc import Sequence
 from typing import Any
 from typing import NoReturn
@@ -18,6 +21,12 @@ from keras_t2i.cli import prepare
 from keras_t2i.cli import pretrained_models
 from keras_t2i.cli import train
 from keras_t2i.errors import FailedWhileRunning
+from keras_t2i.interruption import Terminated
+from keras_t2i.interruption import interruption_by
+from keras_t2i.interruption import interruptions_handled
+from keras_t2i.terminal import print_error
+from keras_t2i.terminal import quiet
+from keras_t2i.terminal import visible
 from keras_t2i.version import __version__
 
 # Each adds a command, in the order of a project, and sets `run` on its parser.
@@ -46,7 +55,8 @@ _DISK_FAILURES = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         # One line, as for all other bad input, without the usage before it.
-        self.exit(2, f"{self.prog}: {message}. See {self.prog} --help.\n")
+        line = visible(f"{self.prog}: {message}. See {self.prog} --help.")
+        self.exit(2, line + "\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -57,8 +67,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         0 on success, 2 for bad usage or bad input, 1 for a failure while
-        running, 130 when interrupted.
+        running, 130 when interrupted by Ctrl-C, 143 by SIGTERM.
     """
+    _open_standard_streams()
     parser = _Parser(
         prog="keras-t2i",
         description="Train and use GANs that generate images from captions "
@@ -70,9 +81,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     for add_command in _COMMANDS:
         add_command(subparsers)
+    for command in subparsers.choices.values():
+        command.add_argument(
+            "--quiet",
+            action="store_true",
+            help="write only errors, warnings and results: no progress",
+        )
     arguments = parser.parse_args(argv)
+    received: list[KeyboardInterrupt] = []
     try:
-        with warnings.catch_warnings():
+        with (
+            warnings.catch_warnings(),
+            _ended_by_signals(received),
+            quiet(arguments.quiet),
+        ):
             warnings.showwarning = _show_warning
             arguments.run(arguments)
     except (FloatingPointError, FailedWhileRunning) as error:
@@ -81,9 +103,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         _show_error(error)
         return 1 if getattr(error, "errno", None) in _DISK_FAILURES else 2
-    except KeyboardInterrupt:
-        print("keras-t2i: interrupted", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as interruption:
+        return _ended_by(interruption)
+    except Exception:
+        # An import that is interrupted can fail in other ways.
+        if received:
+            return _ended_by(received[0])
+        raise
     finally:
         # After a failure a stream of batches may still be alive. Its threads
         # run Python: unless it ends before the interpreter, it waits forever.
@@ -91,14 +117,48 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _open_standard_streams() -> None:
+    """Puts the null device where a standard stream is closed.
+
+    The next file that is opened would be that stream, and get what TensorFlow
+    writes to it.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _ended_by_signals(received: list[KeyboardInterrupt]) -> Iterator[None]:
+    """Ctrl-C and SIGTERM raise an error, which is also put into the list."""
+
+    def on_signal(number: int, frame: object) -> NoReturn:
+        received.append(interruption_by(number))
+        raise received[-1]
+
+    with interruptions_handled(on_signal):
+        yield
+
+
+def _ended_by(interruption: KeyboardInterrupt) -> int:
+    if isinstance(interruption, Terminated):
+        print_error("keras-t2i: terminated")
+        return 143
+    print_error("keras-t2i: interrupted")
+    return 130
+
+
 def _show_error(error: BaseException) -> None:
-    message = " ".join(str(error).split())
-    print(f"keras-t2i: {message}", file=sys.stderr)
+    print_error("keras-t2i: " + " ".join(str(error).split()))
 
 
 def _show_warning(message: Warning | str, *where: Any, **more: Any) -> None:
     # One line, without the line of code that warned.
-    print(f"keras-t2i: warning: {message}", file=sys.stderr)
+    print_error("keras-t2i: warning: " + " ".join(str(message).split()))
 
 
 if __name__ == "__main__":

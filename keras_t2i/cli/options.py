@@ -174,7 +174,8 @@ def add_run(
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="resume the run in --out from its last checkpoint",
+        help="resume the run in --out from its last checkpoint. Its inputs "
+        "need to be named only if they have moved",
     )
 
 
@@ -197,7 +198,6 @@ def recipe_of(
         ValueError: there is no such preset or, to resume, no such run, or an
             option differs from what the run was started with.
     """
-    from keras_t2i.training.entry import INPUTS
     from keras_t2i.training.run_folder import RunFolder
     from keras_t2i.training.run_folder import check_as_started
 
@@ -211,9 +211,7 @@ def recipe_of(
     recipe, started_with = RunFolder(arguments.out).started_with(recipe_class)
     # `width` sets this field.
     started_with["width"] = started_with.get("discriminator_width")
-    check_as_started(
-        {**given, **_given(arguments, INPUTS[recipe_class])}, started_with
-    )
+    check_as_started(given, started_with)
     return recipe.override(
         **{name: given[name] for name in DURATIONS if name in given}
     )

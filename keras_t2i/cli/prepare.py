@@ -3,11 +3,13 @@
 import argparse
 import os
 import pathlib
-import sys
 from typing import TYPE_CHECKING
 
 from keras_t2i.checks import IMAGE_SIZES
 from keras_t2i.cli.options import Subparsers
+from keras_t2i.terminal import print_error
+from keras_t2i.terminal import print_note
+from keras_t2i.terminal import print_result
 
 if TYPE_CHECKING:
     from keras_t2i.datasets.source import Source
@@ -118,7 +120,7 @@ def _run(arguments: argparse.Namespace) -> None:
 
     source = _make_source(arguments)
     for note in source.notes:
-        print(note, file=sys.stderr)
+        print_note(note)
     with show_progress("Preparing", "images") as progress:
         preparation = prepare(
             source,
@@ -129,26 +131,25 @@ def _run(arguments: argparse.Namespace) -> None:
         )
     skipped = preparation.skipped
     for line in skipped[:_MAX_SKIPPED_SHOWN]:
-        print(f"skipped {line}", file=sys.stderr)
+        print_error(f"skipped {line}")
     if len(skipped) > _MAX_SKIPPED_SHOWN:
         more = len(skipped) - _MAX_SKIPPED_SHOWN
-        print(f"skipped {more} more", file=sys.stderr)
+        print_error(f"skipped {more} more")
     if preparation.num_long_captions:
-        print(
+        print_note(
             f"cut: {preparation.num_long_captions} captions are longer than "
             f"the {MAX_CHARACTERS} characters that text encoders read; the "
-            "data set keeps them whole",
-            file=sys.stderr,
+            "data set keeps them whole"
         )
     for name, split in preparation.manifest.splits.items():
-        print(
+        print_result(
             f"{name}: {split.num_images} images, {split.num_captions} captions"
         )
     if preparation.was_there:
-        print(f"already there: {arguments.out}")
+        print_result(f"already there: {arguments.out}")
         return
-    print(f"skipped: {preparation.num_skipped} files")
-    print(f"prepared data set: {arguments.out}")
+    print_result(f"skipped: {preparation.num_skipped} files")
+    print_result(f"prepared data set: {arguments.out}")
 
 
 def _make_source(arguments: argparse.Namespace) -> "Source":

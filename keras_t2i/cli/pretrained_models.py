@@ -4,6 +4,7 @@ import argparse
 
 from keras_t2i.cli.options import DEFAULT_MODEL
 from keras_t2i.cli.options import Subparsers
+from keras_t2i.terminal import print_result
 
 _SCORES = (
     ("Frechet distance", "frechet_distance", 1),
@@ -35,11 +36,11 @@ def _run(arguments: argparse.Namespace) -> None:
         measures = description["evaluation"]
         size, real = measures["image_size"], measures["real"]
         default = " (default)" if name == DEFAULT_MODEL else ""
-        print(f"{name}{default}")
-        print(f"  {description['description']}")
-        print(f"  size: {pretrained_size(name) / 1e6:.1f} MB")
-        print(f"  images: {size}x{size} pixels")
-        print(f"  data: {measures['data']}")
+        print_result(f"{name}{default}")
+        print_result(f"  {description['description']}")
+        print_result(f"  size: {pretrained_size(name) / 1e6:.1f} MB")
+        print_result(f"  images: {size}x{size} pixels")
+        print_result(f"  data: {measures['data']}")
         for title, key, factor in _SCORES:
             score, best = factor * measures[key], factor * real[key]
-            print(f"  {title}: {score:.1f} ({best:.1f})")
+            print_result(f"  {title}: {score:.1f} ({best:.1f})")

@@ -19,6 +19,7 @@ from keras_t2i.recipes.recipe import MEASURES
 from keras_t2i.recipes.recipe import Recipe
 from keras_t2i.recipes.recipe import StyleRecipe
 from keras_t2i.recipes.recipe import TextRecipe
+from keras_t2i.terminal import print_result
 
 _GAN_PRESET = "gan_int_cls"
 _TEXT_PRESET = "char_cnn_rnn_small_softmax"
@@ -232,10 +233,11 @@ def _train(arguments: argparse.Namespace) -> None:
             training = GANTraining(
                 *prepared(recipe, arguments.out, inputs, arguments.resume)
             )
-            print(json.dumps(training.plan(), indent=2))
+            plan = json.dumps(training.plan(), indent=2)
+            print_result(*plan.split("\n"))
             return
         train(recipe, out=arguments.out, resume=arguments.resume, **inputs)
-    print(f"model: {RunFolder(arguments.out).model}")
+    print_result(f"model: {RunFolder(arguments.out).model}")
 
 
 def _train_text(arguments: argparse.Namespace) -> None:
@@ -252,7 +254,7 @@ def _train_text(arguments: argparse.Namespace) -> None:
             data=arguments.data,
             resume=arguments.resume,
         )
-    print(f"text encoder: {RunFolder(arguments.out).model}")
+    print_result(f"text encoder: {RunFolder(arguments.out).model}")
 
 
 def _train_style(arguments: argparse.Namespace) -> None:
@@ -270,19 +272,19 @@ def _train_style(arguments: argparse.Namespace) -> None:
             model=arguments.model,
             resume=arguments.resume,
         )
-    print(f"style encoder: {run.model}")
+    print_result(f"style encoder: {run.model}")
     measured = json.loads(measured_file(run).read_text("utf-8"))
     values = measured["r_squared_per_dimension"]
     is_unseen = measured["split"] == UNSEEN_SPLIT
     kind = "unseen captions" if is_unseen else "captions trained on"
-    print(
+    print_result(
         f"R^2 of the noise, on {kind}: {measured['r_squared']:.3f} "
         f"({min(values):.3f} to {max(values):.3f} in the {len(values)} "
         f"dimensions, all in {measured_file(run)})"
     )
     ignored = len(measured["ignored_dimensions"])
     if ignored:
-        print(
+        print_result(
             f"the GAN ignores {ignored} of its {len(values)} noise "
             "dimensions, which nothing can recover"
         )

@@ -1,5 +1,6 @@
 """Images with captions, read one at a time, with embeddings or features."""
 
+import hashlib
 import pathlib
 from collections.abc import Iterable
 from collections.abc import Mapping
@@ -278,6 +279,13 @@ class ImageFeatures:
         """Returns a random view of one image, shape `(num_features,)`."""
         views = self._views[index]
         return views[generator.integers(len(views))]
+
+    def digest(self) -> str:
+        """Returns a digest, in hexadecimal, of all views."""
+        digest = hashlib.sha256()
+        for views in self._views:
+            digest.update(np.ascontiguousarray(views, np.float32).tobytes())
+        return digest.hexdigest()
 
     def first_views(self) -> np.ndarray:
         """Returns the first view of each image."""

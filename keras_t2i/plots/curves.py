@@ -7,6 +7,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from keras_t2i.plots.notebook_figure import NotebookFigure
+
 _KINDS = ("loss", "error", "accuracy", "r_squared", "diversity", "weight")
 
 
@@ -53,7 +55,7 @@ def training_curves(lines: Sequence[Mapping[str, Any]]) -> Figure:
             f"`lines` must hold metrics whose names end in one of {_KINDS}. "
             f"Received: {sorted(logged)}"
         )
-    figure = Figure(
+    figure = NotebookFigure(
         figsize=(4.5 * len(names), 3.5), dpi=128, layout="constrained"
     )
     steps = [line["step"] for line in lines]
@@ -97,7 +99,7 @@ def roc_curves(curves: Mapping[str, Any]) -> Figure:
     """
     if not curves:
         raise ValueError("`curves` must hold at least one. Received: none")
-    figure = Figure(figsize=(4.5, 4.5), dpi=128, layout="constrained")
+    figure = NotebookFigure(figsize=(4.5, 4.5), dpi=128, layout="constrained")
     axes = figure.subplots()
     for name, curve in curves.items():
         axes.plot(

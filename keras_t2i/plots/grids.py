@@ -9,6 +9,8 @@ import numpy as np
 import PIL.Image
 from matplotlib.figure import Figure
 
+from keras_t2i.plots.notebook_figure import NotebookFigure
+
 # A power of two, so that whole pixels are exact in inches.
 _PIXELS_PER_INCH = 128
 # Smaller images are enlarged to about this size.
@@ -58,7 +60,7 @@ def image_rows(
         above = [_wrapped(text, per_line, _MAX_LINES_ABOVE) for text in above]
         most_lines = max(text.count("\n") + 1 for text in above)
         height += most_lines * _PIXELS_PER_LINE + 12
-    figure = Figure(
+    figure = NotebookFigure(
         figsize=(width / _PIXELS_PER_INCH, height / _PIXELS_PER_INCH),
         dpi=_PIXELS_PER_INCH,
     )

@@ -267,7 +267,13 @@ class BaseRecipe:
                 f"`{cls.__name__}.from_run` takes a run folder. Received: "
                 f"{str(path)!r}, which holds no run"
             ) from None
-        except (AttributeError, KeyError, TypeError, ValueError):
+        except (
+            AttributeError,
+            KeyError,
+            RecursionError,
+            TypeError,
+            ValueError,
+        ):
             raise ValueError(
                 f"{config} must be the JSON that a run has written. "
                 "Received: something else. Start a new run."

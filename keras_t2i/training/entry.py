@@ -56,7 +56,8 @@ def train(
             .keras file.
         resume: bool. Whether to resume the run in `out` from its last
             checkpoint. Only the duration may differ from what the run was
-            started with; inputs may be left out. Defaults to `False`.
+            started with. Inputs may be left out, or given where they lie now.
+            Defaults to `False`.
 
     Returns:
         `TextToImageGAN`, `JointEmbedding` or `StyleInversion`, as it is after
@@ -64,11 +65,13 @@ def train(
 
     Raises:
         ValueError: an input is missing or damaged, the recipe does not fit it,
-            or the folder is not free or, to resume, holds no such run.
+            or the folder is not free or, to resume, holds no such run or one
+            that was started with another input.
         FloatingPointError: the training has diverged.
         keras_t2i.errors.TrainingError: a full disk, a lack of memory or
             damaged data stopped the training.
-        KeyboardInterrupt: Ctrl-C has ended the training cleanly.
+        KeyboardInterrupt: Ctrl-C has ended the training cleanly, or SIGTERM
+            (`keras_t2i.interruption.Terminated`).
     """
     given = {
         "data": data,
@@ -108,7 +111,7 @@ def prepared(
                 f"`{name}` {os.fspath(path)!r}"
             )
     paths = {
-        name: None if (path := given.get(name)) is None else os.fspath(path)
+        name: None if (path := given.get(name)) is None else _lasting(path)
         for name in names
     }
     run = RunFolder(out)
@@ -117,3 +120,9 @@ def prepared(
     else:
         run.check_free()
     return run, recipe, paths
+
+
+def _lasting(path: StrPath) -> str:
+    """Returns a path that a run can be resumed with from any folder."""
+    # What is not there may be the name of a preset.
+    return os.path.abspath(path) if os.path.exists(path) else os.fspath(path)

@@ -17,6 +17,7 @@ from keras_t2i.datasets.manifest import Manifest
 from keras_t2i.datasets.manifest import data_fingerprint
 from keras_t2i.datasets.manifest import read_embedding_manifest
 from keras_t2i.datasets.manifest import read_manifest
+from keras_t2i.errors import TrainingError
 from keras_t2i.evaluation.generated_images import EvaluationCaptions
 from keras_t2i.evaluation.generated_images import ModelImages
 from keras_t2i.evaluation.judge import Judge
@@ -24,6 +25,7 @@ from keras_t2i.evaluation.judge import load_judge
 from keras_t2i.evaluation.quick_evaluation import FEWEST_IMAGES
 from keras_t2i.evaluation.quick_evaluation import QuickEvaluation
 from keras_t2i.files import atomic_write
+from keras_t2i.models.from_recipe import OF_NETWORKS
 from keras_t2i.models.from_recipe import gan_optimizer
 from keras_t2i.models.text_to_image_gan import TextToImageGAN
 from keras_t2i.plots.grids import image_grid
@@ -33,11 +35,15 @@ from keras_t2i.recipes.recipe import MEASURED_SPLIT
 from keras_t2i.recipes.recipe import MEASURED_STEPS
 from keras_t2i.recipes.recipe import MEASURES
 from keras_t2i.recipes.recipe import Recipe
+from keras_t2i.terminal import print_note
+from keras_t2i.terminal import print_result
 from keras_t2i.text.embeddings import embeddings_fingerprint
+from keras_t2i.training.memory import check_gan_memory
 from keras_t2i.training.model_files import load_text_encoder
 from keras_t2i.training.model_files import networks_of_text_encoder
 from keras_t2i.training.precomputed import embeddings_beside
 from keras_t2i.training.run_folder import RunFolder
+from keras_t2i.training.run_folder import check_there
 from keras_t2i.training.runner import failures_while_running
 from keras_t2i.training.runner import fit_run
 from keras_t2i.training.runner import num_images
@@ -47,6 +53,7 @@ from keras_t2i.training.runner import training_split
 from keras_t2i.types import StrPath
 
 _NUM_SAMPLES = 8
+_FEW_STEPS = 1000
 
 
 class GANTraining:
@@ -90,15 +97,20 @@ class GANTraining:
             self._split = "train"
         self._num_images = num_images(self._manifest, self._split)
         steps_per_epoch = max(1, self._num_images // recipe.batch_size)
+        self._steps = total_steps(recipe, steps_per_epoch)
         if recipe.keep_best is not None:
-            steps = total_steps(recipe, steps_per_epoch)
-            _check_measured_steps(steps, measured_steps)
+            _check_measured_steps(self._steps, measured_steps)
+        if not run.last_step():
+            _check_batch_size(recipe, self._num_images)
+            check_gan_memory(self._recipe_of_gan())
         set_up(recipe)
         with _strategy(recipe).scope():
             if run.last_step():
-                self.gan = run.load_checkpoint()
+                self.gan = run.load_checkpoint(TextToImageGAN)
             else:
                 self.gan = self._new_gan(steps_per_epoch)
+        self._check_checkpoint()
+        self._check_moved_encoder()
         # The recipe of a checkpoint may have another duration.
         self.gan.recipe = self._recipe_of_gan()
         self._embeddings: StrPath | None = paths["text_embeddings"]
@@ -108,6 +120,7 @@ class GANTraining:
         self._samples = _sample_captions(self._data, self._manifest)
         self._made_for: tuple[int, StrPath | None] | None = None
         self._batches: tf.data.Dataset | None = None
+        self._made_for: tuple[int, StrPath | None] | None = None
         self._make_batches(run.last_step())
         self._measured: tuple[EvaluationCaptions, Judge] | None = None
         if recipe.keep_best is not None:
@@ -117,12 +130,17 @@ class GANTraining:
             self._measured = (captions, judge)
 
     def plan(self) -> dict[str, Any]:
-        """Returns the recipe, the inputs, and the sizes of the networks."""
+        """Returns the recipe, the inputs, and the sizes of all else.
+
+        The steps are `None` where the recipe has minutes.
+        """
         networks = ("generator", "discriminator", "text_encoder")
         return {
             "recipe": self._recipe.to_dict(),
             "inputs": self._paths,
             "image_size": self.gan.image_size,
+            "num_images": self._num_images,
+            "steps": self._steps,
             "parameters": {
                 name: getattr(self.gan, name).count_params()
                 for name in networks
@@ -140,12 +158,18 @@ class GANTraining:
         self._find_embeddings()
         keep_best = self._keep_best()
         run.write_config(recipe, self._inputs())
+        if recipe.epochs is not None and (self._steps or 0) < _FEW_STEPS:
+            print_note(
+                f"few steps: {recipe.epochs} epochs of {self._num_images} "
+                f"images are {self._steps} steps, and images show little "
+                f"before {_FEW_STEPS:,}. --steps or --minutes say how long"
+            )
         captions, images = self._samples
         with failures_while_running(run):
             _write_real_samples(run, captions, images)
             if keep_best is not None:
                 run.publish_best(keep_best.best_step)
-            interrupted = fit_run(
+            interruption = fit_run(
                 run,
                 self.gan,
                 self._make_batches,
@@ -158,10 +182,10 @@ class GANTraining:
                 keep_best=keep_best,
             )
             run.publish_model()
-        if interrupted:
-            raise KeyboardInterrupt
+        if interruption is not None:
+            raise interruption
         if keep_best is not None:
-            print(f"best: {_best_of(run, keep_best)}")
+            print_result(f"best: {_best_of(run, keep_best)}")
         return self.gan
 
     def _new_gan(self, steps_per_epoch: int) -> TextToImageGAN:
@@ -178,6 +202,36 @@ class GANTraining:
             )
         )
         return gan
+
+    def _check_checkpoint(self) -> None:
+        """Raises `TrainingError` if the GAN is one of another run."""
+        # Runs of before there were digests say less in their checkpoints.
+        if self.gan.recipe is None or self._run.digest("data") is None:
+            return
+        expected = self._recipe_of_gan().to_dict()
+        for name, value in self.gan.recipe.to_dict().items():
+            if name in OF_NETWORKS and value != expected[name]:
+                raise TrainingError(
+                    f"The checkpoints in {self._run.checkpoints} must be of "
+                    f"this run, with `{name}` {expected[name]}. Received: one "
+                    f"of step {self._run.last_step()} with {value}. Remove "
+                    "that file."
+                )
+
+    def _check_moved_encoder(self) -> None:
+        """Compares an encoder with that of the checkpoint, if it is elsewhere.
+
+        If the one at the old place has changed, the checkpoint's goes on.
+        """
+        path = self._paths["text_encoder"]
+        has_moved = self._run.last_step() and path is not None
+        if not has_moved or self._run.has_read("text_encoder", str(path)):
+            return
+        encoder = load_text_encoder(str(path), "`text_encoder`")
+        digest = embeddings_fingerprint(self._manifest, encoder)
+        self._run.check_unchanged(
+            {"text_encoder": {"path": path, "digest": digest}}
+        )
 
     def _recipe_of_gan(self) -> Recipe:
         if self._recipe.image_size is not None:
@@ -209,6 +263,7 @@ class GANTraining:
         self._digests["text_encoder"] = fingerprint
         embeddings = self._embeddings
         if embeddings is None:
+            check_there("text_encoder", text_encoder)
             embeddings = embeddings_beside(
                 text_encoder, encoder, self._data, fingerprint
             )
@@ -272,6 +327,15 @@ def _checked_data(recipe: Recipe, paths: dict[str, str | None]) -> str:
             "of them."
         )
     return data
+
+
+def _check_batch_size(recipe: Recipe, num_images: int) -> None:
+    if recipe.batch_size > num_images:
+        raise ValueError(
+            "`batch_size` must be at most the number of images to train on, "
+            f"{num_images}. Received: {recipe.batch_size}. Name a smaller one, "
+            "or prepare more images."
+        )
 
 
 def _check_embedding_dim(path: StrPath, text_encoder: keras.Model) -> None:

@@ -2,7 +2,6 @@
 
 import contextlib
 import pathlib
-import sys
 import time
 
 from keras_t2i.applications.efficientnet_lite import IMAGE_NETWORKS
@@ -11,6 +10,7 @@ from keras_t2i.datasets.manifest import MANIFEST_FILE
 from keras_t2i.datasets.manifest import read_embedding_manifest
 from keras_t2i.files import locked_folder
 from keras_t2i.progress import show_progress
+from keras_t2i.terminal import print_note
 from keras_t2i.text.char_cnn_rnn import CharCNNRNN
 from keras_t2i.text.embeddings import extract_embeddings
 from keras_t2i.tokenizers import MAX_CHARACTERS
@@ -63,10 +63,9 @@ def report_cut(encoder: CharCNNRNN, num_cut: int) -> None:
     """Prints how many captions are longer than an encoder reads, if any."""
     if num_cut:
         unit = "characters" if encoder.vocabulary is None else "words"
-        print(
+        print_note(
             f"cut: {num_cut} captions are longer than the {MAX_CHARACTERS} "
-            f"{unit} that are read",
-            file=sys.stderr,
+            f"{unit} that are read"
         )
 
 
@@ -106,7 +105,5 @@ def network_features(name: str, data: StrPath) -> pathlib.Path:
         )
     if num_done:
         seconds = time.monotonic() - started
-        print(
-            f"image features: {seconds:.0f} s, kept in {path}", file=sys.stderr
-        )
+        print_note(f"image features: {seconds:.0f} s, kept in {path}")
     return path

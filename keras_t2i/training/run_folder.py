@@ -6,10 +6,12 @@ import os
 import pathlib
 import platform
 import shutil
+import time
 import weakref
 from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
+from typing import TypeVar
 
 import keras
 import numpy as np
@@ -18,6 +20,7 @@ import tensorflow as tf
 from keras_t2i.callbacks.checkpoints import checkpoint_path
 from keras_t2i.callbacks.checkpoints import checkpoint_steps
 from keras_t2i.callbacks.recording import RECORDED_STEPS
+from keras_t2i.errors import TrainingError
 from keras_t2i.files import atomic_write
 from keras_t2i.files import is_temporary
 from keras_t2i.reading import read_json
@@ -30,6 +33,7 @@ from keras_t2i.version import __version__
 # Arguments of `keras_t2i.train` to dicts of a `path` and, where known, a
 # `digest`.
 Inputs = Mapping[str, Mapping[str, str | None]]
+AnyModel = TypeVar("AnyModel", bound=keras.Model)
 
 
 class RunFolder:
@@ -105,7 +109,9 @@ class RunFolder:
             ValueError: another process trains in the folder, or has done so
                 since `check_free`; or an input has changed since the run was
                 started.
+            TrainingError: the clock is wrong.
         """
+        _check_clock()
         self.path.mkdir(parents=True, exist_ok=True)
         self.lock()
         if self._must_be_free:
@@ -129,16 +135,26 @@ class RunFolder:
 
     def check_unchanged(self, inputs: Inputs) -> None:
         """Raises `ValueError` if an input has changed since the run started."""
-        started_with = _read_config(self.config).get("inputs", {})
         for name, values in inputs.items():
-            kept = started_with.get(name, {}).get("digest")
-            digest = values.get("digest")
+            kept, digest = self.digest(name), values.get("digest")
             if None not in (kept, digest) and kept != digest:
                 raise ValueError(
                     f"`{name}` must be as it was when the run was started. "
-                    f"Received: {values['path']!r}, which has changed since. "
-                    "Start a new run."
+                    f"Received: {values['path']!r}, which holds something "
+                    f"else. Name by `{name}` where it is, or start a new run."
                 )
+
+    def digest(self, name: str) -> str | None:
+        """Returns the digest of an input that the run was started with."""
+        try:
+            return _read_config(self.config)["inputs"][name]["digest"]
+        except (KeyError, TypeError):
+            return None
+
+    def has_read(self, name: str, path: str) -> bool:
+        """Whether a checkpoint has what it needs of an input at a path."""
+        started_with = options_of_run(self.path)
+        return self.last_step() > 0 and path == started_with.get(name)
 
     def started_with(
         self, recipe_class: type[AnyRecipe]
@@ -168,40 +184,51 @@ class RunFolder:
             recipe: the recipe to resume with. Only its duration may differ
                 from what the run was started with.
             paths: dict of names of inputs to paths, or to `None` where not
-                given.
+                given. Where the run knows its digest, an input may lie
+                elsewhere now; `check_unchanged` then says whether it is the
+                same.
 
         Returns:
             `recipe`, and a dict as `paths` of all inputs.
 
         Raises:
-            ValueError: there is no such run, something else differs, or
-                another process trains in the folder.
+            ValueError: there is no such run, something else differs, an input
+                is gone, or another process trains in the folder.
         """
         _, started_with = self.started_with(type(recipe))
-        check_as_started(
-            {
-                **{name: path for name, path in paths.items() if path},
-                **recipe.to_dict(),
-            },
-            started_with,
-        )
+        fixed = {
+            name: path
+            for name, path in paths.items()
+            if path
+            and self.digest(name) is None
+            and not _is_same(path, started_with.get(name))
+        }
+        check_as_started({**fixed, **recipe.to_dict()}, started_with)
+        paths = {
+            name: path or started_with.get(name) for name, path in paths.items()
+        }
+        check_there("data", paths["data"])
         self.lock()
-        return recipe, {name: started_with.get(name) for name in paths}
+        return recipe, paths
 
     def last_step(self) -> int:
         """Returns the step of the last checkpoint, 0 without one."""
         return max(checkpoint_steps(self.checkpoints), default=0)
 
-    def load_checkpoint(self) -> keras.Model:
+    def load_checkpoint(self, kind: type[AnyModel]) -> AnyModel:
         """Returns the model of the last checkpoint.
+
+        Args:
+            kind: class of the model.
 
         Raises:
             ValueError: the file is damaged.
+            TrainingError: it holds a model of another class.
         """
         *earlier, last = checkpoint_steps(self.checkpoints)
         path = checkpoint_path(self.checkpoints, last)
         try:
-            return keras.saving.load_model(path)
+            model = keras.saving.load_model(path)
         except Exception as error:
             # Keras raises errors of many kinds for files that are damaged.
             first_line = (str(error).strip() or repr(error)).splitlines()[0]
@@ -213,6 +240,13 @@ class RunFolder:
                 f"Received: {str(path)!r}, which cannot be loaded: "
                 f"{first_line.rstrip('.')}. Remove that file to {remedy}."
             ) from error
+        if not isinstance(model, kind):
+            raise TrainingError(
+                f"The checkpoints of this run must be of a `{kind.__name__}`. "
+                f"Received: {str(path)!r}, of a `{type(model).__name__}`. "
+                "Remove that file."
+            )
+        return model
 
     def cut_metrics(self, step: int, is_over: bool = False) -> float:
         """Removes the lines after a step; returns the seconds until it.
@@ -247,12 +281,22 @@ class RunFolder:
     def _lines_until(self, step: int) -> Iterator[tuple[str, dict[str, Any]]]:
         if not self.metrics.exists():
             return
-        for line in self.metrics.read_text("utf-8").splitlines():
+        content = self.metrics.read_text("utf-8", errors="replace")
+        for line in content.splitlines():
             try:
                 values = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 return  # A kill may leave the last line incomplete.
-            if values["step"] > step:
+            try:
+                is_later = values["step"] > step
+                values = {**values, "seconds": float(values["seconds"])}
+            except (KeyError, TypeError, ValueError):
+                raise TrainingError(
+                    f"Each line of {self.metrics} must be a JSON object with "
+                    f"`step` and `seconds`. Received: {line[:40]!r}. Remove "
+                    "that line."
+                ) from None
+            if is_later:
                 return
             yield line, values
 
@@ -285,6 +329,29 @@ class RunFolder:
             )
         with atomic_write(self.best) as temporary:
             shutil.copyfile(source, temporary)
+
+
+def _check_clock() -> None:
+    # Models are ZIP files, and would fail when hours have been trained.
+    year = time.localtime().tm_year
+    if year < 1980:
+        raise TrainingError(
+            "The clock must be set: a .keras file cannot be of before 1980. "
+            f"Received: the year {year}. Set the clock of this machine."
+        )
+
+
+def check_there(name: str, path: str | None) -> None:
+    """Raises `ValueError` if an input of a run is gone from its place."""
+    if path is not None and not os.path.exists(path):
+        raise ValueError(
+            f"`{name}` must be where the run was started with it. Received: "
+            f"{path!r}, which is not there. Name by `{name}` where it is now."
+        )
+
+
+def _is_same(path: str, other: str | None) -> bool:
+    return other is not None and os.path.abspath(path) == os.path.abspath(other)
 
 
 def check_as_started(

@@ -2,8 +2,6 @@
 
 import contextlib
 import math
-import signal
-import sys
 from collections.abc import Callable
 from collections.abc import Iterator
 from typing import Any
@@ -22,9 +20,13 @@ from keras_t2i.callbacks.stopping import decay_seconds
 from keras_t2i.callbacks.tensorboard_writer import TensorBoardWriter
 from keras_t2i.datasets.manifest import Manifest
 from keras_t2i.errors import TrainingError
+from keras_t2i.interruption import interruption_by
+from keras_t2i.interruption import interruptions_handled
 from keras_t2i.linear_decay import linear_decays
+from keras_t2i.progress import OnProgress
 from keras_t2i.progress import show_progress
 from keras_t2i.recipes.base_recipe import BaseRecipe
+from keras_t2i.terminal import print_note
 from keras_t2i.training.run_folder import RunFolder
 
 # Lines of TensorFlow's errors that begin so do not say what failed.
@@ -59,7 +61,7 @@ def fit_run(
     num_images: int,
     callbacks: Callable[[int], list[keras.callbacks.Callback]] = lambda _: [],
     keep_best: KeepBest | None = None,
-) -> bool:
+) -> KeyboardInterrupt | None:
     """Trains a model in a run folder, starting from its last checkpoint.
 
     If the model's `optimizer` averages weights (`use_ema`), the model has the
@@ -78,7 +80,8 @@ def fit_run(
             `None`.
 
     Returns:
-        bool. Whether Ctrl-C ended the training.
+        `KeyboardInterrupt` or `Terminated`, to be raised once the run folder
+        is complete, if Ctrl-C or SIGTERM ended the training; else `None`.
 
     Raises:
         FloatingPointError: the training has diverged.
@@ -98,12 +101,11 @@ def fit_run(
         optimizer = model.optimizer
         if isinstance(optimizer, keras.optimizers.Optimizer):
             optimizer.finalize_variable_values(model.trainable_weights)
-        print(
+        print_note(
             f"nothing left to train: {first_step} steps, "
-            f"{first_seconds / 60:.1f} minutes done",
-            file=sys.stderr,
+            f"{first_seconds / 60:.1f} minutes done"
         )
-        return False
+        return None
     recorder = RunRecorder(
         run.metrics,
         steps_per_epoch,
@@ -125,7 +127,7 @@ def fit_run(
         ]
     with (
         show_progress("Training", "steps") as progress,
-        _stops_in_order(stop),
+        _stops_in_order(stop) as interruptions,
     ):
         model.fit(
             stream,
@@ -148,7 +150,7 @@ def fit_run(
                 ),
             ],
         )
-    return stop.requested
+    return interruptions[0] if interruptions else None
 
 
 def _decay_share(recipe: BaseRecipe) -> float | None:
@@ -215,9 +217,7 @@ def _reason(error: Exception) -> str:
 
 
 class _Progress(StepCallback):
-    def __init__(
-        self, progress: Callable[[float, float], None], stop: StopAfter
-    ) -> None:
+    def __init__(self, progress: OnProgress, stop: StopAfter) -> None:
         super().__init__(stop.step)
         self._progress = progress
         self._stop = stop
@@ -227,30 +227,32 @@ class _Progress(StepCallback):
         if total is None and self._stop.minutes is not None:
             done = self._stop.recorder.seconds / (60.0 * self._stop.minutes)
             total = max(step + 1, math.ceil(step / done)) if done < 1 else step
-        self._progress(step, step if total is None else total)
+        losses = ", ".join(
+            f"{name.replace('_', ' ')} {float(value):.3g}"
+            for name, value in logs.items()
+            if name.endswith("loss")
+        )
+        self._progress(step, step if total is None else total, losses)
 
 
 @contextlib.contextmanager
-def _stops_in_order(stop: StopAfter) -> Iterator[None]:
-    """Lets Ctrl-C end the training cleanly; a second one ends it at once."""
-    previous = signal.getsignal(signal.SIGINT)
+def _stops_in_order(stop: StopAfter) -> Iterator[list[KeyboardInterrupt]]:
+    """Lets Ctrl-C and SIGTERM end the training cleanly; a second one at once.
 
-    def on_interrupt(number: int, frame: object) -> None:
-        signal.signal(signal.SIGINT, previous)
+    Gives the list of what has come.
+    """
+    received: list[KeyboardInterrupt] = []
+
+    def on_signal(number: int, frame: object) -> None:
+        as_before()
+        received.append(interruption_by(number))
         stop.request()
-        print(
-            "finishing the current steps and saving; Ctrl-C again stops at "
-            "once",
-            file=sys.stderr,
+        print_note(
+            "finishing the current steps and saving; Ctrl-C again stops at once"
         )
 
-    with contextlib.suppress(ValueError):  # Not in the main thread.
-        signal.signal(signal.SIGINT, on_interrupt)
-    try:
-        yield
-    finally:
-        with contextlib.suppress(ValueError):
-            signal.signal(signal.SIGINT, previous)
+    with interruptions_handled(on_signal) as as_before:
+        yield received
 
 
 def set_up(recipe: BaseRecipe) -> None:

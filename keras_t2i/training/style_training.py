@@ -1,5 +1,6 @@
 """The training of a style encoder, which inverts a GAN."""
 
+import hashlib
 import json
 import pathlib
 from typing import Any
@@ -19,7 +20,10 @@ from keras_t2i.models.style_inversion import StyleInversion
 from keras_t2i.models.text_to_image_gan import TextToImageGAN
 from keras_t2i.recipes.recipe import StyleRecipe
 from keras_t2i.tokenizers import tokenize_for
+from keras_t2i.training.memory import check_memory
+from keras_t2i.training.memory import num_outputs
 from keras_t2i.training.model_files import load_gan
+from keras_t2i.training.model_files import model_file
 from keras_t2i.training.run_folder import RunFolder
 from keras_t2i.training.runner import failures_while_running
 from keras_t2i.training.runner import fit_run
@@ -61,9 +65,16 @@ def train_style_encoder(
     split = training_split(manifest)
     set_up(recipe)
     inversion = (
-        run.load_checkpoint()
+        run.load_checkpoint(StyleInversion)
         if run.last_step()
         else _new_inversion(recipe, load_gan(model, "`model`"))
+    )
+
+    outputs = num_outputs(inversion.generator) + num_outputs(
+        inversion.style_encoder
+    )
+    check_memory(
+        0, recipe.batch_size * outputs, f"`batch_size` {recipe.batch_size}"
     )
 
     def make_batches(step: int) -> tf.data.Dataset:
@@ -72,22 +83,25 @@ def train_style_encoder(
     # Read now, so that damaged data leave nothing behind.
     captions, measured_split = captions_to_measure(data, manifest)
     make_batches(0)
+    digest = run.digest("model")
+    if not run.has_read("model", model):
+        digest = _file_digest(model)
     run.write_config(
         recipe,
         {
             "data": {"path": data, "digest": data_fingerprint(manifest)},
-            "model": {"path": model, "digest": None},
+            "model": {"path": model, "digest": digest},
         },
     )
     with failures_while_running(run):
-        interrupted = fit_run(
+        interruption = fit_run(
             run, inversion, make_batches, recipe, num_images(manifest, split)
         )
         # Measures of an earlier model do not apply to this one.
         measured_file(run).unlink(missing_ok=True)
         run.publish_model()
-        if interrupted:
-            raise KeyboardInterrupt
+        if interruption is not None:
+            raise interruption
         measured = inversion.noise_r_squared(captions)
         _write_measured(run, measured_split, len(captions), measured)
     return inversion
@@ -117,6 +131,13 @@ def captions_to_measure(data: str, manifest: Manifest) -> tuple[list[str], str]:
         for index in order[:_NUM_MEASURED]
     ]
     return captions, split
+
+
+def _file_digest(model: str) -> str | None:
+    if not pathlib.Path(model).exists():
+        return None  # The name of a preset.
+    with open(model_file(model, "`model`"), "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _batches(

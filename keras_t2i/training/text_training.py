@@ -1,7 +1,6 @@
 """The training of a text encoder on a prepared data set."""
 
 import pathlib
-import sys
 from typing import Any
 
 import keras
@@ -19,12 +18,15 @@ from keras_t2i.linear_decay import LinearDecay
 from keras_t2i.losses.compatibility import SoftmaxJointEmbedding
 from keras_t2i.losses.compatibility import StructuredJointEmbedding
 from keras_t2i.recipes.recipe import TextRecipe
+from keras_t2i.terminal import print_note
 from keras_t2i.text.char_cnn_rnn import CharCNNRNN
 from keras_t2i.text.image_encoders import application_encoder
 from keras_t2i.text.image_encoders import feature_encoder
 from keras_t2i.text.image_encoders import image_encoder
 from keras_t2i.text.joint_embedding import JointEmbedding
 from keras_t2i.tokenizers import vocabulary_of
+from keras_t2i.training.memory import check_memory
+from keras_t2i.training.memory import num_outputs
 from keras_t2i.training.precomputed import IMAGE_NETWORKS
 from keras_t2i.training.precomputed import network_features
 from keras_t2i.training.run_folder import RunFolder
@@ -71,16 +73,21 @@ def train_text_encoder(
     features = _features(recipe, data)
     set_up(recipe)
     model = (
-        run.load_checkpoint()
+        run.load_checkpoint(JointEmbedding)
         if run.last_step()
         else _new_model(recipe, data, manifest, split, features)
     )
+
+    batch_size = recipe.batch_size
+    if not manifest.class_names:
+        # Each image is a class. Twice in a batch it would mismatch itself.
+        batch_size = min(batch_size, num_images(manifest, split))
 
     def make_batches(step: int) -> tf.data.Dataset:
         return make_pairs_dataset(
             data,
             split,
-            recipe.batch_size,
+            batch_size,
             images_per_class=recipe.images_per_class,
             image_features=features,
             seed=recipe.seed,
@@ -91,14 +98,21 @@ def train_text_encoder(
     # Read now, so that damaged data leave no run folder behind.
     batches = make_batches(0)
     num_rows = batches.element_spec["images"].shape[0]
+    outputs = num_outputs(model.text_encoder) + num_outputs(model.image_encoder)
+    check_memory(0, num_rows * outputs, f"`batch_size` {recipe.batch_size}")
     steps_per_epoch = epoch_steps(recipe, data, split, num_rows)
     if not model.compiled:
         compile_for(model, recipe, steps_per_epoch)
     inputs = {"data": {"path": data, "digest": data_fingerprint(manifest)}}
+    path = recipe.image_encoder
+    if features == path:
+        digest = ImageFeatures(path, data, split).digest()
+        inputs["image_encoder"] = {"path": path, "digest": digest}
     run.write_config(recipe, inputs)
-    _report_smaller_batches(recipe, num_rows)
+    unit = "classes" if manifest.class_names else "images"
+    _report_smaller_batches(recipe, num_rows, unit)
     with failures_while_running(run):
-        interrupted = fit_run(
+        interruption = fit_run(
             run, model, make_batches, recipe, steps_per_epoch * num_rows
         )
         # Checkpoints, from which a run is resumed, are not standardized.
@@ -106,20 +120,20 @@ def train_text_encoder(
         model.standardize(np.concatenate([row["token_ids"] for row in some]))
         with atomic_write(run.model) as temporary:
             model.save(temporary)
-    if interrupted:
-        raise KeyboardInterrupt
+    if interruption is not None:
+        raise interruption
     return model
 
 
-def _report_smaller_batches(recipe: TextRecipe, num_rows: int) -> None:
+def _report_smaller_batches(
+    recipe: TextRecipe, num_rows: int, unit: str
+) -> None:
     images_per_class = recipe.images_per_class
     expected = recipe.batch_size // images_per_class * images_per_class
     if num_rows < expected:
-        print(
+        print_note(
             f"smaller batches: {num_rows} images instead of {expected}, since "
-            f"there are only {num_rows // images_per_class} classes to train "
-            "on",
-            file=sys.stderr,
+            f"there are only {num_rows // images_per_class} {unit} to train on"
         )
 
 

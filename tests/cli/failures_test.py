@@ -156,6 +156,49 @@ def test_trainings_that_start_together(data, text_run, tmp_path):
     )
 
 
+def test_metrics_of_something_else(gan_run, tmp_path, error_of):
+    run = shutil.copytree(gan_run, tmp_path / "run")
+    (run / "metrics.jsonl").write_text("[]\n")
+    before = contents(run)
+    line = error_of("train", "--out", run, "--resume", status=1)
+    assert f"line of {run}/metrics.jsonl must be a JSON object" in line
+    assert "Received: '[]'. Remove" in line
+    assert contents(run) == before
+
+
+def test_a_checkpoint_of_something_else(
+    gan_run, text_run, end_to_end_run, tmp_path, error_of
+):
+    run = shutil.copytree(gan_run, tmp_path / "run")
+    checkpoint = run / "checkpoints" / "step-00000099.keras"
+    shutil.copy(text_run / "model.keras", checkpoint)
+    argv = ["train", "--out", run, "--resume"]
+    line = error_of(*argv, status=1)
+    assert "of a `TextToImageGAN`. Received: " in line
+    assert f"{checkpoint}', of a `JointEmbedding`. Remove" in line
+    # A GAN, but with other networks.
+    gan = keras.saving.load_model(gan_run / "model.keras")
+    config = gan.get_config()
+    config["recipe"]["discriminator_width"] = 8
+    other = type(gan).from_config(config)
+    other.compile()
+    other.save(checkpoint)
+    line = error_of(*argv, status=1)
+    assert "of this run, with `discriminator_width` 4. Received: " in line
+    assert "of step 99 with 8. Remove" in line
+
+
+def test_a_clock_of_before_there_were_zip_files(
+    gan_run, tmp_path, error_of, monkeypatch
+):
+    run = shutil.copytree(gan_run, tmp_path / "run")
+    before = contents(run)
+    monkeypatch.setattr(time, "localtime", lambda *_: time.gmtime(0))
+    line = error_of("train", "--out", run, "--resume", status=1)
+    assert "before 1980. Received: the year 1970. Set the clock" in line
+    assert contents(run) == before
+
+
 @pytest.mark.parametrize("name", ["checkpoints", "metrics.jsonl"])
 def test_what_can_not_be_written(gan_run, tmp_path, error_of, name):
     # The owner of this process may write to read-only folders as well, if it
@@ -191,7 +234,8 @@ def test_data_that_can_not_be_used_end_the_process(text_run, tmp_path, capsys):
     argv = [str(part) for part in [*prepare, "--out", prepared]]
     assert main(argv) == 0
     capsys.readouterr()
-    argv = _command(prepared, text_run, tmp_path / "run", "--steps", 4)
+    options = ["--steps", 4, "--batch-size", 4]
+    argv = _command(prepared, text_run, tmp_path / "run", *options)
     assert main(argv) == 1
     out, error = capsys.readouterr()
     assert out == "" and "Traceback" not in error

@@ -1,5 +1,6 @@
 import os
 import re
+import signal
 import subprocess
 import sys
 
@@ -125,7 +126,10 @@ def test_help_explains_every_option(capsys, command):
             starts, [s.start() for s in starts[1:]] + [None]
         )
     }
-    assert set(explanations) == {"-h, --help", *_OPTIONS[command]}
+    assert set(explanations) == {
+        *("-h, --help", "--quiet"),
+        *_OPTIONS[command],
+    }
     for option, explanation in explanations.items():
         assert len(explanation.split()) > 3, option
 
@@ -218,3 +222,117 @@ def test_module_in_a_process_of_its_own():
     assert result.returncode == 0
     assert result.stdout.startswith("usage: keras-t2i")
     assert result.stderr == ""
+
+
+# === What a terminal gets ===
+
+_FAKE = "nowhere\nkeras-t2i: all is well\x1b[2J\x9b2J\u202e"
+
+
+def test_a_name_can_not_fake_a_line_or_command_the_terminal(error_of):
+    for argv in (
+        ["serve", "--models", _FAKE, "--print"],
+        ["embed", "--captions", _FAKE, "--out", "x.npy", "--text-encoder", "y"],
+    ):
+        line = error_of(*argv)
+        assert "nowhere" in line and line.isprintable()
+
+
+def test_nor_can_an_option(capsys):
+    with pytest.raises(SystemExit):
+        main(["serve", "--models", "x", _FAKE])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "nowhere\\nkeras-t2i" in line and line.isprintable()
+
+
+def test_quiet(capsys, tmp_path):
+    argv = ["prepare", "blooms", "--num-images", "20", "--image-size", "32"]
+    assert main([*argv, "--quiet", "--out", str(tmp_path / "data")]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert captured.out.endswith(f"prepared data set: {tmp_path}/data\n")
+    # The next command is not.
+    assert main([*argv, "--out", str(tmp_path / "more")]) == 0
+    assert "Preparing: 20 of 20 images" in capsys.readouterr().err
+
+
+# === Ctrl-C while modules are imported ===
+
+# Modules in C, such as NumPy's, make another error of it.
+_INTERRUPTED = """
+import os
+import signal
+
+try:
+    os.kill(os.getpid(), signal.{signal})
+    while True:
+        pass
+except KeyboardInterrupt:
+    if {becomes_another_error}:
+        raise ImportError("numpy failed to import") from None
+    raise
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "signal_name", "becomes_another_error", "status", "line"),
+    [
+        ("argparse", "SIGINT", False, 130, "interrupted"),
+        ("numpy", "SIGINT", False, 130, "interrupted"),
+        ("numpy", "SIGINT", True, 130, "interrupted"),
+        ("numpy", "SIGTERM", True, 143, "terminated"),
+    ],
+)
+def test_interrupted_import(
+    tmp_path, module, signal_name, becomes_another_error, status, line
+):
+    (tmp_path / f"{module}.py").write_text(
+        _INTERRUPTED.format(
+            signal=signal_name, becomes_another_error=becomes_another_error
+        )
+    )
+    argv = ["evaluate", "--data", "x", "--model", "y"]
+    result = subprocess.run(
+        [sys.executable, "-m", "keras_t2i", *argv],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{os.getcwd()}"},
+    )
+    assert result.returncode == status
+    assert (result.stdout, result.stderr) == ("", f"keras-t2i: {line}\n")
+
+
+def test_signals_are_handled_as_before_afterwards():
+    before = signal.getsignal(signal.SIGTERM)
+    assert main(["serve", "--models", "nowhere", "--print"]) == 2
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+# === Streams that are closed or full ===
+
+
+@pytest.mark.parametrize("where", ["2>&-", "2>/dev/full", ">&- 2>&-"])
+def test_nobody_listens(tmp_path, model_folders, where):
+    for folder, status in (tmp_path / "none", 2), (model_folders, 0):
+        command = f"{sys.executable} -m keras_t2i serve --print"
+        result = subprocess.run(
+            ["sh", "-c", f"{command} --models {folder} {where}"],
+            capture_output=True,
+            text=True,
+        )
+        assert result.returncode == status
+        assert result.stderr == ""
+        assert "keras-t2i:" not in result.stdout
+
+
+def test_a_closed_stream_is_not_the_next_file_that_is_opened(tmp_path):
+    code = f"""
+from keras_t2i.cli.main import main
+main(["serve", "--models", "nowhere"])
+print(open({str(tmp_path / "file")!r}, "w").fileno() > 2)
+"""
+    result = subprocess.run(
+        ["sh", "-c", 'exec "$0" -c "$1" 2>&-', sys.executable, code],
+        capture_output=True,
+    )
+    assert result.stdout == b"True\n"

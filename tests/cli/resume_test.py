@@ -61,7 +61,10 @@ def test_train_goes_on(short_run, half_run, gan_run, tmp_path, capsys):
     run_command("train", "--out", run, "--resume", "--steps", 40)
     captured = capsys.readouterr()
     assert captured.out == f"model: {run}/model.keras\n"
-    assert captured.err.splitlines()[-1].startswith("Training: 40 of 40 steps")
+    line = captured.err.splitlines()[-1]
+    assert line.startswith("Training: 40 of 40 steps")
+    for loss in ("discriminator loss ", "generator loss "):
+        assert re.search(rf", {loss}\d", line)
     assert_same_state(run / "model.keras", gan_run / "model.keras")
     assert lines_of(run) == lines_of(gan_run)
     assert (run / "config.json").read_text() == (
@@ -303,7 +306,6 @@ def test_interrupted_twice_ends_at_once(data, text_run, tmp_path):
         (["--seed", 3], "--seed 3, started with 0"),
         (["--precision", "mixed_bfloat16"], "--precision mixed_bfloat16"),
         (["--end-to-end"], "--end-to-end"),
-        (["--data", "elsewhere"], "--data elsewhere"),
     ],
 )
 def test_another_option(gan_run, error_of, options, message):
@@ -335,8 +337,79 @@ def test_data_that_is_gone(half_run, tmp_path, error_of):
     (run / "config.json").write_text(json.dumps(config))
     before = contents(run)
     line = error_of("train", "--out", run, "--resume", "--steps", 40)
-    assert "/gone', which has none" in line
+    assert "/gone', which is not there. Name by --data where it is" in line
     assert contents(run) == before
+
+
+@pytest.fixture(scope="module")
+def other_data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("other") / "data"
+    argv = ["prepare", "blooms", "--num-images", 30, "--image-size", 32]
+    run_command(*argv, "--seed", 5, "--out", folder)
+    return folder
+
+
+def test_other_inputs_of_the_same_name(
+    data, other_data, text_run, gan_run, style_run, tmp_path, error_of
+):
+    moved = tmp_path / "data"
+    for command, run in (
+        ("train-text", text_run),
+        ("train", gan_run),
+        ("train-style", style_run),
+    ):
+        run = shutil.copytree(run, tmp_path / command)
+        config = (run / "config.json").read_text()
+        (run / "config.json").write_text(
+            config.replace(json.dumps(str(data)), json.dumps(str(moved)))
+        )
+        shutil.copytree(other_data, moved, dirs_exist_ok=True)
+        before = contents(run)
+        argv = [command, "--out", run, "--resume", "--steps", 99]
+        for given in [], ["--data", moved], ["--data", other_data]:
+            line = error_of(*argv, *given)
+            assert "--data must be as it was when the run was started" in line
+            assert contents(run) == before
+
+
+def test_a_text_encoder_that_has_moved(
+    data, text_run, gan_run, tmp_path, error_of, monkeypatch
+):
+    run = _copy(gan_run, tmp_path)
+    moved = shutil.copytree(text_run, tmp_path / "moved")
+    other = shutil.copytree(text_run, tmp_path / "other")
+    (other / "model.keras").unlink()
+    model = keras.saving.load_model(text_run / "model.keras")
+    model.text_encoder.set_weights(
+        [2 * weight for weight in model.text_encoder.get_weights()]
+    )
+    model.save(other / "model.keras")
+    argv = ["train", "--out", run, "--resume", "--text-encoder"]
+    line = error_of(*argv, other)
+    assert "--text-encoder must be as it was" in line and str(other) in line
+    # From another folder too, by a relative path.
+    monkeypatch.chdir(tmp_path)
+    assert _main(*argv, "moved", "--data", os.path.relpath(data)) == 0
+    inputs = json.loads((run / "config.json").read_text())["inputs"]
+    assert inputs["text_encoder"]["path"] == str(moved)
+    assert inputs["data"]["path"] == str(data)
+    shutil.rmtree(moved)
+    line = error_of(*argv[:-1])
+    assert "/moved', which is not there. Name by --text-encoder" in line
+
+
+def test_a_gan_that_has_moved(style_run, gan_run, tmp_path, error_of):
+    run = _copy(style_run, tmp_path)
+    moved = shutil.copytree(gan_run, tmp_path / "moved")
+    argv = ["train-style", "--out", run, "--resume"]
+    other = moved / "checkpoints"
+    content = bytearray((moved / "model.keras").read_bytes())
+    # The comment at the end of a ZIP file.
+    content[-2:] = b"\x01\x00"
+    (other / "other.keras").write_bytes(content + b"!")
+    line = error_of(*argv, "--model", other / "other.keras")
+    assert "--model must be as it was" in line
+    assert _main(*argv, "--model", moved) == 0
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped"])

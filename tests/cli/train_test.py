@@ -234,13 +234,19 @@ def test_a_batch_that_devices_can_not_share(
     assert not (tmp_path / "run").exists()
 
 
-def test_preset_gan_trains_on_one_class(one_class, text_copy, tmp_path):
+def test_preset_gan_trains_on_one_class(one_class, text_copy, tmp_path, capsys):
     out = tmp_path / "run"
     options = ["--data", one_class, "--text-encoder", text_copy]
     options += ["--preset", "gan", "--width", 4, "--batch-size", 2]
     assert _train(*options, "--steps", 10, "--out", out) == 0
     (line,) = _lines(out)
     assert "mismatched_accuracy" not in line
+    assert "few steps" not in capsys.readouterr().err
+    assert _train("--out", out, "--resume", "--epochs", 3) == 0
+    assert (
+        "few steps: 3 epochs of 4 images are 6 steps, and images show little "
+        "before 1,000. --steps or --minutes say how long"
+    ) in capsys.readouterr().err.splitlines()
     assert np.isfinite(line["generator_loss"])
 
 
@@ -417,6 +423,8 @@ def test_dry_run(data, text_copy, tmp_path, capsys):
     recipe = Recipe().override(width=4, batch_size=8)
     assert plan["recipe"] == recipe.to_dict()
     assert plan["inputs"]["data"] == str(data)
+    # 200 epochs, of six batches each.
+    assert (plan["num_images"], plan["steps"]) == (54, 1200)
     encoder = load_text_encoder(text_copy)
     assert plan["parameters"]["text_encoder"] == encoder.count_params()
     assert set(plan["parameters"]) == {
@@ -469,6 +477,16 @@ def refused(text_copy, tmp_path, error_of):
             "gan_int_cls.*'dall",
         ),
         (["--resume"], None, "--resume needs.*run', which holds no run"),
+        (
+            ["--data", "DATA", "--width", 100000],
+            "TEXT",
+            "fit into the memory, .*--width 100000 and --batch-size 32, which",
+        ),
+        (
+            ["--data", "DATA", "--batch-size", 10000000],
+            "TEXT",
+            "--batch-size must be at most .* train on, 54. Received: 10000000",
+        ),
     ],
 )
 def test_bad_input(data, text_copy, refused, options, text_encoder, message):
@@ -485,7 +503,7 @@ def test_no_text_encoder_in_the_file(data, tmp_path, refused):
 
 
 def test_one_class(one_class, refused):
-    line = refused("--data", one_class)
+    line = refused("--data", one_class, "--batch-size", 4)
     assert "one class only" in line and "--preset gan" in line
 
 

@@ -202,6 +202,18 @@ def test_fewer_classes_than_a_batch_takes(few_classes, tmp_path, capsys):
     ) in capsys.readouterr().err.splitlines()
 
 
+def test_fewer_images_without_classes_than_a_batch_takes(tmp_path, capsys):
+    images = [example(number, height=38, width=40) for number in range(9)]
+    data = tmp_path / "data"
+    write_prepared_set(data, {"train": [images]}, image_size=32)
+    options = ["--batch-size", 10000000, "--steps", 1]
+    _train(data, tmp_path / "run", *options)
+    assert (
+        "smaller batches: 9 images instead of 10000000, since there are only 9 "
+        "images to train on"
+    ) in capsys.readouterr().err.splitlines()
+
+
 def test_words(data, tmp_path, capsys):
     out = tmp_path / "run"
     options = ["--preset", "word_cnn_rnn_small", "--batch-size", 9]
@@ -219,7 +231,7 @@ def test_words(data, tmp_path, capsys):
     np.testing.assert_allclose(first, second, atol=1e-6)
 
 
-def test_features_of_images(data, tmp_path):
+def test_features_of_images(data, tmp_path, error_of):
     features = tmp_path / "features.npz"
     names = PreparedExamples(data, "trainval").text_ids()
     np.savez(features, **{name: np.ones(5) for name in names})
@@ -232,6 +244,10 @@ def test_features_of_images(data, tmp_path):
     ) == (0)
     model = keras.saving.load_model(out / "model.keras")
     assert int(model.optimizer.iterations) == 4
+    # Others of the same name.
+    np.savez(features, **{name: np.zeros(5) for name in names})
+    line = error_of("train-text", "--out", out, "--resume", "--steps", 6)
+    assert "--image-encoder must be as it was" in line
 
 
 @pytest.mark.large

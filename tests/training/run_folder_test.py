@@ -1,4 +1,5 @@
 import json
+import os
 
 import keras
 import pytest
@@ -38,7 +39,9 @@ _EARLIER = {
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
     run = RunFolder(tmp_path / "deep" / "run")
     run.write_config(_RECIPE, _INPUTS)
     return run
@@ -171,11 +174,50 @@ def test_resume_with_another_recipe(any_run, name, value, message):
         any_run.resumed(_RECIPE.override(**{name: value}), _NOT_GIVEN)
 
 
-def test_resume_with_another_input(any_run):
-    with pytest.raises(ValueError, match="`data` other, started with data"):
-        any_run.resumed(_RECIPE, {**_NOT_GIVEN, "data": "other"})
+def test_resume_with_another_input(any_run, tmp_path):
     with pytest.raises(ValueError, match="embeddings` e, started with None"):
         any_run.resumed(_RECIPE, {**_NOT_GIVEN, "text_embeddings": "e"})
+    # A run that knows its digest compares that, in `check_unchanged`.
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    given = {**_NOT_GIVEN, "data": str(moved)}
+    if any_run.digest("data") is None:
+        with pytest.raises(ValueError, match="moved, started with data"):
+            any_run.resumed(_RECIPE, given)
+        return
+    _, paths = any_run.resumed(_RECIPE, given)
+    assert paths == {**_PATHS, "data": str(moved)}
+    with pytest.raises(ValueError, match="`data` must be as it was.*/moved', "):
+        any_run.check_unchanged({"data": {"path": str(moved), "digest": "d3"}})
+    any_run.check_unchanged({"data": {"path": str(moved), "digest": "d1"}})
+
+
+def test_resume_with_another_name_of_the_same_path(any_run):
+    for path in ("./data", os.path.abspath("data")):
+        any_run.resumed(_RECIPE, {**_NOT_GIVEN, "data": path})
+
+
+def test_resume_without_data_that_are_gone(any_run):
+    os.rmdir("data")
+    with pytest.raises(
+        ValueError, match="Received: 'data', which is not there. Name by `data`"
+    ):
+        any_run.resumed(_RECIPE, _NOT_GIVEN)
+
+
+@pytest.mark.parametrize("inputs", [[], {"data": []}, {"data": {}}, 3])
+def test_inputs_of_another_kind(run, inputs):
+    config = json.loads(run.config.read_text())
+    run.config.write_text(json.dumps({**config, "inputs": inputs}))
+    assert run.digest("data") is None
+
+
+def test_what_a_checkpoint_has(run):
+    assert not run.has_read("data", "data")
+    run.checkpoints.mkdir()
+    (run.checkpoints / "step-00000010.keras").touch()
+    assert run.has_read("data", "data")
+    assert not run.has_read("data", "other")
 
 
 def test_an_input_that_has_changed(run):

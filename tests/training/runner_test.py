@@ -13,6 +13,7 @@ from keras_t2i import JointEmbedding
 from keras_t2i import TextRecipe
 from keras_t2i.callbacks.checkpoints import checkpoint_path
 from keras_t2i.callbacks.step_callback import StepCallback
+from keras_t2i.interruption import Terminated
 from keras_t2i.linear_decay import linear_decays
 from keras_t2i.text import feature_encoder
 from keras_t2i.training.run_folder import RunFolder
@@ -29,11 +30,15 @@ RECIPE = TextRecipe.from_preset("char_cnn_rnn_features").override(
 
 
 class _Interrupt(StepCallback):
-    """Ctrl-C at step 11, so that the training ends with step 20."""
+    """A signal at step 11, so that the training ends with step 20."""
+
+    def __init__(self, number=signal.SIGINT):
+        super().__init__()
+        self.number = number
 
     def on_step_end(self, step, logs):
         if step == 11:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), self.number)
 
 
 def _batches(step):
@@ -61,7 +66,10 @@ def _fit(path, callbacks=lambda first_step: [], **duration):
     """Trains, or goes on; returns the model and whether it was interrupted."""
     run = RunFolder(path)
     path.mkdir(exist_ok=True)
-    model = run.load_checkpoint() if run.last_step() else _new_model()
+    if run.last_step():
+        model = run.load_checkpoint(JointEmbedding)
+    else:
+        model = _new_model()
     recipe = RECIPE.override(**duration)
     interrupted = fit_run(run, model, _batches, recipe, 40, callbacks)
     return model, interrupted
@@ -113,10 +121,21 @@ def test_an_interrupted_training_ends_alike(whole, tmp_path):
         np.testing.assert_array_equal(weight, expected)
 
 
+def test_sigterm_ends_a_training_as_ctrl_c_does(tmp_path, capsys):
+    before = signal.getsignal(signal.SIGTERM)
+    _, interruption = _fit(
+        tmp_path / "run", lambda _: [_Interrupt(signal.SIGTERM)], steps=30
+    )
+    assert isinstance(interruption, Terminated)
+    assert RunFolder(tmp_path / "run").last_step() == 20
+    assert "finishing the current steps" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
 def test_nothing_left_has_the_averages_too(whole, capsys):
     path, model = whole
     again, interrupted = _fit(path, steps=30)
-    assert not interrupted
+    assert interrupted is None
     assert "nothing left to train: 30 steps" in capsys.readouterr().err
     for weight, expected in zip(again.weights, model.weights):
         np.testing.assert_array_equal(weight, expected)

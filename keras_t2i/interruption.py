@@ -1,0 +1,50 @@
+"""Ctrl-C, and SIGTERM, which schedulers and containers send instead."""
+
+import contextlib
+import signal
+from collections.abc import Callable
+from collections.abc import Iterator
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM has ended the work, as Ctrl-C does."""
+
+
+def interruption_by(number: int) -> KeyboardInterrupt:
+    """Returns the error to raise for a signal."""
+    return Terminated() if number == signal.SIGTERM else KeyboardInterrupt()
+
+
+@contextlib.contextmanager
+def interruptions_handled(
+    handler: Callable[[int, object], None],
+) -> Iterator[Callable[[], None]]:
+    """Has a function called on Ctrl-C and SIGTERM, within the block.
+
+    Signals that are ignored stay so. Outside of the main thread nothing is
+    handled.
+
+    Args:
+        handler: function of the signal's number and the frame.
+
+    Returns:
+        Context manager of a function that puts the earlier handlers back.
+    """
+    earlier = {
+        number: before
+        for number in (signal.SIGINT, signal.SIGTERM)
+        if (before := signal.getsignal(number)) not in (signal.SIG_IGN, None)
+    }
+
+    def put_back() -> None:
+        with contextlib.suppress(ValueError):
+            for number, before in earlier.items():
+                signal.signal(number, before)
+
+    try:
+        with contextlib.suppress(ValueError):
+            for number in earlier:
+                signal.signal(number, handler)
+        yield put_back
+    finally:
+        put_back()
