@@ -4,6 +4,7 @@ import argparse
 import pathlib
 import sys
 import tempfile
+import warnings
 
 from keras_t2i.captions import check_captions
 from keras_t2i.captions import is_empty_caption
@@ -146,7 +147,7 @@ def _write_shards(arguments: argparse.Namespace, out: StrPath) -> None:
     from keras_t2i.text.embeddings import extract_embeddings
     from keras_t2i.text.embeddings import import_embeddings
     from keras_t2i.training.model_files import load_text_encoder
-    from keras_t2i.training.precomputed import report_cut
+    from keras_t2i.training.precomputed import report_unread
 
     if arguments.source is not None:
         with show_progress("Importing", "images") as progress:
@@ -162,18 +163,17 @@ def _write_shards(arguments: argparse.Namespace, out: StrPath) -> None:
         return
     encoder = load_text_encoder(arguments.text_encoder)
     with show_progress("Embedding", "images") as progress:
-        num_cut = extract_embeddings(encoder, arguments.data, out, progress)
-    report_cut(encoder, num_cut)
+        unread = extract_embeddings(encoder, arguments.data, out, progress)
+    report_unread(encoder, unread)
 
 
 def _embed_captions(arguments: argparse.Namespace) -> None:
     import numpy as np
 
     from keras_t2i.text.embeddings import embed_texts
-    from keras_t2i.tokenizers import count_cut
-    from keras_t2i.tokenizers import cuts_of
+    from keras_t2i.tokenizers import unread_by
     from keras_t2i.training.model_files import load_text_encoder
-    from keras_t2i.training.precomputed import report_cut
+    from keras_t2i.training.precomputed import report_unread
 
     captions = arguments.caption or _read_lines(arguments.captions)
     out = checked_out(
@@ -184,8 +184,11 @@ def _embed_captions(arguments: argparse.Namespace) -> None:
     if is_npz:
         _check_fits_array(captions)
     encoder = load_text_encoder(arguments.text_encoder)
-    embeddings = embed_texts(encoder, captions)
-    report_cut(encoder, count_cut(captions, cuts_of(encoder)))
+    with warnings.catch_warnings():
+        # The report says it too.
+        warnings.simplefilter("ignore")
+        embeddings = embed_texts(encoder, captions)
+    report_unread(encoder, unread_by(encoder, captions))
     out.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(out) as temporary:
         with open(temporary, "wb") as file:

@@ -101,6 +101,7 @@ def add_parser(subparsers: Subparsers) -> None:
 def _run(arguments: argparse.Namespace) -> None:
     from keras_t2i.datasets.preparation import prepare
     from keras_t2i.progress import show_progress
+    from keras_t2i.tokenizers import INSTEAD
     from keras_t2i.tokenizers import MAX_CHARACTERS
 
     source = _make_source(arguments)
@@ -124,6 +125,18 @@ def _run(arguments: argparse.Namespace) -> None:
             f"the {MAX_CHARACTERS} characters that text encoders read; the "
             "data set keeps them whole",
             file=sys.stderr,
+        )
+    unread = preparation.unread
+    if unread.num_unknown:
+        print(
+            f"unknown: {unread.num_unknown} captions have characters outside "
+            f"of the alphabet of text encoders: {unread.num_unknown_tokens} of "
+            f"all {unread.num_tokens} characters; the data set keeps them",
+            file=sys.stderr,
+        )
+    if unread.is_most:
+        print(
+            f"warning: most characters are unknown. {INSTEAD}", file=sys.stderr
         )
     for name, split in preparation.manifest.splits.items():
         print(

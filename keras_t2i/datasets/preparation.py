@@ -22,6 +22,8 @@ from keras_t2i.datasets.source import Key
 from keras_t2i.datasets.source import Source
 from keras_t2i.datasets.source import check_several_classes
 from keras_t2i.files import atomic_write
+from keras_t2i.tokenizers import Unread
+from keras_t2i.tokenizers import sum_unread
 from keras_t2i.types import StrPath
 from keras_t2i.version import __version__
 
@@ -46,6 +48,8 @@ class Preparation:
     manifest: Manifest
     skipped: tuple[str, ...]
     num_long_captions: int
+    # Of text encoders that read characters.
+    unread: Unread = Unread()
 
 
 def prepare(
@@ -225,10 +229,12 @@ def _summarize(
                 for id in written[file].class_ids
             }
         )
+    unread = sum_unread(shard.unread for shard in written.values())
     return Preparation(
         Manifest(source.name, image_size, tuple(source.class_names), splits),
         tuple(skipped),
-        sum(shard.num_long_captions for shard in written.values()),
+        unread.num_cut,
+        unread=unread,
     )
 
 

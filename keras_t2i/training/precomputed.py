@@ -13,7 +13,9 @@ from keras_t2i.files import locked_folder
 from keras_t2i.progress import show_progress
 from keras_t2i.text.char_cnn_rnn import CharCNNRNN
 from keras_t2i.text.embeddings import extract_embeddings
+from keras_t2i.tokenizers import INSTEAD
 from keras_t2i.tokenizers import MAX_CHARACTERS
+from keras_t2i.tokenizers import Unread
 from keras_t2i.types import StrPath
 
 _IMAGE_SIZE = 224
@@ -54,20 +56,29 @@ def embeddings_beside(
     with locked_folder(path):
         if not (path / MANIFEST_FILE).is_file():
             with show_progress("Embedding captions", "images") as progress:
-                num_cut = extract_embeddings(encoder, data, path, progress)
-            report_cut(encoder, num_cut)
+                unread = extract_embeddings(encoder, data, path, progress)
+            report_unread(encoder, unread)
     return path
 
 
-def report_cut(encoder: CharCNNRNN, num_cut: int) -> None:
-    """Prints how many captions are longer than an encoder reads, if any."""
-    if num_cut:
-        unit = "characters" if encoder.vocabulary is None else "words"
+def report_unread(encoder: CharCNNRNN, unread: Unread) -> None:
+    """Prints what an encoder does not read of captions, if anything."""
+    unit = "characters" if encoder.vocabulary is None else "words"
+    if unread.num_cut:
         print(
-            f"cut: {num_cut} captions are longer than the {MAX_CHARACTERS} "
-            f"{unit} that are read",
+            f"cut: {unread.num_cut} captions are longer than the "
+            f"{MAX_CHARACTERS} {unit} that are read",
             file=sys.stderr,
         )
+    if unread.num_unknown:
+        print(
+            f"unknown: {unread.num_unknown} captions have {unit} that the "
+            f"text encoder does not know: {unread.num_unknown_tokens} of all "
+            f"{unread.num_tokens} {unit}",
+            file=sys.stderr,
+        )
+    if unread.is_most:
+        print(f"warning: most {unit} are unknown. {INSTEAD}", file=sys.stderr)
 
 
 def network_features(name: str, data: StrPath) -> pathlib.Path:
