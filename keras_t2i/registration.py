@@ -41,6 +41,7 @@ _NAMES = (
     "Modulation",
     "OneHotCharacters",
     "PixelDiscriminator",
+    "PrecomputedEmbeddings",
     "ReLURecurrence",
     "RelativeDiversity",
     "RelativisticPairing",

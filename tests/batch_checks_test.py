@@ -46,8 +46,8 @@ def test_a_short_last_batch_on_several_devices(two_replicas):
         model.compile(keras.optimizers.SGD(0.1))
     model.fit(_stream(5, 4), verbose=0)
     assert int(model.optimizer.iterations.value.numpy()) == 2
-    # The last row is that of both devices: 0.8 * 0.3 + 0.2 * 4.
-    assert float(model.mean.value.numpy()) == pytest.approx(1.04)
+    # Gradients are summed: 0.1 * 6, and then the last row on both devices.
+    assert float(model.mean.value.numpy()) == pytest.approx(0.6 + 0.1 * 4 * 3.4)
 
 
 def test_rows_are_repeated_where_a_device_would_have_none(two_replicas):

@@ -28,6 +28,8 @@ in one of these layouts. Nothing in these files is executed.
 
   FILE.npz  one array per image id: numpy.savez(path, **{id: array, ...})
   FILE.npy  a structured array with the fields id and embeddings
+  FILE.h5   or FILE.hdf5: an array per image id; or, as in flowers.hdf5, a group
+            per caption, with its image as name, and embeddings
   DIR       .npy files named by image id; .t7 files of Reed et al. (2016), one
             per image or class; or StackGAN's filenames.pickle and
             char-CNN-RNN-embeddings.pickle, here or in the sub-folders train
@@ -148,18 +150,14 @@ def _write_shards(arguments: argparse.Namespace, out: StrPath) -> None:
     from keras_t2i.text.embeddings import import_embeddings
     from keras_t2i.training.model_files import load_text_encoder
     from keras_t2i.training.precomputed import report_unread
+    from keras_t2i.training.precomputed import report_unused
 
     if arguments.source is not None:
         with show_progress("Importing", "images") as progress:
             num_more = import_embeddings(
                 arguments.source, arguments.data, out, progress
             )
-        if num_more:
-            print(
-                f"not used: embeddings of {num_more} images that the data set "
-                "does not have",
-                file=sys.stderr,
-            )
+        report_unused(num_more)
         return
     encoder = load_text_encoder(arguments.text_encoder)
     with show_progress("Embedding", "images") as progress:

@@ -71,6 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for add_command in _COMMANDS:
         add_command(subparsers)
     arguments = parser.parse_args(argv)
+    if getattr(arguments, "out", None) == "":
+        parser.error("--out must name a file or a folder. Received: ''")
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning

@@ -157,8 +157,8 @@ def import_embeddings(
 ) -> int:
     """Imports embeddings that others have computed for a data set.
 
-    Writes what `extract_embeddings` does. Reads, by image id: `.npz` files,
-    `.npy` files, the `.t7` files of Reed et al. (2016), one per image or per
+    Writes what `extract_embeddings` does. Reads, by image id: `.npz`, `.npy`
+    and HDF5 files, the `.t7` files of Reed et al. (2016), one per image or per
     class, and the pickles of StackGAN. Nothing in them is executed. An image
     may have any number of embeddings, one per caption or one in all.
 

@@ -18,6 +18,7 @@ from keras_t2i.models.style_encoder import StyleEncoder
 from keras_t2i.models.style_inversion import StyleInversion
 from keras_t2i.models.text_to_image_gan import TextToImageGAN
 from keras_t2i.recipes.recipe import StyleRecipe
+from keras_t2i.text.precomputed_embeddings import check_reads_texts
 from keras_t2i.tokenizers import tokenize_for
 from keras_t2i.training.model_files import load_gan
 from keras_t2i.training.run_folder import RunFolder
@@ -65,6 +66,7 @@ def train_style_encoder(
         if run.last_step()
         else _new_inversion(recipe, load_gan(model, "`model`"))
     )
+    check_reads_texts(inversion.text_encoder)
 
     def make_batches(step: int) -> tf.data.Dataset:
         return _batches(inversion, recipe, data, split, step)
