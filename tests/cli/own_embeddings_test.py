@@ -162,7 +162,7 @@ def test_embeddings_that_cannot_be_generated_from(own_run, tmp_path, error_of):
 def test_keep_best_needs_a_text_encoder(own_data, source, tmp_path, error_of):
     line = error_of(
         *["train", "--data", own_data, "--text-embeddings", source],
-        *["--keep-best", "diversity", "--out", tmp_path / "run"],
+        *["--keep-best", "recall", "--out", tmp_path / "run"],
     )
     assert "--keep-best generates from captions, and needs --text-enc" in line
 
