@@ -46,10 +46,27 @@ def check_shares(**shares: float) -> None:
             raise ValueError(f"`{name}` must be in [0, 1]. Received: {value!r}")
 
 
+def check_text_encoder(model: Any, name: str = "text_encoder") -> None:
+    """Raises `ValueError` for a path, or for a model that has an encoder."""
+    if hasattr(model, "text_encoder"):
+        received = f"a {type(model).__name__}"
+        remedy = "Take its `text_encoder`."
+    elif not callable(model):
+        received = repr(model)
+        remedy = "Load it by `keras.saving.load_model`."
+    else:
+        return
+    raise ValueError(
+        f"`{name}` must be a `keras.Model` from token ids to embeddings, such "
+        f"as `CharCNNRNN`. Received: {received}. {remedy}"
+    )
+
+
 def check_networks(
     generator: Any, discriminator: Any, text_encoder: Any
 ) -> None:
     """Raises `ValueError` if the networks of a GAN do not fit each other."""
+    check_text_encoder(text_encoder)
     if generator.image_size != discriminator.image_size:
         raise ValueError(
             "`generator` and `discriminator` must have one `image_size`. "

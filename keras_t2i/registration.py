@@ -42,6 +42,7 @@ _NAMES = (
     "Modulation",
     "OneHotCharacters",
     "PixelDiscriminator",
+    "PrecomputedEmbeddings",
     "ReLURecurrence",
     "RelativeDiversity",
     "RelativisticPairing",

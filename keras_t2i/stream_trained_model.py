@@ -2,7 +2,6 @@
 
 import copy
 import inspect
-import re
 from collections.abc import Iterable
 from typing import Any
 from typing import ClassVar
@@ -13,6 +12,10 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from keras_t2i.batch_checks import OF_TARGETS
+from keras_t2i.batch_checks import checked_batches
+from keras_t2i.batch_checks import has_targets
+from keras_t2i.batch_checks import images_in_range
 from keras_t2i.linear_decay import schedules_of
 from keras_t2i.types import StrPath
 from keras_t2i.types import Tensor
@@ -20,12 +23,7 @@ from keras_t2i.types import Tensor
 _METRIC = "metric_"
 _SEED = "seed_"
 _STEPS = "steps"
-# Arguments of Keras that are about targets, which no batch here has.
-_OF_TARGETS = ("y", "sample_weight", "class_weight")
 _COMPILED_FOR_TARGETS = ("metrics", "weighted_metrics", "loss_weights", "loss")
-_OUT_OF_RANGE = "`images` must be float, with values in [-1, 1]"
-# Interpolation overshoots a little where images are resized.
-_LARGEST_VALUE = 1.01
 
 
 class StreamTrainedModel(keras.Model):
@@ -90,9 +88,10 @@ class StreamTrainedModel(keras.Model):
 
         Raises:
             ValueError: `metrics`, `weighted_metrics` or `loss_weights` are
-                given, or a `loss` that the model has itself; or
-                `steps_per_execution` is not 1 under a strategy of several
-                devices, which Keras cannot run.
+                given, or a `loss` that the model has itself; or what Keras
+                cannot do under a strategy of several devices:
+                `steps_per_execution` is not 1, `jit_compile` is `True`, or an
+                optimizer accumulates gradients.
         """
         for name in self._unused():
             if kwargs.get(name) is not None:
@@ -101,25 +100,38 @@ class StreamTrainedModel(keras.Model):
                     f"and `compile` takes no `{name}`. Received: {name}="
                     f"{kwargs[name]!r}. Leave it out."
                 )
-        replicas = self.distribute_strategy.num_replicas_in_sync
-        steps_per_execution = kwargs.get("steps_per_execution", 1)
-        if steps_per_execution != 1 and replicas > 1:
-            raise ValueError(
-                "`steps_per_execution` must be 1 under a strategy of several "
-                f"devices. Received: {steps_per_execution!r} on {replicas} "
-                "devices. Leave it out."
-            )
+        self._check_one_device(
+            "steps_per_execution", kwargs.get("steps_per_execution", 1), 1
+        )
+        jit_compile = kwargs.get("jit_compile") is True
+        self._check_one_device("jit_compile", jit_compile, False)
         # The new optimizer counts from 0.
         self.set_steps_trained(self.steps_trained)
         super().compile(*args, **kwargs)
-        self._check_use_ema(self.optimizer)
+        if self.optimizer is not None:
+            self._check_optimizer(self.optimizer)
         self._compile_values = {
             name: value
             for name, value in kwargs.items()
             if name not in ("optimizer", "loss")
         }
 
-    def _check_use_ema(self, optimizer: keras.optimizers.Optimizer) -> None:
+    @property
+    def _num_devices(self) -> int:
+        return self.distribute_strategy.num_replicas_in_sync
+
+    def _check_one_device(self, name: str, value: Any, expected: Any) -> None:
+        if value != expected and self._num_devices > 1:
+            raise ValueError(
+                f"`{name}` must be {expected!r} under a strategy of several "
+                f"devices. Received: {value!r} on {self._num_devices} devices. "
+                "Leave it out."
+            )
+
+    def _check_optimizer(self, optimizer: keras.optimizers.Optimizer) -> None:
+        inner = getattr(optimizer, "inner_optimizer", optimizer)
+        name = "gradient_accumulation_steps"
+        self._check_one_device(name, getattr(inner, name, None), None)
         if self.why_no_use_ema is not None and _uses_ema(optimizer):
             raise ValueError(
                 f"An optimizer of a `{type(self).__name__}` cannot have "
@@ -235,7 +247,9 @@ class StreamTrainedModel(keras.Model):
 
         Args:
             x: `tf.data.Dataset` of batches, or a dict of arrays. Images must
-                be float, in [-1, 1].
+                be float, in [-1, 1]. Under a strategy of several devices,
+                a batch of a stream that would leave one of them without rows,
+                such as a short last one, has some of its rows twice.
             *args: further arguments of `keras.Model.fit`, without targets and
                 weights of samples or classes.
             shuffle: bool. Defaults to `None`: arrays are shuffled, and a
@@ -249,24 +263,51 @@ class StreamTrainedModel(keras.Model):
             ValueError: an argument, a batch or a callback does not fit.
         """
         given = inspect.signature(super().fit).bind(x, *args, **kwargs)
-        for name in _OF_TARGETS:
+        for name in OF_TARGETS:
             if given.arguments.get(name) is not None:
-                raise _has_targets(f"`{name}`")
-        for data in (x, given.arguments.get("validation_data")):
-            _check_elements(data)
-        self._check_callbacks(given.arguments.get("callbacks"))
+                raise has_targets(f"`{name}`")
+        options = given.arguments
+        self._check_callbacks(options.get("callbacks"))
         if shuffle is None:
             shuffle = isinstance(x, dict)
-        x = _with_checked_images(x)
-        try:
-            return super().fit(x, *args, shuffle=shuffle, **kwargs)
-        except tf.errors.InvalidArgumentError as error:
-            found = re.search(
-                re.escape(f"[{_OUT_OF_RANGE}] [") + r"([^]]*)", str(error)
-            )
-            if found is None:
-                raise
-            raise _out_of_range(_values(float(found[1]))) from None
+        batch_size = options.get("batch_size")
+        for name in ("x", "validation_data"):
+            if name == "validation_data":
+                batch_size = options.get("validation_batch_size") or batch_size
+            if options.get(name) is not None:
+                options[name] = self._checked(options[name], batch_size)
+        with images_in_range():
+            return super().fit(shuffle=shuffle, **options)
+
+    def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Evaluates the model, as `keras.Model.evaluate` does.
+
+        Args:
+            x: as in `fit`.
+            *args: further arguments of `keras.Model.evaluate`, without targets
+                and weights of samples.
+            **kwargs: likewise.
+
+        Returns:
+            The values of `metrics_names`, or a dict of them.
+
+        Raises:
+            ValueError: an argument or a batch does not fit.
+        """
+        # `fit` has checked its own, and Keras takes them from where it left.
+        if not kwargs.get("_use_cached_eval_dataset"):
+            given = inspect.signature(super().evaluate).bind_partial(x, *args)
+            x = self._checked(x, (given.arguments | kwargs).get("batch_size"))
+        with images_in_range():
+            return super().evaluate(x, *args, **kwargs)
+
+    def _checked(self, data: Any, batch_size: int | None) -> Any:
+        return checked_batches(
+            data,
+            getattr(self, "image_size", None),
+            self._num_devices,
+            batch_size,
+        )
 
     def _check_callbacks(self, callbacks: Any) -> None:
         for callback in keras.tree.flatten(
@@ -330,9 +371,9 @@ def batch_of(data: Any) -> dict[str, Tensor]:
         ValueError: there are targets or sample weights too.
     """
     batch, *others = keras.utils.unpack_x_y_sample_weight(data)
-    for name, value in zip(_OF_TARGETS, others):
+    for name, value in zip(OF_TARGETS, others):
         if value is not None:
-            raise _has_targets(f"a batch with `{name}`")
+            raise has_targets(f"a batch with `{name}`")
     return batch
 
 
@@ -347,64 +388,6 @@ class _StepCounter:
             aggregation="only_first_replica",
             name="steps_trained",
         )
-
-
-def _has_targets(received: str) -> ValueError:
-    return ValueError(
-        "Batches must be dicts, without targets and without weights of "
-        f"samples or classes. Received: {received}. Leave it out."
-    )
-
-
-def _check_elements(data: Any) -> None:
-    elements = getattr(data, "element_spec", data)
-    if isinstance(elements, (tuple, list)) and any(
-        element is not None for element in elements[1:]
-    ):
-        raise _has_targets(f"{len(elements)} elements")
-
-
-def _with_checked_images(data: Any) -> Any:
-    """Returns data that fail at images out of range.
-
-    A stream is looked at while it is read: opening it for a look would take an
-    epoch of those that have another order each time.
-    """
-    elements = getattr(data, "element_spec", data)
-    if not isinstance(elements, dict) or "images" not in elements:
-        return data
-    images = elements["images"]
-    # Others are features of images.
-    if len(images.shape) != 4 or images.shape[-1] != 3:
-        return data
-    if not tf.as_dtype(images.dtype).is_floating:
-        raise _out_of_range(tf.as_dtype(images.dtype).name)
-    if data is elements:
-        largest = np.abs(images).max()
-        if largest > _LARGEST_VALUE:
-            raise _out_of_range(_values(largest))
-        return data
-
-    def check(batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        largest = tf.reduce_max(tf.abs(batch["images"]))
-        # NaN passes: `StopOnNaN` names it.
-        in_range = tf.logical_not(largest > _LARGEST_VALUE)
-        check = tf.debugging.Assert(in_range, [_OUT_OF_RANGE, largest])
-        with tf.control_dependencies([check]):
-            return {**batch, "images": tf.identity(batch["images"])}
-
-    return data.map(check)
-
-
-def _values(largest: float) -> str:
-    return f"values as large as {largest:g}"
-
-
-def _out_of_range(received: str) -> ValueError:
-    return ValueError(
-        f"{_OUT_OF_RANGE}. Received: {received}. Rescale images of 0 to 255 by "
-        "`images / 127.5 - 1`."
-    )
 
 
 def _uses_ema(optimizer: Any) -> bool:

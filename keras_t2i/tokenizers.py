@@ -2,10 +2,12 @@
 
 import collections
 import itertools
+import warnings
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -38,6 +40,12 @@ _IGNORABLE = (
 _BETWEEN_WORDS = r"[^\pL\pM\pN]+"
 # Bounds the memory that they take.
 _TEXTS_AT_A_TIME = 1000
+# What helps where most characters or words are unknown.
+INSTEAD = (
+    "Such texts are embedded nearly alike. Train a text encoder of words "
+    "(`train-text --preset word_cnn_rnn_small`) or, where spaces do not "
+    "separate words, bring embeddings of your own (`train --text-embeddings`)."
+)
 
 
 def normalize(texts: Tensor) -> Tensor:
@@ -108,26 +116,92 @@ def tokenize(texts: Tensor) -> Tensor:
     return tf.where(in_table, ids, 0)
 
 
-def has_more_characters(texts: Tensor) -> Tensor:
-    """Tells which texts `tokenize` cuts, as bools of shape `(batch,)`."""
-    lengths = tf.strings.length(normalize(texts), unit="UTF8_CHAR")
-    return lengths > MAX_CHARACTERS
+def num_characters(texts: Tensor) -> Tensor:
+    """Counts the characters that `tokenize` meets, as ints `(batch,)`."""
+    return tf.strings.length(normalize(texts), unit="UTF8_CHAR")
 
 
-def count_cut(
+class Unread(NamedTuple):
+    """How much of some texts a text encoder does not read.
+
+    Attributes:
+        num_cut: int. Texts that are longer than it reads.
+        num_unknown: int. Texts with characters or words that it does not know.
+        num_tokens: int. Characters or words, without those that are cut.
+        num_unknown_tokens: int. Those among them that it does not know.
+    """
+
+    num_cut: int = 0
+    num_unknown: int = 0
+    num_tokens: int = 0
+    num_unknown_tokens: int = 0
+
+    @property
+    def is_most(self) -> bool:
+        """Whether it does not know most characters or words."""
+        return 2 * self.num_unknown_tokens > self.num_tokens
+
+
+def count_unread(
     texts: Iterable[str],
-    cuts: Callable[[Tensor], Tensor] = has_more_characters,
-) -> int:
-    """Counts the texts that are longer than a text encoder reads.
+    tokenize: Callable[[Tensor], Tensor] = tokenize,
+    lengths: Callable[[Tensor], Tensor] = num_characters,
+) -> Unread:
+    """Counts what a text encoder does not read of some texts.
 
     Args:
         texts: iterable of strings.
-        cuts: function of a string tensor to which of its texts are cut.
-            Defaults to `has_more_characters`.
+        tokenize: function of a string tensor to ids, 0 for what is not known.
+            Defaults to that of this module.
+        lengths: function of a string tensor to the numbers of characters or
+            words. Defaults to `num_characters`.
     """
-    return sum(
-        int(np.sum(cuts(tf.constant(some)))) for some in _utf8_parts(texts)
-    )
+    counts = [Unread()]
+    for part in _utf8_parts(texts):
+        batch = tf.constant(part)
+        length = np.asarray(lengths(batch))
+        read = np.minimum(length, MAX_CHARACTERS)
+        unknown = read - np.count_nonzero(tokenize(batch), axis=1)
+        counts.append(
+            Unread(
+                int(np.sum(length > MAX_CHARACTERS)),
+                int(np.count_nonzero(unknown)),
+                int(np.sum(read)),
+                int(np.sum(unknown)),
+            )
+        )
+    return sum_unread(counts)
+
+
+def sum_unread(counts: Iterable[Iterable[int]]) -> Unread:
+    """Adds up what `count_unread` has counted."""
+    return Unread(*map(sum, zip(*counts)))
+
+
+def unread_by(encoder: Any, texts: Iterable[str]) -> Unread:
+    """Counts what a text encoder does not read of some texts.
+
+    An encoder with a `tokenize` of its own must also have `lengths`, as
+    `CharCNNRNN` has; otherwise nothing is counted.
+    """
+    tokenize_own = getattr(encoder, "tokenize", None)
+    lengths = getattr(encoder, "lengths", None)
+    if tokenize_own is None:
+        return count_unread(texts)
+    if lengths is None:
+        return Unread()
+    return count_unread(texts, tokenize_own, lengths)
+
+
+def warn_of_unknown(encoder: Any, texts: Iterable[str]) -> None:
+    """Warns if a text encoder does not know most of what texts consist of."""
+    unread = unread_by(encoder, texts)
+    if unread.is_most:
+        warnings.warn(
+            f"The text encoder does not know {unread.num_unknown_tokens} of "
+            f"{unread.num_tokens} characters or words. {INSTEAD}",
+            stacklevel=3,
+        )
 
 
 def tokenize_for(encoder: Any, texts: Tensor) -> Tensor:
@@ -137,14 +211,6 @@ def tokenize_for(encoder: Any, texts: Tensor) -> Tensor:
     characters.
     """
     return getattr(encoder, "tokenize", tokenize)(texts)
-
-
-def cuts_of(encoder: Any) -> Callable[[Tensor], Tensor]:
-    """Returns the function that tells which texts a text encoder cuts.
-
-    It is the encoder's method `cuts`, if it has one.
-    """
-    return getattr(encoder, "cuts", has_more_characters)
 
 
 def split_words(texts: Tensor) -> Tensor:
@@ -204,9 +270,9 @@ def tokenize_words(texts: Tensor, vocabulary: tuple[str, ...]) -> Tensor:
     return tf.where(is_known, places + 1, 0)
 
 
-def has_more_words(texts: Tensor) -> Tensor:
-    """Tells which texts `tokenize_words` cuts, as bools of shape `(batch,)`."""
-    return split_words(texts).row_lengths() > MAX_CHARACTERS
+def num_words(texts: Tensor) -> Tensor:
+    """Counts the words that `tokenize_words` meets, as ints `(batch,)`."""
+    return split_words(texts).row_lengths()
 
 
 def vocabulary_of(texts: Iterable[str], size: int) -> tuple[str, ...]:

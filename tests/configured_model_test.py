@@ -2,6 +2,12 @@ import keras
 import pytest
 
 from keras_t2i.configured_model import ConfiguredModel
+from keras_t2i.text import image_encoder
+from tests.tiny_models import tiny_discriminator
+from tests.tiny_models import tiny_generator
+from tests.tiny_models import tiny_modulated_generator
+from tests.tiny_models import tiny_style_encoder
+from tests.tiny_models import tiny_text_encoder
 
 
 class Scaled(ConfiguredModel):
@@ -43,3 +49,52 @@ def test_a_policy_is_kept_against_a_global_one(policy):
     copy = Scaled.from_config(model.get_config())
     assert copy.dtype_policy.name == policy
     assert copy.layers[-1].dtype_policy.name == policy
+
+
+@pytest.fixture
+def keras_config():
+    yield keras.config
+    keras.config.set_floatx("float32")
+    keras.config.set_image_data_format("channels_last")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        tiny_generator,
+        tiny_modulated_generator,
+        tiny_discriminator,
+        tiny_style_encoder,
+        tiny_text_encoder,
+        lambda: image_encoder(32, 16, 4),
+    ],
+)
+@pytest.mark.parametrize(
+    ("setting", "value", "message"),
+    [
+        (
+            "image_data_format",
+            "channels_first",
+            "image format.*'channels_last'",
+        ),
+        ("floatx", "float16", "float type of Keras must be 'float32'"),
+        ("floatx", "float64", "float type of Keras must be 'float32'"),
+        ("dtype_policy", "float16", "weights must be 'float32'"),
+        ("dtype_policy", "bfloat16", "weights must be 'float32'"),
+    ],
+)
+def test_what_no_network_can_do_is_refused(
+    keras_config, make, setting, value, message
+):
+    getattr(keras_config, f"set_{setting}")(value)
+    with pytest.raises(ValueError, match=f"{message}.*Received: '{value}'"):
+        make()
+    getattr(keras_config, f"set_{setting}")(
+        "channels_last" if setting == "image_data_format" else "float32"
+    )
+    make()
+
+
+def test_a_type_of_weights_that_is_given_is_refused_too():
+    with pytest.raises(ValueError, match="weights.*Received: 'float16'"):
+        tiny_text_encoder(dtype="float16")

@@ -21,7 +21,10 @@ ORDER = (
     {"captions", "checks", "errors", "files", "interruption", "reading"}
     | {"terminal", "types", "version"},
     {"registration"},
-    {"configured_model", "linear_decay", "stream_trained_model", "untuned"},
+    {
+        *("batch_checks", "configured_model", "linear_decay"),
+        *("stream_trained_model", "untuned"),
+    },
     {"preset_folder", "pretrained", "progress"},
     {"recipes"},
     {"tokenizers"},
@@ -81,6 +84,7 @@ _SECONDS_OF_HELP = 1.2
 # tf.data and TFRecord, a tape, a strategy, strings, a SavedModel, and what
 # TensorFlow raises. Everything else is Keras.
 IMPORTS_TENSORFLOW = {
+    "batch_checks",
     "callbacks.tensorboard_writer",
     "datasets.batches",
     "datasets.examples",

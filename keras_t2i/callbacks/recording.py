@@ -144,6 +144,8 @@ class ImageGrid(StepCallback):
         seed: int. Image `k` of each caption has the seed `seed + k`. Defaults
             to `0`.
         first_step: int. Steps trained before `fit`. Defaults to `0`.
+        text_embeddings: float array of shape `(num_captions, dim)`, to
+            generate from in place of the captions. Defaults to `None`.
     """
 
     def __init__(
@@ -154,10 +156,12 @@ class ImageGrid(StepCallback):
         every_steps: int = 250,
         seed: int = 0,
         first_step: int = 0,
+        text_embeddings: np.ndarray | None = None,
     ) -> None:
         super().__init__(first_step)
         self.folder = pathlib.Path(folder)
         self.captions = list(captions)
+        self.text_embeddings = text_embeddings
         self.images_per_caption = images_per_caption
         self.every_steps = every_steps
         self.seed = seed
@@ -171,10 +175,13 @@ class ImageGrid(StepCallback):
 
     def _write(self) -> None:
         rows, columns = len(self.captions), self.images_per_caption
-        images = self.model.generate(
-            np.repeat(self.captions, columns).tolist(),
-            seed=np.tile(self.seed + np.arange(columns), rows),
-        )
+        seeds = np.tile(self.seed + np.arange(columns), rows)
+        if self.text_embeddings is None:
+            captions = np.repeat(self.captions, columns).tolist()
+            images = self.model.generate(captions, seed=seeds)
+        else:
+            embeddings = np.repeat(self.text_embeddings, columns, axis=0)
+            images = self.model.generate_from_embeddings(embeddings, seeds)
         figure = image_grid(
             images.reshape(rows, columns, *images.shape[1:]), self.captions
         )

@@ -5,6 +5,7 @@ import contextlib
 import pathlib
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 
 from keras_t2i.captions import caption_damage
@@ -21,7 +22,6 @@ from keras_t2i.files import remove_temporaries
 from keras_t2i.reading import MAX_TABLE_BYTES
 from keras_t2i.reading import decode_text
 from keras_t2i.reading import read_text
-from keras_t2i.terminal import print_note
 from keras_t2i.terminal import print_result
 from keras_t2i.types import StrPath
 
@@ -38,6 +38,8 @@ in one of these layouts. Nothing in these files is executed.
 
   FILE.npz  one array per image id: numpy.savez(path, **{id: array, ...})
   FILE.npy  a structured array with the fields id and embeddings
+  FILE.h5   or FILE.hdf5: an array per image id; or, as in flowers.hdf5, a group
+            per caption, with its image as name, and embeddings
   DIR       .npy files named by image id; .t7 files of Reed et al. (2016), one
             per image or class; or StackGAN's filenames.pickle and
             char-CNN-RNN-embeddings.pickle, here or in the sub-folders train
@@ -174,33 +176,29 @@ def _write_shards(arguments: argparse.Namespace, out: StrPath) -> None:
     from keras_t2i.text.embeddings import extract_embeddings
     from keras_t2i.text.embeddings import import_embeddings
     from keras_t2i.training.model_files import load_text_encoder
-    from keras_t2i.training.precomputed import report_cut
+    from keras_t2i.training.precomputed import report_unread
+    from keras_t2i.training.precomputed import report_unused
 
     if arguments.source is not None:
         with show_progress("Importing", "images") as progress:
             num_more = import_embeddings(
                 arguments.source, arguments.data, out, progress
             )
-        if num_more:
-            print_note(
-                f"not used: embeddings of {num_more} images that the data set "
-                "does not have"
-            )
+        report_unused(num_more)
         return
     encoder = load_text_encoder(arguments.text_encoder)
     with show_progress("Embedding", "images") as progress:
-        num_cut = extract_embeddings(encoder, arguments.data, out, progress)
-    report_cut(encoder, num_cut)
+        unread = extract_embeddings(encoder, arguments.data, out, progress)
+    report_unread(encoder, unread)
 
 
 def _embed_captions(arguments: argparse.Namespace) -> None:
     import numpy as np
 
     from keras_t2i.text.embeddings import embed_texts
-    from keras_t2i.tokenizers import count_cut
-    from keras_t2i.tokenizers import cuts_of
+    from keras_t2i.tokenizers import unread_by
     from keras_t2i.training.model_files import load_text_encoder
-    from keras_t2i.training.precomputed import report_cut
+    from keras_t2i.training.precomputed import report_unread
 
     captions = arguments.caption or _read_lines(arguments.captions)
     out = checked_out(
@@ -211,8 +209,11 @@ def _embed_captions(arguments: argparse.Namespace) -> None:
     if is_npz:
         _check_fits_array(captions)
     encoder = load_text_encoder(arguments.text_encoder)
-    embeddings = embed_texts(encoder, captions)
-    report_cut(encoder, count_cut(captions, cuts_of(encoder)))
+    with warnings.catch_warnings():
+        # The report says it too.
+        warnings.simplefilter("ignore")
+        embeddings = embed_texts(encoder, captions)
+    report_unread(encoder, unread_by(encoder, captions))
     out.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(out) as temporary:
         with open(temporary, "wb") as file:

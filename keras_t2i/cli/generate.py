@@ -2,6 +2,7 @@
 
 import argparse
 import pathlib
+from typing import TYPE_CHECKING
 
 from keras_t2i.captions import check_captions
 from keras_t2i.cli.options import Subparsers
@@ -16,6 +17,9 @@ from keras_t2i.cli.options import whole_number
 from keras_t2i.files import atomic_write
 from keras_t2i.terminal import print_result
 
+if TYPE_CHECKING:
+    import numpy as np
+
 
 def add_generate(subparsers: Subparsers) -> None:
     """Adds `generate` to the program's parser."""
@@ -25,7 +29,14 @@ def add_generate(subparsers: Subparsers) -> None:
         description="Generates images from captions. The same caption and seed "
         "give the same image.",
     )
-    add_captions(parser, "what the image shows; quote it")
+    add_captions(parser, "what the image shows; quote it", nargs="*")
+    parser.add_argument(
+        "--embeddings",
+        metavar="FILE",
+        help="text embeddings to generate from, in place of captions: a .npy "
+        "file with a row per image, or a .npz file with the array embeddings "
+        "and, if there are any, captions, as `embed --out` writes them",
+    )
     add_model(
         parser,
         more=", the folder of an exported model, or the address of a served "
@@ -123,17 +134,44 @@ def _generate(arguments: argparse.Namespace) -> None:
     import numpy as np
     import PIL.Image
 
+    from keras_t2i.datasets.images import IMAGE_SUFFIXES
+    from keras_t2i.models.text_to_image_gan import TextToImageGAN
     from keras_t2i.plots.grids import image_grid
 
     captions, num = arguments.captions, arguments.num
+    if bool(captions) == (arguments.embeddings is not None):
+        raise ValueError(
+            "generate takes captions or --embeddings FILE. Received: "
+            + ("both." if captions else "neither.")
+        )
     check_captions(captions)
-    out = pathlib.Path(arguments.out or file_of_captions(captions[:1], ".png"))
+    out = pathlib.Path(
+        arguments.out
+        or file_of_captions(captions[:1] or ["embeddings"], ".png")
+    )
+    if out.suffix.lower() in set(IMAGE_SUFFIXES) - {".png"}:
+        raise ValueError(
+            "--out must name a .png file or a folder. Received: "
+            f"{arguments.out!r}."
+        )
     model = load_generating_model(arguments.model)
     first = arguments.seed or 0
     seeds = list(range(first, first + num))
-    images = model.generate(
-        np.repeat(captions, num).tolist(), seed=seeds * len(captions)
-    )
+    if arguments.embeddings is None:
+        images = model.generate(
+            np.repeat(captions, num).tolist(), seed=seeds * len(captions)
+        )
+    else:
+        if not isinstance(model, TextToImageGAN):
+            raise ValueError(
+                "--embeddings is for a model in a run folder or a file. "
+                f"Received: --model {arguments.model}, which is exported or "
+                "served. Ask its signature `from_embedding`."
+            )
+        captions, embeddings = _read_embeddings(arguments.embeddings)
+        images = model.generate_from_embeddings(
+            np.repeat(embeddings, num, axis=0), seed=seeds * len(embeddings)
+        )
     if out.suffix.lower() == ".png":
         out.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(out) as temporary:
@@ -152,6 +190,39 @@ def _generate(arguments: argparse.Namespace) -> None:
             with atomic_write(out / file) as temporary:
                 PIL.Image.fromarray(image).save(temporary, "PNG")
     print_result(f"images: {out}")
+
+
+def _read_embeddings(path: str) -> tuple[list[str], "np.ndarray"]:
+    """Returns labels of rows, their captions if known, and embeddings."""
+    import numpy as np
+
+    from keras_t2i.formats.npy_files import NpzFile
+    from keras_t2i.formats.npy_files import read_npy
+
+    captions = np.empty(0)
+    if path.endswith(".npz"):
+        file = NpzFile(path)
+        if "embeddings" not in file.names:
+            raise ValueError(
+                "--embeddings must name a .npz file with the array embeddings. "
+                f"Received: {path!r}, with {', '.join(file.names) or 'none'}."
+            )
+        embeddings = file.read("embeddings")
+        if "captions" in file.names:
+            captions = file.read("captions")
+    else:
+        embeddings = read_npy(pathlib.Path(path).read_bytes(), path)
+    if embeddings.dtype.kind != "f" or embeddings.ndim not in (1, 2):
+        raise ValueError(
+            "--embeddings must hold floating point numbers of shape (num_texts,"
+            f" dim). Received: {path!r}, {embeddings.dtype} of shape "
+            f"{embeddings.shape}."
+        )
+    embeddings = np.atleast_2d(embeddings)
+    labels = [f"row {row}" for row in range(len(embeddings))]
+    if captions.shape == embeddings.shape[:1]:
+        labels = [str(caption) for caption in captions]
+    return labels, embeddings
 
 
 def _interpolate(arguments: argparse.Namespace) -> None:

@@ -89,6 +89,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     arguments = parser.parse_args(argv)
     received: list[KeyboardInterrupt] = []
+    if getattr(arguments, "out", None) == "":
+        parser.error("--out must name a file or a folder. Received: ''")
     try:
         with (
             warnings.catch_warnings(),

@@ -73,10 +73,12 @@ def checked_out(path: StrPath, *suffixes: str) -> pathlib.Path:
     return out
 
 
-def add_captions(parser: argparse.ArgumentParser, what: str) -> None:
-    """Adds the positional arguments `captions`, at least one."""
+def add_captions(
+    parser: argparse.ArgumentParser, what: str, nargs: str = "+"
+) -> None:
+    """Adds the positional arguments `captions`, at least one by default."""
     parser.add_argument(
-        "captions", nargs="+", type=caption, metavar="CAPTION", help=what
+        "captions", nargs=nargs, type=caption, metavar="CAPTION", help=what
     )
 
 

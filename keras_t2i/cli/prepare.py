@@ -116,6 +116,7 @@ def add_parser(subparsers: Subparsers) -> None:
 def _run(arguments: argparse.Namespace) -> None:
     from keras_t2i.datasets.preparation import prepare
     from keras_t2i.progress import show_progress
+    from keras_t2i.tokenizers import INSTEAD
     from keras_t2i.tokenizers import MAX_CHARACTERS
 
     source = _make_source(arguments)
@@ -141,6 +142,15 @@ def _run(arguments: argparse.Namespace) -> None:
             f"the {MAX_CHARACTERS} characters that text encoders read; the "
             "data set keeps them whole"
         )
+    unread = preparation.unread
+    if unread.num_unknown:
+        print_note(
+            f"unknown: {unread.num_unknown} captions have characters outside "
+            f"of the alphabet of text encoders: {unread.num_unknown_tokens} of "
+            f"all {unread.num_tokens} characters; the data set keeps them"
+        )
+    if unread.is_most:
+        print_error(f"warning: most characters are unknown. {INSTEAD}")
     for name, split in preparation.manifest.splits.items():
         print_result(
             f"{name}: {split.num_images} images, {split.num_captions} captions"

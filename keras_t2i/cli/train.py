@@ -71,9 +71,11 @@ def add_train(subparsers: Subparsers) -> None:
     )
     parser.add_argument(
         "--text-embeddings",
-        metavar="DIR",
-        help="embeddings of all captions, made by `embed`, to use instead of "
-        "those beside the text encoder",
+        metavar="PATH",
+        help="embeddings of all captions, to use instead of those beside the "
+        "text encoder: a folder made by `embed`, or embeddings that you have, "
+        "in any layout that `embed --from` reads. Without --text-encoder, the "
+        "GAN generates from embeddings alone (`generate --embeddings`)",
     )
     parser.add_argument(
         "--preset",

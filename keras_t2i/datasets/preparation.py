@@ -27,6 +27,8 @@ from keras_t2i.files import locked_folder
 from keras_t2i.files import remove_temporaries
 from keras_t2i.reading import MAX_TABLE_BYTES
 from keras_t2i.reading import read_json
+from keras_t2i.tokenizers import Unread
+from keras_t2i.tokenizers import sum_unread
 from keras_t2i.types import StrPath
 from keras_t2i.version import __version__
 
@@ -61,6 +63,8 @@ class Preparation:
     num_skipped: int
     num_long_captions: int
     was_there: bool = False
+    # Of text encoders that read characters.
+    unread: Unread = Unread()
 
 
 def prepare(
@@ -280,6 +284,7 @@ def _summarize(
             }
         )
     num_more = sum(error.num_files - 1 for error in source.unusable)
+    unread = sum_unread(shard.unread for shard in written.values())
     return Preparation(
         Manifest(
             source.name,
@@ -290,7 +295,8 @@ def _summarize(
         ),
         tuple(skipped),
         len(skipped) + num_more,
-        sum(shard.num_long_captions for shard in written.values()),
+        unread.num_cut,
+        unread=unread,
     )
 
 

@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from keras_t2i.datasets.images import without_image_suffix
+from keras_t2i.formats.hdf5_file import HDF5File
 from keras_t2i.formats.npy_files import NpzFile
 from keras_t2i.formats.npy_files import name_damages
 from keras_t2i.formats.npy_files import read_npy
@@ -27,11 +28,13 @@ STACKGAN_EMBEDDINGS = "char-CNN-RNN-embeddings.pickle"
 STACKGAN_FILES = "filenames.pickle"
 STACKGAN_CLASSES = "class_info.pickle"
 
+_HDF5_SUFFIXES = (".h5", ".hdf5")
 _LAYOUTS = (
-    "a .npz file of arrays named by image id; a .npy file with the fields `id` "
-    "and `embeddings`; a folder of .npy files named by image id; a folder of "
-    ".t7 files, one per image or one per class; or a folder with "
-    f"{STACKGAN_EMBEDDINGS} and {STACKGAN_FILES}, or with such folders in it"
+    "a .npz, .h5 or .hdf5 file of arrays named by image id; a .npy file with "
+    "the fields `id` and `embeddings`; a folder of .npy files named by image "
+    "id; a folder of .t7 files, one per image or one per class; or a folder "
+    f"with {STACKGAN_EMBEDDINGS} and {STACKGAN_FILES}, or with such folders in "
+    "it"
 )
 
 
@@ -65,7 +68,7 @@ def open_published_embeddings(
         OSError: it cannot be opened.
     """
     path = pathlib.Path(path)
-    if path.suffix in (".npz", ".npy"):
+    if path.suffix in (".npz", ".npy", *_HDF5_SUFFIXES):
         return ArraysById(path)
     if path.is_dir():
         folders = [path, path / "train", path / "test"]
@@ -144,12 +147,13 @@ def _float_array(array: np.ndarray, where: str) -> np.ndarray:
 
 
 class ArraysById:
-    """Arrays in NumPy's formats, each named by its image's id.
+    """Arrays in NumPy's formats or HDF5, each named by its image's id.
 
     - a `.npz` file as `numpy.savez(path, **{id: array, ...})` writes it;
     - a `.npy` file of a structured array, with the fields `id`, a string, and
       `embeddings`, the numbers;
-    - a folder of `.npy` files, each at its image's id, without image suffix.
+    - a folder of `.npy` files, each at its image's id, without image suffix;
+    - a `.h5` or `.hdf5` file, as `HDF5File` says.
 
     Raises:
         ValueError: the file is damaged, or none of these.
@@ -174,6 +178,9 @@ class ArraysById:
         elif self._path.suffix == ".npz":
             file = NpzFile(self._path)
             self._get, self.names = file.read, file.names
+        elif self._path.suffix in _HDF5_SUFFIXES:
+            arrays = HDF5File(self._path)
+            self._get, self.names = arrays.read, arrays.names
         else:
             self.names, rows = _read_table(self._path)
             self._get = dict(zip(self.names, rows)).__getitem__

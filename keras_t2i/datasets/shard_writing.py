@@ -19,18 +19,21 @@ from keras_t2i.datasets.shards import new_tfrecord_file
 from keras_t2i.datasets.source import Key
 from keras_t2i.datasets.source import Source
 from keras_t2i.reading import UnusableFileError
-from keras_t2i.tokenizers import count_cut
+from keras_t2i.tokenizers import count_unread
 
 _SECONDS_BETWEEN_REPORTS = 0.2
 
 
 @dataclasses.dataclass(frozen=True)
 class WrittenShard:
-    """What one shard holds. Without records there is no file."""
+    """What one shard holds. Without records there is no file.
+
+    `unread` has the counts of `keras_t2i.tokenizers.Unread`.
+    """
 
     num_records: int
     num_captions: int
-    num_long_captions: int
+    unread: Sequence[int]
     class_ids: list[int]
     sha256: str
     skipped: list[str]
@@ -71,7 +74,7 @@ def _write_shard(
     return WrittenShard(
         num_records=len(class_ids),
         num_captions=len(captions),
-        num_long_captions=count_cut(captions),
+        unread=count_unread(captions),
         class_ids=sorted(set(class_ids)),
         sha256=sha256,
         skipped=skipped,

@@ -16,6 +16,7 @@ from keras_t2i.models.image_generation import generate_from_texts
 from keras_t2i.models.image_generation import generate_in_style
 from keras_t2i.models.image_generation import generate_interpolated
 from keras_t2i.models.text_to_image_gan import TextToImageGAN
+from keras_t2i.text.precomputed_embeddings import PrecomputedEmbeddings
 from keras_t2i.types import Tensor
 
 # What `to_uint8` makes of 0.
@@ -162,7 +163,8 @@ def make_signatures(
             networks compute. Defaults to `contextlib.nullcontext`.
 
     Returns:
-        dict of signature names to `tf.function`s.
+        dict of signature names to `tf.function`s. A GAN that reads no texts
+        has `from_embedding` alone.
     """
     embedding = tf.TensorSpec(
         [None, gan.text_encoder.output_shape[-1]], tf.float32
@@ -211,7 +213,9 @@ def make_signatures(
             [_TEXT, _TEXT, _WEIGHT, _SEED, _SEED, _WEIGHT],
         ),
     }
-    if style_encoder is not None:
+    if isinstance(gan.text_encoder, PrecomputedEmbeddings):
+        signatures = {"from_embedding": signatures["from_embedding"]}
+    elif style_encoder is not None:
         signatures["transfer_style"] = (transfer_style, [_TEXT, _TEXT])
     return {
         # Servers without XLA refuse compiled functions.

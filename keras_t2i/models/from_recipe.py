@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from keras_t2i.checks import check_text_encoder
 from keras_t2i.linear_decay import LinearDecay
 from keras_t2i.models.discriminator import Discriminator
 from keras_t2i.models.discriminator_ensemble import DiscriminatorEnsemble
@@ -48,6 +49,7 @@ def networks_of_recipe(
         Generator, discriminator and text encoder.
     """
     text_encoder = CharCNNRNN() if text_encoder is None else text_encoder
+    check_text_encoder(text_encoder)
     shared = {
         "image_size": recipe.image_size or _DEFAULT_IMAGE_SIZE,
         "text_embedding_dim": text_encoder.output_shape[-1],

@@ -23,7 +23,9 @@ from keras_t2i.datasets.images import to_uint8
 from keras_t2i.models.noise import noise_from_seeds
 from keras_t2i.models.noise import slerp
 from keras_t2i.models.style_encoder import check_style_encoder
+from keras_t2i.text.precomputed_embeddings import check_reads_texts
 from keras_t2i.tokenizers import tokenize_for
+from keras_t2i.tokenizers import warn_of_unknown
 from keras_t2i.types import Tensor
 
 _BATCH_SIZE = 64
@@ -31,6 +33,7 @@ _BATCH_SIZE = 64
 _TEXTS = tf.TensorSpec([None], tf.string)
 _SEEDS = tf.TensorSpec([None], tf.int64)
 _WEIGHTS = tf.TensorSpec([None], tf.float32)
+_EMBEDDINGS = tf.TensorSpec([None, None], tf.float32)
 
 
 def embed_text(gan: keras.Model, text: Tensor) -> Tensor:
@@ -105,6 +108,7 @@ class ImageGeneration:
     """The methods of `TextToImageGAN` that generate images."""
 
     image_size: int
+    text_encoder: keras.Model
 
     def generate(
         self,
@@ -125,13 +129,43 @@ class ImageGeneration:
             uint8 array of shape `(num_captions, image_size, image_size, 3)`.
 
         Raises:
-            ValueError: a caption is empty, the seeds do not fit, or
-                `batch_size` is not a whole number above 0.
+            ValueError: a caption is empty, the seeds do not fit,
+                `batch_size` is not a whole number above 0, or the GAN reads
+                no texts (`keras_t2i.text.PrecomputedEmbeddings`).
         """
-        captions = encode_captions(captions)
+        captions = self._encoded(captions)
         seeds = seeds_of_rows(seed, len(captions))
         check_whole_number(batch_size, "batch_size", at_least=1)
         return _in_batches(self._generate, batch_size, captions, seeds)
+
+    def generate_from_embeddings(
+        self, text_embeddings: np.ndarray, seed: int | Iterable[int] = 0
+    ) -> np.ndarray:
+        """Generates one image for each text embedding.
+
+        Args:
+            text_embeddings: float array of shape `(num_texts, dim)`, such as
+                `keras_t2i.text.embed_texts` makes.
+            seed: int or ints, as in `generate`.
+
+        Returns:
+            uint8 array of shape `(num_texts, image_size, image_size, 3)`.
+
+        Raises:
+            ValueError: the embeddings are not as the GAN was trained on, or
+                the seeds do not fit.
+        """
+        rows = np.asarray(text_embeddings, np.float32)
+        dim = self.text_encoder.output_shape[-1]
+        finite = np.isfinite(rows).all()
+        if rows.shape[1:] != (dim,) or not len(rows) or not finite:
+            raise ValueError(
+                "`text_embeddings` must be finite numbers of shape (num_texts, "
+                f"{dim}), at least one row. Received: shape {rows.shape}"
+                f"{'' if finite else ', not all finite'}."
+            )
+        seeds = seeds_of_rows(seed, len(rows))
+        return _in_batches(self._generate_embedded, _BATCH_SIZE, rows, seeds)
 
     def interpolate(
         self,
@@ -166,8 +200,8 @@ class ImageGeneration:
         Reference:
             - [Reed et al., 2016](https://arxiv.org/abs/1605.05396), section 5.
         """
-        captions_from = encode_captions(captions_from)
-        captions_to = encode_captions(captions_to)
+        captions_from = self._encoded(captions_from)
+        captions_to = self._encoded(captions_to)
         if len(captions_from) != len(captions_to):
             raise ValueError(
                 "`captions_to` must hold one caption for each of "
@@ -214,7 +248,7 @@ class ImageGeneration:
         Reference:
             - [Reed et al., 2016](https://arxiv.org/abs/1605.05396), section 5.
         """
-        captions = encode_captions(captions)
+        captions = self._encoded(captions)
         seeds_from = seeds_of_rows(seed_from, len(captions), "seed_from")
         seeds_to = seeds_of_rows(seed_to, len(captions), "seed_to")
         weights = _weights(steps)
@@ -250,7 +284,7 @@ class ImageGeneration:
             - [Reed et al., 2016](https://arxiv.org/abs/1605.05396), section
               4.4.
         """
-        captions = encode_captions(captions)
+        captions = self._encoded(captions)
         style_images = np.asarray(style_images)
         shape = (self.image_size, self.image_size, 3)
         if (
@@ -272,6 +306,19 @@ class ImageGeneration:
             np.repeat(style_images, num_captions, axis=0),
         )
         return images.reshape(num_styles, num_captions, *shape)
+
+    def _encoded(self, captions: Any) -> np.ndarray:
+        check_reads_texts(self.text_encoder)
+        encoded = encode_captions(captions)
+        texts = [caption.decode("utf-8", "replace") for caption in encoded]
+        warn_of_unknown(self.text_encoder, texts)
+        return encoded
+
+    @tf.function(input_signature=(_EMBEDDINGS, _SEEDS), jit_compile=False)
+    def _generate_embedded(self, embeddings: Tensor, seeds: Tensor) -> Tensor:
+        dim = self.text_encoder.output_shape[-1]
+        embeddings = tf.ensure_shape(embeddings, [None, dim])
+        return generate_from_embeddings(self, embeddings, seeds)
 
     @tf.function(input_signature=(_TEXTS, _SEEDS), jit_compile=False)
     def _generate(self, text: Tensor, seeds: Tensor) -> Tensor:

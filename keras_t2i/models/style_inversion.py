@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from keras_t2i.checks import check_text_encoder
 from keras_t2i.models.batch_texts import embeddings_of_batch
 from keras_t2i.models.image_generation import encode_captions
 from keras_t2i.models.image_generation import seeds_of_rows
@@ -342,6 +343,7 @@ def _check_networks(
                 f"`generator` and `style_encoder` must have one `{name}`. "
                 f"Received: {ours} and {theirs}"
             )
+    check_text_encoder(text_encoder)
     embedding_dim = text_encoder.output_shape[-1]
     if generator.text_embedding_dim != embedding_dim:
         raise ValueError(

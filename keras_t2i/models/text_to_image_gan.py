@@ -374,7 +374,7 @@ class TextToImageGAN(
         if optimizer is None:
             optimizer = gan_optimizer(self.recipe, network)
         optimizer = keras.optimizers.get(optimizer)
-        self._check_use_ema(optimizer)
+        self._check_optimizer(optimizer)
         # Keras does this only for a model's one `optimizer`.
         if (
             self.generator.dtype_policy.name == "mixed_float16"

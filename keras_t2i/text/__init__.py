@@ -9,6 +9,7 @@ from keras_t2i.text.image_encoders import application_encoder
 from keras_t2i.text.image_encoders import feature_encoder
 from keras_t2i.text.image_encoders import image_encoder
 from keras_t2i.text.joint_embedding import JointEmbedding
+from keras_t2i.text.precomputed_embeddings import PrecomputedEmbeddings
 from keras_t2i.tokenizers import normalize
 from keras_t2i.tokenizers import tokenize
 from keras_t2i.tokenizers import vocabulary_of
@@ -16,6 +17,7 @@ from keras_t2i.tokenizers import vocabulary_of
 __all__ = [
     "CharCNNRNN",
     "JointEmbedding",
+    "PrecomputedEmbeddings",
     "application_encoder",
     "embed_texts",
     "extract_embeddings",

@@ -12,8 +12,8 @@ from keras_t2i.recipes.presets import presets
 from keras_t2i.recipes.recipe import TextRecipe
 from keras_t2i.tokenizers import ALPHABET
 from keras_t2i.tokenizers import MAX_CHARACTERS
-from keras_t2i.tokenizers import has_more_characters
-from keras_t2i.tokenizers import has_more_words
+from keras_t2i.tokenizers import num_characters
+from keras_t2i.tokenizers import num_words
 from keras_t2i.tokenizers import tokenize
 from keras_t2i.tokenizers import tokenize_words
 from keras_t2i.tokenizers import words_of_no_text
@@ -355,11 +355,14 @@ class CharCNNRNN(ConfiguredModel):
         stride, seen = (18, 66) if self.third_pool else (9, 48)
         return (longest + stride - 1) // stride * stride + seen
 
-    def cuts(self, texts: Tensor) -> Tensor:
-        """Tells which texts `tokenize` cuts, as bools of shape `(batch,)`."""
+    def lengths(self, texts: Tensor) -> Tensor:
+        """Counts the characters or words of texts, as ints `(batch,)`.
+
+        `tokenize` cuts texts of more than 201.
+        """
         if self.vocabulary is None:
-            return has_more_characters(texts)
-        return has_more_words(texts)
+            return num_characters(texts)
+        return num_words(texts)
 
 
 def _checked_vocabulary(vocabulary: Sequence[str]) -> tuple[str, ...]:

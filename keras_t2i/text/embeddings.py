@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_t2i.checks import check_text_encoder
 from keras_t2i.datasets.examples import ExtractedEmbeddings
 from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.datasets.examples import images_of_class
@@ -29,10 +30,12 @@ from keras_t2i.datasets.shards import CaptionedImage
 from keras_t2i.datasets.shards import write_embedding_shards
 from keras_t2i.files import atomic_new_folder
 from keras_t2i.formats.pickled_list import write_pickled_list
-from keras_t2i.tokenizers import count_cut
-from keras_t2i.tokenizers import cuts_of
+from keras_t2i.tokenizers import Unread
+from keras_t2i.tokenizers import sum_unread
 from keras_t2i.tokenizers import tokenize_for
+from keras_t2i.tokenizers import unread_by
 from keras_t2i.tokenizers import utf8
+from keras_t2i.tokenizers import warn_of_unknown
 from keras_t2i.types import StrPath
 from keras_t2i.untuned import untuned
 
@@ -43,6 +46,8 @@ _STACKGAN_FOLDERS = {"train": "trainval", "test": "test"}
 
 def embed_texts(encoder: Any, texts: list[str]) -> np.ndarray:
     """Embeds texts, each different one once.
+
+    Warns if the encoder does not know most of their characters or words.
 
     Args:
         encoder: `keras.Model` from `token_ids` to embeddings.
@@ -69,6 +74,12 @@ def embed_texts(encoder: Any, texts: list[str]) -> np.ndarray:
         )
     if len(texts) == 0:
         raise ValueError("`texts` must hold at least one. Received: none")
+    check_text_encoder(encoder, "encoder")
+    warn_of_unknown(encoder, texts)
+    return _embed(encoder, texts)
+
+
+def _embed(encoder: Any, texts: list[str]) -> np.ndarray:
     # Objects: an array of bytes would give each text the longest one's size.
     unique, places = np.unique(
         np.array(utf8(texts), object), return_inverse=True
@@ -89,7 +100,7 @@ def extract_embeddings(
     data_path: StrPath,
     out_path: StrPath,
     progress: Callable[[int, int], None] | None = None,
-) -> int:
+) -> Unread:
     """Embeds all captions of a prepared data set.
 
     Writes one shard of embeddings for each shard of images, with the same ids
@@ -105,21 +116,22 @@ def extract_embeddings(
             Defaults to `None`.
 
     Returns:
-        int. How many captions were cut.
+        `keras_t2i.tokenizers.Unread`: how many captions were cut, and what the
+        encoder does not know of them.
 
     Raises:
-        ValueError: the data set is damaged, or `out_path` holds embeddings or
-            a data set.
+        ValueError: the data set is damaged, `encoder` is none, or `out_path`
+            holds embeddings or a data set.
     """
+    check_text_encoder(encoder, "encoder")
     manifest = read_manifest(data_path)
-    num_cut = 0
+    unread = []
 
     def embed(examples: list[CaptionedImage]) -> list[np.ndarray]:
-        nonlocal num_cut
         texts = [text for example in examples for text in example.captions]
-        num_cut += count_cut(texts, cuts_of(encoder))
+        unread.append(unread_by(encoder, texts))
         ends = np.cumsum([len(example.captions) for example in examples])
-        return np.split(embed_texts(encoder, texts), ends[:-1])
+        return np.split(_embed(encoder, texts), ends[:-1])
 
     splits = write_embedding_shards(
         manifest, data_path, out_path, embed, progress
@@ -134,7 +146,7 @@ def extract_embeddings(
             splits,
         ),
     )
-    return num_cut
+    return sum_unread(unread)
 
 
 def import_embeddings(
@@ -145,8 +157,8 @@ def import_embeddings(
 ) -> int:
     """Imports embeddings that others have computed for a data set.
 
-    Writes what `extract_embeddings` does. Reads, by image id: `.npz` files,
-    `.npy` files, the `.t7` files of Reed et al. (2016), one per image or per
+    Writes what `extract_embeddings` does. Reads, by image id: `.npz`, `.npy`
+    and HDF5 files, the `.t7` files of Reed et al. (2016), one per image or per
     class, and the pickles of StackGAN. Nothing in them is executed. An image
     may have any number of embeddings, one per caption or one in all.
 

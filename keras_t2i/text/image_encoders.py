@@ -7,6 +7,7 @@ from keras import layers
 
 from keras_t2i.applications.feature_networks import find_network
 from keras_t2i.applications.feature_networks import preprocessing_weights
+from keras_t2i.configured_model import check_keras_config
 from keras_t2i.types import StrPath
 
 
@@ -34,6 +35,7 @@ def image_encoder(
     >>> encoder(np.zeros((2, 32, 32, 3))).shape
     TensorShape([2, 16])
     """
+    check_keras_config()
     images = keras.Input((image_size, image_size, 3), name="images")
     x = images
     while x.shape[1] > 4:

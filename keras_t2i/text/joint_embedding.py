@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_t2i.checks import check_text_encoder
 from keras_t2i.losses.compatibility import StructuredJointEmbedding
 from keras_t2i.stream_trained_model import StreamTrainedModel
 from keras_t2i.stream_trained_model import batch_of
@@ -87,6 +88,7 @@ class JointEmbedding(StreamTrainedModel):
         image_network: str | None = None,
         **kwargs: Any,
     ) -> None:
+        check_text_encoder(text_encoder)
         if text_encoder.output_shape[-1] != image_encoder.output_shape[-1]:
             raise ValueError(
                 "`text_encoder` and `image_encoder` must have embeddings of "

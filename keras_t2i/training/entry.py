@@ -51,7 +51,11 @@ def train(
             a .keras file. Its embeddings of all captions are computed first,
             unless they are beside it already.
         text_embeddings: for a GAN, path of a folder of embeddings written by
-            `keras-t2i embed`, to use instead of those beside the encoder.
+            `keras-t2i embed`, or of embeddings of your own in a layout that
+            `keras_t2i.text.import_embeddings` reads, which are imported once
+            and kept with the data set. They are used instead of those beside
+            the encoder. Without `text_encoder`, the GAN generates from
+            embeddings alone.
         model: for a style encoder, path of the run folder of a GAN, or of a
             .keras file.
         resume: bool. Whether to resume the run in `out` from its last

@@ -12,6 +12,7 @@ import tensorflow as tf
 from keras_t2i.callbacks.checkpoints import KeepBest
 from keras_t2i.callbacks.recording import CollapseWarning
 from keras_t2i.callbacks.recording import ImageGrid
+from keras_t2i.datasets.examples import ExtractedEmbeddings
 from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.datasets.manifest import Manifest
 from keras_t2i.datasets.manifest import data_fingerprint
@@ -38,10 +39,12 @@ from keras_t2i.recipes.recipe import Recipe
 from keras_t2i.terminal import print_note
 from keras_t2i.terminal import print_result
 from keras_t2i.text.embeddings import embeddings_fingerprint
+from keras_t2i.text.precomputed_embeddings import PrecomputedEmbeddings
 from keras_t2i.training.memory import check_gan_memory
 from keras_t2i.training.model_files import load_text_encoder
 from keras_t2i.training.model_files import networks_of_text_encoder
 from keras_t2i.training.precomputed import embeddings_beside
+from keras_t2i.training.precomputed import given_embeddings
 from keras_t2i.training.run_folder import RunFolder
 from keras_t2i.training.run_folder import check_there
 from keras_t2i.training.runner import failures_while_running
@@ -57,7 +60,9 @@ _FEW_STEPS = 1000
 
 
 class GANTraining:
-    """A training in a run folder, ready to `fit`. Nothing is written before.
+    """A training in a run folder, ready to `fit`.
+
+    Nothing is written before, but embeddings that are imported.
 
     Args:
         run: `RunFolder`, free or of a run to resume.
@@ -90,6 +95,13 @@ class GANTraining:
         self._measured_steps = measured_steps
         self._manifest = read_manifest(self._data)
         self._digests = {"data": data_fingerprint(self._manifest)}
+        self._embeddings: StrPath | None = None
+        if paths["text_embeddings"] is not None:
+            self._embeddings = given_embeddings(
+                paths["text_embeddings"], self._data
+            )
+            given = read_embedding_manifest(self._embeddings)
+            self._digests["text_embeddings"] = given.fingerprint
         run.check_unchanged(self._inputs())
         self._split = training_split(self._manifest)
         if recipe.keep_best is not None:
@@ -113,12 +125,15 @@ class GANTraining:
         self._check_moved_encoder()
         # The recipe of a checkpoint may have another duration.
         self.gan.recipe = self._recipe_of_gan()
-        self._embeddings: StrPath | None = paths["text_embeddings"]
         if self._embeddings is not None:
-            _check_embedding_dim(self._embeddings, self.gan.text_encoder)
+            _check_embedding_dim(self._embeddings, self.gan.text_encoder, paths)
         # Read now, so that damaged data leave nothing behind.
         self._samples = _sample_captions(self._data, self._manifest)
-        self._made_for: tuple[int, StrPath | None] | None = None
+        self._sample_embeddings: np.ndarray | None = None
+        if self._embeddings is not None and paths["text_encoder"] is None:
+            self._sample_embeddings = _sample_embeddings(
+                self._data, self._manifest, self._embeddings
+            )
         self._batches: tf.data.Dataset | None = None
         self._made_for: tuple[int, StrPath | None] | None = None
         self._make_batches(run.last_step())
@@ -176,7 +191,12 @@ class GANTraining:
                 recipe,
                 self._num_images,
                 callbacks=lambda first_step: [
-                    ImageGrid(run.samples, captions, first_step=first_step),
+                    ImageGrid(
+                        run.samples,
+                        captions,
+                        first_step=first_step,
+                        text_embeddings=self._sample_embeddings,
+                    ),
                     CollapseWarning(first_step=first_step),
                 ],
                 keep_best=keep_best,
@@ -190,10 +210,13 @@ class GANTraining:
 
     def _new_gan(self, steps_per_epoch: int) -> TextToImageGAN:
         recipe, path = self._recipe_of_gan(), self._paths["text_encoder"]
-        text_encoder = None
+        text_encoder: keras.Model | None = None
         if path is not None:
             text_encoder = load_text_encoder(path, "`text_encoder`")
             text_encoder.trainable = recipe.end_to_end
+        elif self._embeddings is not None:
+            manifest = read_embedding_manifest(self._embeddings)
+            text_encoder = PrecomputedEmbeddings(manifest.embedding_dim)
         gan = TextToImageGAN.from_recipe(recipe, text_encoder=text_encoder)
         gan.compile(
             *(
@@ -316,10 +339,18 @@ def _checked_data(recipe: Recipe, paths: dict[str, str | None]) -> str:
             "train needs `data` DIR, a prepared data set. Received: no `data`."
         )
     if paths["text_encoder"] is None and not recipe.end_to_end:
-        raise ValueError(
-            "train needs `text_encoder` RUN_OR_FILE, made by `train-text`, or "
-            "`end_to_end=True` to train a new one. Received: neither."
-        )
+        if paths["text_embeddings"] is None:
+            raise ValueError(
+                "train needs `text_encoder` RUN_OR_FILE, made by `train-text`, "
+                "`end_to_end=True` to train a new one, or `text_embeddings` "
+                "PATH, embeddings of your own. Received: none of them."
+            )
+        if recipe.keep_best is not None:
+            raise ValueError(
+                "`keep_best` generates from captions, and needs "
+                "`text_encoder`. Received: `text_embeddings` alone. Leave out "
+                "`keep_best`."
+            )
     if paths["text_embeddings"] is not None and recipe.end_to_end:
         raise ValueError(
             "`text_embeddings` belong to a text encoder that is not trained. "
@@ -338,13 +369,17 @@ def _check_batch_size(recipe: Recipe, num_images: int) -> None:
         )
 
 
-def _check_embedding_dim(path: StrPath, text_encoder: keras.Model) -> None:
-    embedding_dim = read_embedding_manifest(path).embedding_dim
+def _check_embedding_dim(
+    embeddings: StrPath,
+    text_encoder: keras.Model,
+    paths: dict[str, str | None],
+) -> None:
+    embedding_dim = read_embedding_manifest(embeddings).embedding_dim
     if embedding_dim != text_encoder.output_shape[-1]:
         raise ValueError(
             "`text_embeddings` must have the size of those of `text_encoder`, "
-            f"{text_encoder.output_shape[-1]}. Received: {path!r}, of size "
-            f"{embedding_dim}."
+            f"{text_encoder.output_shape[-1]}. Received: "
+            f"{paths['text_embeddings']!r}, of size {embedding_dim}."
         )
 
 
@@ -407,17 +442,33 @@ def _sample_captions(
     data: str, manifest: Manifest
 ) -> tuple[list[str], np.ndarray]:
     """Returns captions, of unseen classes if possible, and their images."""
-    split = "test" if "test" in manifest.splits else next(iter(manifest.splits))
-    examples = PreparedExamples(data, split)
-    count = min(_NUM_SAMPLES, len(examples))
+    examples, indices = _sample_examples(data, manifest)
     captions, images = [], []
-    for index in np.linspace(0, len(examples) - 1, count).astype(int):
+    for index in indices:
         example = examples.read(index)
         captions.append(example.captions[0])
         image = PIL.Image.open(io.BytesIO(example.image))
         size = (manifest.image_size, manifest.image_size)
         images.append(np.asarray(PIL.ImageOps.fit(image, size)))
     return captions, np.stack(images)
+
+
+def _sample_embeddings(
+    data: str, manifest: Manifest, embeddings: StrPath
+) -> np.ndarray:
+    """Returns an embedding for each of the sample captions."""
+    examples, indices = _sample_examples(data, manifest)
+    extracted = ExtractedEmbeddings(embeddings, examples)
+    return np.stack([extracted.read(int(index))[0] for index in indices])
+
+
+def _sample_examples(
+    data: str, manifest: Manifest
+) -> tuple[PreparedExamples, np.ndarray]:
+    split = "test" if "test" in manifest.splits else next(iter(manifest.splits))
+    examples = PreparedExamples(data, split)
+    count = min(_NUM_SAMPLES, len(examples))
+    return examples, np.linspace(0, len(examples) - 1, count).astype(int)
 
 
 def _write_real_samples(

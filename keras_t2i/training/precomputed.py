@@ -1,19 +1,28 @@
 """What trainings compute once of a data set and keep: embeddings, features."""
 
 import contextlib
+import hashlib
 import pathlib
 import time
 
 from keras_t2i.applications.efficientnet_lite import IMAGE_NETWORKS
 from keras_t2i.applications.feature_extraction import extract_image_features
 from keras_t2i.datasets.manifest import MANIFEST_FILE
+from keras_t2i.datasets.manifest import data_fingerprint
 from keras_t2i.datasets.manifest import read_embedding_manifest
+from keras_t2i.datasets.manifest import read_manifest
+from keras_t2i.datasets.shards import file_sha256
+from keras_t2i.files import atomic_new_folder
 from keras_t2i.files import locked_folder
 from keras_t2i.progress import show_progress
+from keras_t2i.terminal import print_error
 from keras_t2i.terminal import print_note
 from keras_t2i.text.char_cnn_rnn import CharCNNRNN
 from keras_t2i.text.embeddings import extract_embeddings
+from keras_t2i.text.embeddings import import_embeddings
+from keras_t2i.tokenizers import INSTEAD
 from keras_t2i.tokenizers import MAX_CHARACTERS
+from keras_t2i.tokenizers import Unread
 from keras_t2i.types import StrPath
 
 _IMAGE_SIZE = 224
@@ -54,19 +63,75 @@ def embeddings_beside(
     with locked_folder(path):
         if not (path / MANIFEST_FILE).is_file():
             with show_progress("Embedding captions", "images") as progress:
-                num_cut = extract_embeddings(encoder, data, path, progress)
-            report_cut(encoder, num_cut)
+                unread = extract_embeddings(encoder, data, path, progress)
+            report_unread(encoder, unread)
     return path
 
 
-def report_cut(encoder: CharCNNRNN, num_cut: int) -> None:
-    """Prints how many captions are longer than an encoder reads, if any."""
-    if num_cut:
-        unit = "characters" if encoder.vocabulary is None else "words"
+def given_embeddings(path: StrPath, data: StrPath) -> pathlib.Path:
+    """Returns embeddings that a training is given, as shards.
+
+    Those in the layouts of others are imported once, and kept with the data
+    set.
+
+    Args:
+        path: path of a folder of shards, or of what `import_embeddings` reads.
+        data: path of a prepared data set.
+
+    Returns:
+        path of the folder of shards.
+
+    Raises:
+        ValueError: the embeddings or the data set are damaged, or images have
+            no embeddings.
+        OSError: the embeddings cannot be read or written.
+    """
+    path = pathlib.Path(path)
+    if (path / MANIFEST_FILE).is_file():
+        return path
+    digest = hashlib.sha256(data_fingerprint(read_manifest(data)).encode())
+    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        if file.is_file():
+            name = file.relative_to(path).as_posix()
+            digest.update(f"{name} {file_sha256(file)}\n".encode())
+    folder = pathlib.Path(data) / f"embeddings-{digest.hexdigest()[:12]}"
+    # Another training may be importing them.
+    with locked_folder(data):
+        if not folder.exists():
+            with (
+                atomic_new_folder(folder) as temporary,
+                show_progress("Importing embeddings", "images") as progress,
+            ):
+                unused = import_embeddings(path, data, temporary, progress)
+            report_unused(unused)
+    return folder
+
+
+def report_unused(num_images: int) -> None:
+    """Prints how many images of imported embeddings a data set lacks."""
+    if num_images:
         print_note(
-            f"cut: {num_cut} captions are longer than the {MAX_CHARACTERS} "
-            f"{unit} that are read"
+            f"not used: embeddings of {num_images} images that the data set "
+            "does not have"
         )
+
+
+def report_unread(encoder: CharCNNRNN, unread: Unread) -> None:
+    """Prints what an encoder does not read of captions, if anything."""
+    unit = "characters" if encoder.vocabulary is None else "words"
+    if unread.num_cut:
+        print_note(
+            f"cut: {unread.num_cut} captions are longer than the "
+            f"{MAX_CHARACTERS} {unit} that are read"
+        )
+    if unread.num_unknown:
+        print_note(
+            f"unknown: {unread.num_unknown} captions have {unit} that the "
+            f"text encoder does not know: {unread.num_unknown_tokens} of all "
+            f"{unread.num_tokens} {unit}"
+        )
+    if unread.is_most:
+        print_error(f"warning: most {unit} are unknown. {INSTEAD}")
 
 
 def network_features(name: str, data: StrPath) -> pathlib.Path:

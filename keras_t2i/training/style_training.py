@@ -19,6 +19,7 @@ from keras_t2i.models.style_encoder import StyleEncoder
 from keras_t2i.models.style_inversion import StyleInversion
 from keras_t2i.models.text_to_image_gan import TextToImageGAN
 from keras_t2i.recipes.recipe import StyleRecipe
+from keras_t2i.text.precomputed_embeddings import check_reads_texts
 from keras_t2i.tokenizers import tokenize_for
 from keras_t2i.training.memory import check_memory
 from keras_t2i.training.memory import num_outputs
@@ -69,6 +70,7 @@ def train_style_encoder(
         if run.last_step()
         else _new_inversion(recipe, load_gan(model, "`model`"))
     )
+    check_reads_texts(inversion.text_encoder)
 
     outputs = num_outputs(inversion.generator) + num_outputs(
         inversion.style_encoder

@@ -126,6 +126,8 @@ def test_captions_of_a_file(text_run, tmp_path, monkeypatch, capsys, source):
     assert captured.out == f"embeddings: {out}\n"
     assert captured.err == (
         "cut: 1 captions are longer than the 201 characters that are read\n"
+        "unknown: 2 captions have characters that the text encoder does not "
+        "know: 3 of all 230 characters\n"
     )
     with np.load(out) as arrays:
         assert arrays["captions"].tolist() == captions

@@ -200,3 +200,27 @@ def test_out_that_can_not_be_written(gan_run, tmp_path, error_of):
         assert str(tmp_path / "file") in line
     assert (tmp_path / "file").read_text() == "precious"
     assert os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.JPEG", "a.gif", "a.webp"])
+def test_other_kinds_of_images_are_not_made_folders(
+    gan_run, tmp_path, error_of, name
+):
+    out = tmp_path / name
+    line = error_of("generate", "a rose", "--model", gan_run, "--out", out)
+    assert "--out must name a .png file or a folder. Received: " in line
+    assert not out.exists()
+    # A folder may have a dot in its name.
+    assert (
+        _generate("a rose", "--model", gan_run, "--out", tmp_path / "v1.5") == 0
+    )
+
+
+def test_characters_that_are_not_known(gan_run, tmp_path, capsys):
+    options = ["--model", gan_run, "--out", tmp_path / "a"]
+    assert _generate("红色的花", *options) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "warning: The text encoder does not know 4 of 4 characters" in line
+    assert "--preset word_cnn_rnn_small" in line
+    assert _generate("a fleur fanée", *options) == 0
+    assert capsys.readouterr().err == ""

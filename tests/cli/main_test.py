@@ -53,7 +53,7 @@ _OPTIONS = {
         *_DURATION,
         "--data DIR",
         "--text-encoder RUN_OR_FILE",
-        "--text-embeddings DIR",
+        "--text-embeddings PATH",
         "--out RUN",
         "--preset NAME",
         "--width N",
@@ -96,7 +96,10 @@ _OPTIONS = {
         "--version N",
     ],
     "serve": ["--models DIR", "--port N", "--print"],
-    "generate": ["--model MODEL", "--out PATH", "--num N", "--seed S"],
+    "generate": [
+        *("--embeddings FILE", "--model MODEL", "--out PATH", "--num N"),
+        "--seed S",
+    ],
 }
 
 
@@ -336,3 +339,22 @@ print(open({str(tmp_path / "file")!r}, "w").fileno() > 2)
         capture_output=True,
     )
     assert result.stdout == b"True\n"
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["prepare", "blooms"],
+        ["train", "--data", "data"],
+        ["generate", "a rose", "--model", "run"],
+        ["export", "--model", "run"],
+    ],
+)
+def test_out_without_a_name(argv, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as error:
+        main([*argv, "--out", ""])
+    assert error.value.code == 2
+    line = capsys.readouterr().err
+    assert "--out must name a file or a folder. Received: ''" in line
+    assert not list(tmp_path.iterdir())

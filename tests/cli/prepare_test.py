@@ -282,6 +282,27 @@ def test_long_captions_are_counted(tmp_path, capsys):
     )
 
 
+def test_unknown_characters_are_counted(tmp_path, capsys):
+    for kind, text in (("few", "a rose"), ("most", "красный цветок")):
+        root = tmp_path / kind
+        for number in range(12):
+            write_image(root / f"{number}.png")
+            words = "rosée" if number < 2 else text
+            write_text(root / f"{number}.txt", f"{words} {number}")
+        argv = ["prepare", "folder", "--source", str(root), "--out"]
+        assert main([*argv, str(tmp_path / "out" / kind)]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    counted = [line for line in lines if line.startswith("unknown: ")]
+    assert (
+        "unknown: 2 captions have characters outside of the alp" in counted[0]
+    )
+    assert "2 of all 96 characters; the data set keeps them" in counted[0]
+    assert "unknown: 12 captions" in counted[1]
+    (warning,) = [line for line in lines if line.startswith("warning: ")]
+    assert "most characters are unknown" in warning
+    assert "word_cnn_rnn_small" in warning and "--text-embeddings" in warning
+
+
 @pytest.mark.parametrize("size", ["0", "100"])
 def test_sizes_that_no_network_has(tmp_path, capsys, size):
     argv = ["prepare", "blooms", "--num-images", "20", "--image-size", size]

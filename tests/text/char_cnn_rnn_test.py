@@ -236,8 +236,8 @@ def test_words_are_all_that_differs():
     assert shapes[1:] == [weight.shape for weight in characters.weights]
     texts = tf.constant(["A rose", "a " * 202, "x" * 202])
     np.testing.assert_array_equal(words.tokenize(texts)[0, :3], [1, 2, 0])
-    assert words.cuts(texts).numpy().tolist() == [False, True, False]
-    assert characters.cuts(texts).numpy().tolist() == [False, True, True]
+    assert words.lengths(texts).numpy().tolist() == [2, 202, 1]
+    assert characters.lengths(texts).numpy().tolist() == [6, 404, 202]
     np.testing.assert_array_equal(characters.tokenize(texts), tokenize(texts))
 
 

@@ -57,6 +57,17 @@ def test_texts(encoder):
     np.testing.assert_allclose(embeddings, expected, rtol=1e-5)
 
 
+def test_texts_of_which_most_is_unknown(encoder):
+    with pytest.warns(UserWarning, match="not know 8 of 8 .*--text-embeddings"):
+        alike = embed_texts(encoder, ["红色的花", "蓝色的鸟"])
+    np.testing.assert_array_equal(*alike)
+    words = tiny_text_encoder(vocabulary=("красный", "цветок"))
+    different = embed_texts(words, ["красный цветок", "цветок красный"])
+    assert not np.array_equal(*different)
+    with pytest.warns(UserWarning, match="does not know 2 of 3 characters or"):
+        embed_texts(words, ["a red", "цветок"])
+
+
 @pytest.mark.parametrize("texts", ["a red rose", b"a rose", [b"a"], [1]])
 def test_what_is_no_list_of_texts(encoder, texts):
     with pytest.raises(ValueError, match="list of strings. Received: "):

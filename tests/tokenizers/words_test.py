@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from keras_t2i.text import vocabulary_of
-from keras_t2i.tokenizers import has_more_words
+from keras_t2i.tokenizers import num_words
 from keras_t2i.tokenizers import split_words
 from keras_t2i.tokenizers import tokenize_words
 from keras_t2i.tokenizers import words_of_no_text
@@ -60,7 +60,7 @@ def test_many_words_are_found_whatever_their_hashes():
 def test_long_texts_are_cut():
     assert _ids("a red " * 150) == [1, 2] * 100 + [1]
     texts = tf.constant(["a " * 201, "a " * 202, ""])
-    assert has_more_words(texts).numpy().tolist() == [False, True, False]
+    assert num_words(texts).numpy().tolist() == [201, 202, 0]
 
 
 def test_same_ids_in_a_stream_and_for_no_rows():

@@ -1,0 +1,162 @@
+"""Checks of the batches that a model is trained or evaluated on."""
+
+import contextlib
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_t2i.types import Tensor
+
+# Arguments of Keras that are about targets, which no batch here has.
+OF_TARGETS = ("y", "sample_weight", "class_weight")
+_OUT_OF_RANGE = "`images` must be float, with values in [-1, 1]"
+# Interpolation overshoots a little where images are resized.
+_LARGEST_VALUE = 1.01
+# That of Keras, for arrays.
+_BATCH_SIZE = 32
+
+
+def has_targets(received: str) -> ValueError:
+    """Makes the error of batches that hold more than a dict."""
+    return ValueError(
+        "Batches must be dicts, without targets and without weights of "
+        f"samples or classes. Received: {received}. Leave it out."
+    )
+
+
+def checked_batches(
+    data: Any,
+    image_size: int | None = None,
+    num_devices: int = 1,
+    batch_size: int | None = None,
+) -> Any:
+    """Returns data whose batches fit a model.
+
+    Args:
+        data: `tf.data.Dataset` of batches, or a dict of arrays. Anything else
+            is returned as it is.
+        image_size: int. Side of the model's images, if it has any.
+        num_devices: int. Devices that share each batch. In a stream, a batch
+            that would leave one of them without rows has some rows twice.
+        batch_size: int. Rows of a batch of arrays. Defaults to `None`: that of
+            Keras.
+
+    Returns:
+        Such data. A stream fails at images out of range, within
+        `images_in_range`.
+
+    Raises:
+        ValueError: there are targets, or images or batches do not fit.
+    """
+    elements = getattr(data, "element_spec", data)
+    if isinstance(elements, (tuple, list)) and any(
+        element is not None for element in elements[1:]
+    ):
+        raise has_targets(f"{len(elements)} elements")
+    is_known = isinstance(data, (dict, tf.data.Dataset))
+    if not is_known or not isinstance(elements, dict):
+        return data
+    if "images" in elements:
+        data = _with_checked_images(data, elements["images"], image_size)
+    if num_devices > 1:
+        data = _on_all_devices(data, num_devices, batch_size or _BATCH_SIZE)
+    return data
+
+
+def _with_checked_images(data: Any, images: Any, image_size: int | None) -> Any:
+    """Looks at the images of a stream while it is read.
+
+    Opening it for a look would take an epoch of those that have another order
+    each time.
+    """
+    # Others are features of images.
+    if len(images.shape) != 4 or images.shape[-1] != 3:
+        return data
+    if image_size is not None and images.shape[2] not in (None, image_size):
+        raise ValueError(
+            "`images` must be as large as those of the model, "
+            f"{image_size}x{image_size}. Received: {images.shape[1]}x"
+            f"{images.shape[2]}. Pass image_size={image_size} to what makes "
+            "the batches, or make a model for larger or smaller images."
+        )
+    if not tf.as_dtype(images.dtype).is_floating:
+        raise _out_of_range(tf.as_dtype(images.dtype).name)
+    if isinstance(data, dict):
+        largest = np.abs(images).max()
+        if largest > _LARGEST_VALUE:
+            raise _out_of_range(_values(largest))
+        return data
+
+    def check(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        largest = tf.reduce_max(tf.abs(batch["images"]))
+        # NaN passes: `StopOnNaN` names it.
+        in_range = tf.logical_not(largest > _LARGEST_VALUE)
+        check = tf.debugging.Assert(in_range, [_OUT_OF_RANGE, largest])
+        with tf.control_dependencies([check]):
+            return {**batch, "images": tf.identity(batch["images"])}
+
+    return data.map(check)
+
+
+@contextlib.contextmanager
+def images_in_range() -> Iterator[None]:
+    """Says what a stream of `checked_batches` fails at."""
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        found = re.search(
+            re.escape(f"[{_OUT_OF_RANGE}] [") + r"([^]]*)", str(error)
+        )
+        if found is None:
+            raise
+        raise _out_of_range(_values(float(found[1]))) from None
+
+
+def _values(largest: float) -> str:
+    return f"values as large as {largest:g}"
+
+
+def _out_of_range(received: str) -> ValueError:
+    return ValueError(
+        f"{_OUT_OF_RANGE}. Received: {received}. Rescale images of 0 to 255 by "
+        "`images / 127.5 - 1`."
+    )
+
+
+def _on_all_devices(data: Any, num_devices: int, batch_size: int) -> Any:
+    """Gives each device some rows of each batch.
+
+    Of a batch, each device takes as many rows, rounded up, and the last one
+    what is left.
+    """
+
+    def full_size(size: int) -> int:
+        return -(-size // num_devices) * num_devices
+
+    def has_enough(size: int) -> bool:
+        return full_size(size) - size < full_size(size) // num_devices
+
+    def fill(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        size = tf.shape(next(iter(batch.values())))[0]
+        wanted = tf.where(has_enough(size), size, full_size(size))
+        rows = tf.range(wanted) % size
+        return {name: tf.gather(value, rows) for name, value in batch.items()}
+
+    if isinstance(data, dict):
+        num_rows = len(next(iter(data.values())))
+        sizes = [min(batch_size, num_rows), num_rows % batch_size or batch_size]
+    else:
+        sizes = [next(iter(data.element_spec.values())).shape[0]]
+        if sizes == [None]:
+            return data.map(fill)
+    for size in sizes:
+        if not has_enough(size):
+            raise ValueError(
+                "Each batch must have rows for all devices. Received: a batch "
+                f"of {size} rows for {num_devices} devices. Take another "
+                "`batch_size`, or leave these rows out."
+            )
+    return data

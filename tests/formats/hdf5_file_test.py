@@ -1,0 +1,81 @@
+import h5py
+import numpy as np
+import pytest
+
+from keras_t2i.datasets.published_embeddings import open_published_embeddings
+from keras_t2i.formats.hdf5_file import HDF5File
+
+
+def test_a_data_set_per_image(tmp_path):
+    path = tmp_path / "clip.h5"
+    with h5py.File(path, "w") as file:
+        file["a/1"] = np.arange(6.0, dtype="f4").reshape(2, 3)
+        file["b"] = np.ones(3, "f8")
+        file["counts"] = np.ones(3, "i4")
+    source = open_published_embeddings(path, {})
+    assert source.names == ["a/1", "b"]
+    np.testing.assert_array_equal(source.read("a/1"), [[0, 1, 2], [3, 4, 5]])
+    assert source.read("b").dtype == np.float32
+
+
+def test_a_group_per_caption(tmp_path):
+    # As flowers.hdf5 has them, which several projects share.
+    path = tmp_path / "flowers.hdf5"
+    with h5py.File(path, "w") as file:
+        for split, image in (("train", "image_1"), ("test", "image_2")):
+            for caption in range(2):
+                group = file.create_group(f"{split}/{image}_{caption}")
+                group["name"] = image
+                group["img"] = np.void(b"\xff\xd8\xff")
+                group["embeddings"] = np.full(3, caption, "f4")
+                group["class"] = "rose"
+                group["txt"] = "a rose"
+    source = open_published_embeddings(path, {})
+    assert sorted(source.names) == ["image_1", "image_2"]
+    np.testing.assert_array_equal(source.read("image_2"), [[0] * 3, [1] * 3])
+
+
+def test_links_and_files_elsewhere_are_not_read(tmp_path):
+    other, path = tmp_path / "other.h5", tmp_path / "a.h5"
+    with h5py.File(other, "w") as file:
+        file["secret"] = np.ones(3)
+    (tmp_path / "raw").write_bytes(np.ones(3).tobytes())
+    with h5py.File(path, "w") as file:
+        file["linked"] = h5py.ExternalLink(str(other), "secret")
+        file["cycle/up"] = h5py.SoftLink("/cycle")
+        file["own"] = np.ones(3)
+        file.create_dataset(
+            "raw", (3,), "f8", external=[(str(tmp_path / "raw"), 0, 24)]
+        )
+        layout = h5py.VirtualLayout((3,), "f8")
+        layout[:] = h5py.VirtualSource(str(other), "secret", (3,))
+        file.create_virtual_dataset("virtual", layout)
+        file.create_dataset("zeros", (2**24,), "f8", compression="gzip")
+    source = HDF5File(path)
+    assert source.names == ["own", "raw", "virtual", "zeros"]
+    np.testing.assert_array_equal(source.read("own"), np.ones(3))
+    for name, message in (
+        ("raw", "data in another file"),
+        ("virtual", "data in another file"),
+        ("zeros", "bytes of 67108864"),
+    ):
+        with pytest.raises(ValueError, match=f"'{name}',.*{message}"):
+            source.read(name)
+
+
+def test_damaged_files(tmp_path):
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file["own"] = np.ones(300)
+    content = path.read_bytes()
+    for damaged in (
+        b"",
+        b"no HDF5",
+        content[:-100],
+        content[: len(content) // 2],
+    ):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match="a.h5.* must be arrays in HDF5"):
+            HDF5File(path).read("own")
+    with pytest.raises(FileNotFoundError, match="b.h5"):
+        HDF5File(tmp_path / "b.h5")
