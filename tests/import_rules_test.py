@@ -309,7 +309,8 @@ def test_presets_are_read_as_resources():
 
 def test_one_module_writes_to_the_terminal():
     for path in _ROOT.rglob("*.py"):
-        if _module_name(path) == "terminal":
+        # The other is a program of its own, whose output another reads.
+        if _module_name(path) in ("terminal", "export.loading_check"):
             continue
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Name):

@@ -20,10 +20,8 @@ from keras_t2i.datasets.manifest import read_embedding_manifest
 from keras_t2i.datasets.manifest import read_manifest
 from keras_t2i.errors import TrainingError
 from keras_t2i.evaluation.generated_images import EvaluationCaptions
-from keras_t2i.evaluation.generated_images import ModelImages
 from keras_t2i.evaluation.judge import Judge
 from keras_t2i.evaluation.judge import load_judge
-from keras_t2i.evaluation.quick_evaluation import FEWEST_IMAGES
 from keras_t2i.evaluation.quick_evaluation import QuickEvaluation
 from keras_t2i.files import atomic_write
 from keras_t2i.models.from_recipe import OF_NETWORKS
@@ -40,9 +38,14 @@ from keras_t2i.terminal import print_note
 from keras_t2i.terminal import print_result
 from keras_t2i.text.embeddings import embeddings_fingerprint
 from keras_t2i.text.precomputed_embeddings import PrecomputedEmbeddings
+from keras_t2i.training.gan_checks import check_batch_size
+from keras_t2i.training.gan_checks import check_embedding_dim
+from keras_t2i.training.gan_checks import check_judge
+from keras_t2i.training.gan_checks import check_measured_split
+from keras_t2i.training.gan_checks import check_measured_steps
+from keras_t2i.training.gan_checks import checked_data
 from keras_t2i.training.memory import check_gan_memory
 from keras_t2i.training.model_files import load_text_encoder
-from keras_t2i.training.model_files import networks_of_text_encoder
 from keras_t2i.training.precomputed import embeddings_beside
 from keras_t2i.training.precomputed import given_embeddings
 from keras_t2i.training.run_folder import RunFolder
@@ -88,7 +91,7 @@ class GANTraining:
         judge: Judge | None = None,
         measured_steps: int = MEASURED_STEPS,
     ) -> None:
-        self._data = _checked_data(recipe, paths)
+        self._data = checked_data(recipe, paths)
         self._run = run
         self._recipe = recipe
         self._paths = paths
@@ -105,15 +108,15 @@ class GANTraining:
         run.check_unchanged(self._inputs())
         self._split = training_split(self._manifest)
         if recipe.keep_best is not None:
-            _check_measured_split(self._manifest)
+            check_measured_split(self._manifest)
             self._split = "train"
         self._num_images = num_images(self._manifest, self._split)
         steps_per_epoch = max(1, self._num_images // recipe.batch_size)
         self._steps = total_steps(recipe, steps_per_epoch)
         if recipe.keep_best is not None:
-            _check_measured_steps(self._steps, measured_steps)
+            check_measured_steps(self._steps, measured_steps)
         if not run.last_step():
-            _check_batch_size(recipe, self._num_images)
+            check_batch_size(recipe, self._num_images)
             check_gan_memory(self._recipe_of_gan())
         set_up(recipe)
         with _strategy(recipe).scope():
@@ -126,7 +129,7 @@ class GANTraining:
         # The recipe of a checkpoint may have another duration.
         self.gan.recipe = self._recipe_of_gan()
         if self._embeddings is not None:
-            _check_embedding_dim(self._embeddings, self.gan.text_encoder, paths)
+            check_embedding_dim(self._embeddings, self.gan.text_encoder, paths)
         # Read now, so that damaged data leave nothing behind.
         self._samples = _sample_captions(self._data, self._manifest)
         self._sample_embeddings: np.ndarray | None = None
@@ -141,7 +144,7 @@ class GANTraining:
         if recipe.keep_best is not None:
             captions = EvaluationCaptions(self._data, MEASURED_SPLIT)
             judge = load_judge() if judge is None else judge
-            _check_judge(judge, self.gan, captions, paths["text_encoder"])
+            check_judge(judge, self.gan, captions, paths["text_encoder"])
             self._measured = (captions, judge)
 
     def plan(self) -> dict[str, Any]:
@@ -329,100 +332,6 @@ def _best_of(run: RunFolder, keep_best: KeepBest) -> str:
         f"{run.best}, of step {keep_best.best_step}: "
         f"{keep_best.monitor} {keep_best.best:.5g}"
     )
-
-
-def _checked_data(recipe: Recipe, paths: dict[str, str | None]) -> str:
-    """Checks the inputs; returns the path of the data set."""
-    data = paths["data"]
-    if data is None:
-        raise ValueError(
-            "train needs `data` DIR, a prepared data set. Received: no `data`."
-        )
-    if paths["text_encoder"] is None and not recipe.end_to_end:
-        if paths["text_embeddings"] is None:
-            raise ValueError(
-                "train needs `text_encoder` RUN_OR_FILE, made by `train-text`, "
-                "`end_to_end=True` to train a new one, or `text_embeddings` "
-                "PATH, embeddings of your own. Received: none of them."
-            )
-        if recipe.keep_best is not None:
-            raise ValueError(
-                "`keep_best` generates from captions, and needs "
-                "`text_encoder`. Received: `text_embeddings` alone. Leave out "
-                "`keep_best`."
-            )
-    if paths["text_embeddings"] is not None and recipe.end_to_end:
-        raise ValueError(
-            "`text_embeddings` belong to a text encoder that is not trained. "
-            "Received: also `end_to_end=True`, which trains it. Leave out one "
-            "of them."
-        )
-    return data
-
-
-def _check_batch_size(recipe: Recipe, num_images: int) -> None:
-    if recipe.batch_size > num_images:
-        raise ValueError(
-            "`batch_size` must be at most the number of images to train on, "
-            f"{num_images}. Received: {recipe.batch_size}. Name a smaller one, "
-            "or prepare more images."
-        )
-
-
-def _check_embedding_dim(
-    embeddings: StrPath,
-    text_encoder: keras.Model,
-    paths: dict[str, str | None],
-) -> None:
-    embedding_dim = read_embedding_manifest(embeddings).embedding_dim
-    if embedding_dim != text_encoder.output_shape[-1]:
-        raise ValueError(
-            "`text_embeddings` must have the size of those of `text_encoder`, "
-            f"{text_encoder.output_shape[-1]}. Received: "
-            f"{paths['text_embeddings']!r}, of size {embedding_dim}."
-        )
-
-
-def _check_measured_split(manifest: Manifest) -> None:
-    splits = manifest.splits
-    received = f"the splits {', '.join(sorted(splits))}"
-    if MEASURED_SPLIT in splits:
-        count = splits[MEASURED_SPLIT].num_images
-        if "train" in splits and count >= FEWEST_IMAGES:
-            return
-        received += f", with {count} images in {MEASURED_SPLIT}"
-    raise ValueError(
-        "`keep_best` trains on a split train and measures on a split "
-        f"{MEASURED_SPLIT} of at least {FEWEST_IMAGES} images. Received: "
-        f"{received}. Prepare the data set with a longer list of validation "
-        "classes, valclasses.txt, or leave out `keep_best`."
-    )
-
-
-def _check_measured_steps(steps: int | None, measured_steps: int) -> None:
-    if steps is not None and steps < measured_steps:
-        raise ValueError(
-            f"`keep_best` measures every {measured_steps} steps. Received: a "
-            f"training of {steps} steps. Train longer, or leave out "
-            "`keep_best`."
-        )
-
-
-def _check_judge(
-    judge: Judge,
-    gan: TextToImageGAN,
-    captions: EvaluationCaptions,
-    text_encoder: str | None,
-) -> None:
-    networks = networks_of_text_encoder(text_encoder)
-    images = ModelImages(gan, captions, trained_with=networks)
-    if judge.known_as & images.trained_with:
-        raise ValueError(
-            f"`keep_best` measures by {judge.name}, which the model must not "
-            "have been trained with. Received: a model or text encoder that "
-            "has. Use a text encoder of `train-text --image-encoder "
-            "efficientnet_lite0`, or leave out `keep_best`."
-        )
 
 
 def _strategy(recipe: Recipe) -> tf.distribute.Strategy:

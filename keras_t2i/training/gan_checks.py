@@ -1,0 +1,114 @@
+"""What the training of a GAN needs of its inputs."""
+
+import keras
+
+from keras_t2i.datasets.manifest import Manifest
+from keras_t2i.datasets.manifest import read_embedding_manifest
+from keras_t2i.evaluation.generated_images import EvaluationCaptions
+from keras_t2i.evaluation.generated_images import ModelImages
+from keras_t2i.evaluation.judge import Judge
+from keras_t2i.evaluation.quick_evaluation import FEWEST_IMAGES
+from keras_t2i.models.text_to_image_gan import TextToImageGAN
+from keras_t2i.recipes.recipe import MEASURED_SPLIT
+from keras_t2i.recipes.recipe import Recipe
+from keras_t2i.training.model_files import networks_of_text_encoder
+from keras_t2i.types import StrPath
+
+
+def checked_data(recipe: Recipe, paths: dict[str, str | None]) -> str:
+    """Checks the inputs; returns the path of the data set."""
+    data = paths["data"]
+    if data is None:
+        raise ValueError(
+            "train needs `data` DIR, a prepared data set. Received: no `data`."
+        )
+    if paths["text_encoder"] is None and not recipe.end_to_end:
+        if paths["text_embeddings"] is None:
+            raise ValueError(
+                "train needs `text_encoder` RUN_OR_FILE, made by `train-text`, "
+                "`end_to_end=True` to train a new one, or `text_embeddings` "
+                "PATH, embeddings of your own. Received: none of them."
+            )
+        if recipe.keep_best is not None:
+            raise ValueError(
+                "`keep_best` generates from captions, and needs "
+                "`text_encoder`. Received: `text_embeddings` alone. Leave out "
+                "`keep_best`."
+            )
+    if paths["text_embeddings"] is not None and recipe.end_to_end:
+        raise ValueError(
+            "`text_embeddings` belong to a text encoder that is not trained. "
+            "Received: also `end_to_end=True`, which trains it. Leave out one "
+            "of them."
+        )
+    return data
+
+
+def check_batch_size(recipe: Recipe, num_images: int) -> None:
+    """Raises `ValueError` if a batch is larger than the data set."""
+    if recipe.batch_size > num_images:
+        raise ValueError(
+            "`batch_size` must be at most the number of images to train on, "
+            f"{num_images}. Received: {recipe.batch_size}. Name a smaller one, "
+            "or prepare more images."
+        )
+
+
+def check_embedding_dim(
+    embeddings: StrPath,
+    text_encoder: keras.Model,
+    paths: dict[str, str | None],
+) -> None:
+    """Raises `ValueError` if embeddings do not fit their text encoder."""
+    embedding_dim = read_embedding_manifest(embeddings).embedding_dim
+    if embedding_dim != text_encoder.output_shape[-1]:
+        raise ValueError(
+            "`text_embeddings` must have the size of those of `text_encoder`, "
+            f"{text_encoder.output_shape[-1]}. Received: "
+            f"{paths['text_embeddings']!r}, of size {embedding_dim}."
+        )
+
+
+def check_measured_split(manifest: Manifest) -> None:
+    """Raises `ValueError` if a data set has too little for `keep_best`."""
+    splits = manifest.splits
+    received = f"the splits {', '.join(sorted(splits))}"
+    if MEASURED_SPLIT in splits:
+        count = splits[MEASURED_SPLIT].num_images
+        if "train" in splits and count >= FEWEST_IMAGES:
+            return
+        received += f", with {count} images in {MEASURED_SPLIT}"
+    raise ValueError(
+        "`keep_best` trains on a split train and measures on a split "
+        f"{MEASURED_SPLIT} of at least {FEWEST_IMAGES} images. Received: "
+        f"{received}. Prepare the data set with a longer list of validation "
+        "classes, valclasses.txt, or leave out `keep_best`."
+    )
+
+
+def check_measured_steps(steps: int | None, measured_steps: int) -> None:
+    """Raises `ValueError` if a training ends before `keep_best` measures."""
+    if steps is not None and steps < measured_steps:
+        raise ValueError(
+            f"`keep_best` measures every {measured_steps} steps. Received: a "
+            f"training of {steps} steps. Train longer, or leave out "
+            "`keep_best`."
+        )
+
+
+def check_judge(
+    judge: Judge,
+    gan: TextToImageGAN,
+    captions: EvaluationCaptions,
+    text_encoder: str | None,
+) -> None:
+    """Raises `ValueError` if a GAN has learned from the judge."""
+    networks = networks_of_text_encoder(text_encoder)
+    images = ModelImages(gan, captions, trained_with=networks)
+    if judge.known_as & images.trained_with:
+        raise ValueError(
+            f"`keep_best` measures by {judge.name}, which the model must not "
+            "have been trained with. Received: a model or text encoder that "
+            "has. Use a text encoder of `train-text --image-encoder "
+            "efficientnet_lite0`, or leave out `keep_best`."
+        )
