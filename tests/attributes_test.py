@@ -58,6 +58,7 @@ MAKERS = {
     "Modulation": Modulation,
     "OneHotCharacters": OneHotCharacters,
     "PixelDiscriminator": tiny_pixel_discriminator,
+    "PrecomputedEmbeddings": lambda: keras_t2i.text.PrecomputedEmbeddings(4),
     "ReLURecurrence": lambda: ReLURecurrence(2),
     "RelativeDiversity": RelativeDiversity,
     "RelativisticPairing": keras_t2i.losses.RelativisticPairing,

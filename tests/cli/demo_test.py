@@ -18,8 +18,9 @@ def small(monkeypatch):
     )
     monkeypatch.setattr(demo, "_NUM_IMAGES", 60)
     monkeypatch.setattr(demo, "_TEXT_MINUTES", 0.002)
-    small = {"width": 4, "batch_size": 8, "feature_network": None}
-    monkeypatch.setattr(demo, "_CHANGES", {**demo._CHANGES, **small})
+    small = {"generator_width": 4, "discriminator_width": 4, "batch_size": 8}
+    for name, value in {**small, "feature_network": None}.items():
+        monkeypatch.setitem(preset("gan", "gan_int_cls_plus"), name, value)
     monkeypatch.setattr(demo, "_NUM_EVALUATED", 5)
 
 
