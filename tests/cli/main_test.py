@@ -94,6 +94,8 @@ _OPTIONS = {
         "--style-encoder RUN_OR_FILE",
         "--out DIR/NAME",
         "--version N",
+        "--half-precision",
+        "--max-style-pixels N",
     ],
     "serve": ["--models DIR", "--port N", "--print"],
     "generate": [
