@@ -216,6 +216,7 @@ def test_other_kinds_of_images_are_not_made_folders(
     )
 
 
+@pytest.mark.filterwarnings("default")
 def test_characters_that_are_not_known(gan_run, tmp_path, capsys):
     options = ["--model", gan_run, "--out", tmp_path / "a"]
     assert _generate("红色的花", *options) == 0
