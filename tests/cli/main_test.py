@@ -164,7 +164,7 @@ def test_version(capsys):
     [
         ([], "required: COMMAND"),
         (["paint"], "invalid choice: 'paint'"),
-        (["generate"], "required: CAPTION"),
+        (["interpolate"], "required: CAPTION"),
         (["train", "--out", "x", "--steps", "-4"], "--steps.*Received: '-4'"),
         (["train", "--out", "x", "--steps", "1e3"], "--steps.*Received: '1e3'"),
         (["train", "--out", "x", "--epochs", "0"], "--epochs.*Received: '0'"),

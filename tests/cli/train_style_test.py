@@ -1,3 +1,4 @@
+import hashlib
 import json
 import re
 import shutil
@@ -38,9 +39,11 @@ def test_run_folder(style_run, data, gan_run):
     assert config["command"] == "train-style"
     assert config["recipe"] == StyleRecipe(steps=20, minutes=None).to_dict()
     digest = data_fingerprint(read_manifest(data))
+    model = (gan_run / "model.keras").read_bytes()
+    model_digest = hashlib.sha256(model).hexdigest()
     assert config["inputs"] == {
         "data": {"path": str(data), "digest": digest},
-        "model": {"path": str(gan_run), "digest": None},
+        "model": {"path": str(gan_run), "digest": model_digest},
     }
 
 
@@ -147,7 +150,7 @@ def test_what_was_measured_of_an_earlier_model_goes(
     run = shutil.copytree(style_run, tmp_path / "run")
 
     def interrupted(*arguments, **options):
-        return True
+        return KeyboardInterrupt()
 
     monkeypatch.setattr(style_training, "fit_run", interrupted)
     argv = ["train-style", "--out", run, "--resume", "--steps", 21]
