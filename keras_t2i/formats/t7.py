@@ -121,11 +121,6 @@ def read_t7(path: StrPath) -> object:
     0.5
     """
     path = pathlib.Path(path)
-    # A pipe or a device has no size to compare with, and may never end.
-    if path.exists() and not path.is_file():
-        raise ValueError(
-            f"Expected a .t7 file. Received: {path}, which is no regular file."
-        )
     with open_file(path, MAX_ARRAY_BYTES) as file:
         return _Reader(file, path).read()
 

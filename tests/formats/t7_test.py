@@ -414,7 +414,7 @@ def test_ascii_files_are_refused(read):
 
 
 def test_a_folder_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="Received: .*no regular file"):
+    with pytest.raises(ValueError, match="is no regular file"):
         read_t7(tmp_path)
 
 
