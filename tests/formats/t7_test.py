@@ -413,9 +413,11 @@ def test_ascii_files_are_refused(read):
         read(b"4\n1\n3\nV 1\n17\ntorch.FloatTensor\n1\n2\n1\n1\n")
 
 
-def test_a_folder_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="is no regular file"):
+def test_folders_and_devices_are_refused(tmp_path):
+    with pytest.raises(IsADirectoryError, match=tmp_path.name):
         read_t7(tmp_path)
+    with pytest.raises(ValueError, match="/dev/zero.*no regular file"):
+        read_t7("/dev/zero")
 
 
 def test_a_missing_file_is_named(tmp_path):
