@@ -18,9 +18,15 @@ from keras_t2i.models.discriminator_ensemble import members_of
 from keras_t2i.models.from_recipe import networks_of_recipe
 from keras_t2i.recipes.recipe import Recipe
 
+# Counting takes a second. It is left out for the sizes that people use.
+_USUAL = 128
+
 
 def check_gan_memory(recipe: Recipe) -> None:
     """Raises `ValueError` if a GAN does not fit into the memory."""
+    widths = recipe.generator_width, recipe.discriminator_width
+    if max(*widths, recipe.batch_size) <= _USUAL:
+        return
     generator, discriminator, _ = without_memory(
         lambda: networks_of_recipe(recipe, None)
     )
