@@ -10,8 +10,8 @@ from keras_t2i import StyleEncoder
 from keras_t2i.cli.main import main
 from keras_t2i.export import Client
 from keras_t2i.training.model_files import load_gan
-from tests.cli.conftest import small_files
 from tests.export.stand_in_servers import rest_stand_in
+from tests.full_disk import small_files
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,6 @@ _REPOSITORY = pathlib.Path(__file__).parents[2]
 _SLOW_RUN = """
 import sys
 from keras_t2i.datasets.preparation import prepare
-from tests.full_disk import small_files
 from tests.datasets.preparation_test import Squares
 if __name__ == "__main__":
     prepare(Squares(seconds=2), sys.argv[1], image_size=8, num_workers=2)
