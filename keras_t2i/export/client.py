@@ -42,7 +42,8 @@ class Client:
     Args:
         model: string or path. `"http://HOST:8501/v1/models/NAME"` for the REST
             API of TensorFlow Serving, `"grpc://HOST:8500/v1/models/NAME"` for
-            gRPC, which needs the extra `serving`; both take `/versions/N` or
+            gRPC, which needs the extra `serving`, `https` or `grpcs` for the
+            same by TLS; all take `/versions/N` or
             `/labels/LABEL` at the end. Or the folder of an exported model,
             such as `"saved_models/NAME"`, whose newest version is loaded into
             this process.
@@ -50,10 +51,15 @@ class Client:
             this is the whole request; by the REST API, the time in which the
             server sends nothing. `ModelServer` stops at 60. Defaults to
             `60.0`.
+        headers: dict of strings to strings, sent with each request (as metadata
+            by gRPC), such as `{"Authorization": "Bearer ..."}` for a proxy in
+            front of the server. They are sent to no other host, and no error
+            shows them. Defaults to `None`.
 
     Raises:
         ValueError: there is no such model folder, the address has another
-            form, or `timeout` is not above 0 and at most a day.
+            form or holds a password, a header holds a line break, or `timeout`
+            is not above 0 and at most a day.
 
     Example:
 
@@ -72,7 +78,12 @@ class Client:
 
     _transport: RestTransport | GrpcTransport | SavedModelTransport
 
-    def __init__(self, model: StrPath, timeout: float = REQUEST_SECONDS):
+    def __init__(
+        self,
+        model: StrPath,
+        timeout: float = REQUEST_SECONDS,
+        headers: dict[str, str] | None = None,
+    ):
         if not 0 < timeout <= _LONGEST_TIMEOUT:
             raise ValueError(
                 "`timeout` must be a number of seconds, above 0 and at most a "
@@ -83,10 +94,11 @@ class Client:
             self._transport = SavedModelTransport(model)
             return
         address = ModelAddress.parse(str(model))
-        if address.scheme == "grpc":
-            self._transport = GrpcTransport(address, timeout)
+        headers = _checked_headers(headers or {})
+        if address.scheme.startswith("grpc"):
+            self._transport = GrpcTransport(address, timeout, headers)
         else:
-            self._transport = RestTransport(address, timeout)
+            self._transport = RestTransport(address, timeout, headers)
 
     def generate(
         self,
@@ -298,3 +310,14 @@ def _image_file(image: bytes | np.ndarray, max_pixels: int) -> bytes:
             f"Received: {reprlib.repr(image)}, which cannot be read ({error})"
         ) from None
     return image
+
+
+def _checked_headers(headers: dict[str, str]) -> dict[str, str]:
+    for name, value in headers.items():
+        texts = isinstance(name, str) and isinstance(value, str)
+        if not (texts and name and f"{name}{value}".isprintable()):
+            raise ValueError(
+                "`headers` must be names and values of text on one line. "
+                f"Received: another value for {name!r}"
+            )
+    return headers

@@ -21,10 +21,11 @@ from keras_t2i.errors import ServerError
 from keras_t2i.export.model_folder import SAVED_MODEL_FILE
 from keras_t2i.export.model_folder import version_folder
 from keras_t2i.export.model_folder import versions
+from keras_t2i.terminal import visible
 from keras_t2i.types import StrPath
 
 _ADDRESS = re.compile(
-    r"(?P<scheme>https?|grpc)://(?P<host>[^/?#]+)/v1/models/(?P<name>[^/:?#]+)"
+    r"(?P<scheme>https?|grpcs?)://(?P<host>[^/?#]+)/v1/models/(?P<name>[^/:?#]+)"
     r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:?#]+))?/?"
 )
 # Seconds before the second, third, ... try.
@@ -34,6 +35,9 @@ _BAD_REQUEST, _UNAVAILABLE = 400, 503
 # all threads of gRPC are taken.
 _MIXED_BATCH = "padding is turned off"
 _NO_THREAD = "Server Threadpool Exhausted"
+# As much of a server's error as is read, and shown.
+_MAX_ERROR_BYTES = 2000
+_MAX_ERROR_CHARACTERS = 500
 # A client accepts 4 MB by default, which is less than 64 large images.
 _GRPC_OPTIONS: list[tuple[str, int]] = [("grpc.max_receive_message_length", -1)]
 
@@ -53,7 +57,8 @@ class ModelAddress:
     Attributes:
         url: string. `SCHEME://HOST:PORT/v1/models/NAME`, which
             `/versions/N` or `/labels/LABEL` may follow.
-        scheme: string. `"http"`, `"https"` or `"grpc"`.
+        scheme: string. `"http"`, `"https"`, `"grpc"`, or `"grpcs"`, which is
+            gRPC with TLS.
         host: string. With the port.
         name: string. The model's.
         version: int. `None` for the one that the server chooses.
@@ -72,7 +77,7 @@ class ModelAddress:
         """Reads an address.
 
         Raises:
-            ValueError: it has another form.
+            ValueError: it has another form, or holds credentials.
 
         Example:
 
@@ -82,10 +87,17 @@ class ModelAddress:
         ('b', 3)
         """
         match = _ADDRESS.fullmatch(url)
+        if "@" in urllib.parse.urlsplit(url).netloc:
+            raise ValueError(
+                "The address of a served model must not hold a name or a "
+                "password, which error messages would show. Received: one "
+                "with an @. Give them as headers: "
+                "`Client(address, headers={'Authorization': ...})`."
+            )
         if match is None:
             raise ValueError(
                 "The address of a served model must have the form "
-                "http://HOST:PORT/v1/models/NAME (or https, or grpc). For "
+                "http://HOST:PORT/v1/models/NAME (or https, grpc, grpcs). For "
                 "another version than the newest, /versions/N or "
                 f"/labels/LABEL follows. Received: {url!r}"
             )
@@ -130,22 +142,45 @@ def _while_unavailable(ask: Callable[[], Any], url: str) -> Any:
             time.sleep(wait)
 
 
+class _SameOrigin(urllib.request.HTTPRedirectHandler):
+    """Sends a request on to the same host alone: it may hold credentials."""
+
+    def redirect_request(
+        self,
+        request: urllib.request.Request,
+        file: Any,
+        code: int,
+        message: str,
+        headers: Any,
+        url: str,
+    ) -> urllib.request.Request | None:
+        old = urllib.parse.urlsplit(request.full_url)
+        new = urllib.parse.urlsplit(url)
+        if (new.scheme, new.netloc) != (old.scheme, old.netloc):
+            return None  # The answer itself is the error.
+        return urllib.request.Request(url, request.data, dict(request.headers))
+
+
 class RestTransport:
     """Sends requests as JSON, one column per input.
 
     Args:
         address: `ModelAddress`.
         timeout: float. Seconds for one try.
+        headers: dict of strings, sent with each request.
     """
 
-    def __init__(self, address: ModelAddress, timeout: float):
+    def __init__(
+        self, address: ModelAddress, timeout: float, headers: dict[str, str]
+    ):
         self._url = address.url + ":predict"
         self._timeout = timeout
         # No proxy for this machine itself, whatever is set.
         proxies: dict[str, str] | None = {} if address.is_this_machine else None
         self._opener = urllib.request.build_opener(
-            urllib.request.ProxyHandler(proxies)
+            urllib.request.ProxyHandler(proxies), _SameOrigin()
         )
+        self._headers = {**headers, "Content-Type": "application/json"}
 
     def ask(self, signature: str, inputs: dict[str, np.ndarray]) -> np.ndarray:
         """Returns the one output of a signature.
@@ -165,7 +200,7 @@ class RestTransport:
         request = urllib.request.Request(
             self._url,
             json.dumps(content).encode(),
-            {"Content-Type": "application/json"},
+            self._headers,
         )
         return with_retries(lambda: self._send(request), self._url)
 
@@ -199,14 +234,26 @@ class RestTransport:
 
 
 def _error_message(error: urllib.error.HTTPError) -> str:
+    if error.headers.get("Location"):
+        error.close()
+        return "a redirect to another host, which is not followed"
     try:
-        content = error.read().decode("utf-8", "replace")
+        with error:  # Closes it, since it is not read to its end.
+            content = error.read(_MAX_ERROR_BYTES).decode("utf-8", "replace")
     except (OSError, http.client.HTTPException):
         return error.reason
     try:
-        return str(json.loads(content)["error"])
-    except (ValueError, KeyError, TypeError):
-        return content.strip() or error.reason
+        return _shown(str(json.loads(content)["error"]))
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return _shown(content) or error.reason
+
+
+def _shown(message: str) -> str:
+    """Returns as much of a server's words as an error of one line can hold."""
+    message = " ".join(message.split())
+    if len(message) > _MAX_ERROR_CHARACTERS:
+        message = message[:_MAX_ERROR_CHARACTERS] + " ..."
+    return visible(message)
 
 
 def _to_json(values: np.ndarray) -> list[Any]:
@@ -230,12 +277,15 @@ class GrpcTransport:
     Args:
         address: `ModelAddress`.
         timeout: float. Seconds for one try.
+        headers: dict of strings, sent with each request as metadata.
 
     Raises:
         ValueError: tensorflow-serving-api is not installed.
     """
 
-    def __init__(self, address: ModelAddress, timeout: float):
+    def __init__(
+        self, address: ModelAddress, timeout: float, headers: dict[str, str]
+    ):
         try:
             import grpc
             from tensorflow_serving.apis import predict_pb2
@@ -254,7 +304,13 @@ class GrpcTransport:
         options = list(_GRPC_OPTIONS)
         if address.is_this_machine:
             options.append(("grpc.enable_http_proxy", 0))
-        channel = grpc.insecure_channel(address.host, options)
+        if address.scheme == "grpcs":
+            credentials = grpc.ssl_channel_credentials()
+            channel = grpc.secure_channel(address.host, credentials, options)
+        else:
+            channel = grpc.insecure_channel(address.host, options)
+        # The names of metadata are in lower case.
+        self._metadata = [(name.lower(), headers[name]) for name in headers]
         self._stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
 
     def ask(self, signature: str, inputs: dict[str, np.ndarray]) -> np.ndarray:
@@ -281,9 +337,11 @@ class GrpcTransport:
 
     def _send(self, request: Any) -> Any:
         try:
-            return self._stub.Predict(request, timeout=self._timeout)
+            return self._stub.Predict(
+                request, timeout=self._timeout, metadata=self._metadata
+            )
         except self._grpc.RpcError as error:
-            code, message = error.code().name, error.details() or ""
+            code, message = error.code().name, _shown(error.details() or "")
             if code == "UNAVAILABLE" or (
                 code == "RESOURCE_EXHAUSTED" and _NO_THREAD in message
             ):

@@ -162,7 +162,7 @@ def test_an_answer_of_another_server(answer):
 def test_an_error_whose_words_are_cut_off():
     head = b"HTTP/1.0 500 Broken\r\nContent-Length: 99\r\n\r\n"
     with _raw_server(head + b'{"error": "no') as address:
-        with pytest.raises(ServerError, match="has answered 500: Broken"):
+        with pytest.raises(ServerError, match="has answered 500: .*error.*no"):
             Client(address).embed_text("a rose")
 
 

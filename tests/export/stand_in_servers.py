@@ -40,6 +40,8 @@ class _Model:
         self.failures = list(failures)
         self._delay = delay
         self.asked = []
+        # Headers of the last request.
+        self.metadata = []
 
     def answer(self, model, signature, inputs):
         """Returns a dict of outputs; raises the failure that is due."""
@@ -73,6 +75,7 @@ def rest_stand_in(saved_model, failures=(), delay=0.0):
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self):
+            model.metadata = self.headers.items()
             content = self.rfile.read(int(self.headers["Content-Length"]))
             try:
                 code, answer = self._answer(json.loads(content))
@@ -118,12 +121,16 @@ def rest_stand_in(saved_model, failures=(), delay=0.0):
 
 
 @contextlib.contextmanager
-def grpc_stand_in(saved_model, failures=(), delay=0.0):
-    """The same by gRPC; `failures` are `grpc.StatusCode`s."""
+def grpc_stand_in(saved_model, failures=(), delay=0.0, credentials=None):
+    """The same by gRPC; `failures` are `grpc.StatusCode`s.
+
+    With `credentials`, those of a server, it speaks TLS.
+    """
     model = _Model(saved_model, failures, delay)
 
     class Servicer(prediction_service_pb2_grpc.PredictionServiceServicer):
         def Predict(self, request, context):
+            model.metadata = context.invocation_metadata()
             inputs = {
                 name: tf.make_ndarray(tensor)
                 for name, tensor in request.inputs.items()
@@ -146,10 +153,15 @@ def grpc_stand_in(saved_model, failures=(), delay=0.0):
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
         Servicer(), server
     )
-    port = server.add_insecure_port("127.0.0.1:0")
+    if credentials is None:
+        origin = "grpc://127.0.0.1"
+        port = server.add_insecure_port("127.0.0.1:0")
+    else:
+        origin = "grpcs://localhost"
+        port = server.add_secure_port("127.0.0.1:0", credentials)
     server.start()
     try:
-        yield f"grpc://127.0.0.1:{port}/v1/models/flowers", model
+        yield f"{origin}:{port}/v1/models/flowers", model
     finally:
         server.stop(None).wait()
         executor.shutdown()

@@ -1,0 +1,140 @@
+"""What the client tells strangers, and what it repeats of their words."""
+
+import contextlib
+import functools
+import http.server
+import pathlib
+import threading
+
+import grpc
+import numpy as np
+import pytest
+
+from keras_t2i.export import Client
+from keras_t2i.export import ServerError
+from tests.export.stand_in_servers import grpc_stand_in
+from tests.export.stand_in_servers import rest_stand_in
+
+_HEADERS = {"Authorization": "Bearer secret"}
+_TLS = pathlib.Path(__file__).parent
+
+
+@contextlib.contextmanager
+def _server(answer):
+    """A server that answers each request by `answer(handler)`."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            answer(self)
+
+        do_GET = do_POST
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/v1/models/flowers"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def _redirect(handler, code, url):
+    handler.send_response(code)
+    handler.send_header("Location", url)
+    handler.send_header("Content-Length", "0")
+    handler.end_headers()
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+def test_no_redirect_to_another_host_is_followed(code):
+    asked = []
+
+    def record(handler):
+        asked.append(handler.headers)
+        handler.send_error(400)
+
+    with _server(record) as elsewhere:
+        redirect = functools.partial(_redirect, code=code, url=elsewhere)
+        with _server(redirect) as address:
+            with pytest.raises(ServerError, match="redirect to another host"):
+                Client(address, headers=_HEADERS).generate("a rose")
+    assert not asked
+
+
+def test_a_redirect_on_the_same_host_is_followed(saved_model, gan):
+    received = []
+
+    def answer(handler):
+        received.append(handler.headers)
+        if handler.path.startswith("/v1"):
+            _redirect(handler, 307, handler.path.replace("/v1", "/proxy"))
+        else:
+            handler.send_response(400)
+            handler.send_header("Content-Length", "7")
+            handler.end_headers()
+            handler.wfile.write(b"arrived")
+
+    with _server(answer) as address:
+        with pytest.raises(ServerError, match="has answered 400: arrived"):
+            Client(address, headers=_HEADERS).generate("a rose")
+    assert [headers["Authorization"] for headers in received] == [
+        "Bearer secret"
+    ] * 2
+
+
+def test_errors_are_cut_and_shown_on_one_line():
+    def answer(handler):
+        handler.send_response(500)
+        handler.end_headers()
+        handler.wfile.write(b"\x1b[2J line\nline " + b"x" * 10**6)
+
+    with _server(answer) as address:
+        with pytest.raises(ServerError) as error:
+            Client(address).generate("a rose")
+    message = str(error.value)
+    assert message.isprintable() and len(message) < 700
+    assert "line line xxx" in message and message.endswith(" ...")
+
+
+@pytest.mark.parametrize("scheme", ["http", "grpc"])
+def test_credentials_in_an_address_are_refused_and_not_repeated(scheme):
+    for rest in ("/v1/models/flowers", "/nonsense"):
+        with pytest.raises(ValueError, match="must not hold.*headers") as error:
+            Client(f"{scheme}://me:secret@localhost:8501{rest}")
+        assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "headers", [{"A": "b\nC: d"}, {"": "b"}, {"A": 1}, {"A\r": "b"}]
+)
+def test_headers_that_are_none(headers):
+    with pytest.raises(ValueError, match="`headers` must be names and values"):
+        Client("http://localhost:1/v1/models/flowers", headers=headers)
+
+
+def test_grpc_by_tls_with_headers(saved_model, gan, monkeypatch):
+    # Made by openssl for localhost, for a hundred years. They protect nothing.
+    certificate = (_TLS / "localhost.crt").read_bytes()
+    server = grpc.ssl_server_credentials(
+        [((_TLS / "localhost.key").read_bytes(), certificate)]
+    )
+    trusted = grpc.ssl_channel_credentials(certificate)
+    with grpc_stand_in(saved_model, credentials=server) as (address, model):
+        with monkeypatch.context() as patch:
+            patch.setattr(grpc, "ssl_channel_credentials", lambda: trusted)
+            client = Client(address, headers=_HEADERS)
+        found = client.generate("a rose")
+    np.testing.assert_array_equal(found, gan.generate("a rose"))
+    assert ("authorization", "Bearer secret") in model.metadata
+
+
+def test_headers_by_rest(saved_model):
+    with rest_stand_in(saved_model) as (address, model):
+        Client(address, headers=_HEADERS).generate("a rose")
+    assert ("Authorization", "Bearer secret") in model.metadata
