@@ -18,6 +18,8 @@ from keras_t2i.files import atomic_write
 from keras_t2i.models.style_encoder import StyleEncoder
 from keras_t2i.models.style_inversion import StyleInversion
 from keras_t2i.models.text_to_image_gan import TextToImageGAN
+from keras_t2i.pretrained.network_files import pretrained_description
+from keras_t2i.pretrained.network_files import pretrained_names
 from keras_t2i.recipes.recipe import StyleRecipe
 from keras_t2i.text.precomputed_embeddings import check_reads_texts
 from keras_t2i.tokenizers import tokenize_for
@@ -87,7 +89,7 @@ def train_style_encoder(
     make_batches(0)
     digest = run.digest("model")
     if not run.has_read("model", model):
-        digest = _file_digest(model)
+        digest = _gan_digest(model)
     run.write_config(
         recipe,
         {
@@ -135,9 +137,9 @@ def captions_to_measure(data: str, manifest: Manifest) -> tuple[list[str], str]:
     return captions, split
 
 
-def _file_digest(model: str) -> str | None:
-    if not pathlib.Path(model).exists():
-        return None  # The name of a preset.
+def _gan_digest(model: str) -> str:
+    if model in pretrained_names() and not pathlib.Path(model).exists():
+        return pretrained_description(model)["files"]["generator.npz"]
     with open(model_file(model, "`model`"), "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

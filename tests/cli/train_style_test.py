@@ -214,7 +214,8 @@ def test_another_model_can_not_be_gone_on_with(style_run, tmp_path, error_of):
     line = error_of(
         *["train-style", "--out", run, "--resume", "--model", "other"]
     )
-    assert "Received: --model other, started with" in line
+    assert "--model must name a run folder" in line
+    assert "'other', which is not there" in line
 
 
 def test_out_that_holds_a_run(style_run, data, gan_run, error_of):

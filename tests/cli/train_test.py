@@ -146,7 +146,8 @@ def test_minutes(data, text_run, tmp_path, capsys):
     captured = capsys.readouterr()
     assert captured.out == f"model: {out}/model.keras\n"
     assert re.fullmatch(
-        r"Training: (\d+) of \1 steps, [\d.]+ steps/s",
+        r"Training: (\d+) of \1 steps, [\d.]+ steps/s, "
+        r"discriminator loss [\d.]+, generator loss [\d.]+, .*",
         captured.err.splitlines()[-1],
     )
     seconds = [line["seconds"] for line in _lines(out)]
