@@ -292,5 +292,5 @@ def test_names_of_networks_are_no_paths(data, tmp_path, monkeypatch, error_of):
     line = error_of(*argv, "--image-encoder", "VGG16", "--freeze-images")
     assert "must have trained weights. Received: frozen=True" in line
     line = error_of(*argv, "--image-encoder", "./small")
-    assert "Expected arrays by image: a .npz file" in line
+    assert "Expected arrays by image: a .npz, " in line
     assert "'small', which has none of these" in line
