@@ -32,6 +32,7 @@ for config in json.load(open(sys.argv[1])):
 
 
 @pytest.mark.parametrize("name", MODELS)
+@pytest.mark.filterwarnings("ignore:The text encoder does not know")
 def test_a_model_of_earlier_code_gives_the_same_outputs(name):
     model = keras.saving.load_model(_FOLDER / f"{name}.keras")
     outputs = outputs_of(model)
