@@ -234,9 +234,9 @@ class RestTransport:
 
 
 def _error_message(error: urllib.error.HTTPError) -> str:
-    if error.headers.get("Location"):
+    if 300 <= error.code < 400:
         error.close()
-        return "a redirect to another host, which is not followed"
+        return "a redirect to another host or in a circle, not followed"
     try:
         with error:  # Closes it, since it is not read to its end.
             content = error.read(_MAX_ERROR_BYTES).decode("utf-8", "replace")

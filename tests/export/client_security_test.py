@@ -67,7 +67,7 @@ def test_no_redirect_to_another_host_is_followed(code):
     assert not asked
 
 
-def test_a_redirect_on_the_same_host_is_followed(saved_model, gan):
+def test_a_redirect_on_the_same_host_is_followed():
     received = []
 
     def answer(handler):
