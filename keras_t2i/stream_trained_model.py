@@ -301,6 +301,36 @@ class StreamTrainedModel(keras.Model):
         with images_in_range():
             return super().evaluate(x, *args, **kwargs)
 
+    def train_on_batch(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """Trains on one batch, as `keras.Model.train_on_batch` does.
+
+        Args:
+            x: dict of arrays: a batch as in `fit`.
+            *args: further arguments of `keras.Model.train_on_batch`, without
+                targets and weights of samples or classes.
+            **kwargs: likewise.
+
+        Returns:
+            The values of `metrics_names`, or a dict of them.
+
+        Raises:
+            ValueError: an argument or the batch does not fit.
+        """
+        return super().train_on_batch(self._checked_batch(x), *args, **kwargs)
+
+    def test_on_batch(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """Evaluates one batch, as `keras.Model.test_on_batch` does.
+
+        The arguments, the result and the errors are those of `train_on_batch`.
+        """
+        return super().test_on_batch(self._checked_batch(x), *args, **kwargs)
+
+    def _checked_batch(self, batch: Any) -> Any:
+        if not isinstance(batch, dict):
+            return batch
+        num_rows = max((len(value) for value in batch.values()), default=0)
+        return self._checked(batch, num_rows)
+
     def _checked(self, data: Any, batch_size: int | None) -> Any:
         return checked_batches(
             data,

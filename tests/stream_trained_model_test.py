@@ -220,6 +220,11 @@ def test_images_of_another_range_are_refused_before_training(
             ValueError, match=rf"in \[-1, 1\]. Received: {received}. Rescale"
         ):
             model.fit(data, batch_size=8, verbose=0)
+    for of_a_batch in (model.train_on_batch, model.test_on_batch):
+        with pytest.raises(
+            ValueError, match=rf"in \[-1, 1\]. Received: {received}. Rescale"
+        ):
+            of_a_batch(batch)
     assert float(model.total) == 0
 
 

@@ -108,6 +108,11 @@ def prepared(
         )
     names = INPUTS[type(recipe)]
     for name, path in given.items():
+        if path is not None and not isinstance(path, (str, os.PathLike)):
+            raise ValueError(
+                f"`{name}` must be a path, so that the run can be resumed. "
+                f"Received: {path!r}. Save it first."
+            )
         if path is not None and name not in names:
             raise ValueError(
                 f"A `{type(recipe).__name__}` is trained with "

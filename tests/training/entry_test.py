@@ -164,6 +164,21 @@ def test_text_and_style_encoders(data, gan_run, tmp_path):
     assert (tmp_path / "style" / "r_squared.json").is_file()
 
 
+def test_an_input_is_a_path(data, tmp_path):
+    encoder = keras.Sequential()
+    with pytest.raises(
+        ValueError,
+        match=r"`text_encoder` must be a path.*Received: <Sequential.*Save it",
+    ):
+        keras_t2i.train(
+            keras_t2i.Recipe.from_preset("gan_cls"),
+            data=data,
+            text_encoder=encoder,
+            out=tmp_path / "run",
+        )
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_is_of_another_training(data, text_run, tmp_path):
     out = tmp_path / "run"
     with pytest.raises(ValueError, match="`TextRecipe` is trained with `data`"):
