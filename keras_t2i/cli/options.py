@@ -185,7 +185,7 @@ def recipe_of(
     recipe_class: type[AnyRecipe],
     arguments: argparse.Namespace,
     names: Sequence[str],
-    default_preset: str | None = None,
+    default: str | AnyRecipe | None = None,
 ) -> AnyRecipe:
     """Returns the recipe that the options of a training stand for.
 
@@ -194,7 +194,8 @@ def recipe_of(
         arguments: what was parsed, with `out` and `resume`.
         names: the options that change the recipe, with `preset` if there is
             such an option. Those that are not given are `None`.
-        default_preset: string. The preset if none is given.
+        default: string or recipe. The preset if none is given, or the recipe
+            where there is no choice of a preset.
 
     Raises:
         ValueError: there is no such preset or, to resume, no such run, or an
@@ -205,11 +206,9 @@ def recipe_of(
 
     given = _given(arguments, names)
     if not arguments.resume:
-        recipe = recipe_class()
-        if default_preset is not None:
-            name = given.pop("preset", default_preset)
-            recipe = recipe_class.from_preset(name)
-        return recipe.override(**given)
+        if isinstance(default, str):
+            default = recipe_class.from_preset(given.pop("preset", default))
+        return (default or recipe_class()).override(**given)
     recipe, started_with = RunFolder(arguments.out).started_with(recipe_class)
     # `width` sets this field.
     started_with["width"] = started_with.get("discriminator_width")
@@ -227,13 +226,20 @@ def _given(
 
 
 @contextlib.contextmanager
-def options_named(arguments: argparse.Namespace) -> Iterator[None]:
-    """Names options in errors as users do: --batch-size, not `batch_size`."""
+def options_named(
+    arguments: argparse.Namespace, **others: str
+) -> Iterator[None]:
+    """Names options in errors as users do: --batch-size, not `batch_size`.
+
+    Args:
+        arguments: what was parsed.
+        **others: options that have other names than their arguments.
+    """
 
     def option(match: re.Match) -> str:
         if match[1] not in vars(arguments):
             return match[0]
-        return "--" + match[1].replace("_", "-")
+        return "--" + others.get(match[1], match[1]).replace("_", "-")
 
     try:
         yield

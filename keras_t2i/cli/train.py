@@ -11,8 +11,10 @@ from keras_t2i.cli.options import add_seed
 from keras_t2i.cli.options import options_named
 from keras_t2i.cli.options import recipe_of
 from keras_t2i.cli.options import whole_number
+from keras_t2i.pretrained.network_files import pretrained_names
 from keras_t2i.recipes.base_recipe import DURATIONS
 from keras_t2i.recipes.presets import presets
+from keras_t2i.recipes.recipe import FINE_TUNING_MINUTES
 from keras_t2i.recipes.recipe import MEASURED_SPLIT
 from keras_t2i.recipes.recipe import MEASURED_STEPS
 from keras_t2i.recipes.recipe import MEASURES
@@ -63,6 +65,15 @@ def add_train(subparsers: Subparsers) -> None:
         f"cleanly.\n\npresets:\n{_described('gan')}",
     )
     add_data(parser)
+    parser.add_argument(
+        "--from",
+        dest="model",
+        metavar="RUN_FILE_OR_PRESET",
+        help="fine-tune a trained GAN: a run folder, a .keras file, or a name "
+        "of `keras-t2i models`. Its settings, weights and text encoder are "
+        "kept, and the optimizers are new. Trains for "
+        f"{FINE_TUNING_MINUTES:g} minutes unless told otherwise",
+    )
     parser.add_argument(
         "--text-encoder",
         metavar="RUN_OR_FILE",
@@ -225,11 +236,16 @@ def _train(arguments: argparse.Namespace) -> None:
     from keras_t2i.training.entry import INPUTS
     from keras_t2i.training.entry import prepared
     from keras_t2i.training.entry import train
+    from keras_t2i.training.fine_tuning import fine_tuning_recipe
     from keras_t2i.training.gan_training import GANTraining
     from keras_t2i.training.run_folder import RunFolder
 
-    with options_named(arguments):
-        recipe = recipe_of(Recipe, arguments, _GAN_OPTIONS, _GAN_PRESET)
+    with options_named(arguments, model="from"):
+        _check_preset(arguments)
+        default: str | Recipe = _GAN_PRESET
+        if arguments.model is not None and not arguments.resume:
+            default = fine_tuning_recipe(arguments.model)
+        recipe = recipe_of(Recipe, arguments, _GAN_OPTIONS, default)
         inputs = {name: getattr(arguments, name) for name in INPUTS[Recipe]}
         if arguments.dry_run:
             training = GANTraining(
@@ -240,6 +256,23 @@ def _train(arguments: argparse.Namespace) -> None:
             return
         train(recipe, out=arguments.out, resume=arguments.resume, **inputs)
     print_result(f"model: {RunFolder(arguments.out).model}")
+
+
+def _check_preset(arguments: argparse.Namespace) -> None:
+    if arguments.preset is None:
+        return
+    if arguments.model is not None:
+        raise ValueError(
+            "`model` has settings of its own. Received: also `preset` "
+            f"{arguments.preset}. Leave out one of them."
+        )
+    if arguments.preset in pretrained_names():
+        raise ValueError(
+            "`preset` must name settings to train with from the start. "
+            f"Received: {arguments.preset}, a trained GAN. Fine-tune it by "
+            f"`model` {arguments.preset}, or name "
+            f"{Recipe.from_preset(arguments.preset).preset}."
+        )
 
 
 def _train_text(arguments: argparse.Namespace) -> None:

@@ -176,11 +176,19 @@ def _pretrained(
     if text_encoder is not None or overrides:
         gan = _pretrained(cls, name, None, {})
         return _with_overrides(gan, text_encoder, overrides)
-    description = pretrained_description(name)
-    gan = cls.from_recipe(
-        _recipe_of_config(description),
-        text_encoder=pretrained_text_encoder(name),
-    )
+    return load_pretrained_gan(cls, name, Recipe.from_preset(name))
+
+
+def load_pretrained_gan(cls: Any, name: str, recipe: Recipe) -> keras.Model:
+    """Returns a GAN with the weights that come with the package.
+
+    Args:
+        cls: `TextToImageGAN`.
+        name: string, one of `pretrained_names`.
+        recipe: `Recipe` of this name, whose discriminator, which is new, may
+            be another one.
+    """
+    gan = cls.from_recipe(recipe, text_encoder=pretrained_text_encoder(name))
     for generator in (gan.generator, gan.ema_generator):
         load_pretrained_weights(generator, name, "generator.npz")
     # The new discriminator sees texts as the trained generator does:

@@ -13,8 +13,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from typing import Any
 
-import numpy as np
-
 from keras_t2i.files import atomic_write
 from keras_t2i.types import StrPath
 
@@ -80,6 +78,8 @@ def load_pretrained_weights(
         ValueError: the file is missing or not the one that was shipped, or the
             network has weights of other shapes.
     """
+    import numpy as np
+
     path = importlib.resources.files(__package__) / name / file
     digests = pretrained_description(name)["files"]
     if file not in digests:
@@ -115,6 +115,8 @@ def write_pretrained_weights(network: "keras.Model", path: StrPath) -> str:
     Raises:
         ValueError: a weight is not finite, or too large for float16.
     """
+    import numpy as np
+
     arrays: dict[str, Any] = {}
     for index, weight in enumerate(network.weights):
         value = np.asarray(weight, "float32")

@@ -5,6 +5,8 @@ from typing import Any
 from typing import ClassVar
 from typing import Self
 
+from keras_t2i.pretrained.network_files import pretrained_description
+from keras_t2i.pretrained.network_files import pretrained_names
 from keras_t2i.recipes.base_recipe import BaseRecipe
 from keras_t2i.recipes.base_recipe import checked
 from keras_t2i.recipes.base_recipe import choice
@@ -28,6 +30,8 @@ MEASURES = {
 }
 MEASURED_STEPS = 250
 MEASURED_SPLIT = "val"
+# How long a trained GAN is trained on, unless told otherwise.
+FINE_TUNING_MINUTES = 10.0
 
 
 def _turns(value: Any) -> int | tuple[int, ...]:
@@ -205,6 +209,20 @@ class Recipe(BaseRecipe):
                 "`matching_start_step` and `matching_accuracy_threshold` are "
                 "for `matching_aware=True`. Received: matching_aware=False"
             )
+
+    @classmethod
+    def from_preset(cls, name: str) -> Self:
+        """Returns the recipe of a preset, or of one with weights.
+
+        Args:
+            name: string, such as `"gan_int_cls_plus"`.
+
+        Raises:
+            ValueError: there is no preset of this name.
+        """
+        if name in pretrained_names():
+            return cls.from_dict(pretrained_description(name)["recipe"])
+        return super().from_preset(name)
 
     def override(self, *, width: int | None = None, **changes: Any) -> Self:
         """Returns the recipe with some fields changed.

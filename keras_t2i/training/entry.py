@@ -18,7 +18,7 @@ from keras_t2i.types import StrPath
 
 # The inputs of a training, by the class of its recipe.
 INPUTS: dict[type[BaseRecipe], tuple[str, ...]] = {
-    Recipe: ("data", "text_encoder", "text_embeddings"),
+    Recipe: ("data", "text_encoder", "text_embeddings", "model"),
     TextRecipe: ("data",),
     StyleRecipe: ("data", "model"),
 }
@@ -56,8 +56,11 @@ def train(
             and kept with the data set. They are used instead of those beside
             the encoder. Without `text_encoder`, the GAN generates from
             embeddings alone.
-        model: for a style encoder, path of the run folder of a GAN, or of a
-            .keras file.
+        model: path of the run folder of a GAN, or of a .keras file, or name of
+            a preset with weights. A style encoder is trained to invert it. A
+            GAN begins with its weights and text encoder, and with new
+            optimizers; the recipe must have its networks, such as
+            `TextToImageGAN.from_preset(path).recipe` has.
         resume: bool. Whether to resume the run in `out` from its last
             checkpoint. Only the duration may differ from what the run was
             started with. Inputs may be left out, or given where they lie now.

@@ -22,7 +22,14 @@ def checked_data(recipe: Recipe, paths: dict[str, str | None]) -> str:
         raise ValueError(
             "train needs `data` DIR, a prepared data set. Received: no `data`."
         )
-    if paths["text_encoder"] is None and not recipe.end_to_end:
+    if paths["model"] is not None and paths["text_encoder"] is not None:
+        raise ValueError(
+            "`model` has a text encoder, and knows no other's embeddings. "
+            f"Received: also `text_encoder` {paths['text_encoder']!r}. Leave "
+            "it out."
+        )
+    has_encoder = paths["text_encoder"] is not None or recipe.end_to_end
+    if not has_encoder and paths["model"] is None:
         if paths["text_embeddings"] is None:
             raise ValueError(
                 "train needs `text_encoder` RUN_OR_FILE, made by `train-text`, "

@@ -38,6 +38,9 @@ from keras_t2i.terminal import print_note
 from keras_t2i.terminal import print_result
 from keras_t2i.text.embeddings import embeddings_fingerprint
 from keras_t2i.text.precomputed_embeddings import PrecomputedEmbeddings
+from keras_t2i.training.fine_tuning import gan_digest
+from keras_t2i.training.fine_tuning import load_source
+from keras_t2i.training.fine_tuning import take_weights
 from keras_t2i.training.gan_checks import check_batch_size
 from keras_t2i.training.gan_checks import check_embedding_dim
 from keras_t2i.training.gan_checks import check_judge
@@ -70,8 +73,9 @@ class GANTraining:
     Args:
         run: `RunFolder`, free or of a run to resume.
         recipe: `Recipe`.
-        paths: dict of `data`, `text_encoder` and `text_embeddings` to paths, or
-            to `None` where not given.
+        paths: dict of `data`, `text_encoder`, `text_embeddings` and `model`,
+            a trained GAN to begin with, to paths, or to `None` where not
+            given.
         judge: `Judge` for `keep_best`. Defaults to `None`: that of `evaluate`.
         measured_steps: int. `keep_best` measures every this many steps.
             Defaults to `250`.
@@ -98,7 +102,15 @@ class GANTraining:
         self._measured_steps = measured_steps
         self._manifest = read_manifest(self._data)
         self._digests = {"data": data_fingerprint(self._manifest)}
+        model = paths["model"]
+        if model is not None:
+            kept = run.digest("model") if run.has_read("model", model) else None
+            self._digests["model"] = kept or gan_digest(model)
         self._embeddings: StrPath | None = None
+        # A trained GAN has an encoder.
+        self._encoder_path = paths["text_encoder"]
+        if self._encoder_path is None and paths["text_embeddings"] is None:
+            self._encoder_path = model
         if paths["text_embeddings"] is not None:
             self._embeddings = given_embeddings(
                 paths["text_embeddings"], self._data
@@ -213,8 +225,14 @@ class GANTraining:
 
     def _new_gan(self, steps_per_epoch: int) -> TextToImageGAN:
         recipe, path = self._recipe_of_gan(), self._paths["text_encoder"]
+        model, source = self._paths["model"], None
         text_encoder: keras.Model | None = None
-        if path is not None:
+        if model is not None:
+            has_embeddings = self._embeddings is not None
+            source = load_source(model, recipe, has_embeddings)
+            text_encoder = source.text_encoder
+            text_encoder.trainable = recipe.end_to_end
+        elif path is not None:
             text_encoder = load_text_encoder(path, "`text_encoder`")
             text_encoder.trainable = recipe.end_to_end
         elif self._embeddings is not None:
@@ -227,6 +245,8 @@ class GANTraining:
                 for network in ("generator", "discriminator")
             )
         )
+        if source is not None:
+            take_weights(gan, source)
         return gan
 
     def _check_checkpoint(self) -> None:
@@ -281,7 +301,7 @@ class GANTraining:
 
     def _find_embeddings(self) -> None:
         """Finds the embeddings of all captions, or computes them."""
-        text_encoder = self._paths["text_encoder"]
+        text_encoder = self._encoder_path
         if self._recipe.end_to_end or text_encoder is None:
             return
         encoder = self.gan.text_encoder

@@ -6,11 +6,13 @@ from typing import Any
 import keras
 
 from keras_t2i.callbacks.checkpoints import checkpoint_path
+from keras_t2i.models.made_from_recipe import load_pretrained_gan
 from keras_t2i.models.style_encoder import StyleEncoder
 from keras_t2i.models.style_inversion import StyleInversion
 from keras_t2i.models.text_to_image_gan import TextToImageGAN
 from keras_t2i.pretrained.network_files import pretrained_names
 from keras_t2i.pretrained.network_files import pretrained_text_encoder
+from keras_t2i.recipes.recipe import Recipe
 from keras_t2i.text.char_cnn_rnn import CharCNNRNN
 from keras_t2i.text.image_encoders import features_as_they_are
 from keras_t2i.text.joint_embedding import JointEmbedding
@@ -59,10 +61,15 @@ def model_file(path: StrPath, option: str) -> pathlib.Path:
 def load_gan(path: StrPath, option: str = "--model") -> TextToImageGAN:
     """Returns the GAN of a run folder, a file or a preset with weights.
 
-    A file or folder that has the name of a preset takes precedence.
+    A file or folder that has the name of a preset takes precedence. The
+    discriminator of a preset with weights is not for training: it is as small
+    as can be, which saves two seconds.
     """
     if path in pretrained_names() and not pathlib.Path(path).exists():
-        return TextToImageGAN.from_preset(path)
+        recipe = Recipe.from_preset(str(path)).override(
+            discriminator_width=1, feature_network=None
+        )
+        return load_pretrained_gan(TextToImageGAN, str(path), recipe)
     return _load(path, option, (TextToImageGAN,), "a text-to-image GAN")
 
 

@@ -34,10 +34,12 @@ def embeddings_beside(
 ) -> pathlib.Path:
     """Returns the embeddings of all captions; computes them if need be.
 
-    They are kept beside the text encoder.
+    They are kept beside the text encoder or, if it comes with the package, with
+    the data set.
 
     Args:
-        encoder_path: path of the encoder's run folder or file.
+        encoder_path: path of the encoder's run folder or file, or name of a
+            preset with weights.
         encoder: `CharCNNRNN` of this path.
         data: path of a prepared data set.
         fingerprint: string. That of the data set and the encoder.
@@ -50,7 +52,10 @@ def embeddings_beside(
         OSError: the embeddings cannot be written.
     """
     folder = pathlib.Path(encoder_path)
-    if not folder.is_dir():
+    if not folder.exists():
+        # The name of a preset with weights.
+        folder = pathlib.Path(data)
+    elif not folder.is_dir():
         folder = folder.parent
     for path in sorted(folder.iterdir()):
         if (path / MANIFEST_FILE).is_file():

@@ -23,6 +23,7 @@ from keras_t2i.callbacks.recording import RECORDED_STEPS
 from keras_t2i.errors import TrainingError
 from keras_t2i.files import atomic_write
 from keras_t2i.files import is_temporary
+from keras_t2i.pretrained.network_files import pretrained_names
 from keras_t2i.reading import read_json
 from keras_t2i.recipes.base_recipe import DURATIONS
 from keras_t2i.recipes.base_recipe import AnyRecipe
@@ -343,7 +344,9 @@ def _check_clock() -> None:
 
 def check_there(name: str, path: str | None) -> None:
     """Raises `ValueError` if an input of a run is gone from its place."""
-    if path is not None and not os.path.exists(path):
+    if path is None or path in pretrained_names():
+        return
+    if not os.path.exists(path):
         raise ValueError(
             f"`{name}` must be where the run was started with it. Received: "
             f"{path!r}, which is not there. Name by `{name}` where it is now."

@@ -1,6 +1,5 @@
 """The training of a style encoder, which inverts a GAN."""
 
-import hashlib
 import json
 import pathlib
 from typing import Any
@@ -18,15 +17,13 @@ from keras_t2i.files import atomic_write
 from keras_t2i.models.style_encoder import StyleEncoder
 from keras_t2i.models.style_inversion import StyleInversion
 from keras_t2i.models.text_to_image_gan import TextToImageGAN
-from keras_t2i.pretrained.network_files import pretrained_description
-from keras_t2i.pretrained.network_files import pretrained_names
 from keras_t2i.recipes.recipe import StyleRecipe
 from keras_t2i.text.precomputed_embeddings import check_reads_texts
 from keras_t2i.tokenizers import tokenize_for
+from keras_t2i.training.fine_tuning import gan_digest
 from keras_t2i.training.memory import check_memory
 from keras_t2i.training.memory import num_outputs
 from keras_t2i.training.model_files import load_gan
-from keras_t2i.training.model_files import model_file
 from keras_t2i.training.run_folder import RunFolder
 from keras_t2i.training.runner import failures_while_running
 from keras_t2i.training.runner import fit_run
@@ -89,7 +86,7 @@ def train_style_encoder(
     make_batches(0)
     digest = run.digest("model")
     if not run.has_read("model", model):
-        digest = _gan_digest(model)
+        digest = gan_digest(model)
     run.write_config(
         recipe,
         {
@@ -135,13 +132,6 @@ def captions_to_measure(data: str, manifest: Manifest) -> tuple[list[str], str]:
         for index in order[:_NUM_MEASURED]
     ]
     return captions, split
-
-
-def _gan_digest(model: str) -> str:
-    if model in pretrained_names() and not pathlib.Path(model).exists():
-        return pretrained_description(model)["files"]["generator.npz"]
-    with open(model_file(model, "`model`"), "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _batches(

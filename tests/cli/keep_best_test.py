@@ -20,6 +20,7 @@ from keras_t2i.datasets.manifest import write_manifest
 from keras_t2i.evaluation import EvaluationCaptions
 from keras_t2i.evaluation import Judge
 from keras_t2i.evaluation import QuickEvaluation
+from keras_t2i.training.entry import INPUTS
 from keras_t2i.training.entry import prepared
 from keras_t2i.training.gan_training import GANTraining
 from keras_t2i.training.model_files import load_gan
@@ -55,6 +56,7 @@ def given(measured_data, text_run):
         "data": str(measured_data),
         "text_encoder": str(text_run),
         "text_embeddings": None,
+        "model": None,
     }
 
 
@@ -78,7 +80,7 @@ def _train(folder, recipe, given, judge):
 
 def _resume(folder, judge, **duration):
     recipe = Recipe.from_run(folder).override(**duration)
-    not_given = dict.fromkeys(("data", "text_encoder", "text_embeddings"))
+    not_given = dict.fromkeys(INPUTS[Recipe])
     run, recipe, paths = prepared(recipe, folder, not_given, resume=True)
     GANTraining(
         run, recipe, paths, judge=judge, measured_steps=MEASURED_STEPS

@@ -15,6 +15,7 @@ from keras_t2i.datasets.manifest import data_fingerprint
 from keras_t2i.datasets.manifest import read_embedding_manifest
 from keras_t2i.datasets.manifest import read_manifest
 from keras_t2i.text.embeddings import embeddings_fingerprint
+from keras_t2i.training.entry import INPUTS
 from keras_t2i.training.gan_training import GANTraining
 from keras_t2i.training.model_files import load_gan
 from keras_t2i.training.model_files import load_text_encoder
@@ -159,7 +160,11 @@ def test_minutes(data, text_run, tmp_path, capsys):
 def _new_gan(folder, data, text_run, **fields):
     """The GAN of a training that is not begun."""
     recipe = Recipe().override(width=4, batch_size=8, steps=1, **fields)
-    paths = {"data": data, "text_encoder": text_run, "text_embeddings": None}
+    paths = {
+        **dict.fromkeys(INPUTS[Recipe]),
+        "data": data,
+        "text_encoder": text_run,
+    }
     return GANTraining(RunFolder(folder), recipe, paths).gan
 
 

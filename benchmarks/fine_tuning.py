@@ -1,0 +1,118 @@
+"""Fine-tunes the GAN of the package on 200 images of classes it has not seen.
+
+    python benchmarks/fine_tuning.py --data data/oxford64 --out runs/fine-tuning
+
+Takes the first classes of the split `test` of --data that have 300 images, as
+if they were a user's own: 200 of them to train on, and the others to measure
+with. Prints the measures of `evaluate` before and after --minutes, beside those
+of the same settings from the start. before.png, after.png and from_start.png
+show the first captions that are measured with. Existing runs are resumed.
+"""
+
+import argparse
+import io
+import json
+import pathlib
+
+import numpy as np
+import PIL.Image
+
+import keras_t2i
+from keras_t2i.cli.main import main as keras_t2i_command
+from keras_t2i.datasets.examples import PreparedExamples
+from keras_t2i.plots.grids import image_grid
+from keras_t2i.training.fine_tuning import fine_tuning_recipe
+from keras_t2i.training.model_files import load_gan
+
+_PRESET = "gan_int_cls_plus_flowers"
+_NUM_IMAGES = 300
+_NUM_TRAINED = 200
+_MEASURES = (
+    *("kernel_distance", "frechet_distance", "precision", "recall"),
+    *("density", "coverage", "diversity"),
+)
+_ROWS, _COLUMNS = 8, 6
+
+
+def _write_own_images(data, folder):
+    examples = PreparedExamples(data, "test")
+    indices = []
+    for class_id in np.unique(examples.class_ids):
+        if len(indices) < _NUM_IMAGES:
+            indices.extend(np.flatnonzero(examples.class_ids == class_id))
+    order = np.random.default_rng(0).permutation(indices)
+    for number, index in enumerate(order):
+        example = examples.read(int(index))
+        split = "train" if number < _NUM_TRAINED else "test"
+        path = folder / split / f"{number:03}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        PIL.Image.open(io.BytesIO(example.image)).save(path)
+        path.with_suffix(".txt").write_text("\n".join(example.captions))
+
+
+def _measured(model, data, out):
+    if not out.exists():
+        _run(
+            *("evaluate", "--model", model, "--data", data, "--out", out),
+            *("--images-per-caption", 5),
+        )
+    examples = PreparedExamples(data, "test")
+    captions = [examples.read(index).captions[0] for index in range(_ROWS)]
+    gan = load_gan(str(model))
+    images = gan.generate(
+        np.repeat(captions, _COLUMNS).tolist(),
+        seed=np.tile(np.arange(_COLUMNS), _ROWS),
+    )
+    images = images.reshape(_ROWS, _COLUMNS, *images.shape[1:])
+    image_grid(images, captions).savefig(out.with_suffix(".png"))
+    return json.loads(out.read_text())
+
+
+def _run(*options):
+    if keras_t2i_command([str(option) for option in options]):
+        raise SystemExit(1)
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--data", type=pathlib.Path, required=True)
+    parser.add_argument("--out", type=pathlib.Path, required=True)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    arguments = parser.parse_args()
+
+    out, data = arguments.out, arguments.out / "data"
+    if not data.exists():
+        _write_own_images(arguments.data, out / "images")
+        _run(
+            *("prepare", "folder", "--source", out / "images", "--out", data),
+            *("--image-size", 64),
+        )
+    recipe = fine_tuning_recipe(_PRESET).override(minutes=arguments.minutes)
+    ways = {
+        "after": {"model": _PRESET},
+        "from_start": {"text_encoder": _PRESET},
+    }
+    results = {"before": _measured(_PRESET, data, out / "before.json")}
+    for name, source in ways.items():
+        run = out / name
+        keras_t2i.train(
+            recipe, data=data, out=run, resume=run.exists(), **source
+        )
+        results[name] = _measured(run, data, out / f"{name}.json")
+    print(f"| measure | {' | '.join(results)} | real |")
+    print("|---" * (len(results) + 2) + "|")
+    real = results["before"]["real"]
+    for measure in _MEASURES:
+        values = [result[measure] for result in results.values()]
+        row = " | ".join(
+            "" if value is None else f"{value:.3f}"
+            for value in (*values, real[measure])
+        )
+        print(f"| {measure} | {row} |")
+
+
+if __name__ == "__main__":
+    main()

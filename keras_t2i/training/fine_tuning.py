@@ -1,0 +1,99 @@
+"""What the training of a GAN takes over from a trained one."""
+
+import hashlib
+import pathlib
+
+from keras_t2i.models.from_recipe import OF_NETWORKS
+from keras_t2i.models.text_to_image_gan import TextToImageGAN
+from keras_t2i.pretrained.network_files import pretrained_description
+from keras_t2i.pretrained.network_files import pretrained_names
+from keras_t2i.recipes.recipe import FINE_TUNING_MINUTES
+from keras_t2i.recipes.recipe import Recipe
+from keras_t2i.text.precomputed_embeddings import PrecomputedEmbeddings
+from keras_t2i.training.model_files import load_gan
+from keras_t2i.training.model_files import model_file
+
+
+def fine_tuning_recipe(model: str) -> Recipe:
+    """Returns the recipe of a trained GAN, for `FINE_TUNING_MINUTES`.
+
+    Args:
+        model: path of a run folder or file, or name of a preset with weights.
+
+    Raises:
+        ValueError: there is no such GAN, or it was made without a recipe.
+    """
+    if _is_preset(model):
+        recipe = Recipe.from_preset(model)
+    else:
+        recipe = _recipe_of(load_gan(model, "`model`"), model)
+    return recipe.override(minutes=FINE_TUNING_MINUTES, keep_best=None)
+
+
+def load_source(
+    model: str, recipe: Recipe, has_embeddings: bool
+) -> TextToImageGAN:
+    """Returns the trained GAN that a training begins with.
+
+    The discriminator of a preset with weights is new.
+
+    Args:
+        model: path or name, as of `fine_tuning_recipe`.
+        recipe: `Recipe` of the training, with its `image_size`.
+        has_embeddings: bool. Whether the training has embeddings of its own.
+
+    Raises:
+        ValueError: there is no such GAN, or it does not fit.
+    """
+    # Not by `load_gan`, whose discriminator cannot be trained.
+    load = TextToImageGAN.from_preset if _is_preset(model) else load_gan
+    gan = load(model)
+    expected = _recipe_of(gan, model).override(image_size=gan.image_size)
+    for name in sorted(OF_NETWORKS):
+        value, received = getattr(expected, name), getattr(recipe, name)
+        if value != received:
+            raise ValueError(
+                f"`{name}` must be that of `model`, {value!r}, whose networks "
+                f"stay as they are. Received: {received!r}. Leave it out, or "
+                "train from the start, without `model`."
+            )
+    reads_texts = not isinstance(gan.text_encoder, PrecomputedEmbeddings)
+    if not reads_texts and not has_embeddings:
+        raise ValueError(
+            "A `model` that reads no texts is trained with `text_embeddings` "
+            f"PATH. Received: {model!r}, without them."
+        )
+    return gan
+
+
+def take_weights(gan: TextToImageGAN, source: TextToImageGAN) -> None:
+    """Gives a GAN the weights of another one with the same networks."""
+    for name in ("generator", "discriminator", "ema_generator"):
+        weights = getattr(source, name).get_weights()
+        getattr(gan, name).set_weights(weights)
+
+
+def gan_digest(model: str) -> str:
+    """Returns the SHA-256 digest of the file of a trained GAN.
+
+    Args:
+        model: path or name, as of `fine_tuning_recipe`.
+    """
+    if _is_preset(model):
+        return pretrained_description(model)["files"]["generator.npz"]
+    with open(model_file(model, "`model`"), "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _is_preset(model: str) -> bool:
+    return model in pretrained_names() and not pathlib.Path(model).exists()
+
+
+def _recipe_of(gan: TextToImageGAN, model: str) -> Recipe:
+    if gan.recipe is None:
+        raise ValueError(
+            "`model` must be a GAN that was made from a recipe, by `train` or "
+            f"`from_preset`. Received: {model!r}, made without one. Train it "
+            "by its own `fit`."
+        )
+    return gan.recipe

@@ -1,0 +1,161 @@
+"""`keras-t2i train --from`: a trained GAN is trained on."""
+
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+
+from keras_t2i import Recipe
+from keras_t2i import TextToImageGAN
+from keras_t2i.cli.main import main
+from keras_t2i.models.discriminator_ensemble import members_of
+from keras_t2i.models.normalization import standardizations_of
+from keras_t2i.recipes.recipe import FINE_TUNING_MINUTES
+from keras_t2i.text import PrecomputedEmbeddings
+from keras_t2i.training.entry import INPUTS
+from keras_t2i.training.fine_tuning import fine_tuning_recipe
+from keras_t2i.training.gan_training import GANTraining
+from keras_t2i.training.run_folder import RunFolder
+
+_SHIPPED = "gan_int_cls_plus_flowers"
+
+
+@pytest.fixture
+def source(gan_run, tmp_path):
+    """A copy, which gets the embeddings of the data set."""
+    return shutil.copytree(gan_run, tmp_path / "source")
+
+
+def _train(*options):
+    return main(["train", *(str(option) for option in options)])
+
+
+def _begun(folder, data, model, **changes):
+    """The GAN of a training before its first step."""
+    recipe = fine_tuning_recipe(str(model)).override(**changes)
+    given = {"data": str(data), "model": str(model)}
+    paths = {**dict.fromkeys(INPUTS[Recipe]), **given}
+    return GANTraining(RunFolder(folder), recipe, paths).gan
+
+
+def _equal(network, other):
+    return all(
+        np.array_equal(own, expected)
+        for own, expected in zip(
+            network.get_weights(), other.get_weights(), strict=True
+        )
+    )
+
+
+def test_it_begins_with_the_trained_networks(data, source, tmp_path):
+    trained = keras.saving.load_model(source / "model.keras")
+    gan = _begun(tmp_path / "run", data, source)
+    for name in ("generator", "discriminator", "ema_generator", "text_encoder"):
+        assert _equal(getattr(gan, name), getattr(trained, name)), name
+    assert not _equal(gan.generator, gan.ema_generator)
+    assert not gan.text_encoder.trainable
+    # The optimizers are new, and so is the count that the average follows.
+    assert int(gan.steps_trained) == 0 < int(trained.steps_trained)
+    assert int(gan.generator_optimizer.iterations) == 0
+    assert gan.recipe == trained.recipe.override(minutes=FINE_TUNING_MINUTES)
+    # A file does as well, and what is no part of the networks may differ.
+    gan = _begun(
+        tmp_path / "other", data, source / "model.keras", batch_size=4, seed=3
+    )
+    assert _equal(gan.generator, trained.generator)
+    assert (gan.recipe.batch_size, gan.seed) == (4, 3)
+
+
+def test_the_run(data, source, tmp_path, capsys):
+    out = tmp_path / "run"
+    options = ["--data", data, "--from", source]
+    assert _train(*options, "--steps", 2, "--out", out) == 0
+    config = json.loads((out / "config.json").read_text())
+    assert set(config["inputs"]) == {"data", "model"}
+    assert config["inputs"]["model"]["path"] == str(source)
+    assert len(config["inputs"]["model"]["digest"]) == 64
+    started_with = json.loads((source / "config.json").read_text())["recipe"]
+    assert config["recipe"] == {
+        **started_with,
+        "steps": 2,
+        "image_size": 32,
+    }
+    (embeddings,) = source.glob("embeddings-*")
+    assert (embeddings / "manifest.json").is_file()
+    trained = keras.saving.load_model(source / "model.keras")
+    tuned = keras.saving.load_model(out / "model.keras")
+    assert not _equal(tuned.generator, trained.generator)
+    assert _equal(tuned.text_encoder, trained.text_encoder)
+    # It goes on from its checkpoint, whatever has become of the file.
+    (source / "model.keras").write_bytes(b"another")
+    assert _train("--out", out, "--resume", "--steps", 3) == 0
+    tuned = keras.saving.load_model(out / "model.keras")
+    assert int(tuned.steps_trained) == 3
+    capsys.readouterr()
+    options = ["--out", out, "--resume", "--from", data]
+    assert _train(*options, "--steps", 4) == 2
+    assert "--from must" in capsys.readouterr().err
+
+
+def test_the_gan_of_the_package(data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data = shutil.copytree(data, tmp_path / "data")
+    gan = _begun(tmp_path / "run", data, _SHIPPED)
+    shipped = TextToImageGAN.from_preset(_SHIPPED)
+    for name in ("generator", "ema_generator", "text_encoder"):
+        assert _equal(getattr(gan, name), getattr(shipped, name)), name
+    (expected,) = standardizations_of(shipped.generator)
+    for member in members_of(gan.discriminator):
+        for layer in standardizations_of(member):
+            np.testing.assert_array_equal(layer.mean, expected.mean)
+    assert gan.recipe.minutes == FINE_TUNING_MINUTES
+    assert gan.recipe.feature_network == "efficientnet_lite0"
+
+
+def test_what_does_not_fit(data, text_run, source, tmp_path, error_of):
+    def line_of(*options):
+        out = tmp_path / "run"
+        line = error_of("train", "--data", data, "--out", out, *options)
+        assert not out.exists()
+        return line
+
+    assert "--from must name a run folder or a .keras file. Received: " in (
+        line_of("--from", tmp_path / "nothing")
+    )
+    assert (
+        "--from has settings of its own. Received: also --preset gan_cls"
+        in (line_of("--from", source, "--preset", "gan_cls"))
+    )
+    line = line_of("--preset", _SHIPPED, "--text-encoder", text_run)
+    assert f"Fine-tune it by --from {_SHIPPED}, or name gan_int_cls_plus." in (
+        line
+    )
+    assert "Received: also --text-encoder" in (
+        line_of("--from", source, "--text-encoder", text_run)
+    )
+    line = line_of("--from", source, "--width", 8)
+    assert "`discriminator_width` must be that of --from, 4, whose" in line
+    assert "Received: 8. Leave it out" in line
+    line = line_of("--from", text_run)
+    assert "--from must name a text-to-image GAN" in line
+
+
+def test_a_gan_that_cannot_be_trained_on(data, source, tmp_path, error_of):
+    gan = keras.saving.load_model(source / "model.keras")
+    path = tmp_path / "gan.keras"
+    options = ["--data", data, "--out", tmp_path / "run", "--from", path]
+    without = PrecomputedEmbeddings(gan.text_encoder.embedding_dim)
+    TextToImageGAN(
+        gan.generator, gan.discriminator, without, recipe=gan.recipe
+    ).save(path)
+    assert "A --from that reads no texts is trained with --text-embeddings" in (
+        error_of("train", *options)
+    )
+    TextToImageGAN(gan.generator, gan.discriminator, gan.text_encoder).save(
+        path
+    )
+    assert "--from must be a GAN that was made from a recipe" in (
+        error_of("train", *options)
+    )
