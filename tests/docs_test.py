@@ -36,7 +36,10 @@ _PAGES = {
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 _IMAGE_SIZE = 64
 # Programs of others.
-_NOT_OURS = {"", "pip", "pre-commit", "pytest", "python3", "tensorboard"}
+_NOT_OURS = {
+    *("", "docker", "kubectl", "pip", "pre-commit", "pytest", "python3"),
+    "tensorboard",
+}
 
 
 def _blocks(language):
