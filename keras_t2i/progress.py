@@ -3,6 +3,7 @@
 import contextlib
 import time
 from collections.abc import Iterator
+from typing import Any
 from typing import Protocol
 
 import rich.console
@@ -11,8 +12,10 @@ import rich.text
 
 from keras_t2i.terminal import is_quiet
 from keras_t2i.terminal import print_note
+from keras_t2i.terminal import visible
 
 _SECONDS_BETWEEN_LINES = 10.0
+_SECONDS_BETWEEN_CHANGES = 0.5
 
 
 class OnProgress(Protocol):
@@ -26,8 +29,8 @@ class OnProgress(Protocol):
 def show_progress(description: str, unit: str) -> Iterator[OnProgress]:
     """Shows how far long work is, how fast it goes and the time left.
 
-    A terminal shows a bar. Elsewhere it is a line every ten seconds, and one
-    at the end. Where it is quiet there is neither.
+    A terminal shows a bar, a notebook a line that changes. Elsewhere it is a
+    line every ten seconds, and one at the end. Where it is quiet there is none.
 
     Args:
         description: string. The work, such as `"Preparing"`.
@@ -48,8 +51,11 @@ def show_progress(description: str, unit: str) -> Iterator[OnProgress]:
         yield lambda done, total, detail="": None
         return
     console = rich.console.Console(stderr=True)
+    if console.is_jupyter:
+        yield _NotebookLine(description, unit, _SECONDS_BETWEEN_CHANGES)
+        return
     if not console.is_terminal:
-        yield _Lines(description, unit)
+        yield _Lines(description, unit, _SECONDS_BETWEEN_LINES)
         return
     columns = (
         rich.progress.TextColumn("{task.description}"),
@@ -89,9 +95,10 @@ class _RateColumn(rich.progress.ProgressColumn):
 
 
 class _Lines:
-    def __init__(self, description: str, unit: str):
+    def __init__(self, description: str, unit: str, seconds_between: float):
         self._description = description
         self._unit = unit
+        self._seconds_between = seconds_between
         # When the first call came, and what was done by then.
         self._start: tuple[float, float] | None = None
         self._printed_at = 0.0
@@ -106,7 +113,7 @@ class _Lines:
             self._printed_at = now
         self._is_finished = done >= total
         if not self._is_finished:
-            if now - self._printed_at < _SECONDS_BETWEEN_LINES:
+            if now - self._printed_at < self._seconds_between:
                 return
         self._printed_at = now
         start, already_done = self._start
@@ -117,4 +124,22 @@ class _Lines:
         )
         if rate > 0 and done < total:
             line += f", {(total - done) / rate:,.0f} s left"
-        print_note(f"{line}, {detail}" if detail else line)
+        self.show(f"{line}, {detail}" if detail else line)
+
+    def show(self, line: str) -> None:
+        print_note(line)
+
+
+class _NotebookLine(_Lines):
+    """Replaces its line: a bar of rich would need widgets in a notebook."""
+
+    _display: Any = None
+
+    def show(self, line: str) -> None:
+        from IPython.display import Pretty
+        from IPython.display import display
+
+        if self._display is None:
+            self._display = display(Pretty(visible(line)), display_id=True)
+        else:
+            self._display.update(Pretty(visible(line)))

@@ -37,8 +37,8 @@ _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 _IMAGE_SIZE = 64
 # Programs of others.
 _NOT_OURS = {
-    *("", "docker", "kubectl", "pip", "pre-commit", "pytest", "python3"),
-    "tensorboard",
+    *("", "docker", "jupyter", "kubectl", "pip", "pre-commit", "pytest"),
+    *("python3", "tensorboard"),
 }
 
 
