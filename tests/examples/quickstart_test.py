@@ -69,7 +69,7 @@ def executed(tmp_path_factory):
 
 def test_every_figure_is_shown(executed):
     notebook, folder = executed
-    assert _num_figures(notebook) == 6
+    assert _num_figures(notebook) == 5
     assert (folder / "my_flowers.keras").exists()
 
 
