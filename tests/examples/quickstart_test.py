@@ -9,10 +9,14 @@ from nbclient import NotebookClient
 _FILE = pathlib.Path(__file__).parents[2] / "examples" / "quickstart.ipynb"
 # To trace the training step would take most of the time.
 _EAGERLY = """
+import warnings
+
 import keras_t2i
 import tensorflow as tf
 
 tf.config.run_functions_eagerly(True)
+# Of what this test sets.
+warnings.filterwarnings("ignore", "Limiting|Even though the `tf.config")
 """
 _PROGRESS = """
 from keras_t2i.progress import show_progress
@@ -56,7 +60,6 @@ def executed(tmp_path_factory):
         # Of Keras: how much of each training is done.
         patch.setenv("KERAS_MAX_EPOCHS", "1")
         patch.setenv("KERAS_MAX_STEPS_PER_EPOCH", "1")
-        patch.setenv("PYTHONWARNINGS", "ignore:Limiting")
         NotebookClient(
             notebook,
             timeout=600,
