@@ -1,5 +1,6 @@
 """Which texts are captions."""
 
+import re
 from collections.abc import Iterable
 
 # Far more than text encoders read. Longer ones are other files by mistake, and
@@ -59,6 +60,12 @@ def is_utf8(text: str) -> bool:
     and in texts decoded with `surrogateescape`.
     """
     return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def file_name(caption: str) -> str:
+    """Returns the words of a caption as the stem of a file."""
+    words = re.sub(r"[^a-z0-9]+", "-", caption.lower()).strip("-")
+    return words[:40].strip("-") or "caption"
 
 
 def _strip(text: str) -> str:

@@ -43,6 +43,7 @@ ORDER = (
     {"evaluation"},
     {"training"},
     {"export"},
+    {"play"},
     {"cli"},
 )
 # Losses, metrics and networks never see a path: of what does, they take these.
@@ -73,11 +74,13 @@ NOT_LOADED = {
     },
     "import keras_t2i.export.model_server": {"keras", "numpy", "tensorflow"},
     "import keras_t2i.export": {"keras_t2i.cli", "keras_t2i.training"},
+    "import keras_t2i.play.page_layout": {"gradio", "keras_t2i.export"},
+    "import keras_t2i.play.web_server": {"gradio", "tensorflow", "uvicorn"},
 }
 COMMANDS = (
     *("demo", "prepare", "train-text", "evaluate-text", "embed", "train"),
     *("generate", "evaluate", "train-style", "interpolate", "transfer"),
-    *("export", "serve"),
+    *("play", "export", "serve"),
 )
 # User and system time of `keras-t2i --help`, on a slow machine.
 _SECONDS_OF_HELP = 1.2

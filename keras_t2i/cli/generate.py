@@ -5,12 +5,12 @@ import pathlib
 from typing import TYPE_CHECKING
 
 from keras_t2i.captions import check_captions
+from keras_t2i.captions import file_name
 from keras_t2i.cli.options import Subparsers
 from keras_t2i.cli.options import add_captions
 from keras_t2i.cli.options import add_model
 from keras_t2i.cli.options import add_seed
 from keras_t2i.cli.options import checked_out
-from keras_t2i.cli.options import file_name
 from keras_t2i.cli.options import file_of_captions
 from keras_t2i.cli.options import load_generating_model
 from keras_t2i.cli.options import whole_number

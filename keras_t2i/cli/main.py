@@ -17,6 +17,7 @@ from keras_t2i.cli import embed
 from keras_t2i.cli import evaluate
 from keras_t2i.cli import export
 from keras_t2i.cli import generate
+from keras_t2i.cli import play
 from keras_t2i.cli import prepare
 from keras_t2i.cli import pretrained_models
 from keras_t2i.cli import train
@@ -45,6 +46,7 @@ _COMMANDS = (
     train.add_train_style,
     generate.add_interpolate,
     generate.add_transfer,
+    play.add_parser,
     export.add_export,
     export.add_serve,
 )

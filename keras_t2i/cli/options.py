@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from typing import Any
 from typing import TypeAlias
 
+from keras_t2i.captions import file_name
 from keras_t2i.errors import TrainingError
 from keras_t2i.recipes.base_recipe import DURATIONS
 from keras_t2i.recipes.base_recipe import AnyRecipe
@@ -116,12 +117,6 @@ def file_of_captions(captions: Sequence[str], suffix: str) -> pathlib.Path:
         number += 1
         out = pathlib.Path(f"{stem}-{number}{suffix}")
     return out
-
-
-def file_name(caption: str) -> str:
-    """Returns the words of a caption as the stem of a file."""
-    words = re.sub(r"[^a-z0-9]+", "-", caption.lower()).strip("-")
-    return words[:40].strip("-") or "caption"
 
 
 def add_seed(parser: argparse.ArgumentParser, what: str) -> None:

@@ -129,6 +129,15 @@ def read_image(
         content = read_file(path, _MAX_IMAGE_BYTES)
     except OSError as error:
         raise UnusableFileError(str(path), str(error.strerror)) from None
+    return _prepared(content, str(path), side, crop_of)
+
+
+def _prepared(
+    content: bytes,
+    name: str,
+    side: int,
+    crop_of: Callable[[int, int], tuple[int, int, int, int]] | None = None,
+) -> bytes:
     try:
         with warnings.catch_warnings():
             # Pillow warns about metadata, which nothing here uses.
@@ -150,7 +159,7 @@ def read_image(
     # Pillow's readers raise many kinds of exceptions for damaged files.
     except Exception as error:
         reason = f"cannot be read as an image ({error})"
-    raise UnusableFileError(str(path), reason)
+    raise UnusableFileError(name, reason)
 
 
 def read_square(path: StrPath, side: int) -> np.ndarray:
@@ -169,7 +178,28 @@ def read_square(path: StrPath, side: int) -> np.ndarray:
     Raises:
         UnusableFileError: the file cannot be used, as in `read_image`.
     """
-    with Image.open(io.BytesIO(read_image(path, side))) as image:
+    return _central_square(read_image(path, side), side)
+
+
+def decoded_square(content: bytes, name: str, side: int) -> np.ndarray:
+    """Decodes an image file as a square for a model, as `read_square` does.
+
+    Args:
+        content: bytes. A JPEG, PNG, GIF, BMP, TIFF, WebP or PPM file.
+        name: string. Its name, for the errors.
+        side: int. Pixels of the square's side.
+
+    Returns:
+        uint8 array of shape `(side, side, 3)`.
+
+    Raises:
+        UnusableFileError: the file cannot be used, as in `read_image`.
+    """
+    return _central_square(_prepared(content, name, side), side)
+
+
+def _central_square(encoded: bytes, side: int) -> np.ndarray:
+    with Image.open(io.BytesIO(encoded)) as image:
         left, top = ((length - side) // 2 for length in image.size)
         return np.asarray(image.crop((left, top, left + side, top + side)))
 

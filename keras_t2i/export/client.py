@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import PIL.Image
 
-from keras_t2i.checks import check_whole_number
 from keras_t2i.datasets.images import encode_png
 from keras_t2i.errors import ServerError
 from keras_t2i.export.model_folder import MAX_BATCH_SIZE
@@ -20,6 +19,7 @@ from keras_t2i.export.transports import ModelAddress
 from keras_t2i.export.transports import RestTransport
 from keras_t2i.export.transports import SavedModelTransport
 from keras_t2i.models.image_generation import encode_captions
+from keras_t2i.models.image_generation import interpolation_weights
 from keras_t2i.models.image_generation import seeds_of_rows
 from keras_t2i.types import StrPath
 
@@ -166,19 +166,69 @@ class Client:
                 f"`captions_from`. Received: {len(captions_from)} and "
                 f"{len(captions_to)} captions"
             )
-        check_whole_number(steps, "steps", at_least=2)
-        steps = int(steps)
-        num_rows = len(captions_from)
-        weights = np.linspace(0.0, 1.0, steps, dtype="float32")
-        seeds = np.repeat(seeds_of_rows(seed, num_rows), steps)
+        seeds = seeds_of_rows(seed, len(captions_from))
+        weights = interpolation_weights(steps)
+        return self._interpolate(
+            *(captions_from, captions_to, weights),
+            *(seeds, seeds, np.zeros_like(weights)),
+            as_png=as_png,
+        )
+
+    def interpolate_noise(
+        self,
+        captions: Any,
+        seed_from: int | Sequence[int],
+        seed_to: int | Sequence[int],
+        steps: int = 8,
+        as_png: bool = False,
+    ) -> np.ndarray:
+        """Generates the way from one noise to another one, by slerp.
+
+        Args:
+            captions: captions, as in `generate`.
+            seed_from: int or ints, as in `generate`: of the first image of
+                each row.
+            seed_to: int or ints: of the last image of each row.
+            steps: int, as in `interpolate`.
+            as_png: bool, as in `generate`.
+
+        Returns:
+            Images or files, of the shape of those of `interpolate`.
+
+        Raises:
+            ValueError: a caption is empty, the seeds do not fit, or there are
+                too few steps.
+            ServerError: the server gives no answer.
+        """
+        captions = encode_captions(captions)
+        seeds_from = seeds_of_rows(seed_from, len(captions), "seed_from")
+        seeds_to = seeds_of_rows(seed_to, len(captions), "seed_to")
+        weights = interpolation_weights(steps)
+        return self._interpolate(
+            *(captions, captions, np.zeros_like(weights)),
+            *(seeds_from, seeds_to, weights),
+            as_png=as_png,
+        )
+
+    def _interpolate(
+        self,
+        text_from: np.ndarray,
+        text_to: np.ndarray,
+        text_weights: np.ndarray,
+        seed_from: np.ndarray,
+        seed_to: np.ndarray,
+        noise_weights: np.ndarray,
+        as_png: bool,
+    ) -> np.ndarray:
+        num_rows, steps = len(text_from), len(text_weights)
         files = self._ask(
             "interpolate",
-            text_from=np.repeat(captions_from, steps),
-            text_to=np.repeat(captions_to, steps),
-            text_weight=np.tile(weights, num_rows),
-            seed_from=seeds,
-            seed_to=seeds,
-            noise_weight=np.zeros(num_rows * steps, "float32"),
+            text_from=np.repeat(text_from, steps),
+            text_to=np.repeat(text_to, steps),
+            text_weight=np.tile(text_weights, num_rows),
+            seed_from=np.repeat(seed_from, steps),
+            seed_to=np.repeat(seed_to, steps),
+            noise_weight=np.tile(noise_weights, num_rows),
         )
         return _images(files.reshape(num_rows, steps), as_png)
 

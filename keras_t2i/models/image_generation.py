@@ -209,7 +209,7 @@ class ImageGeneration:
                 f"{len(captions_to)} captions"
             )
         seeds = seeds_of_rows(seed, len(captions_from))
-        weights = _weights(steps)
+        weights = interpolation_weights(steps)
         return self._interpolate(
             *(captions_from, captions_to, weights),
             *(seeds, seeds, np.zeros_like(weights)),
@@ -251,7 +251,7 @@ class ImageGeneration:
         captions = self._encoded(captions)
         seeds_from = seeds_of_rows(seed_from, len(captions), "seed_from")
         seeds_to = seeds_of_rows(seed_to, len(captions), "seed_to")
-        weights = _weights(steps)
+        weights = interpolation_weights(steps)
         return self._interpolate(
             *(captions, captions, np.zeros_like(weights)),
             *(seeds_from, seeds_to, weights),
@@ -429,7 +429,8 @@ def seeds_of_rows(seed: Any, num_rows: int, name: str = "seed") -> np.ndarray:
     return seeds.astype(np.int64)
 
 
-def _weights(steps: int) -> np.ndarray:
+def interpolation_weights(steps: int) -> np.ndarray:
+    """Returns weights from 0 to 1 for `steps` images, at least 2."""
     check_whole_number(steps, "steps", at_least=2)
     return np.linspace(0.0, 1.0, steps, dtype="float32")
 

@@ -90,6 +90,12 @@ _OPTIONS = {
         "--style-encoder RUN_OR_FILE",
         "--out FILE.png",
     ],
+    "play": [
+        "--model MODEL",
+        "--style-encoder RUN_OR_FILE",
+        "--host HOST",
+        "--port N",
+    ],
     "export": [
         "--model MODEL",
         "--style-encoder RUN_OR_FILE",

@@ -1,0 +1,98 @@
+"""`keras-t2i play`: a page for people, in front of a GAN."""
+
+import argparse
+import ipaddress
+
+from keras_t2i.cli.options import Subparsers
+from keras_t2i.cli.options import add_model
+from keras_t2i.cli.options import load_generating_model
+from keras_t2i.cli.options import options_named
+from keras_t2i.cli.options import whole_number
+from keras_t2i.terminal import print_error
+from keras_t2i.terminal import print_result
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Adds the command to the program's parser."""
+    parser = subparsers.add_parser(
+        "play",
+        help="serve a page to generate images in the browser",
+        description="Serves a page on which one generates images, slides "
+        "between captions and noises, and uses the style of an image, until "
+        "Ctrl-C. It asks nothing of other hosts. It has no password: whoever "
+        "reaches the address can use it. Needs `pip install "
+        '"keras-t2i[play]"`.',
+    )
+    add_model(
+        parser,
+        more=", the folder of an exported model, or the address of a served "
+        "one, http://HOST:8501/v1/models/NAME (or grpc://HOST:8500/...)",
+    )
+    parser.add_argument(
+        "--style-encoder",
+        metavar="RUN_OR_FILE",
+        help="run folder of `train-style` on this model, or a .keras file. The "
+        "page can then also generate in the style of an image; an exported or "
+        "served model brings its own",
+    )
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        metavar="HOST",
+        help="address of this machine to serve at; 0.0.0.0 for all of them "
+        "(default: 127.0.0.1, for this machine alone)",
+    )
+    parser.add_argument(
+        "--port",
+        type=whole_number(at_least=1),
+        default=7860,
+        metavar="N",
+        help="port to serve at (default: 7860)",
+    )
+    parser.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    import asyncio
+
+    from keras_t2i.play.web_server import check_installed
+    from keras_t2i.play.web_server import listening_socket
+    from keras_t2i.play.web_server import server_of
+
+    check_installed()
+    host, port = arguments.host, arguments.port
+    # Before the model, which takes longer.
+    with listening_socket(host, port) as socket:
+        from keras_t2i.play.page_layout import make_page
+        from keras_t2i.play.page_model import PageModel
+        from keras_t2i.training.model_files import load_style_encoder
+
+        model = load_generating_model(arguments.model)
+        style_encoder = None
+        if arguments.style_encoder is not None:
+            style_encoder = load_style_encoder(arguments.style_encoder)
+        with options_named(arguments):
+            page_model = PageModel(model, style_encoder)
+        # Not the path or the host, which are nobody's business.
+        name = arguments.model.rstrip("/").rpartition("/")[2]
+        if not _is_this_machine_alone(host):
+            print_error(
+                "keras-t2i: warning: the page has no password. Whoever reaches "
+                f"{host} can use it."
+            )
+        shown = f"[{host}]" if ":" in host else host
+        print_result(f"page: http://{shown}:{port}")
+
+        async def serve() -> None:
+            # In the loop: Gradio makes others where there is none.
+            server = server_of(make_page(page_model, name))
+            await server.serve(sockets=[socket])
+
+        asyncio.run(serve())
+
+
+def _is_this_machine_alone(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
