@@ -28,6 +28,8 @@ _ASKS_THE_MODEL: dict[str, Any] = {
 }
 # Requests that wait. Those after them are told that the page is busy.
 _MAX_WAITING = 100
+# Gradio keeps 100 kB for each visitor, of so many.
+_MAX_VISITORS = 200
 _ADDRESS_SCRIPT = """
 watch("value", () => {
   const shown = element.querySelector("[data-address]");
@@ -126,6 +128,8 @@ def make_page(model: PageModel, name: str) -> Any:
             with gradio.Tab("Style"):
                 _add_style(gradio, model)
     page.queue(max_size=_MAX_WAITING)
+    # The page has no state of a visitor that would be missed.
+    page.state_session_capacity = _MAX_VISITORS
     return page
 
 

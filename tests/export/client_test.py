@@ -66,6 +66,10 @@ def test_interpolate(client, gan):
     middle = found[:, 2].astype(int)
     assert np.abs(middle - found[:, 0]).max() > 5
     assert np.abs(middle - found[:, -1]).max() > 5
+    found = client.interpolate_noise(CAPTIONS[:2], 4, [5, -1], 5)
+    expected = gan.interpolate_noise(CAPTIONS[:2], 4, [5, -1], 5)
+    assert found.shape == expected.shape == (2, 5, 32, 32, 3)
+    assert np.abs(found.astype(int) - expected).max() <= 1
     files = client.interpolate("a rose", "an iris", 2, as_png=True)
     assert files.shape == (1, 2)
 
@@ -123,6 +127,8 @@ def test_embed_text(client, gan, style_encoder):
         (lambda c: c.interpolate([], []), "at least one. Received: none"),
         (lambda c: c.interpolate(["a"], ["a", "b"]), "Received: 1 and 2"),
         (lambda c: c.interpolate("a", "b", 1), "at least 2.*Received: 1"),
+        (lambda c: c.interpolate_noise("a", 0, 1, 1), "at least 2.*: 1"),
+        (lambda c: c.interpolate_noise("a", 0, [1, 2]), "`seed_to` must"),
         (lambda c: c.transfer_style([], "a"), "at least one. Received: none"),
         (
             lambda c: c.transfer_style([b"no image"], "a"),

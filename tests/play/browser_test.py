@@ -220,7 +220,7 @@ def test_slide_between_noises(page, gan):
     np.testing.assert_array_equal(_pixels(shown), expected)
 
 
-def test_a_style_image(page, gan, style_encoder):
+def test_a_style_image(page, gan, style_encoder, tmp_path):
     page.get_by_role("tab", name="Style").click()
     panel = page.get_by_role("tabpanel")
     button = panel.get_by_role("button", name="Generate in this style")
@@ -251,11 +251,15 @@ def test_a_style_image(page, gan, style_encoder):
         np.testing.assert_array_equal(
             _pixels(shown.get_attribute("src")), image
         )
-    for name, content, message in (
-        ("notes.txt", b"no image", "notes.txt: is not an image"),
-        ("large.png", bytes(10 * 2**20 + 1), "at most 10 MB"),
+    notes, large = tmp_path / "notes.txt", tmp_path / "large.png"
+    notes.write_text("no image")
+    with large.open("wb") as opened:
+        opened.truncate(10 * 2**20 + 1)
+    for bad_file, message in (
+        (notes, "notes.txt: is not an image"),
+        (large, "at most 10 MB. Received: large.png"),
     ):
-        file.set_input_files({"name": name, "mimeType": "", "buffer": content})
+        file.set_input_files(bad_file)
         button.click()
         panel.get_by_role("alert").get_by_text(message).wait_for()
 
