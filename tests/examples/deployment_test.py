@@ -17,6 +17,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from keras_t2i.cli import play
+from keras_t2i.cli.main import main
 from keras_t2i.export.model_folder import BATCHING_PARAMETERS_FILE
 from keras_t2i.export.model_folder import IMAGE
 from keras_t2i.export.model_folder import MODELS_CONFIG_FILE
@@ -131,6 +133,24 @@ def test_all_start_the_server_as_serve_does(compose, container):
         json.loads(re.search(r"^ENTRYPOINT (.*)", dockerfile, re.M)[1]),
     ):
         assert entry_point == ["tensorflow_model_server"]
+
+
+def test_the_page_is_started_as_its_command_line_takes_it(compose, monkeypatch):
+    received = []
+    monkeypatch.setattr(play, "_run", received.append)
+    program, *options = json.loads(
+        re.search(
+            r"^ENTRYPOINT (.*)",
+            (_DOCKER / "page.Dockerfile").read_text("utf-8"),
+            re.M,
+        )[1]
+    )
+    assert program == "keras-t2i"
+    page = compose["services"]["page"]
+    assert main([*options, *page["command"]]) == 0
+    (arguments,) = received
+    assert arguments.model == "http://serving:8501/v1/models/flowers"
+    assert page["ports"] == [f"127.0.0.1:{arguments.port}:{arguments.port}"]
 
 
 def test_the_files_that_the_server_reads_are_in_the_repository(compose):
