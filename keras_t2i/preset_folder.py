@@ -20,6 +20,11 @@ def is_folder(path: StrPath) -> bool:
     return pathlib.Path(path).is_dir()
 
 
+def preset_weights(path: StrPath) -> pathlib.Path:
+    """Returns the file of weights of a folder of `save_preset_folder`."""
+    return pathlib.Path(path) / _WEIGHTS
+
+
 def save_preset_folder(model: keras.Model, path: StrPath) -> None:
     """Writes a model's config and weights, without its optimizers.
 
@@ -34,7 +39,7 @@ def save_preset_folder(model: keras.Model, path: StrPath) -> None:
     path.mkdir(parents=True, exist_ok=True)
     config = keras.saving.serialize_keras_object(model)
     config.pop("compile_config", None)
-    with atomic_write(path / _WEIGHTS) as temporary:
+    with atomic_write(preset_weights(path)) as temporary:
         model.save_weights(temporary)
     with atomic_write(path / _CONFIG) as temporary:
         temporary.write_text(json.dumps(config, indent=2) + "\n", "utf-8")
@@ -54,7 +59,7 @@ def load_preset_folder(path: StrPath) -> keras.Model:
     """
     path = pathlib.Path(path)
     is_run = (path / _MODEL_OF_RUN).is_file()
-    if not is_run and not (path / _WEIGHTS).is_file():
+    if not is_run and not preset_weights(path).is_file():
         raise ValueError(
             "A folder to load from must be a run folder with a model.keras, "
             "or one that `save_to_preset` has written. Received: "
@@ -65,7 +70,7 @@ def load_preset_folder(path: StrPath) -> keras.Model:
             return keras.saving.load_model(path / _MODEL_OF_RUN, compile=False)
         config = read_json(path / _CONFIG)
         model = keras.saving.deserialize_keras_object(config)
-        model.load_weights(path / _WEIGHTS)
+        model.load_weights(preset_weights(path))
     except Exception as error:
         # Keras raises errors of many kinds for files that are damaged.
         first_line = (str(error).strip() or repr(error)).splitlines()[0]

@@ -135,6 +135,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     from keras_t2i.evaluation.judge import load_judge
     from keras_t2i.progress import show_progress
     from keras_t2i.training.model_files import load_joint_embedding
+    from keras_t2i.training.model_files import networks_of_gan
 
     out = None
     if arguments.out is not None:
@@ -154,7 +155,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
             load_generating_model(arguments.model),
             captions,
             arguments.images_per_caption or 1,
-            _networks_of_model(arguments.model),
+            networks_of_gan(arguments.model),
         )
     else:
         images = FolderImages(arguments.images, captions.ids)
@@ -172,17 +173,6 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     if out is not None:
         _write(out, text, evaluation)
     print_result(*text.split("\n"))
-
-
-def _networks_of_model(model: str) -> list[str]:
-    """Lists the networks whose features the model's text encoder learned from.
-
-    They are known if the runs of the model and its text encoder still exist.
-    """
-    from keras_t2i.training.model_files import networks_of_text_encoder
-    from keras_t2i.training.run_folder import options_of_run
-
-    return networks_of_text_encoder(options_of_run(model).get("text_encoder"))
 
 
 def _report_left_out(images: "FolderImages") -> None:

@@ -68,10 +68,11 @@ def add_train(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--from",
         dest="model",
-        metavar="RUN_FILE_OR_PRESET",
-        help="fine-tune a trained GAN: a run folder, a .keras file, or a name "
-        "of `keras-t2i models`. Its settings, weights and text encoder are "
-        "kept, and the optimizers are new. Trains for "
+        metavar="MODEL",
+        help="fine-tune a trained GAN: a run folder, a .keras file, a folder "
+        "of `save_to_preset`, or a name of `keras-t2i models`. Its settings, "
+        "weights and text encoder are kept, and the optimizers are new. Trains "
+        "for "
         f"{FINE_TUNING_MINUTES:g} minutes unless told otherwise",
     )
     parser.add_argument(

@@ -12,6 +12,7 @@ import pathlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from typing import Any
+from typing import TypeGuard
 
 from keras_t2i.files import atomic_write
 from keras_t2i.types import StrPath
@@ -29,6 +30,14 @@ def pretrained_names() -> tuple[str, ...]:
         for name in sorted(_folders())
         if "recipe" in pretrained_description(name)
     )
+
+
+def is_pretrained(path: StrPath) -> TypeGuard[str]:
+    """Whether a path names a GAN that comes with the package.
+
+    A file or folder of that name takes precedence.
+    """
+    return path in pretrained_names() and not pathlib.Path(path).exists()
 
 
 def pretrained_description(name: str) -> dict[str, Any]:

@@ -56,11 +56,11 @@ def train(
             and kept with the data set. They are used instead of those beside
             the encoder. Without `text_encoder`, the GAN generates from
             embeddings alone.
-        model: path of the run folder of a GAN, or of a .keras file, or name of
-            a preset with weights. A style encoder is trained to invert it. A
-            GAN begins with its weights and text encoder, and with new
-            optimizers; the recipe must have its networks, such as
-            `TextToImageGAN.from_preset(path).recipe` has.
+        model: path of the run folder of a GAN, of a .keras file or of a folder
+            of `save_to_preset`, or name of a preset with weights. A style
+            encoder is trained to invert it. A GAN begins with its weights and
+            text encoder, and with new optimizers; the recipe must have its
+            networks, such as `TextToImageGAN.from_preset(path).recipe` has.
         resume: bool. Whether to resume the run in `out` from its last
             checkpoint. Only the duration may differ from what the run was
             started with. Inputs may be left out, or given where they lie now.

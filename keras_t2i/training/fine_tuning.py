@@ -1,12 +1,12 @@
 """What the training of a GAN takes over from a trained one."""
 
 import hashlib
-import pathlib
 
 from keras_t2i.models.from_recipe import OF_NETWORKS
 from keras_t2i.models.text_to_image_gan import TextToImageGAN
+from keras_t2i.preset_folder import preset_weights
+from keras_t2i.pretrained.network_files import is_pretrained
 from keras_t2i.pretrained.network_files import pretrained_description
-from keras_t2i.pretrained.network_files import pretrained_names
 from keras_t2i.recipes.recipe import FINE_TUNING_MINUTES
 from keras_t2i.recipes.recipe import Recipe
 from keras_t2i.text.precomputed_embeddings import PrecomputedEmbeddings
@@ -17,16 +17,26 @@ from keras_t2i.training.model_files import model_file
 def fine_tuning_recipe(model: str) -> Recipe:
     """Returns the recipe of a trained GAN, for `FINE_TUNING_MINUTES`.
 
+    The noise on the images that the discriminator sees goes on from where it
+    has fallen to: all of it would take details away again.
+
     Args:
-        model: path of a run folder or file, or name of a preset with weights.
+        model: path of a run folder, of a file or of a folder of
+            `save_to_preset`, or name of a preset with weights.
 
     Raises:
         ValueError: there is no such GAN, or it was made without a recipe.
     """
-    if _is_preset(model):
+    if is_pretrained(model):
         recipe = Recipe.from_preset(model)
     else:
-        recipe = _recipe_of(load_gan(model, "`model`"), model)
+        gan = load_gan(model, "`model`")
+        recipe = _recipe_of(gan, model)
+        if recipe.image_noise_half_life is not None:
+            passed = int(gan.steps_trained) / recipe.image_noise_half_life
+            recipe = recipe.override(
+                image_noise=recipe.image_noise * 0.5**passed
+            )
     return recipe.override(minutes=FINE_TUNING_MINUTES, keep_best=None)
 
 
@@ -46,8 +56,11 @@ def load_source(
         ValueError: there is no such GAN, or it does not fit.
     """
     # Not by `load_gan`, whose discriminator cannot be trained.
-    load = TextToImageGAN.from_preset if _is_preset(model) else load_gan
-    gan = load(model)
+    gan = (
+        TextToImageGAN.from_preset(model)
+        if is_pretrained(model)
+        else load_gan(model, "`model`")
+    )
     expected = _recipe_of(gan, model).override(image_size=gan.image_size)
     for name in sorted(OF_NETWORKS):
         value, received = getattr(expected, name), getattr(recipe, name)
@@ -79,14 +92,13 @@ def gan_digest(model: str) -> str:
     Args:
         model: path or name, as of `fine_tuning_recipe`.
     """
-    if _is_preset(model):
+    if is_pretrained(model):
         return pretrained_description(model)["files"]["generator.npz"]
-    with open(model_file(model, "`model`"), "rb") as file:
+    path = preset_weights(model)
+    if not path.is_file():
+        path = model_file(model, "`model`")
+    with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _is_preset(model: str) -> bool:
-    return model in pretrained_names() and not pathlib.Path(model).exists()
 
 
 def _recipe_of(gan: TextToImageGAN, model: str) -> Recipe:

@@ -11,6 +11,7 @@ from keras_t2i.evaluation.quick_evaluation import FEWEST_IMAGES
 from keras_t2i.models.text_to_image_gan import TextToImageGAN
 from keras_t2i.recipes.recipe import MEASURED_SPLIT
 from keras_t2i.recipes.recipe import Recipe
+from keras_t2i.training.model_files import networks_of_gan
 from keras_t2i.training.model_files import networks_of_text_encoder
 from keras_t2i.types import StrPath
 
@@ -107,10 +108,12 @@ def check_judge(
     judge: Judge,
     gan: TextToImageGAN,
     captions: EvaluationCaptions,
-    text_encoder: str | None,
+    paths: dict[str, str | None],
 ) -> None:
     """Raises `ValueError` if a GAN has learned from the judge."""
-    networks = networks_of_text_encoder(text_encoder)
+    networks = networks_of_text_encoder(paths["text_encoder"])
+    if paths["model"] is not None:
+        networks = networks_of_gan(paths["model"])
     images = ModelImages(gan, captions, trained_with=networks)
     if judge.known_as & images.trained_with:
         raise ValueError(

@@ -107,10 +107,11 @@ class GANTraining:
             kept = run.digest("model") if run.has_read("model", model) else None
             self._digests["model"] = kept or gan_digest(model)
         self._embeddings: StrPath | None = None
-        # A trained GAN has an encoder.
+        # A trained GAN has an encoder. Its embeddings lie with the data set, so
+        # that nothing is written to another run.
         self._encoder_path = paths["text_encoder"]
-        if self._encoder_path is None and paths["text_embeddings"] is None:
-            self._encoder_path = model
+        if model is not None and paths["text_embeddings"] is None:
+            self._encoder_path = self._data
         if paths["text_embeddings"] is not None:
             self._embeddings = given_embeddings(
                 paths["text_embeddings"], self._data
@@ -156,7 +157,7 @@ class GANTraining:
         if recipe.keep_best is not None:
             captions = EvaluationCaptions(self._data, MEASURED_SPLIT)
             judge = load_judge() if judge is None else judge
-            check_judge(judge, self.gan, captions, paths["text_encoder"])
+            check_judge(judge, self.gan, captions, paths)
             self._measured = (captions, judge)
 
     def plan(self) -> dict[str, Any]:

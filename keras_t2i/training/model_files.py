@@ -10,7 +10,9 @@ from keras_t2i.models.made_from_recipe import load_pretrained_gan
 from keras_t2i.models.style_encoder import StyleEncoder
 from keras_t2i.models.style_inversion import StyleInversion
 from keras_t2i.models.text_to_image_gan import TextToImageGAN
-from keras_t2i.pretrained.network_files import pretrained_names
+from keras_t2i.preset_folder import load_preset_folder
+from keras_t2i.preset_folder import preset_weights
+from keras_t2i.pretrained.network_files import is_pretrained
 from keras_t2i.pretrained.network_files import pretrained_text_encoder
 from keras_t2i.recipes.recipe import Recipe
 from keras_t2i.text.char_cnn_rnn import CharCNNRNN
@@ -61,15 +63,16 @@ def model_file(path: StrPath, option: str) -> pathlib.Path:
 def load_gan(path: StrPath, option: str = "--model") -> TextToImageGAN:
     """Returns the GAN of a run folder, a file or a preset with weights.
 
-    A file or folder that has the name of a preset takes precedence. The
-    discriminator of a preset with weights is not for training: it is as small
-    as can be, which saves two seconds.
+    A folder that `save_to_preset` has written will do, too. A file or folder
+    that has the name of a preset takes precedence. The discriminator of a
+    preset with weights is not for training: it is as small as can be, which
+    saves two seconds.
     """
-    if path in pretrained_names() and not pathlib.Path(path).exists():
-        recipe = Recipe.from_preset(str(path)).override(
+    if is_pretrained(path):
+        recipe = Recipe.from_preset(path).override(
             discriminator_width=1, feature_network=None
         )
-        return load_pretrained_gan(TextToImageGAN, str(path), recipe)
+        return load_pretrained_gan(TextToImageGAN, path, recipe)
     return _load(path, option, (TextToImageGAN,), "a text-to-image GAN")
 
 
@@ -103,7 +106,7 @@ def load_text_encoder(
     .t7 file is an encoder published by Reed et al. (2016). The name of a preset
     with weights stands for its text encoder.
     """
-    if path in pretrained_names() and not pathlib.Path(path).exists():
+    if is_pretrained(path):
         return pretrained_text_encoder(path)
     if pathlib.Path(path).suffix == ".t7":
         return load_reed_text_encoder(path)
@@ -140,6 +143,30 @@ def networks_of_text_encoder(path: str | None) -> list[str]:
     return [name] if isinstance(name, str) else []
 
 
+def networks_of_gan(path: str) -> list[str]:
+    """Lists the networks that a GAN has learned from, as far as they are known.
+
+    These are the network of a preset with weights, and those whose features the
+    text encoder of a run has learned from, if its run still exists. A run that
+    started from another GAN has the text encoder of that one.
+
+    Args:
+        path: path of a run folder of `train` or of a file in it, name of a
+            preset with weights, or whatever else generates images.
+    """
+    seen: set[str] = set()
+    while not is_pretrained(path):
+        seen.add(path)
+        options = options_of_run(path)
+        source = options.get("model")
+        # Folders that were made anew may name each other.
+        if not isinstance(source, str) or source in seen:
+            return networks_of_text_encoder(options.get("text_encoder"))
+        path = source
+    network = Recipe.from_preset(path).feature_network
+    return [] if network is None else [network]
+
+
 def load_style_encoder(
     path: StrPath, option: str = "--style-encoder"
 ) -> StyleEncoder:
@@ -156,11 +183,16 @@ def load_style_encoder(
 def _load(
     path: StrPath, option: str, kinds: tuple[type, ...], expected: str
 ) -> Any:
-    file = model_file(path, option)
+    weights = preset_weights(path)
+    file = weights if weights.is_file() else model_file(path, option)
     try:
         # Without the optimizers, which cannot be loaded under another
         # precision than theirs.
-        model = keras.saving.load_model(file, compile=False)
+        model = (
+            load_preset_folder(path)
+            if file == weights
+            else keras.saving.load_model(file, compile=False)
+        )
     except Exception as error:
         # Keras raises errors of many kinds for files that are not models.
         first_line = (str(error).strip() or repr(error)).splitlines()[0]

@@ -17,14 +17,19 @@ from keras_t2i.text import PrecomputedEmbeddings
 from keras_t2i.training.entry import INPUTS
 from keras_t2i.training.fine_tuning import fine_tuning_recipe
 from keras_t2i.training.gan_training import GANTraining
+from keras_t2i.training.model_files import networks_of_gan
 from keras_t2i.training.run_folder import RunFolder
+from tests.cli.conftest import contents
+from tests.cli.run_states import assert_same_state
+from tests.cli.run_states import killed_after
+from tests.cli.run_states import lines_of
 
 _SHIPPED = "gan_int_cls_plus_flowers"
 
 
 @pytest.fixture
 def source(gan_run, tmp_path):
-    """A copy, which gets the embeddings of the data set."""
+    """A copy, which tests may remove."""
     return shutil.copytree(gan_run, tmp_path / "source")
 
 
@@ -59,19 +64,27 @@ def test_it_begins_with_the_trained_networks(data, source, tmp_path):
     # The optimizers are new, and so is the count that the average follows.
     assert int(gan.steps_trained) == 0 < int(trained.steps_trained)
     assert int(gan.generator_optimizer.iterations) == 0
-    assert gan.recipe == trained.recipe.override(minutes=FINE_TUNING_MINUTES)
-    # A file does as well, and what is no part of the networks may differ.
+    # Forty steps of the image noise have passed.
+    assert gan.recipe == trained.recipe.override(
+        minutes=FINE_TUNING_MINUTES, image_noise=0.5 * 0.5 ** (40 / 6000)
+    )
+    # A folder of `save_to_preset` does as well, and what is no part of the
+    # networks may differ.
+    trained.save_to_preset(tmp_path / "preset")
     gan = _begun(
-        tmp_path / "other", data, source / "model.keras", batch_size=4, seed=3
+        tmp_path / "other", data, tmp_path / "preset", batch_size=4, seed=3
     )
     assert _equal(gan.generator, trained.generator)
     assert (gan.recipe.batch_size, gan.seed) == (4, 3)
 
 
-def test_the_run(data, source, tmp_path, capsys):
+def test_the_run(data, source, tmp_path, capsys, checkpoints_every):
+    checkpoints_every(2)
+    data = shutil.copytree(data, tmp_path / "data")
+    before = contents(source)
     out = tmp_path / "run"
     options = ["--data", data, "--from", source]
-    assert _train(*options, "--steps", 2, "--out", out) == 0
+    assert _train(*options, "--steps", 3, "--out", out) == 0
     config = json.loads((out / "config.json").read_text())
     assert set(config["inputs"]) == {"data", "model"}
     assert config["inputs"]["model"]["path"] == str(source)
@@ -79,24 +92,49 @@ def test_the_run(data, source, tmp_path, capsys):
     started_with = json.loads((source / "config.json").read_text())["recipe"]
     assert config["recipe"] == {
         **started_with,
-        "steps": 2,
+        "steps": 3,
         "image_size": 32,
+        "image_noise": pytest.approx(0.5, abs=0.01),
     }
-    (embeddings,) = source.glob("embeddings-*")
+    # The embeddings of the captions lie with the data set.
+    (embeddings,) = data.glob("embeddings-*")
     assert (embeddings / "manifest.json").is_file()
+    assert contents(source) == before
     trained = keras.saving.load_model(source / "model.keras")
     tuned = keras.saving.load_model(out / "model.keras")
     assert not _equal(tuned.generator, trained.generator)
     assert _equal(tuned.text_encoder, trained.text_encoder)
-    # It goes on from its checkpoint, whatever has become of the file.
-    (source / "model.keras").write_bytes(b"another")
-    assert _train("--out", out, "--resume", "--steps", 3) == 0
-    tuned = keras.saving.load_model(out / "model.keras")
     assert int(tuned.steps_trained) == 3
+    # It goes on from its checkpoint, whatever has become of the other run.
+    killed = killed_after(2, out, tmp_path / "killed")
+    shutil.rmtree(source)
+    assert _train("--out", killed, "--resume") == 0
+    assert_same_state(killed / "model.keras", out / "model.keras")
+    assert lines_of(killed) == lines_of(out)
     capsys.readouterr()
     options = ["--out", out, "--resume", "--from", data]
     assert _train(*options, "--steps", 4) == 2
     assert "--from must" in capsys.readouterr().err
+
+
+def test_what_a_gan_has_learned_from_is_known(tmp_path):
+    def config(name, recipe=None, **inputs):
+        folder = tmp_path / name
+        folder.mkdir()
+        inputs = {key: {"path": str(path)} for key, path in inputs.items()}
+        values = {"recipe": recipe or {}, "inputs": inputs}
+        (folder / "config.json").write_text(json.dumps(values))
+        return str(folder)
+
+    text = config("text", {"image_encoder": "efficientnet_lite2"})
+    first = config("first", text_encoder=text)
+    tuned = config("tuned", model=config("between", model=first))
+    assert networks_of_gan(tuned) == ["efficientnet_lite2"]
+    assert networks_of_gan(_SHIPPED) == ["efficientnet_lite0"]
+    tuned = config("flowers", model=_SHIPPED)
+    assert networks_of_gan(tuned) == ["efficientnet_lite0"]
+    assert networks_of_gan(config("itself", model=tmp_path / "itself")) == []
+    assert networks_of_gan("http://localhost:8501/v1/models/flowers") == []
 
 
 def test_the_gan_of_the_package(data, tmp_path, monkeypatch):
