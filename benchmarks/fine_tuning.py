@@ -2,11 +2,15 @@
 
     python benchmarks/fine_tuning.py --data data/oxford64 --out runs/fine-tuning
 
-Takes the first classes of the split `test` of --data that have 300 images, as
-if they were a user's own: 200 of them to train on, and the others to measure
-with. Prints the measures of `evaluate` before and after --minutes, beside those
-of the same settings from the start. before.png, after.png and from_start.png
-show the first captions that are measured with. Existing runs are resumed.
+Takes the five largest classes of the split `test` of --data as if they were a
+user's own: the first 40 images of each to train on, the others to measure with.
+Photographs that follow each other are often of one plant, so they are not
+mixed. Prints the measures of `evaluate` before and after --minutes, beside
+those of the same settings from the start. The kernel distance is unbiased, so
+it can be read with so few images; the Frechet distance cannot, and is not
+printed. A ratio of nearest training images far below that of real ones says
+that images are copied. before.png, after.png and from_start.png show a few
+captions of all classes. Existing runs are resumed.
 """
 
 import argparse
@@ -25,29 +29,29 @@ from keras_t2i.training.fine_tuning import fine_tuning_recipe
 from keras_t2i.training.model_files import load_gan
 
 _PRESET = "gan_int_cls_plus_flowers"
-_NUM_IMAGES = 300
-_NUM_TRAINED = 200
+_NUM_CLASSES = 5
+_NUM_TRAINED = 40
 _MEASURES = (
-    *("kernel_distance", "frechet_distance", "precision", "recall"),
-    *("density", "coverage", "diversity"),
+    *("kernel_distance", "precision", "recall", "density", "coverage"),
+    *("diversity", "nearest_training_ratio", "grain"),
 )
 _ROWS, _COLUMNS = 8, 6
 
 
 def _write_own_images(data, folder):
     examples = PreparedExamples(data, "test")
-    indices = []
-    for class_id in np.unique(examples.class_ids):
-        if len(indices) < _NUM_IMAGES:
-            indices.extend(np.flatnonzero(examples.class_ids == class_id))
-    order = np.random.default_rng(0).permutation(indices)
-    for number, index in enumerate(order):
-        example = examples.read(int(index))
-        split = "train" if number < _NUM_TRAINED else "test"
-        path = folder / split / f"{number:03}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        PIL.Image.open(io.BytesIO(example.image)).save(path)
-        path.with_suffix(".txt").write_text("\n".join(example.captions))
+    classes, counts = np.unique(examples.class_ids, return_counts=True)
+    largest = classes[np.argsort(-counts, kind="stable")[:_NUM_CLASSES]]
+    for class_id in largest:
+        of_class = np.flatnonzero(examples.class_ids == class_id)
+        # By name, and so in the order of the photographs.
+        of_class = sorted(map(examples.read, of_class), key=lambda one: one.id)
+        for number, example in enumerate(of_class):
+            split = "train" if number < _NUM_TRAINED else "test"
+            path = folder / split / f"class_{class_id}" / f"{example.id}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            PIL.Image.open(io.BytesIO(example.image)).save(path)
+            path.with_suffix(".txt").write_text("\n".join(example.captions))
 
 
 def _measured(model, data, out):
@@ -57,7 +61,9 @@ def _measured(model, data, out):
             *("--images-per-caption", 5),
         )
     examples = PreparedExamples(data, "test")
-    captions = [examples.read(index).captions[0] for index in range(_ROWS)]
+    # Of all classes.
+    indices = np.linspace(0, len(examples) - 1, _ROWS).astype(int)
+    captions = [examples.read(index).captions[0] for index in indices]
     gan = load_gan(str(model))
     images = gan.generate(
         np.repeat(captions, _COLUMNS).tolist(),
@@ -81,6 +87,7 @@ def main():
     parser.add_argument("--data", type=pathlib.Path, required=True)
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--learning-rate", type=float, help="of both networks")
     arguments = parser.parse_args()
 
     out, data = arguments.out, arguments.out / "data"
@@ -91,6 +98,11 @@ def main():
             *("--image-size", 64),
         )
     recipe = fine_tuning_recipe(_PRESET).override(minutes=arguments.minutes)
+    if arguments.learning_rate is not None:
+        recipe = recipe.override(
+            generator_learning_rate=arguments.learning_rate,
+            discriminator_learning_rate=arguments.learning_rate,
+        )
     ways = {
         "after": {"model": _PRESET},
         "from_start": {"text_encoder": _PRESET},
