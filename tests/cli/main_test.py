@@ -57,7 +57,7 @@ _OPTIONS = {
         "--out RUN",
         "--preset NAME",
         "--width N",
-        "--from RUN_FILE_OR_PRESET",
+        "--from MODEL",
         "--batch-size N",
         "--end-to-end",
         "--strategy {none,mirrored}",
