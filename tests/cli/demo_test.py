@@ -14,10 +14,11 @@ from keras_t2i.training.model_files import load_gan
 def small(monkeypatch):
     """The same, on fewer images, for seconds instead of minutes."""
     monkeypatch.setitem(
-        preset("text_encoder", "char_cnn_rnn_small"), "batch_size", 8
+        preset("text_encoder", "char_cnn_rnn_features"), "batch_size", 8
     )
     monkeypatch.setattr(demo, "_NUM_IMAGES", 60)
     monkeypatch.setattr(demo, "_TEXT_MINUTES", 0.002)
+    monkeypatch.setattr(demo, "_FEATURES_SIZE", 32)
     small = {"generator_width": 4, "discriminator_width": 4, "batch_size": 8}
     for name, value in {**small, "feature_network": None}.items():
         monkeypatch.setitem(preset("gan", "gan_int_cls_plus"), name, value)
