@@ -37,9 +37,13 @@ def main():
     parser.add_argument("--description", required=True)
     parser.add_argument("--evaluation", help="JSON file of `evaluate`")
     parser.add_argument("--style-encoder", help="run folder")
+    parser.add_argument(
+        "--truncation", type=float, default=1.0, help="that of the preset"
+    )
     parser.add_argument("--data", help="prepared data set")
     arguments = parser.parse_args()
     gan = load_gan(arguments.model)
+    gan.truncation = arguments.truncation
     before = _images(gan, arguments.data)
 
     text_folder = PACKAGE / arguments.text_encoder_name
@@ -80,7 +84,9 @@ def main():
         folder,
         {
             "description": arguments.description,
-            "recipe": gan.recipe.override(image_size=gan.image_size).to_dict(),
+            "recipe": gan.recipe.override(
+                image_size=gan.image_size, truncation=gan.truncation
+            ).to_dict(),
             "text_encoder": arguments.text_encoder_name,
             "style_encoder": style,
             "files": files,

@@ -32,7 +32,7 @@ class StreamTrainedModel(keras.Model):
     Batches are dicts, without targets and sample weights.
 
     The arguments of a subclass' constructor are attributes of the same name,
-    and so make up its config. They are fixed, but for `recipe`.
+    and so make up its config. They are fixed, but for `changeable_arguments`.
     `object_arguments` names those that are Keras objects, such as networks,
     and `compiled_objects` what its `compile` takes of that kind. A subclass
     with a `train_step` of its own counts the steps by `set_steps_trained`.
@@ -40,6 +40,7 @@ class StreamTrainedModel(keras.Model):
 
     arguments: ClassVar[tuple[str, ...]] = ()
     object_arguments: ClassVar[tuple[str, ...]] = ()
+    changeable_arguments: ClassVar[tuple[str, ...]] = ()
     compiled_objects: ClassVar[tuple[str, ...]] = ("optimizer",)
     # Why no optimizer can have `use_ema`. `None`: it can.
     why_no_use_ema: ClassVar[str | None] = None
@@ -56,8 +57,8 @@ class StreamTrainedModel(keras.Model):
         self._step_counter = _StepCounter()
 
     def __setattr__(self, name: str, value: Any) -> None:
-        is_fixed = name != "recipe" and name in self.arguments
-        if is_fixed and name in vars(self):
+        is_argument = name in self.arguments and name in vars(self)
+        if is_argument and name not in self.changeable_arguments:
             raise AttributeError(
                 f"`{name}` cannot be set: other parts of a "
                 f"`{type(self).__name__}` are made from it. Received: "

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from keras_t2i.cli.options import Subparsers
 from keras_t2i.cli.options import add_data
+from keras_t2i.cli.options import add_truncation
 from keras_t2i.cli.options import checked_out
 from keras_t2i.cli.options import load_generating_model
+from keras_t2i.cli.options import set_truncation
 from keras_t2i.cli.options import whole_number
 from keras_t2i.files import atomic_write
 from keras_t2i.terminal import print_error
@@ -58,6 +60,7 @@ def add_evaluate(subparsers: Subparsers) -> None:
         help="images to generate per caption; the measure of diversity needs "
         "at least two (default: 1)",
     )
+    add_truncation(parser)
     parser.add_argument(
         "--features",
         default=_DEFAULT_JUDGE,
@@ -148,11 +151,18 @@ def _evaluate(arguments: argparse.Namespace) -> None:
             "Received: --images, where the names of the files say how many "
             "there are."
         )
+    if arguments.images is not None and arguments.truncation is not None:
+        raise ValueError(
+            "--truncation is for images that --model generates. Received: "
+            "--images."
+        )
     captions = EvaluationCaptions(arguments.data, arguments.split)
     images: ModelImages | FolderImages
     if arguments.images is None:
+        model = load_generating_model(arguments.model)
+        set_truncation(model, arguments)
         images = ModelImages(
-            load_generating_model(arguments.model),
+            model,
             captions,
             arguments.images_per_caption or 1,
             networks_of_gan(arguments.model),

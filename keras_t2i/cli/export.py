@@ -9,6 +9,8 @@ from typing import NoReturn
 
 from keras_t2i.cli.options import Subparsers
 from keras_t2i.cli.options import add_model
+from keras_t2i.cli.options import add_truncation
+from keras_t2i.cli.options import set_truncation
 from keras_t2i.cli.options import whole_number
 from keras_t2i.terminal import print_result
 
@@ -31,6 +33,7 @@ def add_export(subparsers: Subparsers) -> None:
         help="run folder of `train-style`, or a .keras file. The SavedModel "
         "can then also generate in the style of a given image",
     )
+    add_truncation(parser)
     parser.add_argument(
         "--half-precision",
         action="store_true",
@@ -102,6 +105,7 @@ def _export(arguments: argparse.Namespace) -> None:
     from keras_t2i.training.model_files import load_style_encoder
 
     gan = load_gan(arguments.model)
+    set_truncation(gan, arguments)
     style_encoder = None
     if arguments.style_encoder is not None:
         style_encoder = load_style_encoder(arguments.style_encoder)

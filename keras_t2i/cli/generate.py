@@ -10,9 +10,11 @@ from keras_t2i.cli.options import Subparsers
 from keras_t2i.cli.options import add_captions
 from keras_t2i.cli.options import add_model
 from keras_t2i.cli.options import add_seed
+from keras_t2i.cli.options import add_truncation
 from keras_t2i.cli.options import checked_out
 from keras_t2i.cli.options import file_of_captions
 from keras_t2i.cli.options import load_generating_model
+from keras_t2i.cli.options import set_truncation
 from keras_t2i.cli.options import whole_number
 from keras_t2i.files import atomic_write
 from keras_t2i.terminal import print_result
@@ -57,6 +59,7 @@ def add_generate(subparsers: Subparsers) -> None:
         help="images per caption (default: 1)",
     )
     add_seed(parser, "image K of each caption has the seed S + K, K from 0")
+    add_truncation(parser)
     parser.set_defaults(run=_generate)
 
 
@@ -92,6 +95,7 @@ def add_interpolate(subparsers: Subparsers) -> None:
         metavar="T",
         help="with one caption: seed of the last image's noise",
     )
+    add_truncation(parser)
     parser.set_defaults(run=_interpolate)
 
 
@@ -155,6 +159,7 @@ def _generate(arguments: argparse.Namespace) -> None:
             f"{arguments.out!r}."
         )
     model = load_generating_model(arguments.model)
+    set_truncation(model, arguments)
     first = arguments.seed or 0
     seeds = list(range(first, first + num))
     if arguments.embeddings is None:
@@ -243,6 +248,7 @@ def _interpolate(arguments: argparse.Namespace) -> None:
         arguments.out or file_of_captions(captions, ".png"), ".png", ".gif"
     )
     gan = load_gan(arguments.model)
+    set_truncation(gan, arguments)
     seed, seed_to = arguments.seed or 0, arguments.seed_to
     if seed_to is None:
         labels = captions

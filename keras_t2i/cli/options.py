@@ -58,6 +58,19 @@ def positive_number(text: str) -> float:
     return value
 
 
+def share(text: str) -> float:
+    """An argparse type: a number in [0, 1]."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(
+            f"expected a number from 0 to 1. Received: {text!r}"
+        )
+    return value
+
+
 def caption(text: str) -> str:
     """An argparse type: text, with U+FFFD for bytes that are not UTF-8."""
     return os.fsencode(text).decode("utf-8", "replace")
@@ -107,6 +120,35 @@ def add_model(
         f"models` lists{more}"
         + (f" (default: {default})" if default is not None else ""),
     )
+
+
+def add_truncation(parser: argparse.ArgumentParser) -> None:
+    """Adds `--truncation`, for `set_truncation`."""
+    parser.add_argument(
+        "--truncation",
+        type=share,
+        metavar="FACTOR",
+        help="factor of the noise, from 0 to 1. Below 1 the images of a "
+        "caption are more alike and have fewer faults (default: that of the "
+        "model)",
+    )
+
+
+def set_truncation(
+    model: "TextToImageGAN | Client", arguments: argparse.Namespace
+) -> None:
+    """Gives a model the `--truncation`, if there is one."""
+    from keras_t2i.models.text_to_image_gan import TextToImageGAN
+
+    if arguments.truncation is None:
+        return
+    if not isinstance(model, TextToImageGAN):
+        raise ValueError(
+            "--truncation is for a model in a run folder or a file. Received: "
+            f"--model {arguments.model}, which is exported or served. Export "
+            "it by `keras-t2i export --truncation`."
+        )
+    model.truncation = arguments.truncation
 
 
 def file_of_captions(captions: Sequence[str], suffix: str) -> pathlib.Path:

@@ -5,8 +5,10 @@ import ipaddress
 
 from keras_t2i.cli.options import Subparsers
 from keras_t2i.cli.options import add_model
+from keras_t2i.cli.options import add_truncation
 from keras_t2i.cli.options import load_generating_model
 from keras_t2i.cli.options import options_named
+from keras_t2i.cli.options import set_truncation
 from keras_t2i.cli.options import whole_number
 from keras_t2i.terminal import print_error
 from keras_t2i.terminal import print_result
@@ -35,6 +37,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "page can then also generate in the style of an image; an exported or "
         "served model brings its own",
     )
+    add_truncation(parser)
     parser.add_argument(
         "--host",
         default="127.0.0.1",
@@ -68,6 +71,7 @@ def _run(arguments: argparse.Namespace) -> None:
         from keras_t2i.training.model_files import load_style_encoder
 
         model = load_generating_model(arguments.model)
+        set_truncation(model, arguments)
         style_encoder = None
         if arguments.style_encoder is not None:
             style_encoder = load_style_encoder(arguments.style_encoder)

@@ -162,6 +162,9 @@ class ModelImages:
             f"the caption of image i has the noise of seed i + k * "
             f"{len(captions)}"
         )
+        truncation = getattr(model, "truncation", 1.0)
+        if truncation != 1.0:
+            self.protocol += f", times {truncation:g}"
 
     def read(self, rows: np.ndarray) -> np.ndarray:
         """Generates images.

@@ -170,18 +170,20 @@ def make_signatures(
         [None, gan.text_encoder.output_shape[-1]], tf.float32
     )
 
+    model = gan, gan.truncation
+
     def serving_default(text: Tensor, seed: Tensor) -> dict[str, Tensor]:
-        return _png(generate_from_texts(gan, *_checked(text, seed)))
+        return _png(generate_from_texts(*model, *_checked(text, seed)))
 
     def pixels(text: Tensor, seed: Tensor) -> dict[str, Tensor]:
-        return {"image": generate_from_texts(gan, *_checked(text, seed))}
+        return {"image": generate_from_texts(*model, *_checked(text, seed))}
 
     def embed(text: Tensor) -> dict[str, Tensor]:
         return {"embedding": embed_text(gan, *_checked(text))}
 
     def from_embedding(embedding: Tensor, seed: Tensor) -> dict[str, Tensor]:
         rows = _checked(embedding, seed)
-        return _png(generate_from_embeddings(gan, *rows))
+        return _png(generate_from_embeddings(*model, *rows))
 
     def interpolate(
         text_from: Tensor,
@@ -194,7 +196,7 @@ def make_signatures(
         rows = _checked(
             text_from, text_to, text_weight, seed_from, seed_to, noise_weight
         )
-        return _png(generate_interpolated(gan, *rows))
+        return _png(generate_interpolated(*model, *rows))
 
     def transfer_style(
         text: Tensor, style_image_bytes: Tensor

@@ -7,6 +7,7 @@ shape `(batch,)`; images are uint8 of shape `(batch, size, size, 3)`. A row of
 the output depends on that row of the inputs alone.
 """
 
+import functools
 from collections.abc import Callable
 from collections.abc import Iterable
 from typing import Any
@@ -34,6 +35,7 @@ _TEXTS = tf.TensorSpec([None], tf.string)
 _SEEDS = tf.TensorSpec([None], tf.int64)
 _WEIGHTS = tf.TensorSpec([None], tf.float32)
 _EMBEDDINGS = tf.TensorSpec([None, None], tf.float32)
+_SCALAR = tf.TensorSpec([], tf.float32)
 
 
 def embed_text(gan: keras.Model, text: Tensor) -> Tensor:
@@ -44,22 +46,28 @@ def embed_text(gan: keras.Model, text: Tensor) -> Tensor:
 
 
 def generate_from_texts(
-    gan: keras.Model, text: Tensor, seeds: Tensor
+    gan: keras.Model, truncation: Tensor, text: Tensor, seeds: Tensor
 ) -> Tensor:
-    """Generates one image for each text and seed."""
-    return generate_from_embeddings(gan, embed_text(gan, text), seeds)
+    """Generates one image for each text and seed.
+
+    The noise is multiplied by the scalar `truncation`, as in the next two.
+    """
+    return generate_from_embeddings(
+        gan, truncation, embed_text(gan, text), seeds
+    )
 
 
 def generate_from_embeddings(
-    gan: keras.Model, text_embeddings: Tensor, seeds: Tensor
+    gan: keras.Model, truncation: Tensor, text_embeddings: Tensor, seeds: Tensor
 ) -> Tensor:
     """Generates one image for each text embedding and seed."""
-    noise = noise_from_seeds(seeds, gan.noise_dim)
+    noise = truncation * noise_from_seeds(seeds, gan.noise_dim)
     return _images(gan, text_embeddings, noise)
 
 
 def generate_interpolated(
     gan: keras.Model,
+    truncation: Tensor,
     text_from: Tensor,
     text_to: Tensor,
     text_weight: Tensor,
@@ -77,7 +85,7 @@ def generate_interpolated(
     text_embeddings = (1.0 - weight) * embed_text(
         gan, text_from
     ) + weight * embed_text(gan, text_to)
-    noise = slerp(
+    noise = truncation * slerp(
         noise_from_seeds(seed_from, gan.noise_dim),
         noise_from_seeds(seed_to, gan.noise_dim),
         noise_weight,
@@ -109,6 +117,7 @@ class ImageGeneration:
 
     image_size: int
     text_encoder: keras.Model
+    truncation: float
 
     def generate(
         self,
@@ -136,7 +145,10 @@ class ImageGeneration:
         captions = self._encoded(captions)
         seeds = seeds_of_rows(seed, len(captions))
         check_whole_number(batch_size, "batch_size", at_least=1)
-        return _in_batches(self._generate, batch_size, captions, seeds)
+        return _in_batches(
+            functools.partial(self._generate, self.truncation),
+            *(batch_size, captions, seeds),
+        )
 
     def generate_from_embeddings(
         self, text_embeddings: np.ndarray, seed: int | Iterable[int] = 0
@@ -165,7 +177,10 @@ class ImageGeneration:
                 f"{'' if finite else ', not all finite'}."
             )
         seeds = seeds_of_rows(seed, len(rows))
-        return _in_batches(self._generate_embedded, _BATCH_SIZE, rows, seeds)
+        return _in_batches(
+            functools.partial(self._generate_embedded, self.truncation),
+            *(_BATCH_SIZE, rows, seeds),
+        )
 
     def interpolate(
         self,
@@ -314,22 +329,33 @@ class ImageGeneration:
         warn_of_unknown(self.text_encoder, texts)
         return encoded
 
-    @tf.function(input_signature=(_EMBEDDINGS, _SEEDS), jit_compile=False)
-    def _generate_embedded(self, embeddings: Tensor, seeds: Tensor) -> Tensor:
+    @tf.function(
+        input_signature=(_SCALAR, _EMBEDDINGS, _SEEDS), jit_compile=False
+    )
+    def _generate_embedded(
+        self, truncation: Tensor, embeddings: Tensor, seeds: Tensor
+    ) -> Tensor:
         dim = self.text_encoder.output_shape[-1]
         embeddings = tf.ensure_shape(embeddings, [None, dim])
-        return generate_from_embeddings(self, embeddings, seeds)
+        return generate_from_embeddings(self, truncation, embeddings, seeds)
 
-    @tf.function(input_signature=(_TEXTS, _SEEDS), jit_compile=False)
-    def _generate(self, text: Tensor, seeds: Tensor) -> Tensor:
-        return generate_from_texts(self, text, seeds)
+    @tf.function(input_signature=(_SCALAR, _TEXTS, _SEEDS), jit_compile=False)
+    def _generate(
+        self, truncation: Tensor, text: Tensor, seeds: Tensor
+    ) -> Tensor:
+        return generate_from_texts(self, truncation, text, seeds)
 
     @tf.function(
-        input_signature=(_TEXTS, _TEXTS, _WEIGHTS, _SEEDS, _SEEDS, _WEIGHTS),
+        input_signature=(
+            *(_SCALAR, _TEXTS, _TEXTS, _WEIGHTS),
+            *(_SEEDS, _SEEDS, _WEIGHTS),
+        ),
         jit_compile=False,
     )
-    def _generate_interpolated(self, *rows: Tensor) -> Tensor:
-        return generate_interpolated(self, *rows)
+    def _generate_interpolated(
+        self, truncation: Tensor, *rows: Tensor
+    ) -> Tensor:
+        return generate_interpolated(self, truncation, *rows)
 
     # One trace for each style encoder and, by this relaxation, for two sizes
     # of batches.
@@ -352,7 +378,7 @@ class ImageGeneration:
         # bytes, whatever the convolution library makes of other batch sizes.
         images = [
             _in_batches(
-                self._generate_interpolated,
+                functools.partial(self._generate_interpolated, self.truncation),
                 _BATCH_SIZE,
                 *(text_from, text_to, np.full(len(text_from), text_weight)),
                 *(seed_from, seed_to, np.full(len(text_from), noise_weight)),

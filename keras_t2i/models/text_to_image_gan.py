@@ -101,6 +101,10 @@ class TextToImageGAN(
         ema_decay: float in [0, 1]. Decay of the exponential moving average of
             the generator's weights, which generates all images outside of
             training. Defaults to `0.999`.
+        truncation: float in [0, 1]. Factor of the noise that images are
+            generated from outside of training. Below 1 they are more alike and
+            have fewer faults. It may be changed at any time, as an attribute.
+            Defaults to `1.0`.
         seed: int. Of the noise in training. Defaults to `0`.
         recipe: `keras_t2i.Recipe`, whose optimizers `compile` takes, and
             whose batches `make_dataset` makes. Defaults to `None`: the
@@ -136,6 +140,7 @@ class TextToImageGAN(
         "text_encoder",
         "matching_schedule",
     )
+    changeable_arguments = ("truncation", "recipe")
     compiled_objects = ("generator_optimizer", "discriminator_optimizer")
     why_no_use_ema = "`ema_generator` is a moving average already"
 
@@ -160,6 +165,7 @@ class TextToImageGAN(
         translation: float = 0.0,
         cutout: float = 0.0,
         ema_decay: float = 0.999,
+        truncation: float = 1.0,
         seed: int = 0,
         recipe: Recipe | None = None,
         **kwargs: Any,
@@ -174,6 +180,7 @@ class TextToImageGAN(
             translation=translation,
             cutout=cutout,
             ema_decay=ema_decay,
+            truncation=truncation,
         )
         if mode_seeking_weight < 0.0:
             raise ValueError(
@@ -205,6 +212,7 @@ class TextToImageGAN(
         self.translation = translation
         self.cutout = cutout
         self.ema_decay = ema_decay
+        self.truncation = truncation
         self.seed = seed
         self.recipe = recipe
 

@@ -69,8 +69,8 @@ class Recipe(BaseRecipe):
             `FeatureDiscriminator` looks through. Defaults to `None`: there is
             no such discriminator.
         feature_width: int. Of `FeatureDiscriminator`.
-        matching_aware: bool. It and all that follow up to `ema_decay` are
-            arguments of `TextToImageGAN`.
+        matching_aware: bool. It and all that follow up to `truncation`
+            are arguments of `TextToImageGAN`.
         interpolate: bool.
         mismatch_weight: float in [0, 1].
         interpolation_weight: float.
@@ -85,6 +85,7 @@ class Recipe(BaseRecipe):
         translation: float in [0, 1].
         cutout: float in [0, 1].
         ema_decay: float in [0, 1].
+        truncation: float in [0, 1]. The training does not depend on it.
         matching_start_step: int, the `start_step` of a `StagedMatching`.
             Defaults to `None`.
         matching_accuracy_threshold: float, its `accuracy_threshold`. Defaults
@@ -166,6 +167,7 @@ class Recipe(BaseRecipe):
     translation: float = share(0.0)
     cutout: float = share(0.0)
     ema_decay: float = share(0.999)
+    truncation: float = share(1.0)
     matching_start_step: int | None = whole_number(None, optional=True)
     matching_accuracy_threshold: float | None = number(
         None, "a number between 0 and 1", lambda value: 0 < value < 1, True

@@ -54,6 +54,19 @@ def test_seed(gan, gan_run, tmp_path):
     np.testing.assert_array_equal(pictures[1], expected)
 
 
+def test_truncation(gan, gan_run, tmp_path, error_of):
+    out = tmp_path / "flower.png"
+    options = ["--model", gan_run, "--seed", 3, "--truncation", 0.25]
+    assert _generate(_CAPTIONS[0], *options, "--out", out) == 0
+    gan.truncation = 0.25
+    expected = gan.generate(_CAPTIONS[0], seed=3)[0]
+    gan.truncation = 1.0
+    np.testing.assert_array_equal(_read(out), expected)
+    served = ["--model", "http://localhost:1/v1/models/flowers"]
+    line = error_of("generate", "a rose", *served, "--truncation", 1)
+    assert "--truncation is for a model in a run folder" in line
+
+
 def test_folder_has_a_file_for_each_picture(gan, gan_run, tmp_path):
     out = tmp_path / "deep" / "pictures"
     options = ["--model", gan_run, "--num", 3, "--seed", 5]

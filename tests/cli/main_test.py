@@ -30,6 +30,7 @@ _OPTIONS = {
         "--images DIR",
         "--data DIR",
         "--split NAME",
+        "--truncation FACTOR",
         "--images-per-caption K",
         "--features NAME|FILE",
         "--text-encoder RUN_OR_FILE",
@@ -82,6 +83,7 @@ _OPTIONS = {
         "--out FILE",
         "--steps N",
         "--seed S",
+        "--truncation FACTOR",
         "--seed-to T",
     ],
     "transfer": [
@@ -93,6 +95,7 @@ _OPTIONS = {
     "play": [
         "--model MODEL",
         "--style-encoder RUN_OR_FILE",
+        "--truncation FACTOR",
         "--host HOST",
         "--port N",
     ],
@@ -101,12 +104,14 @@ _OPTIONS = {
         "--style-encoder RUN_OR_FILE",
         "--out DIR/NAME",
         "--version N",
+        "--truncation FACTOR",
         "--half-precision",
         "--max-style-pixels N",
     ],
     "serve": ["--models DIR", "--port N", "--print"],
     "generate": [
         *("--embeddings FILE", "--model MODEL", "--out PATH", "--num N"),
+        "--truncation FACTOR",
         "--seed S",
     ],
 }

@@ -22,7 +22,7 @@ SEEDS = [0, -1, 2**63 - 1, 7]
 
 def tiny_served_gan(**options):
     """A GAN whose images depend on noise and text without training."""
-    gan = tiny_gan(**options)
+    gan = tiny_gan(**{"truncation": 0.75, **options})
     kernel = gan.text_encoder.get_layer("embedding").kernel
     kernel.assign(500 * kernel)
     for size in (4, 8, 16, 32):
@@ -138,7 +138,10 @@ def expected_answer(gan, style_encoder, signature, inputs):
         function = functions[signature]
         rows = [tf.constant(np.ascontiguousarray(v)) for v in inputs.values()]
     # As a graph, as `generate` does.
-    return tf.function(lambda *rows: function(gan, *rows))(*rows).numpy()
+    model = (gan,)
+    if signature not in ("embed_text", "transfer_style"):
+        model += (gan.truncation,)
+    return tf.function(lambda *rows: function(*model, *rows))(*rows).numpy()
 
 
 def answer_values(answer):

@@ -11,6 +11,7 @@ from keras_t2i.models.style_inversion import StyleInversion
 from keras_t2i.text import tokenize
 from tests.tiny_models import IMAGE_SIZE
 from tests.tiny_models import NOISE_DIM
+from tests.tiny_models import tiny_gan
 from tests.tiny_models import tiny_style_encoder
 from tests.tiny_models import tiny_text_encoder
 from tests.tiny_models import vivid_gan
@@ -59,6 +60,30 @@ def test_images_are_those_of_caption_and_seed(gan):
     assert images.std() > 20
     for row, caption in enumerate(CAPTIONS):
         _assert_close(images[row], _image(gan, caption, 7 + row))
+
+
+def test_truncation_is_a_factor_of_the_noise(gan):
+    embeddings = _embeddings(gan, CAPTIONS[:1])
+    noise = _noise(7)[None]
+    to_noise = [gan.interpolate_noise(CAPTIONS[0], 3, 7, steps=2)]
+    gan.truncation = 0.5
+    try:
+        expected = _images(gan, embeddings, 0.5 * noise)[0].astype(int)
+        _assert_close(gan.generate(CAPTIONS[0], seed=7)[0], expected)
+        embedded = gan.generate_from_embeddings(embeddings, seed=7)
+        _assert_close(embedded[0], expected)
+        between = gan.interpolate(CAPTIONS[0], CAPTIONS[1], steps=2, seed=7)
+        _assert_close(between[0, 0], expected)
+        to_noise.append(gan.interpolate_noise(CAPTIONS[0], 3, 7, steps=2))
+        _assert_close(to_noise[1][0, 1], expected)
+    finally:
+        gan.truncation = 1.0
+    assert np.abs(to_noise[0].astype(int) - to_noise[1]).max() > 5
+
+
+def test_truncation_is_a_share():
+    with pytest.raises(ValueError, match="`truncation`.*Received: 1.5"):
+        tiny_gan(truncation=1.5)
 
 
 def test_a_row_does_not_depend_on_the_batch(gan):
