@@ -1,4 +1,4 @@
-"""The exported model in the repository."""
+"""The exported models in the repository."""
 
 import pathlib
 
@@ -10,7 +10,8 @@ import keras_t2i
 from keras_t2i.cli.main import main
 from keras_t2i.export import Client
 
-_FOLDER = pathlib.Path(__file__).parents[1] / "saved_models" / "flowers"
+_FOLDER = pathlib.Path(__file__).parents[1] / "saved_models"
+_MODELS = pytest.mark.parametrize("name", ["blooms", "flowers"])
 _CAPTIONS = ["a pink flower with a yellow center", "thin blue petals", "a rose"]
 
 
@@ -26,31 +27,37 @@ def _size(folder):
     return sum((folder / file).stat().st_size for file in _files(folder))
 
 
-def test_it_is_small():
-    assert _size(_FOLDER / "1") < 12e6
+@_MODELS
+def test_it_is_small(name):
+    assert _size(_FOLDER / name / "1") < 12e6
 
 
-def test_it_generates_as_the_preset_does():
-    gan = keras_t2i.TextToImageGAN.from_preset("gan_int_cls_plus_flowers")
-    served = Client(_FOLDER).generate(_CAPTIONS).astype(int)
+@_MODELS
+def test_it_generates_as_the_preset_does(name):
+    gan = keras_t2i.TextToImageGAN.from_preset(f"gan_int_cls_plus_{name}")
+    served = Client(_FOLDER / name).generate(_CAPTIONS).astype(int)
     # Processors may round differently, by a gray level.
     np.testing.assert_allclose(served, gan.generate(_CAPTIONS), atol=1)
 
 
 @pytest.mark.large
-def test_it_is_what_is_exported_today(tmp_path):
-    out = tmp_path / "flowers"
-    assert main(["export", "--half-precision", "--out", str(out)]) == 0
-    assert _files(out) == _files(_FOLDER)
-    assert _size(out / "1") == pytest.approx(_size(_FOLDER / "1"), rel=0.01)
+@_MODELS
+def test_it_is_what_is_exported_today(name, tmp_path):
+    folder, out = _FOLDER / name, tmp_path / name
+    argv = ["export", "--model", f"gan_int_cls_plus_{name}", "--out", str(out)]
+    assert main([*argv, "--half-precision"]) == 0
+    assert _files(out) == _files(folder)
+    assert _size(out / "1") == pytest.approx(_size(folder / "1"), rel=0.01)
     ours, todays = (
-        tf.saved_model.load(str(folder / "1")).signatures
-        for folder in (_FOLDER, out)
+        tf.saved_model.load(str(version)).signatures
+        for version in (folder / "1", out / "1")
     )
     assert set(ours) == set(todays)
-    for name in ours:
+    for signature in ours:
         for part in ("structured_input_signature", "structured_outputs"):
-            assert getattr(ours[name], part) == getattr(todays[name], part)
+            assert getattr(ours[signature], part) == getattr(
+                todays[signature], part
+            )
     np.testing.assert_array_equal(
-        Client(out).generate(_CAPTIONS), Client(_FOLDER).generate(_CAPTIONS)
+        Client(out).generate(_CAPTIONS), Client(folder).generate(_CAPTIONS)
     )

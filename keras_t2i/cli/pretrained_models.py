@@ -10,6 +10,7 @@ _SCORES = (
     ("Frechet distance", "frechet_distance", 1),
     ("kernel distance x 1000", "kernel_distance", 1000),
 )
+_ATTRIBUTES = ("petal_color", "center_color", "petal_shape", "petal_count")
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -21,7 +22,8 @@ def add_parser(subparsers: Subparsers) -> None:
         "Their names can be given as --model. The Frechet distance and the "
         "kernel distance (times 1000) compare generated images with those of "
         "unseen classes: less is better, and in brackets is what two halves "
-        "of the real images reach.",
+        "of the real images reach. Of rendered flowers, it also lists how "
+        "many images show what their caption says.",
     )
     parser.set_defaults(run=_run)
 
@@ -44,3 +46,7 @@ def _run(arguments: argparse.Namespace) -> None:
         for title, key, factor in _SCORES:
             score, best = factor * measures[key], factor * real[key]
             print_result(f"  {title}: {score:.1f} ({best:.1f})")
+        for attribute in _ATTRIBUTES:
+            if measures.get(attribute) is not None:
+                share = f"{measures[attribute]:.1%}"
+                print_result(f"  {attribute.replace('_', ' ')}: {share}")
