@@ -7,6 +7,7 @@ import keras
 import pytest
 import tensorflow as tf
 
+from tests.eager import without_graphs
 from tests.export import stand_in_program
 from tests.programs import a_free_port
 from tests.programs import script
@@ -38,6 +39,9 @@ def pytest_collection_finish():
     # runs at its end, need not look at it hundreds of times.
     gc.collect()
     gc.freeze()
+    # Nor need it look at young objects after each 700 of them: tracing makes
+    # millions, which stay.
+    gc.set_threshold(10_000)
 
 
 def pytest_collection_modifyitems(config, items):
@@ -61,6 +65,13 @@ def repeatable_and_float32():
 def two_replicas():
     """The session's one strategy: two in a process can block each other."""
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
+@pytest.fixture
+def eagerly():
+    """For trainings of few steps, where graphs are not what is tested."""
+    with without_graphs():
+        yield
 
 
 @pytest.fixture

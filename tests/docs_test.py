@@ -173,6 +173,7 @@ def one_epoch():
     keras.config.set_max_epochs(None)
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.filterwarnings("ignore:Limiting epochs")
 @pytest.mark.parametrize("page", _pages_with("python"))
 def test_python_runs(page, workspace, monkeypatch, one_epoch, two_replicas):

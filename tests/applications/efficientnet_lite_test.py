@@ -64,7 +64,7 @@ def test_layers(network):
 
 
 def test_features_that_are_pinned(lite0):
-    features = lite0.predict_on_batch(_gradient(96)).mean(axis=(1, 2))[0]
+    features = np.array(lite0(_gradient(96))).mean(axis=(1, 2))[0]
     assert features.shape == (1280,)
     order = np.argsort(-features)[:8]
     np.testing.assert_array_equal(order, ORDER)
@@ -168,7 +168,7 @@ def test_features_are_those_of_pytorch(lite0):
     expected = _pytorch_features(file, images)
     largest = np.abs(expected).max()
     # The file in the package has 16 bits a weight.
-    error = np.abs(lite0.predict_on_batch(images) - expected)
+    error = np.abs(lite0(images) - expected)
     assert error.mean(axis=(1, 2)).max() < 1e-3 * largest
     exact = EfficientNetLite0(weights=None)
     weights = fold_batch_normalization(read_pytorch_weights(file))
@@ -176,7 +176,7 @@ def test_features_are_those_of_pytorch(lite0):
         if layer.weights:
             layer.set_weights(weights.pop(layer.name))
     assert weights == {}
-    error = np.abs(exact.predict_on_batch(images) - expected)
+    error = np.abs(exact(images) - expected)
     assert error.max() < 1e-4 * largest
 
 

@@ -1,7 +1,9 @@
 """One prepared data set and tiny runs, made by the commands themselves."""
 
 import functools
+import os
 
+import keras
 import pytest
 
 from keras_t2i.callbacks.checkpoints import Checkpoints
@@ -84,6 +86,28 @@ def end_to_end_run(data, text_run, tmp_path_factory):
         checkpoints_every=2,
     )
     return folder
+
+
+@pytest.fixture(scope="module")
+def models_by_file():
+    return {}
+
+
+@pytest.fixture
+def loaded_once(models_by_file, monkeypatch):
+    """Commands that only use models share them, and their graphs.
+
+    Not for trainings, which change what they load.
+    """
+    load_model = keras.saving.load_model
+
+    def load_once(file, **options):
+        key = (str(file), os.stat(file).st_mtime_ns, *sorted(options.items()))
+        if key not in models_by_file:
+            models_by_file[key] = load_model(file, **options)
+        return models_by_file[key]
+
+    monkeypatch.setattr(keras.saving, "load_model", load_once)
 
 
 @pytest.fixture

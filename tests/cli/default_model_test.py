@@ -1,3 +1,4 @@
+import functools
 import os
 
 import numpy as np
@@ -7,6 +8,7 @@ from keras_t2i import TextToImageGAN
 from keras_t2i.cli.main import main
 from keras_t2i.pretrained.network_files import pretrained_size
 from keras_t2i.text.embeddings import embed_texts
+from keras_t2i.training import model_files
 
 _CAPTION = "A pink flower, with a yellow center!"
 _NAME = "gan_int_cls_plus_flowers"
@@ -26,6 +28,10 @@ def test_models_are_listed(capsys):
 
 def test_neither_model_nor_file_is_named(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    # The commands share what takes each of them seconds to make.
+    monkeypatch.setattr(
+        model_files, "load_gan", functools.cache(model_files.load_gan)
+    )
     gan = TextToImageGAN.from_preset(_NAME)
     stem = "a-pink-flower-with-a-yellow-center"
     # What is there is kept.

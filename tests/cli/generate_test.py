@@ -8,6 +8,8 @@ from PIL import Image
 from keras_t2i.cli.main import main
 from keras_t2i.training.model_files import load_gan
 
+pytestmark = pytest.mark.usefixtures("loaded_once")
+
 _CAPTIONS = ["a red flower", "five blue petals"]
 
 

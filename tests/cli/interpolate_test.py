@@ -10,6 +10,8 @@ from keras_t2i.plots import interpolation_strips
 from keras_t2i.training.model_files import load_gan
 from tests.tiny_models import vivid_gan
 
+pytestmark = pytest.mark.usefixtures("loaded_once")
+
 _CAPTIONS = ["a red flower", "five blue petals"]
 
 

@@ -14,6 +14,7 @@ from keras_t2i.text import PrecomputedEmbeddings
 from keras_t2i.training.model_files import load_gan
 from tests.cli.conftest import GAN_OPTIONS
 from tests.cli.conftest import contents
+from tests.eager import without_graphs
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,8 @@ def _train(*options):
 def own_run(own_data, source, tmp_path_factory):
     out = tmp_path_factory.mktemp("run") / "run"
     options = ["--data", own_data, "--text-embeddings", source]
-    assert _train(*options, *GAN_OPTIONS, "--steps", 2, "--out", out) == 0
+    with without_graphs():
+        assert _train(*options, *GAN_OPTIONS, "--steps", 2, "--out", out) == 0
     return out
 
 
@@ -93,6 +95,7 @@ def test_a_dry_run_says_the_size(own_run, own_data, source, tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.usefixtures("loaded_once")
 def test_captions_are_refused(own_run, own_data, tmp_path, error_of):
     out = tmp_path / "out" / "a.png"
     for argv in (
@@ -107,6 +110,7 @@ def test_captions_are_refused(own_run, own_data, tmp_path, error_of):
     assert not out.parent.exists()
 
 
+@pytest.mark.usefixtures("loaded_once")
 def test_generate_from_embeddings(own_run, tmp_path):
     gan = load_gan(own_run)
     embeddings = np.random.default_rng(1).normal(size=(2, 12)).astype("f4")
@@ -136,6 +140,7 @@ def test_generate_from_embeddings(own_run, tmp_path):
             np.testing.assert_array_equal(written, image)
 
 
+@pytest.mark.usefixtures("loaded_once")
 def test_embeddings_that_cannot_be_generated_from(own_run, tmp_path, error_of):
     files = {
         "size.npy": (np.ones((1, 5)), "(num_texts, 12), at least one row."),

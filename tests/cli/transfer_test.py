@@ -10,6 +10,8 @@ from keras_t2i.plots import transfer_grid
 from keras_t2i.training.model_files import load_gan
 from keras_t2i.training.model_files import load_style_encoder
 
+pytestmark = pytest.mark.usefixtures("loaded_once")
+
 _CAPTIONS = ["a red flower", "five blue petals", "a white center"]
 
 

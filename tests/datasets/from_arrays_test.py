@@ -130,6 +130,7 @@ def test_lists_do_as_well_as_arrays():
     assert len(dataset) == 1
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_gan_trains_on_them():
     images = np.stack([noise_image(number, 32, 32) for number in range(4)])
     gan = tiny_gan()

@@ -564,6 +564,7 @@ def test_one_class(tmp_path):
         make_dataset(tmp_path)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_plain_gan_trains_on_one_class(tmp_path):
     shard = [
         example(number, class_id=1, height=32, width=38) for number in range(4)

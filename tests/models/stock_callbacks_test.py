@@ -132,6 +132,7 @@ class _Interrupt(keras.callbacks.Callback):
             raise InterruptedError
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize("make", MAKERS)
 def test_backup_and_restore(make, tmp_path):
     def new():
@@ -176,6 +177,7 @@ def test_swap_ema_weights_is_refused_before_training(trained):
     assert int(model.steps_trained) == steps
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_swap_ema_weights_where_the_optimizer_averages():
     model, batch, _ = _joint_embedding()
     model.compile(keras.optimizers.SGD(0.1, use_ema=True))

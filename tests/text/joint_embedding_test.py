@@ -106,6 +106,7 @@ def test_standardize(trained):
     assert rms == pytest.approx(1.0, abs=1e-5)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_loaded_model_goes_on_where_it_was(tmp_path):
     stream = _stream(_separable_batch())
     joint_embedding = tiny_joint_embedding()
@@ -175,6 +176,7 @@ def test_cosines_by_hand():
     assert float(loss) == pytest.approx(float(expected), rel=1e-5, abs=1e-6)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_the_temperature_is_learned_and_saved(tmp_path):
     joint_embedding = _tiny(similarity="cosine")
     joint_embedding.compile(
@@ -228,6 +230,7 @@ def test_a_class_head_by_hand():
     assert float(loss) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_class_head_is_trained_and_saved(tmp_path):
     joint_embedding = _tiny(num_classes=4, class_head_weight=1.0)
     joint_embedding.compile(
