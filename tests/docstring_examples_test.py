@@ -51,6 +51,7 @@ def test_there_are_examples():
     } <= names
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize("module", DOCTESTS)
 def test_examples(module, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
