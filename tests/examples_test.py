@@ -63,6 +63,7 @@ def test_all_examples_are_tested():
     assert names == {*_EXAMPLES, "small_models"}
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize("name", ["style_transfer", "text_interpolation"])
 def test_an_example_trains_what_it_needs(monkeypatch, tmp_path, capsys, name):
     out = tmp_path / "figure.png"
