@@ -14,6 +14,7 @@ from keras_t2i.cli.main import main
 from keras_t2i.datasets import make_dataset
 from tests.golden.make_golden import MODELS
 from tests.golden.outputs import outputs_of
+from tests.tiny_models import vivid_gan
 
 _FOLDER = pathlib.Path(__file__).parent
 _EXPECTED = dict(np.load(_FOLDER / "expected.npz"))
@@ -24,7 +25,10 @@ import sys
 import keras_t2i
 import keras
 for file in sys.argv[2:]:
-    print(type(keras.saving.load_model(file)).__name__)
+    model = keras.saving.load_model(file)
+    print(type(model).__name__)
+print(int(model.generator_optimizer.iterations))
+print(model.generate(["a rose", "an iris"], seed=3).sum())
 import json
 for config in json.load(open(sys.argv[1])):
     print(type(keras.saving.deserialize_keras_object(config)).__name__)
@@ -50,6 +54,7 @@ def test_a_model_of_earlier_code_gives_the_same_outputs(name):
             np.testing.assert_allclose(values, expected[key], **_TOLERANCE)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_compiled_gan_of_earlier_code_trains_on():
     gan = keras.saving.load_model(_FOLDER / "text_to_image_gan.keras")
     assert int(gan.generator_optimizer.iterations) == 1
@@ -63,8 +68,13 @@ def test_a_compiled_gan_of_earlier_code_trains_on():
     assert int(gan.generator_optimizer.iterations) == 2
 
 
-def test_a_fresh_process_finds_all_classes_by_the_import_alone():
+def test_a_fresh_process_finds_all_classes_by_the_import_alone(tmp_path):
+    gan = vivid_gan()
+    gan.compile()
+    gan.generator_optimizer.iterations.assign(2)
+    gan.save(tmp_path / "gan.keras")
     files = [_FOLDER / f"{name}.keras" for name in MODELS]
+    files.append(tmp_path / "gan.keras")
     configs = _FOLDER / "configs.json"
     result = subprocess.run(
         [sys.executable, "-c", _LOAD_ALL, configs, *files],
@@ -72,12 +82,15 @@ def test_a_fresh_process_finds_all_classes_by_the_import_alone():
         text=True,
         check=False,
     )
+    # No start-up messages, no warnings.
     assert result.stderr == ""
+    images = gan.generate(["a rose", "an iris"], seed=3)
     names = [config["class_name"] for config in json.loads(configs.read_text())]
     assert result.stdout.split() == [
         *("CharCNNRNN", "Generator", "ModulatedGenerator", "Discriminator"),
         *("DiscriminatorEnsemble", "StyleEncoder", "StyleInversion"),
-        *("JointEmbedding", "TextToImageGAN"),
+        *("JointEmbedding", "TextToImageGAN", "TextToImageGAN"),
+        *("2", str(images.sum(dtype=int))),
         *names,
     ]
 
@@ -88,6 +101,7 @@ def test_a_data_set_of_earlier_code_end_to_end():
     assert "text_embeddings" not in batch
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_run_of_earlier_code_goes_on(tmp_path, monkeypatch):
     for part in ("data", "run"):
         shutil.copytree(_FOLDER / part, tmp_path / part)
