@@ -240,11 +240,12 @@ def test_a_batch_that_devices_can_not_share(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_preset_gan_trains_on_one_class(one_class, text_copy, tmp_path, capsys):
     out = tmp_path / "run"
     options = ["--data", one_class, "--text-encoder", text_copy]
     options += ["--preset", "gan", "--width", 4, "--batch-size", 2]
-    assert _train(*options, "--steps", 10, "--out", out) == 0
+    assert _train(*options, "--steps", 6, "--out", out) == 0
     (line,) = _lines(out)
     assert "mismatched_accuracy" not in line
     assert "few steps" not in capsys.readouterr().err
@@ -265,6 +266,7 @@ def test_end_to_end(end_to_end_run, text_run):
 # === Embeddings ===
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_embeddings_that_are_given(data, text_run, text_copy, tmp_path, capsys):
     embeddings, out = tmp_path / "embeddings", tmp_path / "run"
     argv = ["embed", "--data", data, "--text-encoder", text_copy]
@@ -346,6 +348,7 @@ def test_embeddings_made_by_embed_are_found(data, text_copy, capsys):
     assert contents(out) == before
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_embeddings_are_extracted_once(data, text_copy, tmp_path, capsys):
     def embed(data, name):
         argv = ["embed", "--data", data, "--text-encoder", text_copy]
