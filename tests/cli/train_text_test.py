@@ -82,6 +82,7 @@ def test_model_has_embeddings_of_size_one(text_run):
     np.testing.assert_allclose(ratio, ratio.mean(), rtol=1e-3)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_output(data, tmp_path, capsys):
     out = tmp_path / "deep" / "run"
     argv = ["train-text", "--data", str(data), "--out", str(out)]
@@ -161,6 +162,7 @@ def _train(data, out, *options):
     return keras.saving.load_model(checkpoint)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_the_published_training(few_classes, tmp_path):
     options = ["--preset", "char_cnn_rnn_cvpr", "--batch-size", 2]
     model = _train(few_classes, tmp_path / "run", *options, "--epochs", 1)
@@ -193,6 +195,7 @@ def test_epochs_without_classes(tmp_path):
     assert epoch_steps(recipe, tmp_path, "train", 40) == 1
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_fewer_classes_than_a_batch_takes(few_classes, tmp_path, capsys):
     options = ["--preset", "char_cnn_rnn_small_softmax", "--steps", 1]
     _train(few_classes, tmp_path / "run", *options)
@@ -202,6 +205,7 @@ def test_fewer_classes_than_a_batch_takes(few_classes, tmp_path, capsys):
     ) in capsys.readouterr().err.splitlines()
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_fewer_images_without_classes_than_a_batch_takes(tmp_path, capsys):
     images = [example(number, height=38, width=40) for number in range(9)]
     data = tmp_path / "data"
@@ -214,6 +218,7 @@ def test_fewer_images_without_classes_than_a_batch_takes(tmp_path, capsys):
     ) in capsys.readouterr().err.splitlines()
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_words(data, tmp_path, capsys):
     out = tmp_path / "run"
     options = ["--preset", "word_cnn_rnn_small", "--batch-size", 9]
@@ -231,6 +236,7 @@ def test_words(data, tmp_path, capsys):
     np.testing.assert_allclose(first, second, atol=1e-6)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_features_of_images(data, tmp_path, error_of):
     features = tmp_path / "features.npz"
     names = PreparedExamples(data, "trainval").text_ids()
@@ -282,6 +288,7 @@ def test_a_frozen_network_of_keras_applications(few_classes, tmp_path, capsys):
     assert results["recall_at_5"] == 1.0
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_names_of_networks_are_no_paths(data, tmp_path, monkeypatch, error_of):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "small").mkdir()
