@@ -115,6 +115,7 @@ def test_output(style_run, data, gan_run, tmp_path, capsys):
     assert recipe["minutes"] == 0.001
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_without_a_test_split(gan_run, tmp_path, capsys):
     examples = [example(number, height=40, width=32) for number in range(3)]
     splits = {"train": [examples]}
@@ -127,6 +128,7 @@ def test_without_a_test_split(gan_run, tmp_path, capsys):
     assert measured["split"] == "train"
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_text_encoder_of_any_kind(data, tmp_path):
     """One that does not say what it reads reads characters."""
     token_ids = keras.Input((201,), dtype="int32")
@@ -159,6 +161,7 @@ def test_what_was_measured_of_an_earlier_model_goes(
     assert not (run / "r_squared.json").exists()
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_ignored_noise_is_told(data, gan_run, tmp_path, capsys):
     gan = load_gan(gan_run)
     kernel = gan.ema_generator.get_layer("convolution_4").kernel
