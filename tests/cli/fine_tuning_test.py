@@ -78,6 +78,7 @@ def test_it_begins_with_the_trained_networks(data, source, tmp_path):
     assert (gan.recipe.batch_size, gan.seed) == (4, 3)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_the_run(data, source, tmp_path, capsys, checkpoints_every):
     checkpoints_every(2)
     data = shutil.copytree(data, tmp_path / "data")
