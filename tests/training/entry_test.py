@@ -19,6 +19,7 @@ from keras_t2i.datasets.preparation import prepare
 from keras_t2i.recipe_batches import sample_texts
 from tests.callbacks.event_files import read_events
 from tests.cli.run_states import lines_of
+from tests.eager import without_graphs
 from tests.tiny_models import tiny_joint_embedding
 
 TINY = {"image_size": 32, "width": 4, "batch_size": 8}
@@ -103,6 +104,7 @@ def test_texts_are_standardized_by_those_of_training(data, text_run, tmp_path):
     np.testing.assert_allclose(layer.mean, texts.mean(axis=0), atol=1e-6)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_other_images_than_the_data_sets_own(data, text_run, tmp_path):
     recipe = Recipe().override(width=2, batch_size=4, steps=1, image_size=64)
     gan = keras_t2i.train(
@@ -121,10 +123,12 @@ _SMALL = Recipe().override(width=2, batch_size=4, steps=2)
 def gan_run(data, text_run, tmp_path_factory):
     """Tests that write to it take a copy."""
     out = tmp_path_factory.mktemp("gan") / "run"
-    keras_t2i.train(_SMALL, data=data, text_encoder=text_run, out=out)
+    with without_graphs():
+        keras_t2i.train(_SMALL, data=data, text_encoder=text_run, out=out)
     return out
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_resume(data, text_run, gan_run, tmp_path):
     recipe = _SMALL
     out = shutil.copytree(gan_run, tmp_path / "run")
@@ -141,6 +145,7 @@ def test_resume(data, text_run, gan_run, tmp_path):
     assert gan.generate(["a rose"]).shape == (1, 32, 32, 3)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_text_and_style_encoders(data, gan_run, tmp_path):
     recipe = TextRecipe().override(
         convolution_filters=(8, 8, 8),
