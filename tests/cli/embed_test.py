@@ -15,6 +15,8 @@ from keras_t2i.text.embeddings import embed_texts
 from keras_t2i.training.model_files import load_text_encoder
 from tests.cli.conftest import contents
 
+pytestmark = pytest.mark.usefixtures("loaded_once")
+
 
 def test_data_set(data, text_run, tmp_path, capsys):
     out = tmp_path / "deep" / "embeddings"

@@ -25,6 +25,8 @@ from tests.tiny_models import tiny_joint_embedding
 from tests.tiny_models import tiny_text_encoder
 from tests.tiny_models import vivid_gan
 
+pytestmark = pytest.mark.usefixtures("loaded_once")
+
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):

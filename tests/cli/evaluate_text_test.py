@@ -24,6 +24,8 @@ from tests.formats.t7_writer import tensor
 from tests.torch_files.torch_networks import Builder
 from tests.torch_files.torch_networks import text_encoder
 
+pytestmark = pytest.mark.usefixtures("loaded_once")
+
 
 def _evaluate(capsys, *argv):
     capsys.readouterr()
@@ -232,6 +234,7 @@ def _decode(image):
     return tf.io.decode_png(image).numpy().astype("float32")
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_features(data, tmp_path, capsys, error_of):
     features = tmp_path / "features.npz"
     generator = np.random.default_rng(0)

@@ -45,6 +45,7 @@ def test_export(exported):
     assert "transfer_style" not in _signatures(exported / "1")
 
 
+@pytest.mark.usefixtures("loaded_once")
 def test_one_picture_from_python_command_line_and_saved_model(
     exported, gan_run, tmp_path
 ):
@@ -57,6 +58,7 @@ def test_one_picture_from_python_command_line_and_saved_model(
             out.unlink()
 
 
+@pytest.mark.usefixtures("loaded_once")
 def test_several_pictures_from_a_saved_model(exported, gan_run, tmp_path):
     captions = ["a red flower", "five blue petals"]
     for model, folder in ((gan_run, "a"), (exported, "b")):
