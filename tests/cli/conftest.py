@@ -105,7 +105,11 @@ def loaded_once(models_by_file, monkeypatch):
         key = (str(file), os.stat(file).st_mtime_ns, *sorted(options.items()))
         if key not in models_by_file:
             models_by_file[key] = load_model(file, **options)
-        return models_by_file[key]
+        model = models_by_file[key]
+        # `--truncation` has changed it.
+        if hasattr(model, "truncation"):
+            model.truncation = 1.0
+        return model
 
     monkeypatch.setattr(keras.saving, "load_model", load_once)
 

@@ -284,8 +284,8 @@ def test_embeddings_that_are_given(data, text_run, text_copy, tmp_path, capsys):
     }
     # They are those that `train` makes beside the encoder.
     beside = embeddings_beside(
-        text_run,
-        load_text_encoder(text_run),
+        text_copy,
+        load_text_encoder(text_copy),
         data,
         read_embedding_manifest(embeddings).fingerprint,
     )
