@@ -133,6 +133,14 @@ def _on_all_devices(data: Any, num_devices: int, batch_size: int) -> Any:
     what is left.
     """
 
+    if isinstance(data, tf.data.Dataset):
+        # Each worker makes every batch, and keeps its rows of it.
+        options = tf.data.Options()
+        options.experimental_distribute.auto_shard_policy = (
+            tf.data.experimental.AutoShardPolicy.DATA
+        )
+        data = data.with_options(options)
+
     def full_size(size: int) -> int:
         return -(-size // num_devices) * num_devices
 

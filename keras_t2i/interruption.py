@@ -17,7 +17,7 @@ def interruption_by(number: int) -> KeyboardInterrupt:
 
 @contextlib.contextmanager
 def interruptions_handled(
-    handler: Callable[[int, object], None],
+    handler: Callable[[int, object], None] | signal.Handlers,
 ) -> Iterator[Callable[[], None]]:
     """Has a function called on Ctrl-C and SIGTERM, within the block.
 
@@ -25,7 +25,8 @@ def interruptions_handled(
     handled.
 
     Args:
-        handler: function of the signal's number and the frame.
+        handler: function of the signal's number and the frame, or
+            `signal.SIG_DFL`: the process ends at once.
 
     Returns:
         Context manager of a function that puts the earlier handlers back.

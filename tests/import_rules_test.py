@@ -103,6 +103,7 @@ IMPORTS_TENSORFLOW = {
     "export.warm_up",
     "losses.mode_seeking",
     "models.adversarial_training",
+    "models.batch_texts",
     "models.discriminator_ensemble",
     "models.image_generation",
     "models.made_from_recipe",
@@ -122,6 +123,7 @@ IMPORTS_TENSORFLOW = {
     "training.runner",
     "training.style_training",
     "training.text_training",
+    "training.workers",
     "untuned",
 }
 IMPORTS_TENSORFLOW_TEXT = {"tokenizers"}

@@ -204,6 +204,8 @@ class Checkpoints(StepCallback):
         first_step: int. Steps trained before `fit`. Defaults to `0`.
         keep_best: `KeepBest`, which comes before this callback. Defaults to
             `None`.
+        clock: function that returns the time in seconds, such as one that
+            several workers agree on. Defaults to `time.monotonic`.
 
     Raises:
         ValueError: from `fit`, where the folder holds checkpoints of later
@@ -218,12 +220,14 @@ class Checkpoints(StepCallback):
         every_seconds: float = 60.0,
         first_step: int = 0,
         keep_best: KeepBest | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(first_step)
         self.folder = pathlib.Path(folder)
         self.every_steps = every_steps
         self.every_seconds = every_seconds
         self.keep_best = keep_best
+        self.clock = clock
         self._saved_step = first_step
         self._saved_at = 0.0
 
@@ -240,11 +244,12 @@ class Checkpoints(StepCallback):
         # Left half-written by a process that was killed.
         for path in self.folder.glob(".tmp-step-*.keras"):
             path.unlink()
-        self._saved_at = time.monotonic()
+        self._saved_at = self.clock()
 
     def on_step_end(self, step: int, logs: dict[str, Any]) -> None:
-        waited = time.monotonic() - self._saved_at
-        is_due = step % self.every_steps == 0 and waited >= self.every_seconds
+        is_due = step % self.every_steps == 0 and (
+            self.clock() - self._saved_at >= self.every_seconds
+        )
         if is_due or step in self._best_steps():
             self._save()
 
@@ -274,7 +279,7 @@ class Checkpoints(StepCallback):
         with atomic_write(path) as temporary:
             self.model.save(temporary)
         self._saved_step = self.step
-        self._saved_at = time.monotonic()
+        self._saved_at = self.clock()
         best_steps = self._best_steps()
         for step in checkpoint_steps(self.folder)[:-2]:
             if step not in best_steps:

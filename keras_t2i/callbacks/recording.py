@@ -4,6 +4,7 @@ import json
 import pathlib
 import time
 import warnings
+from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any
 
@@ -43,6 +44,9 @@ class RunRecorder(StepCallback):
         first_seconds: float. Seconds trained before `fit`. Defaults to `0`.
         keep_best: `KeepBest`, which comes before this callback. The seconds do
             not include its time. Defaults to `None`.
+        agreed: function of the seconds of a line to those to record, such as
+            those that several workers agree on. Defaults to `None`: they are
+            recorded as they are.
 
     Attributes:
         recorded_seconds: float. `seconds` of the last line.
@@ -56,6 +60,7 @@ class RunRecorder(StepCallback):
         first_step: int = 0,
         first_seconds: float = 0.0,
         keep_best: KeepBest | None = None,
+        agreed: Callable[[float], float] | None = None,
     ) -> None:
         super().__init__(first_step)
         self.path = path
@@ -63,6 +68,7 @@ class RunRecorder(StepCallback):
         self.every_steps = every_steps
         self.recorded_seconds = first_seconds
         self.keep_best = keep_best
+        self.agreed = agreed
         self._first_seconds = first_seconds
         self._started: float | None = None
         self._logs: dict[str, Any] = {}
@@ -117,7 +123,10 @@ class RunRecorder(StepCallback):
             self.model.reset_metrics()
 
     def _write(self, step: int, logs: dict[str, Any]) -> None:
-        self.recorded_seconds = round(self.seconds, 3)
+        seconds = self.seconds
+        if self.agreed is not None:
+            seconds = self.agreed(seconds)
+        self.recorded_seconds = round(seconds, 3)
         line = {
             "step": step,
             "epoch": step // self.steps_per_epoch,

@@ -53,7 +53,8 @@ class StopAfter(StepCallback):
     that the training ends with a recorded step.
 
     Args:
-        recorder: `RunRecorder`, which measures the time.
+        recorder: `RunRecorder`, which measures the time and comes before this
+            callback.
         steps: int. Total, those before `fit` included. Defaults to `None`.
         minutes: float. Total, those before `fit` included. Defaults to `None`.
         first_step: int. Steps trained before `fit`. Defaults to `0`.
@@ -92,7 +93,7 @@ class StopAfter(StepCallback):
             return
         if self.requested or (
             self.minutes is not None
-            and self.recorder.seconds >= 60.0 * self.minutes
+            and self.recorder.recorded_seconds >= 60.0 * self.minutes
         ):
             self.model.stop_training = True
 

@@ -119,8 +119,11 @@ def add_train(subparsers: Subparsers) -> None:
     )
     parser.add_argument(
         "--strategy",
-        choices=("none", "mirrored"),
-        help="mirrored: train on all GPUs of this machine (default: none)",
+        choices=("none", "mirrored", "multi_worker"),
+        help="mirrored: train on all GPUs of this machine. multi_worker: train "
+        "on several machines, each of which runs this command, with TF_CONFIG "
+        "in its environment or in a step of a SLURM job; see "
+        "docs/several_devices.md (default: none)",
     )
     parser.add_argument(
         "--precision",
@@ -240,9 +243,13 @@ def _train(arguments: argparse.Namespace) -> None:
     from keras_t2i.training.fine_tuning import fine_tuning_recipe
     from keras_t2i.training.gan_training import GANTraining
     from keras_t2i.training.run_folder import RunFolder
+    from keras_t2i.training.workers import start_workers
 
     with options_named(arguments, model="from"):
         _check_preset(arguments)
+        if arguments.strategy == "multi_worker":
+            # Before TensorFlow loads the GAN to fine-tune.
+            start_workers(arguments.strategy)
         default: str | Recipe = _GAN_PRESET
         if arguments.model is not None and not arguments.resume:
             default = fine_tuning_recipe(arguments.model)

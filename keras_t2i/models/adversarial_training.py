@@ -181,6 +181,8 @@ class AdversarialTraining(keras.Model):
                 texts.with_repeated(rows), texts.with_originals(real)
             )
             if self.interpolate_texts and not self.interpolate_in_place:
+                if self.relativistic:
+                    real = texts.beside_interpolated(real)
                 loss += self.interpolation_weight * (
                     self._objective.generator_loss(
                         texts.interpolated(rows), real

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 from keras_t2i.types import Tensor
@@ -71,6 +72,15 @@ class GeneratorTexts:
         """Returns the rows of the added interpolated texts."""
         return rows[self.num_matched : self.num_once]
 
+    def beside_interpolated(self, rows: Tensor) -> Tensor:
+        """Returns those of the matched rows that count with added texts.
+
+        They are those of the texts that the added ones begin at, which other
+        devices may have.
+        """
+        count = self.num_once - self.num_matched
+        return _slice(_of_all_devices(rows), _replica() * count, count)
+
     def repeated(self, rows: Tensor) -> Tensor:
         """Returns the rows of the repeated texts."""
         return rows[self.num_once :]
@@ -100,6 +110,9 @@ def generator_texts(
 ) -> GeneratorTexts:
     """Makes the texts of a step from those of its images.
 
+    Of several devices, each gets its share of those that one device would make
+    of the whole batch.
+
     Args:
         text: tensor of shape `(batch, text_embedding_dim)`.
         interpolate: string. `"added"` adds half as many texts, each between a
@@ -118,14 +131,9 @@ def generator_texts(
         - [Reed et al., 2016](https://arxiv.org/abs/1605.05396), equation 5.
     """
 
-    def interpolated(text: Tensor, other_text: Tensor) -> Tensor:
-        return beta * text + (1.0 - beta) * other_text
-
     num_matched = ops.shape(text)[0]
-    half, quarter = num_matched // 2, num_matched // 4
     if interpolate == "in_place":
-        between = interpolated(text[:quarter], text[half : half + quarter])
-        text = ops.concatenate([between, text[quarter:]])
+        text = _interpolated_in_place(text, beta)
     texts = text
     if interpolate == "added":
         if text.shape[0] == 1:
@@ -134,9 +142,56 @@ def generator_texts(
                 "device. Received: 1 row. Raise `batch_size`, or set "
                 "`interpolate=False`."
             )
-        between = interpolated(text[:half], text[half : 2 * half])
-        texts = ops.concatenate([text, between])
+        texts = ops.concatenate([text, _interpolated(text, beta)])
     num_once = ops.shape(texts)[0]
     if repeat:
         texts = ops.concatenate([texts, text[::_ROWS_PER_REPEATED]])
     return GeneratorTexts(texts, num_matched, num_once, repeat)
+
+
+def _interpolated(text: Tensor, beta: float) -> Tensor:
+    """This device's share of the texts between the halves of the batch."""
+    count = ops.shape(text)[0] // 2
+    batch = _of_all_devices(text)
+    first, half = _replica() * count, ops.shape(batch)[0] // 2
+    one, other = (
+        _slice(batch, place, count) for place in (first, half + first)
+    )
+    return beta * one + (1.0 - beta) * other
+
+
+def _interpolated_in_place(text: Tensor, beta: float) -> Tensor:
+    """This device's rows of the batch whose first quarter is replaced."""
+    batch = _of_all_devices(text)
+    num_rows = ops.shape(batch)[0]
+    half, quarter = num_rows // 2, num_rows // 4
+    between = (
+        beta * batch[:quarter] + (1.0 - beta) * batch[half : half + quarter]
+    )
+    batch = ops.concatenate([between, batch[quarter:]])
+    # Each device has as many rows, but for the last one.
+    num_devices = tf.distribute.get_strategy().num_replicas_in_sync
+    first = _replica() * -(-num_rows // num_devices)
+    return _slice(batch, first, ops.shape(text)[0])
+
+
+def _slice(rows: Tensor, first: Tensor, count: Tensor) -> Tensor:
+    # Unlike an index, it keeps the number of rows known.
+    return tf.slice(rows, (first, 0), (count, rows.shape[1]))
+
+
+def _of_all_devices(rows: Tensor) -> Tensor:
+    """The rows of the whole batch, so that several devices do what one does."""
+    replica = tf.distribute.get_replica_context()
+    if replica.num_replicas_in_sync == 1:
+        return rows
+    # TensorFlow looks at the device, which the rows of a stream may not have.
+    batch = replica.all_gather(tf.identity(rows), axis=0)
+    return tf.ensure_shape(batch, (None, *rows.shape[1:]))
+
+
+def _replica() -> Tensor:
+    replica = tf.distribute.get_replica_context()
+    if replica.num_replicas_in_sync == 1:
+        return 0
+    return tf.cast(replica.replica_id_in_sync_group, "int32")

@@ -94,27 +94,37 @@ class StepNoise:
         dim: int,
     ) -> Tensor:
         if not isinstance(rows, GeneratorTexts):
-            return self._share(distribution, stream, rows, dim)
-        once = self._share(distribution, stream, rows.num_once, dim)
+            return self._share(distribution, stream, [rows], dim)
+        groups = [rows.num_matched, rows.num_once - rows.num_matched]
+        once = self._share(distribution, stream, groups, dim)
         if not rows.repeats:
             return once
-        num_repeated = rows.num_texts - rows.num_once
+        groups = [rows.num_texts - rows.num_once]
         stream += _FIRST_REPEATED
-        repeated = self._share(distribution, stream, num_repeated, dim)
+        repeated = self._share(distribution, stream, groups, dim)
         return tf.concat([once, repeated], axis=0)
 
     def _share(
-        self, distribution: Callable, stream: int, num_rows: Tensor, dim: int
+        self, distribution: Callable, stream: int, groups: list, dim: int
     ) -> Tensor:
+        """Generates groups of rows, those of all replicas one after another."""
         replica = tf.distribute.get_replica_context()
+        num_replicas = replica.num_replicas_in_sync
         seed = tf.cast(self.seed + stream, tf.int64)
         rows = distribution(
-            [num_rows * replica.num_replicas_in_sync, dim],
+            [sum(groups) * num_replicas, dim],
             tf.stack([seed, tf.cast(self.step, tf.int64)]),
             alg="philox",
         )
-        first = tf.cast(replica.replica_id_in_sync_group, tf.int32) * num_rows
-        return rows[first : first + num_rows]
+        if num_replicas == 1:
+            return rows
+        index = tf.cast(replica.replica_id_in_sync_group, tf.int32)
+        shares, start = [], 0
+        for num_rows in groups:
+            first = start + index * num_rows
+            shares.append(rows[first : first + num_rows])
+            start += num_rows * num_replicas
+        return tf.concat(shares, axis=0)
 
 
 def slerp(noise_from: Tensor, noise_to: Tensor, weight: Tensor) -> Tensor:

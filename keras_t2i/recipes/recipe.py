@@ -115,7 +115,8 @@ class Recipe(BaseRecipe):
         precision: string. `"float32"`, `"mixed_bfloat16"` or
             `"mixed_float16"`.
         seed: int. Of weights, noise and the order of data.
-        strategy: string. `"none"`, or `"mirrored"`: all GPUs of the machine.
+        strategy: string. `"none"`, `"mirrored"`: all GPUs of the machine, or
+            `"multi_worker"`: those of several machines.
         end_to_end: bool. Whether the text encoder is trained with the GAN.
         keep_best: string. Measure by which the best model is kept. The split
             `val` is then measured on, not trained on. Defaults to `None`:
@@ -194,7 +195,7 @@ class Recipe(BaseRecipe):
     precision: str = choice(
         "float32", "float32", "mixed_bfloat16", "mixed_float16"
     )
-    strategy: str = choice("none", "none", "mirrored")
+    strategy: str = choice("none", "none", "mirrored", "multi_worker")
     end_to_end: bool = flag(False)
     keep_best: str | None = choice(None, None, *MEASURES)
 

@@ -14,6 +14,7 @@ from keras_t2i.training.gan_training import GANTraining
 from keras_t2i.training.run_folder import RunFolder
 from keras_t2i.training.style_training import train_style_encoder
 from keras_t2i.training.text_training import train_text_encoder
+from keras_t2i.training.workers import start_workers
 from keras_t2i.types import StrPath
 
 # The inputs of a training, by the class of its recipe.
@@ -73,10 +74,10 @@ def train(
     Raises:
         ValueError: an input is missing or damaged, the recipe does not fit it,
             or the folder is not free or, to resume, holds no such run or one
-            that was started with another input.
+            that was started with another input; or workers differ.
         FloatingPointError: the training has diverged.
-        keras_t2i.errors.TrainingError: a full disk, a lack of memory or
-            damaged data stopped the training.
+        keras_t2i.errors.TrainingError: a full disk, a lack of memory, damaged
+            data or the end of another worker stopped the training.
         KeyboardInterrupt: Ctrl-C has ended the training cleanly, or SIGTERM
             (`keras_t2i.interruption.Terminated`).
     """
@@ -126,11 +127,14 @@ def prepared(
         name: None if (path := given.get(name)) is None else _lasting(path)
         for name in names
     }
-    run = RunFolder(out)
-    if resume:
-        recipe, paths = run.resumed(recipe, paths)
-    else:
-        run.check_free()
+    # Only recipes of GANs have a strategy.
+    workers = start_workers(getattr(recipe, "strategy", "none"))
+    run = RunFolder(out, workers)
+    with workers.together():
+        if resume:
+            recipe, paths = run.resumed(recipe, paths)
+        else:
+            run.check_free()
     return run, recipe, paths
 
 

@@ -62,6 +62,15 @@ def check_batch_size(recipe: Recipe, num_images: int) -> None:
         )
 
 
+def check_devices(recipe: Recipe, num_devices: int) -> None:
+    """Raises `ValueError` if devices cannot share a batch."""
+    if recipe.batch_size % num_devices:
+        raise ValueError(
+            "`batch_size` must be a multiple of the number of devices, "
+            f"{num_devices}. Received: {recipe.batch_size}."
+        )
+
+
 def check_embedding_dim(
     embeddings: StrPath,
     text_encoder: keras.Model,

@@ -34,14 +34,17 @@ from keras_t2i.recipes.recipe import MEASURED_SPLIT
 from keras_t2i.recipes.recipe import MEASURED_STEPS
 from keras_t2i.recipes.recipe import MEASURES
 from keras_t2i.recipes.recipe import Recipe
+from keras_t2i.terminal import is_quiet
 from keras_t2i.terminal import print_note
 from keras_t2i.terminal import print_result
+from keras_t2i.terminal import quiet
 from keras_t2i.text.embeddings import embeddings_fingerprint
 from keras_t2i.text.precomputed_embeddings import PrecomputedEmbeddings
 from keras_t2i.training.fine_tuning import gan_digest
 from keras_t2i.training.fine_tuning import load_source
 from keras_t2i.training.fine_tuning import take_weights
 from keras_t2i.training.gan_checks import check_batch_size
+from keras_t2i.training.gan_checks import check_devices
 from keras_t2i.training.gan_checks import check_embedding_dim
 from keras_t2i.training.gan_checks import check_judge
 from keras_t2i.training.gan_checks import check_measured_split
@@ -95,66 +98,92 @@ class GANTraining:
         judge: Judge | None = None,
         measured_steps: int = MEASURED_STEPS,
     ) -> None:
-        self._data = checked_data(recipe, paths)
         self._run = run
         self._recipe = recipe
         self._paths = paths
         self._measured_steps = measured_steps
+        workers = run.workers
+        with workers.together():
+            self._read_inputs()
+        self._embeddings: StrPath | None = None
+        given = paths["text_embeddings"]
+        if given is not None:
+            self._embeddings = workers.chief_first(
+                lambda: given_embeddings(given, self._data)
+            )
+            manifest = read_embedding_manifest(self._embeddings)
+            self._digests["text_embeddings"] = manifest.fingerprint
+        with workers.together():
+            self._check_inputs()
+        run.check_same(recipe, self._inputs())
+        set_up(recipe)
+        with workers.scope():
+            if run.last_step():
+                self.gan = run.load_checkpoint(TextToImageGAN)
+            else:
+                self.gan = self._new_gan()
+        self._batches: tf.data.Dataset | None = None
+        self._made_for: tuple[int, StrPath | None] | None = None
+        with workers.together():
+            self._check_checkpoint()
+            self._check_moved_encoder()
+            # The recipe of a checkpoint may have another duration.
+            self.gan.recipe = self._recipe_of_gan()
+            self._read_data(judge)
+
+    def _read_inputs(self) -> None:
+        paths = self._paths
+        self._data = checked_data(self._recipe, paths)
         self._manifest = read_manifest(self._data)
         self._digests = {"data": data_fingerprint(self._manifest)}
-        model = paths["model"]
+        run, model = self._run, paths["model"]
         if model is not None:
             kept = run.digest("model") if run.has_read("model", model) else None
             self._digests["model"] = kept or gan_digest(model)
-        self._embeddings: StrPath | None = None
         # A trained GAN has an encoder. Its embeddings lie with the data set, so
         # that nothing is written to another run.
         self._encoder_path = paths["text_encoder"]
         if model is not None and paths["text_embeddings"] is None:
             self._encoder_path = self._data
-        if paths["text_embeddings"] is not None:
-            self._embeddings = given_embeddings(
-                paths["text_embeddings"], self._data
-            )
-            given = read_embedding_manifest(self._embeddings)
-            self._digests["text_embeddings"] = given.fingerprint
+
+    def _check_inputs(self) -> None:
+        recipe, run = self._recipe, self._run
         run.check_unchanged(self._inputs())
         self._split = training_split(self._manifest)
         if recipe.keep_best is not None:
             check_measured_split(self._manifest)
             self._split = "train"
         self._num_images = num_images(self._manifest, self._split)
-        steps_per_epoch = max(1, self._num_images // recipe.batch_size)
-        self._steps = total_steps(recipe, steps_per_epoch)
+        self._steps = total_steps(recipe, self._steps_per_epoch)
         if recipe.keep_best is not None:
-            check_measured_steps(self._steps, measured_steps)
+            check_measured_steps(self._steps, self._measured_steps)
+        check_devices(recipe, run.workers.num_devices)
         if not run.last_step():
             check_batch_size(recipe, self._num_images)
-            check_gan_memory(self._recipe_of_gan())
-        set_up(recipe)
-        with _strategy(recipe).scope():
-            if run.last_step():
-                self.gan = run.load_checkpoint(TextToImageGAN)
-            else:
-                self.gan = self._new_gan(steps_per_epoch)
-        self._check_checkpoint()
-        self._check_moved_encoder()
-        # The recipe of a checkpoint may have another duration.
-        self.gan.recipe = self._recipe_of_gan()
+            check_gan_memory(self._recipe_of_gan(), run.workers.number)
+
+    @property
+    def _steps_per_epoch(self) -> int:
+        return max(1, self._num_images // self._recipe.batch_size)
+
+    def _read_data(self, judge: Judge | None) -> None:
+        """Reads now what is needed, so that damaged data leave nothing behind.
+
+        Args:
+            judge: `Judge` for `keep_best`, or `None`: that of `evaluate`.
+        """
+        paths = self._paths
         if self._embeddings is not None:
             check_embedding_dim(self._embeddings, self.gan.text_encoder, paths)
-        # Read now, so that damaged data leave nothing behind.
         self._samples = _sample_captions(self._data, self._manifest)
         self._sample_embeddings: np.ndarray | None = None
         if self._embeddings is not None and paths["text_encoder"] is None:
             self._sample_embeddings = _sample_embeddings(
                 self._data, self._manifest, self._embeddings
             )
-        self._batches: tf.data.Dataset | None = None
-        self._made_for: tuple[int, StrPath | None] | None = None
-        self._make_batches(run.last_step())
+        self._make_batches(self._run.last_step())
         self._measured: tuple[EvaluationCaptions, Judge] | None = None
-        if recipe.keep_best is not None:
+        if self._recipe.keep_best is not None:
             captions = EvaluationCaptions(self._data, MEASURED_SPLIT)
             judge = load_judge() if judge is None else judge
             check_judge(judge, self.gan, captions, paths)
@@ -185,6 +214,11 @@ class GANTraining:
             KeyboardInterrupt: Ctrl-C has ended the training cleanly.
             TrainingError, FloatingPointError: as `fit_run`.
         """
+        # What all workers would say, the chief says.
+        with quiet(is_quiet() or not self._run.workers.is_chief):
+            return self._fit()
+
+    def _fit(self) -> TextToImageGAN:
         run, recipe = self._run, self._recipe
         self._find_embeddings()
         keep_best = self._keep_best()
@@ -197,7 +231,8 @@ class GANTraining:
             )
         captions, images = self._samples
         with failures_while_running(run):
-            _write_real_samples(run, captions, images)
+            if run.workers.is_chief:
+                _write_real_samples(run, captions, images)
             if keep_best is not None:
                 run.publish_best(keep_best.best_step)
             interruption = fit_run(
@@ -217,14 +252,15 @@ class GANTraining:
                 ],
                 keep_best=keep_best,
             )
-            run.publish_model()
+            with run.workers.together():
+                run.publish_model()
         if interruption is not None:
             raise interruption
         if keep_best is not None:
             print_result(f"best: {_best_of(run, keep_best)}")
         return self.gan
 
-    def _new_gan(self, steps_per_epoch: int) -> TextToImageGAN:
+    def _new_gan(self) -> TextToImageGAN:
         recipe, path = self._recipe_of_gan(), self._paths["text_encoder"]
         model, source = self._paths["model"], None
         text_encoder: keras.Model | None = None
@@ -242,7 +278,7 @@ class GANTraining:
         gan = TextToImageGAN.from_recipe(recipe, text_encoder=text_encoder)
         gan.compile(
             *(
-                gan_optimizer(recipe, network, steps_per_epoch)
+                gan_optimizer(recipe, network, self._steps_per_epoch)
                 for network in ("generator", "discriminator")
             )
         )
@@ -305,14 +341,18 @@ class GANTraining:
         text_encoder = self._encoder_path
         if self._recipe.end_to_end or text_encoder is None:
             return
-        encoder = self.gan.text_encoder
+        workers = self._run.workers
+        encoder = workers.own_copy(self.gan.text_encoder)
         fingerprint = embeddings_fingerprint(self._manifest, encoder)
         self._digests["text_encoder"] = fingerprint
         embeddings = self._embeddings
         if embeddings is None:
-            check_there("text_encoder", text_encoder)
-            embeddings = embeddings_beside(
-                text_encoder, encoder, self._data, fingerprint
+            with workers.together():
+                check_there("text_encoder", text_encoder)
+            embeddings = workers.chief_first(
+                lambda: embeddings_beside(
+                    text_encoder, encoder, self._data, fingerprint
+                )
             )
         manifest = read_embedding_manifest(embeddings)
         self._digests["text_embeddings"] = manifest.fingerprint
@@ -333,11 +373,12 @@ class GANTraining:
         evaluation = QuickEvaluation(
             *self._measured, self.gan.image_size, show_progress
         )
+        workers = self._run.workers
         monitor = f"val_{self._recipe.keep_best}"
         first_step = self._run.last_step()
         return KeepBest(
-            self._run.best,
-            evaluation.measure,
+            self._run.written().best,
+            workers.by_chief(evaluation.measure),
             monitor,
             MEASURES[self._recipe.keep_best],
             every_steps=self._measured_steps,
@@ -353,19 +394,6 @@ def _best_of(run: RunFolder, keep_best: KeepBest) -> str:
         f"{run.best}, of step {keep_best.best_step}: "
         f"{keep_best.monitor} {keep_best.best:.5g}"
     )
-
-
-def _strategy(recipe: Recipe) -> tf.distribute.Strategy:
-    if recipe.strategy != "mirrored":
-        return tf.distribute.get_strategy()
-    strategy = tf.distribute.MirroredStrategy()
-    devices = strategy.num_replicas_in_sync
-    if recipe.batch_size % devices:
-        raise ValueError(
-            "`batch_size` must be a multiple of the number of devices, "
-            f"{devices}. Received: {recipe.batch_size}."
-        )
-    return strategy
 
 
 def _sample_captions(

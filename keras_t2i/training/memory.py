@@ -22,8 +22,13 @@ from keras_t2i.recipes.recipe import Recipe
 _USUAL = 128
 
 
-def check_gan_memory(recipe: Recipe) -> None:
-    """Raises `ValueError` if a GAN does not fit into the memory."""
+def check_gan_memory(recipe: Recipe, num_workers: int = 1) -> None:
+    """Raises `ValueError` if a GAN does not fit into the memory.
+
+    Args:
+        recipe: `Recipe`.
+        num_workers: int. Machines that share each batch. Defaults to `1`.
+    """
     widths = recipe.generator_width, recipe.discriminator_width
     if max(*widths, recipe.batch_size) <= _USUAL:
         return
@@ -38,7 +43,7 @@ def check_gan_memory(recipe: Recipe) -> None:
     )
     check_memory(
         weights,
-        recipe.batch_size * outputs,
+        recipe.batch_size // num_workers * outputs,
         f"`width` {recipe.discriminator_width} and `batch_size` "
         f"{recipe.batch_size}",
     )

@@ -6,6 +6,7 @@ import os
 import pathlib
 import platform
 import shutil
+import tempfile
 import time
 import weakref
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ from keras_t2i.reading import read_json
 from keras_t2i.recipes.base_recipe import DURATIONS
 from keras_t2i.recipes.base_recipe import AnyRecipe
 from keras_t2i.recipes.base_recipe import BaseRecipe
+from keras_t2i.training.workers import Workers
 from keras_t2i.types import StrPath
 from keras_t2i.version import __version__
 
@@ -40,11 +42,15 @@ AnyModel = TypeVar("AnyModel", bound=keras.Model)
 class RunFolder:
     """The folder of a run: config, metrics, samples, checkpoints and models.
 
+    Of several workers, the chief alone locks it and writes to it.
+
     Args:
         path: path of the folder.
+        workers: `Workers`. Defaults to `None`: this process is alone.
     """
 
-    def __init__(self, path: StrPath) -> None:
+    def __init__(self, path: StrPath, workers: Workers | None = None) -> None:
+        self.workers = workers or Workers(tf.distribute.get_strategy())
         self.path = pathlib.Path(path)
         self.config = self.path / "config.json"
         self.metrics = self.path / "metrics.jsonl"
@@ -55,6 +61,18 @@ class RunFolder:
         self.best = self.path / "best.keras"
         self._is_locked = False
         self._must_be_free = False
+
+    def written(self) -> "RunFolder":
+        """Returns the run folder that the callbacks of `fit` write to.
+
+        On other workers than the chief it is temporary: to save a model takes
+        all workers, since metrics are summed over them.
+        """
+        if self.workers.is_chief:
+            return self
+        temporary = tempfile.TemporaryDirectory(prefix="keras-t2i-worker-")
+        weakref.finalize(self, temporary.cleanup)
+        return RunFolder(temporary.name)
 
     def check_free(self) -> None:
         """Raises `ValueError` if the folder holds something already.
@@ -87,7 +105,7 @@ class RunFolder:
         Raises:
             ValueError: another process trains in it.
         """
-        if self._is_locked:
+        if self._is_locked or not self.workers.is_chief:
             return
         descriptor = os.open(self.path, os.O_RDONLY)
         weakref.finalize(self, os.close, descriptor)
@@ -108,11 +126,19 @@ class RunFolder:
 
         Raises:
             ValueError: another process trains in the folder, or has done so
-                since `check_free`; or an input has changed since the run was
-                started.
-            TrainingError: the clock is wrong.
+                since `check_free`; an input has changed since the run was
+                started; or workers differ, or do not share the folder.
+            TrainingError: the clock is wrong, or it fails on another worker.
         """
         _check_clock()
+        self.check_same(recipe, inputs)
+        with self.workers.together():
+            if self.workers.is_chief:
+                self._write_config(recipe, inputs)
+        with self.workers.together():
+            self.workers.wait_for_file(self.config)
+
+    def _write_config(self, recipe: BaseRecipe, inputs: Inputs) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
         self.lock()
         if self._must_be_free:
@@ -123,16 +149,23 @@ class RunFolder:
             "command": recipe.COMMAND,
             "recipe": recipe.to_dict(),
             "inputs": inputs,
-            "versions": {
-                "keras_t2i": __version__,
-                "keras": keras.__version__,
-                "tensorflow": tf.__version__,
-                "numpy": np.__version__,
-                "python": platform.python_version(),
-            },
+            "versions": {**_versions(), "python": platform.python_version()},
         }
         with atomic_write(self.config) as temporary:
             temporary.write_text(json.dumps(config, indent=2) + "\n", "utf-8")
+
+    def check_same(self, recipe: BaseRecipe, inputs: Inputs) -> None:
+        """Raises `ValueError` if the workers would not train the same."""
+        if self.workers.number == 1:
+            return
+        where = "last step in `out`, which they must share"
+        values = {**_versions(), where: self.last_step()}
+        values |= {
+            f"`{name}`": value for name, value in recipe.to_dict().items()
+        }
+        for name, value in inputs.items():
+            values[f"digest of `{name}`"] = value.get("digest")
+        self.workers.check_same(values)
 
     def check_unchanged(self, inputs: Inputs) -> None:
         """Raises `ValueError` if an input has changed since the run started."""
@@ -256,6 +289,8 @@ class RunFolder:
         unless it is over: the next regular line will cover its steps.
         """
         seconds = self.seconds_until(step)
+        if not self.workers.is_chief:
+            return seconds
         kept = [
             line + "\n"
             for line, values in self._lines_until(step)
@@ -303,6 +338,8 @@ class RunFolder:
 
     def publish_model(self) -> None:
         """Makes the last checkpoint the run's `model.keras`."""
+        if not self.workers.is_chief:
+            return
         source = checkpoint_path(self.checkpoints, self.last_step())
         with atomic_write(self.model) as temporary:
             shutil.copyfile(source, temporary)
@@ -319,6 +356,8 @@ class RunFolder:
         Raises:
             ValueError: the checkpoint is missing.
         """
+        if not self.workers.is_chief:
+            return
         if step is None:
             self.best.unlink(missing_ok=True)
             return
@@ -330,6 +369,15 @@ class RunFolder:
             )
         with atomic_write(self.best) as temporary:
             shutil.copyfile(source, temporary)
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "keras_t2i": __version__,
+        "keras": keras.__version__,
+        "tensorflow": tf.__version__,
+        "numpy": np.__version__,
+    }
 
 
 def _check_clock() -> None:

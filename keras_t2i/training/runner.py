@@ -20,6 +20,7 @@ from keras_t2i.callbacks.stopping import decay_seconds
 from keras_t2i.callbacks.tensorboard_writer import TensorBoardWriter
 from keras_t2i.datasets.manifest import Manifest
 from keras_t2i.errors import TrainingError
+from keras_t2i.interruption import Terminated
 from keras_t2i.interruption import interruption_by
 from keras_t2i.interruption import interruptions_handled
 from keras_t2i.linear_decay import linear_decays
@@ -28,6 +29,9 @@ from keras_t2i.progress import show_progress
 from keras_t2i.recipes.base_recipe import BaseRecipe
 from keras_t2i.terminal import print_note
 from keras_t2i.training.run_folder import RunFolder
+from keras_t2i.training.workers import LOST
+from keras_t2i.training.workers import LOST_REASON
+from keras_t2i.training.workers import Workers
 
 # Lines of TensorFlow's errors that begin so do not say what failed.
 _WHERE = ("Graph execution error", "Detected at node", "<stack traces", "\t [[")
@@ -75,7 +79,8 @@ def fit_run(
             there is a `decay_share`, the optimizers have `LinearDecay`.
         num_images: int. Images of an epoch.
         callbacks: function of the first step to a list of callbacks, in
-            addition to those that every run has. Defaults to none.
+            addition to those that every run has. Of several workers, the chief
+            alone has them. Defaults to none.
         keep_best: `KeepBest`, resumed at the run's last step. Defaults to
             `None`.
 
@@ -93,9 +98,13 @@ def fit_run(
     stream = make_stream(first_step)
     batch_size = next(iter(stream.element_spec.values())).shape[0]
     steps_per_epoch = max(1, num_images // batch_size)
-    first_seconds = run.seconds_until(first_step)
+    workers, written = run.workers, run.written()
     steps = total_steps(recipe, steps_per_epoch)
-    is_over = _is_over(run, model, recipe, steps, first_seconds)
+    # The chief's, who alone changes the files that this is read from.
+    first_seconds = workers.of_chief(run.seconds_until(first_step))
+    is_over = workers.of_chief(
+        _is_over(run, model, recipe, steps, first_seconds)
+    )
     run.cut_metrics(first_step, is_over)
     if is_over:
         optimizer = model.optimizer
@@ -107,27 +116,31 @@ def fit_run(
         )
         return None
     recorder = RunRecorder(
-        run.metrics,
+        written.metrics,
         steps_per_epoch,
         first_step=first_step,
         first_seconds=first_seconds,
         keep_best=keep_best,
+        agreed=workers.of_chief,
     )
     stop = StopAfter(recorder, steps, recipe.minutes, first_step=first_step)
     decay = []
     decay_share = _decay_share(recipe)
     if decay_share is not None:
         decay = [BeginDecay(stop, decay_share, first_step=first_step)]
-    writer = []
-    if recipe.tensorboard:
-        writer = [
+    shown = []
+    if workers.is_chief:
+        shown = callbacks(first_step)
+    if workers.is_chief and recipe.tensorboard:
+        shown.append(
             TensorBoardWriter(
                 run.tensorboard, run.samples, first_step=first_step
             )
-        ]
+        )
+    interruptions: list[KeyboardInterrupt] = []
     with (
         show_progress("Training", "steps") as progress,
-        _stops_in_order(stop) as interruptions,
+        _stops_in_order(interruptions),
     ):
         model.fit(
             stream,
@@ -141,12 +154,15 @@ def fit_run(
                 # Before the callbacks that may end the training.
                 recorder,
                 *decay,
+                _StopTogether(stop, workers, interruptions),
                 stop,
                 _Progress(progress, stop),
-                *callbacks(first_step),
-                *writer,
+                *shown,
                 Checkpoints(
-                    run.checkpoints, first_step=first_step, keep_best=keep_best
+                    written.checkpoints,
+                    first_step=first_step,
+                    keep_best=keep_best,
+                    clock=workers.clock,
                 ),
             ],
         )
@@ -194,18 +210,23 @@ def failures_while_running(run: RunFolder) -> Iterator[None]:
     Raises:
         TrainingError: in place of `OSError` and `tf.errors.OpError`.
     """
+    is_one_of_several = run.workers.number > 1
     try:
         yield
     except (OSError, tf.errors.OpError) as error:
         raise TrainingError(
-            f"The training was stopped: {_reason(error)}. When that is put "
-            f"right, resume from step {run.last_step()} by `resume=True`."
+            f"The training was stopped: {_reason(error, is_one_of_several)}. "
+            "When that is put right, resume "
+            f"{'all workers ' if is_one_of_several else ''}from step "
+            f"{run.last_step()} by `resume=True`."
         ) from error
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, is_one_of_several: bool) -> str:
     if not isinstance(error, tf.errors.OpError):
         return str(error)
+    if is_one_of_several and isinstance(error, LOST):
+        return LOST_REASON
     # Most of the lines say where it failed. An error of this library, raised
     # while a batch is made, is one of them.
     lines = error.message.strip().splitlines()
@@ -235,24 +256,52 @@ class _Progress(StepCallback):
         self._progress(step, step if total is None else total, losses)
 
 
+class _StopTogether(StepCallback):
+    """Stops all workers where one of them was interrupted."""
+
+    def __init__(
+        self,
+        stop: StopAfter,
+        workers: Workers,
+        interruptions: list[KeyboardInterrupt],
+    ) -> None:
+        super().__init__(stop.step)
+        self._stop = stop
+        self._workers = workers
+        self._interruptions = interruptions
+
+    def on_step_end(self, step: int, logs: dict[str, Any]) -> None:
+        if step % self._stop.recorder.every_steps:
+            return
+        is_terminated = [
+            isinstance(interruption, Terminated)
+            for interruption in self._interruptions[:1]
+        ]
+        of_all = sum(self._workers.gathered(is_terminated), [])
+        if of_all:
+            self._stop.request()
+        if of_all and not self._interruptions:
+            self._interruptions.append(
+                Terminated() if any(of_all) else KeyboardInterrupt()
+            )
+
+
 @contextlib.contextmanager
-def _stops_in_order(stop: StopAfter) -> Iterator[list[KeyboardInterrupt]]:
+def _stops_in_order(interruptions: list[KeyboardInterrupt]) -> Iterator[None]:
     """Lets Ctrl-C and SIGTERM end the training cleanly; a second one at once.
 
-    Gives the list of what has come.
+    Puts what has come into the list.
     """
-    received: list[KeyboardInterrupt] = []
 
     def on_signal(number: int, frame: object) -> None:
         as_before()
-        received.append(interruption_by(number))
-        stop.request()
+        interruptions.append(interruption_by(number))
         print_note(
             "finishing the current steps and saving; Ctrl-C again stops at once"
         )
 
     with interruptions_handled(on_signal) as as_before:
-        yield received
+        yield
 
 
 def set_up(recipe: BaseRecipe) -> None:

@@ -88,3 +88,46 @@ def test_every_fourth_text_is_repeated(interpolate):
     np.testing.assert_array_equal(
         texts.with_originals(rows[:9]), [*range(9), 0, 4, 8]
     )
+
+
+@pytest.mark.parametrize("interpolate", ("none", "added", "in_place"))
+def test_two_devices_share_the_texts_of_one(two_replicas, interpolate):
+    text = _text(8)
+    rows = tf.range(8.0)[:, None]
+
+    def texts_and_partners(text, rows):
+        texts = generator_texts(text, interpolate, beta=0.25, repeat=True)
+        partners = texts.beside_interpolated(rows)
+        return [
+            *(
+                select(texts.embeddings)
+                for select in (
+                    texts.matched,
+                    texts.interpolated,
+                    texts.repeated,
+                )
+            ),
+            partners,
+        ]
+
+    @tf.function
+    def on_two():
+        def run():
+            replica = tf.distribute.get_replica_context()
+            first = 4 * tf.cast(replica.replica_id_in_sync_group, "int32")
+            share = slice(first, first + 4)
+            # As in a batch, whose size is known.
+            values = (
+                tf.ensure_shape(values[share], (4, values.shape[1]))
+                for values in (text, rows)
+            )
+            return texts_and_partners(*values)
+
+        return two_replicas.run(run)
+
+    of_one = texts_and_partners(text, rows)
+    for expected, found in zip(of_one, on_two(), strict=True):
+        shares = two_replicas.experimental_local_results(found)
+        np.testing.assert_array_equal(tf.concat(shares, 0), expected)
+    if interpolate == "added":
+        np.testing.assert_array_equal(shares[1], [[2], [3]])

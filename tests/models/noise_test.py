@@ -65,6 +65,25 @@ def test_uniform_numbers_of_a_step():
     np.testing.assert_array_equal(uniform, expected)
 
 
+def test_replicas_take_their_rows_of_each_group_of_texts(two_replicas):
+    text = tf.zeros((4, 3))
+
+    @tf.function
+    def generate():
+        return two_replicas.run(
+            lambda: StepNoise(0, tf.constant(3)).normal(
+                0, generator_texts(text, "added"), 5
+            )
+        )
+
+    first, second = two_replicas.experimental_local_results(generate())
+    # Of all matched texts, then of all interpolated ones, as on one device.
+    all_texts = generator_texts(tf.zeros((8, 3)), "added")
+    expected = np.array(StepNoise(0, 3).normal(0, all_texts, 5))
+    np.testing.assert_array_equal(first, expected[[0, 1, 2, 3, 8, 9]])
+    np.testing.assert_array_equal(second, expected[[4, 5, 6, 7, 10, 11]])
+
+
 def test_replicas_take_their_rows_of_the_global_batch(two_replicas):
     @tf.function
     def generate():

@@ -23,16 +23,11 @@ NUM_STEPS = 3
 
 def trained(strategy):
     """Trains a tiny GAN; returns it and what it has logged."""
-    options = tf.data.Options()
-    # Each worker takes its rows of every batch.
-    options.experimental_distribute.auto_shard_policy = (
-        tf.data.experimental.AutoShardPolicy.DATA
-    )
     rows = tf.data.Dataset.from_tensor_slices(embeddings_batch(NUM_ROWS))
-    stream = rows.batch(NUM_ROWS).repeat(NUM_STEPS).with_options(options)
+    stream = rows.batch(NUM_ROWS).repeat(NUM_STEPS)
     with strategy.scope():
         keras.utils.set_random_seed(0)
-        gan = tiny_gan(interpolate=False, mode_seeking_weight=0.001)
+        gan = tiny_gan(mode_seeking_weight=0.001)
         gan.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1))
     history = gan.fit(stream, verbose=0).history
     return gan, {name: values[-1] for name, values in history.items()}
