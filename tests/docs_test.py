@@ -38,7 +38,7 @@ _IMAGE_SIZE = 64
 # Programs of others.
 _NOT_OURS = {
     *("", "docker", "jupyter", "kubectl", "pip", "pre-commit", "pytest"),
-    *("python3", "tensorboard"),
+    *("export", "python3", "sbatch", "tensorboard"),
 }
 
 
