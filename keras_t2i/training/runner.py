@@ -273,16 +273,15 @@ class _StopTogether(StepCallback):
     def on_step_end(self, step: int, logs: dict[str, Any]) -> None:
         if step % self._stop.recorder.every_steps:
             return
-        is_terminated = [
-            isinstance(interruption, Terminated)
-            for interruption in self._interruptions[:1]
-        ]
-        of_all = sum(self._workers.gathered(is_terminated), [])
-        if of_all:
-            self._stop.request()
-        if of_all and not self._interruptions:
+        ours = [type(one).__name__ for one in self._interruptions]
+        of_all = self._workers.gathered(ours)
+        if not any(of_all):
+            return
+        self._stop.request()
+        if not ours:
+            is_terminated = any(Terminated.__name__ in one for one in of_all)
             self._interruptions.append(
-                Terminated() if any(of_all) else KeyboardInterrupt()
+                Terminated() if is_terminated else KeyboardInterrupt()
             )
 
 

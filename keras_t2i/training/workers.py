@@ -151,9 +151,9 @@ class Workers:
         except (ValueError, OSError, FailedWhileRunning) as error:
             self._wait_for_all(str(error))
             raise
-        for index, error in enumerate(self._wait_for_all(None)):
-            if error is not None:
-                raise TrainingError(f"Worker {index} has failed: {error}")
+        for index, reason in enumerate(self._wait_for_all(None)):
+            if reason is not None:
+                raise TrainingError(f"Worker {index} has failed: {reason}")
 
     def _wait_for_all(self, value: str | None) -> list[str | None]:
         # It may take long, and TensorFlow waits without looking at signals.
