@@ -169,10 +169,7 @@ def _interpolated_in_place(text: Tensor, beta: float) -> Tensor:
         beta * batch[:quarter] + (1.0 - beta) * batch[half : half + quarter]
     )
     batch = ops.concatenate([between, batch[quarter:]])
-    # Each device has as many rows, but for the last one.
-    num_devices = tf.distribute.get_strategy().num_replicas_in_sync
-    first = _replica() * -(-num_rows // num_devices)
-    return _slice(batch, first, ops.shape(text)[0])
+    return _slice(batch, _first_row(num_rows), ops.shape(text)[0])
 
 
 def _slice(rows: Tensor, first: Tensor, count: Tensor) -> Tensor:
@@ -185,9 +182,23 @@ def _of_all_devices(rows: Tensor) -> Tensor:
     replica = tf.distribute.get_replica_context()
     if replica.num_replicas_in_sync == 1:
         return rows
-    # TensorFlow looks at the device, which the rows of a stream may not have.
-    batch = replica.all_gather(tf.identity(rows), axis=0)
-    return tf.ensure_shape(batch, (None, *rows.shape[1:]))
+
+    def summed(values: Tensor) -> Tensor:
+        return replica.all_reduce(tf.distribute.ReduceOp.SUM, values)
+
+    # Not by `all_gather`, which TensorFlow cannot do eagerly.
+    count = ops.shape(rows)[0]
+    num_rows = tf.cast(summed(tf.cast(count, "float32")), "int32")
+    before = _first_row(num_rows)
+    after = num_rows - before - count
+    return summed(tf.pad(rows, [[before, after], [0, 0]]))
+
+
+def _first_row(num_rows: Tensor) -> Tensor:
+    """The place of this device's rows in a batch."""
+    # Each device has as many rows, but for the last one.
+    num_devices = tf.distribute.get_strategy().num_replicas_in_sync
+    return _replica() * -(-num_rows // num_devices)
 
 
 def _replica() -> Tensor:

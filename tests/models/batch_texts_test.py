@@ -90,10 +90,16 @@ def test_every_fourth_text_is_repeated(interpolate):
     )
 
 
-@pytest.mark.parametrize("interpolate", ("none", "added", "in_place"))
-def test_two_devices_share_the_texts_of_one(two_replicas, interpolate):
-    text = _text(8)
-    rows = tf.range(8.0)[:, None]
+# The last batch of a stream may give the last device fewer rows.
+@pytest.mark.parametrize(
+    ("interpolate", "num_rows"),
+    [("none", 8), ("added", 8), ("in_place", 8), ("in_place", 7)],
+)
+def test_two_devices_share_the_texts_of_one(
+    two_replicas, interpolate, num_rows
+):
+    text = _text(num_rows)
+    rows = tf.range(float(num_rows))[:, None]
 
     def texts_and_partners(text, rows):
         texts = generator_texts(text, interpolate, beta=0.25, repeat=True)
@@ -115,12 +121,7 @@ def test_two_devices_share_the_texts_of_one(two_replicas, interpolate):
         def run():
             replica = tf.distribute.get_replica_context()
             first = 4 * tf.cast(replica.replica_id_in_sync_group, "int32")
-            share = slice(first, first + 4)
-            # As in a batch, whose size is known.
-            values = (
-                tf.ensure_shape(values[share], (4, values.shape[1]))
-                for values in (text, rows)
-            )
+            values = (values[first : first + 4] for values in (text, rows))
             return texts_and_partners(*values)
 
         return two_replicas.run(run)
