@@ -233,8 +233,8 @@ class GANTraining:
         with failures_while_running(run):
             if run.workers.is_chief:
                 _write_real_samples(run, captions, images)
-            if keep_best is not None:
-                run.publish_best(keep_best.best_step)
+                if keep_best is not None:
+                    run.publish_best(keep_best.best_step)
             interruption = fit_run(
                 run,
                 self.gan,
@@ -253,7 +253,8 @@ class GANTraining:
                 keep_best=keep_best,
             )
             with run.workers.together():
-                run.publish_model()
+                if run.workers.is_chief:
+                    run.publish_model()
         if interruption is not None:
             raise interruption
         if keep_best is not None:

@@ -338,8 +338,6 @@ class RunFolder:
 
     def publish_model(self) -> None:
         """Makes the last checkpoint the run's `model.keras`."""
-        if not self.workers.is_chief:
-            return
         source = checkpoint_path(self.checkpoints, self.last_step())
         with atomic_write(self.model) as temporary:
             shutil.copyfile(source, temporary)
@@ -356,8 +354,6 @@ class RunFolder:
         Raises:
             ValueError: the checkpoint is missing.
         """
-        if not self.workers.is_chief:
-            return
         if step is None:
             self.best.unlink(missing_ok=True)
             return
