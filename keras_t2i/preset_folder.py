@@ -6,6 +6,9 @@ import pathlib
 import keras
 
 from keras_t2i.files import atomic_write
+from keras_t2i.keras_files import check_config
+from keras_t2i.keras_files import check_weights
+from keras_t2i.keras_files import load_keras_file
 from keras_t2i.reading import read_json
 from keras_t2i.types import StrPath
 
@@ -67,8 +70,10 @@ def load_preset_folder(path: StrPath) -> keras.Model:
         )
     try:
         if is_run:
-            return keras.saving.load_model(path / _MODEL_OF_RUN, compile=False)
+            return load_keras_file(path / _MODEL_OF_RUN)
         config = read_json(path / _CONFIG)
+        check_config(config)
+        check_weights(preset_weights(path))
         model = keras.saving.deserialize_keras_object(config)
         model.load_weights(preset_weights(path))
     except Exception as error:

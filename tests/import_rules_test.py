@@ -25,7 +25,7 @@ ORDER = (
         *("batch_checks", "configured_model", "linear_decay"),
         *("stream_trained_model", "untuned"),
     },
-    {"preset_folder", "pretrained", "progress"},
+    {"keras_files", "preset_folder", "pretrained", "progress"},
     {"recipes"},
     {"tokenizers"},
     {"formats"},

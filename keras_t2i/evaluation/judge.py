@@ -15,6 +15,7 @@ from keras_t2i.applications.feature_networks import check_finite_weights
 from keras_t2i.applications.feature_networks import image_network
 from keras_t2i.evaluation.generated_images import FolderImages
 from keras_t2i.evaluation.generated_images import ModelImages
+from keras_t2i.keras_files import load_keras_file
 from keras_t2i.text.embeddings import embed_texts
 from keras_t2i.text.joint_embedding import JointEmbedding
 from keras_t2i.types import StrPath
@@ -135,7 +136,7 @@ def load_judge(name_or_file: StrPath = DEFAULT_JUDGE) -> Judge:
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     try:
-        network = keras.saving.load_model(path, compile=False)
+        network = load_keras_file(path)
     # Keras raises errors of many kinds for other files.
     except Exception as error:
         first_line = (str(error).strip() or repr(error)).splitlines()[0]

@@ -3,9 +3,8 @@
 import pathlib
 from typing import Any
 
-import keras
-
 from keras_t2i.callbacks.checkpoints import checkpoint_path
+from keras_t2i.keras_files import load_keras_file
 from keras_t2i.models.made_from_recipe import load_pretrained_gan
 from keras_t2i.models.style_encoder import StyleEncoder
 from keras_t2i.models.style_inversion import StyleInversion
@@ -191,7 +190,7 @@ def _load(
         model = (
             load_preset_folder(path)
             if file == weights
-            else keras.saving.load_model(file, compile=False)
+            else load_keras_file(file)
         )
     except Exception as error:
         # Keras raises errors of many kinds for files that are not models.

@@ -24,6 +24,7 @@ from keras_t2i.callbacks.recording import RECORDED_STEPS
 from keras_t2i.errors import TrainingError
 from keras_t2i.files import atomic_write
 from keras_t2i.files import is_temporary
+from keras_t2i.keras_files import load_keras_file
 from keras_t2i.pretrained.network_files import pretrained_names
 from keras_t2i.reading import read_json
 from keras_t2i.recipes.base_recipe import DURATIONS
@@ -262,7 +263,7 @@ class RunFolder:
         *earlier, last = checkpoint_steps(self.checkpoints)
         path = checkpoint_path(self.checkpoints, last)
         try:
-            model = keras.saving.load_model(path)
+            model = load_keras_file(path, compile=True)
         except Exception as error:
             # Keras raises errors of many kinds for files that are damaged.
             first_line = (str(error).strip() or repr(error)).splitlines()[0]

@@ -1,0 +1,179 @@
+"""Loads `.keras` files and weights without trusting who wrote them.
+
+The safe mode of Keras refuses what it knows to hold code. A config may still
+name any function that Keras exports, and have it called while the model is
+built. So a config here names layers and what belongs to them, or classes that
+are registered, and nothing else.
+"""
+
+import io
+import os
+import pathlib
+import re
+import zipfile
+from typing import Any
+from typing import BinaryIO
+
+import h5py
+import keras
+
+from keras_t2i.reading import open_file
+from keras_t2i.reading import parse_json
+from keras_t2i.types import StrPath
+
+# The names that Keras gives the parts of a file.
+_CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
+# A thousand times that of the largest model of this library.
+_MAX_CONFIG_BYTES = 2**24
+_MAX_FILE_BYTES = 2**36
+# Where Keras finds what a model is made of.
+_MODULES_OF_CLASSES = {
+    *("keras", "keras.constraints", "keras.dtype_policies"),
+    *("keras.initializers", "keras.layers", "keras.losses", "keras.metrics"),
+    *("keras.optimizers", "keras.optimizers.schedules", "keras.regularizers"),
+    *("keras.src.models.functional", "keras.src.models.sequential"),
+}
+# It loads a SavedModel, which Keras 3.12.0 lets it do.
+_LAYER_OF_A_FILE = "TFSMLayer"
+_OPERATIONS = "keras.src.ops."
+_MODULES_OF_FUNCTIONS = {
+    # What Keras means by it is one of the others here.
+    "builtins",
+    *("keras.activations", "keras.constraints", "keras.initializers"),
+    *("keras.losses", "keras.metrics", "keras.regularizers"),
+}
+# Values for which JSON has no form.
+_ARRAYS = {"__numpy__", "__tensor__"}
+_VALUES = _ARRAYS | {
+    *("__bytes__", "__ellipsis__", "__keras_tensor__", "__slice__"),
+    "__tuple__",
+    # Code, which safe mode refuses.
+    "__lambda__",
+}
+_NUMBERS = re.compile(r"bool|(b?float|u?int)\d+")
+
+
+def load_keras_file(path: StrPath, compile: bool = False) -> keras.Model:
+    """Loads the model of a `.keras` file; nothing in the file is executed.
+
+    Args:
+        path: path of a file that Keras has saved.
+        compile: bool. Whether to compile the model as it was when it was
+            saved. Defaults to `False`.
+
+    Raises:
+        ValueError: the file is of another kind, or it holds more than layers
+            and their weights.
+        OSError: the file cannot be read.
+        Exception: Keras raises others for files that are damaged.
+    """
+    with open_file(path, _MAX_FILE_BYTES) as file:
+        size = os.fstat(file.fileno()).st_size
+        # Keras has readers of other formats, without these checks.
+        if pathlib.Path(path).suffix != ".keras":
+            raise ValueError("its name does not end in .keras")
+        with zipfile.ZipFile(file) as archive:
+            # Keras packs nothing: so none of it can become larger.
+            if sum(part.file_size for part in archive.infolist()) > size:
+                raise ValueError("its parts say that they are larger than it")
+            config = _part(archive, _CONFIG, _MAX_CONFIG_BYTES)
+            weights = _part(archive, _WEIGHTS, size)
+    check_config(parse_json(config.decode("utf-8")))
+    check_weights(io.BytesIO(weights))
+    return keras.saving.load_model(path, compile=compile)
+
+
+def _part(archive: zipfile.ZipFile, name: str, max_bytes: int) -> bytes:
+    if name not in archive.namelist():
+        raise ValueError(f"it holds no {name}")
+    if archive.getinfo(name).file_size > max_bytes:
+        raise ValueError(f"its {name} has more than {max_bytes:,} bytes")
+    return archive.read(name)
+
+
+def check_config(config: Any) -> None:
+    """Checks that a config of Keras names only what a model is made of.
+
+    Args:
+        config: what `keras.saving.serialize_keras_object` returns.
+
+    Raises:
+        ValueError: it names something else.
+    """
+    left = [config]
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            if "class_name" in value and not _is_of_a_model(value):
+                named = value.get("config")
+                name = named if isinstance(named, str) else value["class_name"]
+                raise ValueError(
+                    "a model must consist of layers of Keras and of "
+                    f"registered classes. Received: {name!r} of "
+                    f"{value.get('module')!r}"
+                )
+            left.extend(value.values())
+        elif isinstance(value, list):
+            left.extend(value)
+
+
+def _is_of_a_model(value: dict[str, Any]) -> bool:
+    name, module = value["class_name"], value.get("module")
+    if not isinstance(name, str):
+        return False
+    if name in _VALUES:
+        # Of a string, a type could give its size.
+        return name not in _ARRAYS or _has_numbers(value.get("config"))
+    # Without a module, Keras reads it as an older format, by other rules.
+    if "module" not in value or name == _LAYER_OF_A_FILE:
+        return False
+    is_function = name == "function"
+    registered = value.get("config" if is_function else "registered_name")
+    if (
+        isinstance(registered, str)
+        and registered in keras.saving.get_custom_objects()
+    ):
+        return True
+    if is_function:
+        name = value.get("config")
+    # A name with dots would be that of another module.
+    if not (isinstance(module, str) and str(name).isidentifier()):
+        return False
+    if is_function:
+        return module in _MODULES_OF_FUNCTIONS
+    return module in _MODULES_OF_CLASSES or module.startswith(_OPERATIONS)
+
+
+def _has_numbers(config: Any) -> bool:
+    dtype = config.get("dtype") if isinstance(config, dict) else None
+    return isinstance(dtype, str) and bool(_NUMBERS.fullmatch(dtype))
+
+
+def check_weights(file: StrPath | BinaryIO) -> None:
+    """Checks that all weights of an HDF5 file are in it.
+
+    Raises:
+        ValueError: some are in other files, or made of fewer bytes.
+        OSError: it is no HDF5 file.
+    """
+    with h5py.File(file, "r") as weights:
+        left = weights.id.get_filesize()
+
+        def wrong_link(name: str, link: Any) -> str | None:
+            is_here = isinstance(link, h5py.HardLink)
+            return None if is_here else f"{name!r} is elsewhere"
+
+        def wrong_array(name: str, item: Any) -> str | None:
+            nonlocal left
+            if not isinstance(item, h5py.Dataset):
+                return None
+            if item.external or item.is_virtual:
+                return f"{name!r} is elsewhere"
+            left -= item.nbytes
+            return None if left >= 0 else f"{name!r} has more bytes than it"
+
+        # Not all versions of Keras look at all of this.
+        wrong = weights.visititems_links(wrong_link)
+        wrong = wrong or weights.visititems(wrong_array)
+    if wrong:
+        raise ValueError(f"all weights must be in the file. Received: {wrong}")
