@@ -25,6 +25,8 @@ from keras_t2i.types import StrPath
 
 # A request takes no more rows from here on: a server holds several copies.
 _MAX_BYTES = 32 * 2**20
+# Of one image of an answer: 16 times as many as any model here generates.
+_MAX_PIXELS = 2**20
 _LONGEST_TIMEOUT = 86_400.0
 
 
@@ -49,8 +51,8 @@ class Client:
             this process.
         timeout: float. Seconds that one try of one request may take. By gRPC
             this is the whole request; by the REST API, the time in which the
-            server sends nothing. `ModelServer` stops at 60. Defaults to
-            `60.0`.
+            server sends nothing, and then that of its answer. `ModelServer`
+            stops at 60. Defaults to `60.0`.
         headers: dict of strings to strings, sent with each request (as metadata
             by gRPC), such as `{"Authorization": "Bearer ..."}` for a proxy in
             front of the server. They are sent to no other host, and no error
@@ -290,14 +292,25 @@ class Client:
             ServerError: the server gives no answer.
         """
         embeddings = self._ask("embed_text", text=encode_captions(captions))
+        if embeddings.dtype.kind not in "fiu":
+            raise ServerError(
+                "The model must answer with embeddings, which are numbers. "
+                f"Received: {embeddings.dtype}"
+            )
         return embeddings.astype("float32")
 
     def _ask(self, signature: str, **inputs: np.ndarray) -> np.ndarray:
-        answers = []
+        answers: list[np.ndarray] = []
+        num_dims = 2 if signature == "embed_text" else 1
         for rows in _requests(inputs):
             request = {name: values[rows] for name, values in inputs.items()}
             answer = self._transport.ask(signature, request)
-            if np.shape(answer)[:1] != (rows.stop - rows.start,):
+            num_rows, *of_row = np.shape(answer) or (None,)
+            if (
+                num_rows != rows.stop - rows.start
+                or np.ndim(answer) != num_dims
+                or (answers and tuple(of_row) != answers[0].shape[1:])
+            ):
                 raise ServerError(
                     "The model must answer with one row for each of the "
                     f"request's {rows.stop - rows.start}. Received: an answer "
@@ -321,15 +334,24 @@ def _requests(inputs: dict[str, np.ndarray]) -> Iterator[slice]:
 
 
 def _images(files: np.ndarray, as_png: bool) -> np.ndarray:
+    images = [_decoded(file) for file in files.flat]
+    sizes = {image.shape for image in images}
+    if len(sizes) > 1:
+        raise ServerError(
+            "The model must answer with images of one size. Received: images "
+            f"of shapes {sorted(sizes)}"
+        )
     if as_png:
         return files
-    images = [_decoded(file) for file in files.flat]
     return np.stack(images).reshape(*files.shape, *images[0].shape)
 
 
 def _decoded(file: bytes) -> np.ndarray:
     try:
-        return np.asarray(PIL.Image.open(io.BytesIO(file), formats=("PNG",)))
+        with PIL.Image.open(io.BytesIO(file), formats=("PNG",)) as image:
+            if image.width * image.height > _MAX_PIXELS:
+                raise ValueError(f"more than {_MAX_PIXELS:,} pixels")
+            return np.asarray(image.convert("RGB"))
     # Pillow raises errors of many kinds, and others for what is not bytes.
     except Exception as error:
         raise ServerError(

@@ -5,6 +5,7 @@ import dataclasses
 import http.client
 import ipaddress
 import json
+import math
 import pathlib
 import re
 import time
@@ -21,6 +22,7 @@ from keras_t2i.errors import ServerError
 from keras_t2i.export.model_folder import SAVED_MODEL_FILE
 from keras_t2i.export.model_folder import version_folder
 from keras_t2i.export.model_folder import versions
+from keras_t2i.reading import parse_json
 from keras_t2i.terminal import visible
 from keras_t2i.types import StrPath
 
@@ -38,8 +40,13 @@ _NO_THREAD = "Server Threadpool Exhausted"
 # As much of a server's error as is read, and shown.
 _MAX_ERROR_BYTES = 2000
 _MAX_ERROR_CHARACTERS = 500
-# A client accepts 4 MB by default, which is less than 64 large images.
-_GRPC_OPTIONS: list[tuple[str, int]] = [("grpc.max_receive_message_length", -1)]
+# Four times 64 images of 256 pixels in base64, however badly they compress. By
+# gRPC a client accepts 4 MB by default, which would be too few.
+_MAX_ANSWER_BYTES = 2**26
+_GRPC_OPTIONS: list[tuple[str, int]] = [
+    ("grpc.max_receive_message_length", _MAX_ANSWER_BYTES)
+]
+_CHUNK_BYTES = 2**16
 
 
 class Unavailable(Exception):
@@ -207,9 +214,14 @@ class RestTransport:
     def _send(self, request: urllib.request.Request) -> np.ndarray:
         try:
             with self._opener.open(request, timeout=self._timeout) as response:
-                return _from_json(json.load(response)["outputs"])
+                content = _received(
+                    response, _MAX_ANSWER_BYTES + 1, self._timeout
+                )
+            if len(content) > _MAX_ANSWER_BYTES:
+                raise ValueError(f"more than {_MAX_ANSWER_BYTES:,} bytes")
+            return _from_json(parse_json(content.decode())["outputs"])
         except urllib.error.HTTPError as error:
-            message = _error_message(error)
+            message = _error_message(error, self._timeout)
             if error.code == _UNAVAILABLE:
                 raise Unavailable(message) from None
             is_mixed = error.code == _BAD_REQUEST and _MIXED_BATCH in message
@@ -233,19 +245,35 @@ class RestTransport:
             ) from None
 
 
-def _error_message(error: urllib.error.HTTPError) -> str:
+def _received(response: Any, max_bytes: int, seconds: float) -> bytes:
+    """Returns what a server sends, but only so much, and for so long."""
+    content = bytearray()
+    end = time.monotonic() + seconds
+    while len(content) < max_bytes:
+        # Waits for the next bytes, not until it has all of them.
+        chunk = response.read1(min(_CHUNK_BYTES, max_bytes - len(content)))
+        if not chunk:
+            break
+        if time.monotonic() > end:
+            raise TimeoutError("the answer takes too long")
+        content += chunk
+    return bytes(content)
+
+
+def _error_message(error: urllib.error.HTTPError, seconds: float) -> str:
     if 300 <= error.code < 400:
         error.close()
         return "a redirect to another host or in a circle, not followed"
     try:
         with error:  # Closes it, since it is not read to its end.
-            content = error.read(_MAX_ERROR_BYTES).decode("utf-8", "replace")
+            received = _received(error, _MAX_ERROR_BYTES, seconds)
     except (OSError, http.client.HTTPException):
-        return error.reason
+        return _shown(error.reason)
+    content = received.decode("utf-8", "replace")
     try:
-        return _shown(str(json.loads(content)["error"]))
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return _shown(content) or error.reason
+        return _shown(str(parse_json(content)["error"]))
+    except (ValueError, KeyError, TypeError):
+        return _shown(content) or _shown(error.reason)
 
 
 def _shown(message: str) -> str:
@@ -268,7 +296,8 @@ def _from_json(values: list[Any]) -> np.ndarray:
         decoded = np.empty(len(values), object)
         decoded[:] = [base64.b64decode(value["b64"]) for value in values]
         return decoded
-    return np.asarray(values)
+    # Strings would take as much memory each as the longest of them.
+    return np.asarray(values, np.float64)
 
 
 class GrpcTransport:
@@ -333,7 +362,20 @@ class GrpcTransport:
                 f"outputs {sorted(answer.outputs)}"
             )
         (output,) = answer.outputs.values()
-        return tf.make_ndarray(output)
+        return self._array(output)
+
+    def _array(self, output: Any) -> np.ndarray:
+        shape = [dimension.size for dimension in output.tensor_shape.dim]
+        try:
+            # One value may stand for all.
+            if math.prod(shape) * 8 > _MAX_ANSWER_BYTES:
+                raise ValueError("larger than any answer")
+            return tf.make_ndarray(output)
+        except (LookupError, TypeError, ValueError) as error:
+            raise ServerError(
+                f"{self._address.url} must answer with an array. Received: "
+                f"one of shape {shape} that cannot be read ({error!r})"
+            ) from None
 
     def _send(self, request: Any) -> Any:
         try:

@@ -1,14 +1,22 @@
 """What the client tells strangers, and what it repeats of their words."""
 
+import base64
+import concurrent.futures
 import contextlib
 import functools
 import http.server
+import io
+import json
 import pathlib
 import threading
+import time
 
 import grpc
 import numpy as np
+import PIL.Image
 import pytest
+from tensorflow.core.framework import tensor_pb2
+from tensorflow_serving.apis import predict_pb2
 
 from keras_t2i.export import Client
 from keras_t2i.export import ServerError
@@ -34,7 +42,8 @@ def _server(answer):
             pass
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
+    # It looks that often whether it shall end.
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}/v1/models/flowers"
@@ -138,3 +147,101 @@ def test_headers_by_rest(saved_model):
     with rest_stand_in(saved_model) as (address, model):
         Client(address, headers=_HEADERS).generate("a rose")
     assert ("Authorization", "Bearer secret") in model.metadata
+
+
+# === Answers that are not what they should be ===
+
+
+def _answered(content):
+    def answer(handler):
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(content)))
+        handler.end_headers()
+        with contextlib.suppress(ConnectionError):
+            handler.wfile.write(content)
+
+    return answer
+
+
+def _images(*sizes):
+    files = []
+    for size in sizes:
+        file = io.BytesIO()
+        PIL.Image.new("L", (size, size)).save(file, "PNG")
+        files.append({"b64": base64.b64encode(file.getvalue()).decode()})
+    return json.dumps({"outputs": files}).encode()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        # Within a few bytes, what takes gigabytes.
+        (_images(2000, 2000), "PNG files"),
+        (b'{"outputs": ["' + b"a" * 10**6 + b'"' + b', "a"' * 10**5, "answer"),
+        (b'{"outputs": ' + b"[" * 10**6, "nested too deeply"),
+        (b'{"outputs": [1' + b" " * 2**26 + b", 2]}", "more than 67,108,864 b"),
+        (_images(3, 4), r"images of one size.*\(3, 3, 3\), \(4, 4, 3\)"),
+        (b'{"outputs": [1, 2]}', "PNG files"),
+        (b'{"outputs": [[1, 2], [3, 4]]}', r"an answer of shape \(2, 2\)"),
+    ],
+    ids=lambda value: "",
+)
+def test_answers_of_strangers(content, message):
+    with _server(_answered(content)) as address:
+        for as_png in (False, True):
+            with pytest.raises(ServerError, match=message):
+                Client(address).generate(["a rose"] * 2, as_png=as_png)
+
+
+@pytest.mark.parametrize("code", [200, 500])
+def test_an_answer_that_never_ends(code):
+    is_over = threading.Event()
+
+    def trickle(handler):
+        handler.send_response(code)
+        handler.end_headers()
+        with contextlib.suppress(ConnectionError):
+            while not is_over.wait(0.02):
+                handler.wfile.write(b" ")
+
+    with _server(trickle) as address:
+        start = time.monotonic()
+        with pytest.raises(ServerError):
+            Client(address, timeout=0.2).generate("a rose")
+        assert time.monotonic() - start < 2
+        is_over.set()
+
+
+@pytest.mark.parametrize(
+    ("tensor", "message"),
+    [
+        # One value stands for a trillion.
+        ({"dtype": 1, "float_val": [1.0], "shape": [10**6, 10**6]}, "larger"),
+        ({"dtype": 1, "float_val": [1, 2], "shape": [-1]}, "cannot be read"),
+        ({"dtype": 7, "string_val": [b"a"], "shape": [1, 1]}, "are numbers"),
+        ({"dtype": 1, "float_val": [1], "shape": [1]}, r"of shape \(1,\)"),
+        ({"dtype": 20, "float_val": [], "shape": [1]}, "cannot be read"),
+    ],
+)
+def test_arrays_of_strangers_by_grpc(tensor, message):
+    tensor = tensor.copy()
+    shape = [{"size": size} for size in tensor.pop("shape")]
+    answer = predict_pb2.PredictResponse()
+    output = tensor_pb2.TensorProto(tensor_shape={"dim": shape}, **tensor)
+    answer.outputs["image_bytes"].CopyFrom(output)
+    handler = grpc.unary_unary_rpc_method_handler(
+        lambda request, context: answer.SerializeToString()
+    )
+    server = grpc.server(concurrent.futures.ThreadPoolExecutor(1))
+    service = "tensorflow.serving.PredictionService"
+    server.add_generic_rpc_handlers(
+        [grpc.method_handlers_generic_handler(service, {"Predict": handler})]
+    )
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        client = Client(f"grpc://127.0.0.1:{port}/v1/models/flowers")
+        with pytest.raises(ServerError, match=message):
+            client.embed_text("a rose")
+    finally:
+        server.stop(None).wait()
