@@ -61,7 +61,7 @@ _OPTIONS = {
         "--from MODEL",
         "--batch-size N",
         "--end-to-end",
-        "--strategy {none,mirrored}",
+        "--strategy {none,mirrored,multi_worker}",
         "--precision {float32,mixed_bfloat16,mixed_float16}",
         "--keep-best MEASURE",
         "--seed S",
