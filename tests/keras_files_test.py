@@ -213,7 +213,7 @@ def test_bombs(parts, tmp_path):
     zeros = bytes(2**24)
     for name in (_CONFIG, _WEIGHTS, "assets/zeros"):
         _file(path, {**parts, name: zeros}, zipfile.ZIP_DEFLATED)
-        with pytest.raises(ValueError, match="parts say that they are larger"):
+        with pytest.raises(ValueError, match="would become .* times as large"):
             load_keras_file(path)
     _file(path, {**parts, _CONFIG: zeros + b" "})
     with pytest.raises(ValueError, match="config.json has more than 16,777,2"):
