@@ -140,7 +140,7 @@ class TextToImageGAN(
         "text_encoder",
         "matching_schedule",
     )
-    changeable_arguments = ("truncation", "recipe")
+    changeable_arguments = ("recipe",)
     compiled_objects = ("generator_optimizer", "discriminator_optimizer")
     why_no_use_ema = "`ema_generator` is a moving average already"
 
@@ -180,7 +180,6 @@ class TextToImageGAN(
             translation=translation,
             cutout=cutout,
             ema_decay=ema_decay,
-            truncation=truncation,
         )
         if mode_seeking_weight < 0.0:
             raise ValueError(
@@ -235,6 +234,16 @@ class TextToImageGAN(
         self.ema_generator.trainable = False
         self.ema_generator.set_weights(generator.get_weights())
         self.built = True
+
+    @property
+    def truncation(self) -> float:
+        """float in [0, 1]. Factor of the noise that images are made from."""
+        return self._truncation
+
+    @truncation.setter
+    def truncation(self, factor: float) -> None:
+        check_shares(truncation=factor)
+        self._truncation = factor
 
     def compile(
         self,

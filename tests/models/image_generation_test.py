@@ -86,6 +86,12 @@ def test_truncation_is_a_share():
         tiny_gan(truncation=1.5)
 
 
+def test_truncation_stays_a_share(gan):
+    with pytest.raises(ValueError, match="`truncation`.*Received: 5"):
+        gan.truncation = 5
+    assert gan.truncation == 1.0
+
+
 def test_a_row_does_not_depend_on_the_batch(gan):
     together = gan.generate(CAPTIONS, seed=3)
     for batch_size in (1, 2, 5):
