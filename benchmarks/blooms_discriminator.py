@@ -29,6 +29,7 @@ from keras_t2i.models.augmentation import ImageNoise
 from keras_t2i.models.discriminator_ensemble import PairScoring
 from keras_t2i.models.noise import StepNoise
 from keras_t2i.models.noise import Stream
+from keras_t2i.models.text_to_image_gan import TextToImageGAN
 from keras_t2i.text import embed_texts
 from keras_t2i.training.run_folder import RunFolder
 
@@ -66,7 +67,7 @@ def main():
     print("|---" * (len(ATTRIBUTES) + 1) + "|")
     for run in map(pathlib.Path, arguments.runs):
         # With its optimizers: the noise falls with their steps.
-        gan = RunFolder(run).load_checkpoint()
+        gan = RunFolder(run).load_checkpoint(TextToImageGAN)
         shares = measured(gan, images, texts)
         cells = " | ".join(f"{share:.1%}" for share in shares)
         print(f"| {run.name} | {cells} |", flush=True)

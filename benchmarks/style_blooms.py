@@ -27,6 +27,7 @@ from keras_t2i.files import atomic_write
 from keras_t2i.metrics import background_colors
 from keras_t2i.metrics import style_clusters
 from keras_t2i.metrics import style_verification
+from keras_t2i.models.style_inversion import StyleInversion
 from keras_t2i.plots import roc_curves
 from keras_t2i.training.model_files import load_gan
 from keras_t2i.training.run_folder import RunFolder
@@ -91,7 +92,7 @@ def asked(caption):
 def measured(run, unseen):
     """Returns what one run reached, and the ROC curves of the background."""
     folder = RunFolder(run)
-    inversion = folder.load_checkpoint()
+    inversion = folder.load_checkpoint(StyleInversion)
     gan = load_gan(options_of_run(run)["model"])
     lines = folder.metrics.read_text("utf-8").splitlines()
     noise = inversion.noise_r_squared(unseen.captions)

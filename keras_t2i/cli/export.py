@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from keras_t2i.cli.options import Subparsers
 from keras_t2i.cli.options import add_model
+from keras_t2i.cli.options import add_style_encoder
 from keras_t2i.cli.options import add_truncation
 from keras_t2i.cli.options import set_truncation
 from keras_t2i.cli.options import whole_number
@@ -27,11 +28,9 @@ def add_export(subparsers: Subparsers) -> None:
         "README with requests to copy.",
     )
     add_model(parser)
-    parser.add_argument(
-        "--style-encoder",
-        metavar="RUN_OR_FILE",
-        help="run folder of `train-style`, or a .keras file. The SavedModel "
-        "can then also generate in the style of a given image",
+    add_style_encoder(
+        parser,
+        "The SavedModel can then also generate in the style of a given image",
     )
     add_truncation(parser)
     parser.add_argument(
@@ -102,13 +101,13 @@ def _export(arguments: argparse.Namespace) -> None:
     from keras_t2i.export.model_folder import MAX_STYLE_PIXELS
     from keras_t2i.export.saved_model import export_saved_model
     from keras_t2i.training.model_files import load_gan
-    from keras_t2i.training.model_files import load_style_encoder
+    from keras_t2i.training.model_files import load_style_encoder_for
 
     gan = load_gan(arguments.model)
     set_truncation(gan, arguments)
-    style_encoder = None
-    if arguments.style_encoder is not None:
-        style_encoder = load_style_encoder(arguments.style_encoder)
+    style_encoder = load_style_encoder_for(
+        arguments.model, arguments.style_encoder
+    )
     out = arguments.out
     if out is None:
         out = pathlib.Path("saved_models") / pathlib.Path(arguments.model).stem

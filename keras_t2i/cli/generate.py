@@ -10,6 +10,7 @@ from keras_t2i.cli.options import Subparsers
 from keras_t2i.cli.options import add_captions
 from keras_t2i.cli.options import add_model
 from keras_t2i.cli.options import add_seed
+from keras_t2i.cli.options import add_style_encoder
 from keras_t2i.cli.options import add_truncation
 from keras_t2i.cli.options import checked_out
 from keras_t2i.cli.options import file_of_captions
@@ -119,12 +120,7 @@ def add_transfer(subparsers: Subparsers) -> None:
         "which the largest centered square is used. Can be repeated",
     )
     add_model(parser)
-    parser.add_argument(
-        "--style-encoder",
-        required=True,
-        metavar="RUN_OR_FILE",
-        help="run folder of `train-style` on this model, or a .keras file",
-    )
+    add_style_encoder(parser)
     parser.add_argument(
         "--out",
         metavar="FILE.png",
@@ -278,7 +274,7 @@ def _transfer(arguments: argparse.Namespace) -> None:
     from keras_t2i.plots.grids import transfer_grid
     from keras_t2i.reading import UnusableFileError
     from keras_t2i.training.model_files import load_gan
-    from keras_t2i.training.model_files import load_style_encoder
+    from keras_t2i.training.model_files import load_style_encoder_for
 
     check_captions(arguments.captions)
     out = checked_out(
@@ -286,6 +282,14 @@ def _transfer(arguments: argparse.Namespace) -> None:
         ".png",
     )
     gan = load_gan(arguments.model)
+    style_encoder = load_style_encoder_for(
+        arguments.model, arguments.style_encoder
+    )
+    if style_encoder is None:
+        raise ValueError(
+            "--style-encoder must name a run of train-style, since the GAN "
+            f"comes without one. Received: --model {arguments.model} alone"
+        )
     try:
         styles = np.stack(
             [read_square(file, gan.image_size) for file in arguments.style]
@@ -295,7 +299,6 @@ def _transfer(arguments: argparse.Namespace) -> None:
             "--style must name a JPEG, PNG, GIF, BMP, TIFF, WebP or PPM file. "
             f"Received: {error}"
         ) from None
-    style_encoder = load_style_encoder(arguments.style_encoder)
     images = gan.transfer_style(styles, arguments.captions, style_encoder)
     figure = transfer_grid(styles, images, arguments.captions)
     out.parent.mkdir(parents=True, exist_ok=True)

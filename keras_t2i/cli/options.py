@@ -122,6 +122,17 @@ def add_model(
     )
 
 
+def add_style_encoder(parser: argparse.ArgumentParser, more: str = "") -> None:
+    """Adds `--style-encoder`."""
+    parser.add_argument(
+        "--style-encoder",
+        metavar="STYLE_ENCODER",
+        help="run folder of `train-style` on this model, a .keras file, or a "
+        "name that `keras-t2i models` lists (default: what comes with --model, "
+        "if anything)" + (f". {more}" if more else ""),
+    )
+
+
 def add_truncation(parser: argparse.ArgumentParser) -> None:
     """Adds `--truncation`, for `set_truncation`."""
     parser.add_argument(

@@ -5,6 +5,7 @@ import ipaddress
 
 from keras_t2i.cli.options import Subparsers
 from keras_t2i.cli.options import add_model
+from keras_t2i.cli.options import add_style_encoder
 from keras_t2i.cli.options import add_truncation
 from keras_t2i.cli.options import load_generating_model
 from keras_t2i.cli.options import options_named
@@ -30,12 +31,10 @@ def add_parser(subparsers: Subparsers) -> None:
         more=", the folder of an exported model, or the address of a served "
         "one, http://HOST:8501/v1/models/NAME (or grpc://HOST:8500/...)",
     )
-    parser.add_argument(
-        "--style-encoder",
-        metavar="RUN_OR_FILE",
-        help="run folder of `train-style` on this model, or a .keras file. The "
-        "page can then also generate in the style of an image; an exported or "
-        "served model brings its own",
+    add_style_encoder(
+        parser,
+        "The page can then also generate in the style of an image; an exported "
+        "or served model brings its own",
     )
     add_truncation(parser)
     parser.add_argument(
@@ -68,13 +67,13 @@ def _run(arguments: argparse.Namespace) -> None:
     with listening_socket(host, port) as socket:
         from keras_t2i.play.page_layout import make_page
         from keras_t2i.play.page_model import PageModel
-        from keras_t2i.training.model_files import load_style_encoder
+        from keras_t2i.training.model_files import load_style_encoder_for
 
         model = load_generating_model(arguments.model)
         set_truncation(model, arguments)
-        style_encoder = None
-        if arguments.style_encoder is not None:
-            style_encoder = load_style_encoder(arguments.style_encoder)
+        style_encoder = load_style_encoder_for(
+            arguments.model, arguments.style_encoder
+        )
         with options_named(arguments):
             page_model = PageModel(model, style_encoder)
         # Not the path or the host, which are nobody's business.

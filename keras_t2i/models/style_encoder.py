@@ -2,6 +2,7 @@
 
 import dataclasses
 from typing import Any
+from typing import Self
 
 import keras
 import numpy as np
@@ -15,6 +16,7 @@ from keras_t2i.datasets.images import to_uint8
 from keras_t2i.models.blocks import downsampled
 from keras_t2i.models.blocks import linear
 from keras_t2i.models.noise import noise_from_seeds
+from keras_t2i.pretrained.network_files import pretrained_style_encoder
 from keras_t2i.types import Tensor
 
 _BATCH_SIZE = 64
@@ -76,6 +78,23 @@ class StyleEncoder(ConfiguredModel):
         self.set_arguments(
             policy, image_size=image_size, width=width, noise_dim=noise_dim
         )
+
+    @classmethod
+    def from_preset(cls, name: str) -> Self:
+        """Loads the style encoder of a GAN that comes with the package.
+
+        Args:
+            name: string. Name of the GAN, such as
+                `"gan_int_cls_plus_flowers"`.
+
+        Returns:
+            `StyleEncoder`.
+
+        Raises:
+            ValueError: there is no such GAN, or it comes without a style
+                encoder.
+        """
+        return pretrained_style_encoder(name)
 
 
 def check_style_encoder(style_encoder: keras.Model, gan: Any) -> None:

@@ -45,9 +45,9 @@ class StyleInversion(StreamTrainedModel):
     generated images keep the style encoder from relying on what only they have.
     With a `reconstruction_weight` it learns from real images as well: the
     generator makes images from their styles and texts, which must be like the
-    real ones. And their styles must not be longer than noise is, where the
-    generator was never trained and follows the text less. Batches are then
-    those of `keras_t2i.datasets.make_dataset`.
+    real ones. And their styles must be spread as noise is: the generator was
+    trained on nothing else, and styles that are all alike transfer nothing.
+    Batches are then those of `keras_t2i.datasets.make_dataset`.
 
     The logs hold the `loss`, the mean squared error of the noise; `r_squared`,
     the share of the noise's variance that is recovered, where 1 is all of it;
@@ -68,8 +68,8 @@ class StyleInversion(StreamTrainedModel):
             Defaults to `0.0`.
         reconstruction_weight: float. Weight of the mean squared error of the
             reconstructed images, in units of their range of [-1, 1], and of
-            how far the mean square of their styles is above 1. Defaults to
-            `0.0`: real images are not needed.
+            how far the mean and the variance of their styles, in a batch, are
+            from 0 and 1. Defaults to `0.0`: real images are not needed.
         seed: int. Of all noise in training. Defaults to `0`.
 
     Call input: images in [-1, 1]. Output: noise.
@@ -172,7 +172,7 @@ class StyleInversion(StreamTrainedModel):
         """One step on the loss of section 4.4, |z - S(G(z, h))|^2.
 
         With a `reconstruction_weight`, also on |x - G(S(x), h)|^2 and on how
-        much longer than noise S(x) is.
+        S(x) is spread otherwise than noise is.
         """
         batch = batch_of(data)
         text = embeddings_of_batch(self.text_encoder, batch)
@@ -201,7 +201,8 @@ class StyleInversion(StreamTrainedModel):
                 # |x - G(S(x), h)|^2.
                 reconstructed = self._generate(styles, text)
                 loss += self.reconstruction_weight * (
-                    self.loss_fn(images, reconstructed) + _excess(styles)
+                    self.loss_fn(images, reconstructed)
+                    + _difference_from_noise(styles)
                 )
             scaled_loss = self.optimizer.scale_loss(loss)
         variables = self.style_encoder.trainable_variables
@@ -312,13 +313,27 @@ class StyleInversion(StreamTrainedModel):
         return self.get_metrics_result()
 
 
-def _excess(styles: Tensor) -> Tensor:
-    """How far the mean square of styles is above that of noise, which is 1."""
-    mean_squares = ops.mean(ops.square(styles), axis=1)
-    # Gradients are summed over replicas, as those of Keras' own losses.
+def _difference_from_noise(styles: Tensor) -> Tensor:
+    """How far the moments of each dimension are from those of noise."""
     replica = tf.distribute.get_replica_context()
-    excess = ops.mean(ops.relu(mean_squares - 1.0))
-    return excess / replica.num_replicas_in_sync
+
+    def batch_mean(values: Tensor) -> Tensor:
+        # Of the rows of all devices, as one device would take it.
+        count = ops.cast(ops.shape(values)[0], values.dtype)
+        return _all_reduced(ops.sum(values, axis=0)) / _all_reduced(count)
+
+    mean = batch_mean(styles)
+    variance = batch_mean(ops.square(styles - mean))
+    difference = ops.mean(ops.square(mean) + ops.square(variance - 1.0))
+    # Gradients are summed over replicas, as those of Keras' own losses.
+    return difference / replica.num_replicas_in_sync
+
+
+def _all_reduced(values: Tensor) -> Tensor:
+    replica = tf.distribute.get_replica_context()
+    if replica.num_replicas_in_sync == 1:
+        return values
+    return replica.all_reduce(tf.distribute.ReduceOp.SUM, values)
 
 
 def _real_images(batch: dict[str, Tensor]) -> Tensor:

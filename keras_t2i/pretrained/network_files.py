@@ -32,6 +32,15 @@ def pretrained_names() -> tuple[str, ...]:
     )
 
 
+def names_with_style_encoder() -> tuple[str, ...]:
+    """Returns the names of the GANs that come with a style encoder, sorted."""
+    return tuple(
+        name
+        for name in pretrained_names()
+        if pretrained_description(name)["style_encoder"] is not None
+    )
+
+
 def is_pretrained(path: StrPath) -> TypeGuard[str]:
     """Whether a path names a GAN that comes with the package.
 
@@ -44,8 +53,9 @@ def pretrained_description(name: str) -> dict[str, Any]:
     """Returns the description of the networks in a folder.
 
     It has a `description` and `files`, names to SHA-256 digests. That of a GAN
-    also has its `recipe`, the name of its `text_encoder`'s folder, and its
-    `evaluation`; that of a text encoder has its `config`.
+    also has its `recipe`, the name of its `text_encoder`'s folder, the config
+    of its `style_encoder`, or `None`, and its `evaluation`; that of a text
+    encoder has its `config`.
     """
     file = importlib.resources.files(__package__) / name / _DESCRIPTION
     return json.loads(file.read_text("utf-8"))
@@ -59,6 +69,27 @@ def pretrained_text_encoder(name: str) -> "keras.Model":
     config = pretrained_description(folder)["config"]
     encoder = keras.saving.deserialize_keras_object(config)
     load_pretrained_weights(encoder, folder, "weights.npz")
+    return encoder
+
+
+def pretrained_style_encoder(name: str) -> "keras.Model":
+    """Returns the style encoder of a GAN that comes with the package.
+
+    Raises:
+        ValueError: there is no such GAN, it comes without a style encoder, or
+            the file is damaged.
+    """
+    import keras
+
+    known = names_with_style_encoder()
+    if name not in known:
+        raise ValueError(
+            f"A style encoder comes with {', '.join(known)}. Received: "
+            f"{name!r}. Train one by `keras-t2i train-style`, and load its run."
+        )
+    config = pretrained_description(name)["style_encoder"]
+    encoder = keras.saving.deserialize_keras_object(config)
+    load_pretrained_weights(encoder, name, "style_encoder.npz")
     return encoder
 
 

@@ -12,6 +12,7 @@ from keras_t2i.models.text_to_image_gan import TextToImageGAN
 from keras_t2i.preset_folder import load_preset_folder
 from keras_t2i.preset_folder import preset_weights
 from keras_t2i.pretrained.network_files import is_pretrained
+from keras_t2i.pretrained.network_files import names_with_style_encoder
 from keras_t2i.pretrained.network_files import pretrained_text_encoder
 from keras_t2i.recipes.recipe import Recipe
 from keras_t2i.text.char_cnn_rnn import CharCNNRNN
@@ -169,7 +170,9 @@ def networks_of_gan(path: str) -> list[str]:
 def load_style_encoder(
     path: StrPath, option: str = "--style-encoder"
 ) -> StyleEncoder:
-    """Returns the `StyleEncoder` of a run folder or file."""
+    """Returns the `StyleEncoder` of a run folder, a file or a preset."""
+    if is_pretrained(path):
+        return StyleEncoder.from_preset(path)
     model = _load(
         path,
         option,
@@ -177,6 +180,26 @@ def load_style_encoder(
         "a run of train-style or its model",
     )
     return model if isinstance(model, StyleEncoder) else model.style_encoder
+
+
+def load_style_encoder_for(
+    gan_path: StrPath, path: StrPath | None
+) -> StyleEncoder | None:
+    """Returns the style encoder to use with a GAN.
+
+    Args:
+        gan_path: path or name of the GAN, as of `load_gan`.
+        path: path or name of the style encoder. `None`: the one that comes with
+            the GAN.
+
+    Returns:
+        `StyleEncoder`, or `None` if there is none.
+    """
+    if path is not None:
+        return load_style_encoder(path)
+    if is_pretrained(gan_path) and gan_path in names_with_style_encoder():
+        return load_style_encoder(gan_path)
+    return None
 
 
 def _load(

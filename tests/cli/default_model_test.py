@@ -44,6 +44,8 @@ def test_neither_model_nor_file_is_named(tmp_path, monkeypatch, capsys):
             )
     assert main(["interpolate", "red", "blue", "--steps", "2"]) == 0
     assert capsys.readouterr().out == "images: red-to-blue.png\n"
+    assert main(["transfer", "red", "--style", f"{stem}.png"]) == 0
+    assert capsys.readouterr().out == "images: red.png\n"
     assert main(["embed", _CAPTION]) == 0
     assert capsys.readouterr().out == f"embeddings: {stem}.npy\n"
     np.testing.assert_array_equal(
@@ -60,6 +62,7 @@ def test_neither_model_nor_file_is_named(tmp_path, monkeypatch, capsys):
         "caption.png",
         "etc.png",
         "red-to-blue.png",
+        "red.png",
     ]
 
 

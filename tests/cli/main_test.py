@@ -89,19 +89,19 @@ _OPTIONS = {
     "transfer": [
         "--style FILE",
         "--model MODEL",
-        "--style-encoder RUN_OR_FILE",
+        "--style-encoder STYLE_ENCODER",
         "--out FILE.png",
     ],
     "play": [
         "--model MODEL",
-        "--style-encoder RUN_OR_FILE",
+        "--style-encoder STYLE_ENCODER",
         "--truncation FACTOR",
         "--host HOST",
         "--port N",
     ],
     "export": [
         "--model MODEL",
-        "--style-encoder RUN_OR_FILE",
+        "--style-encoder STYLE_ENCODER",
         "--out DIR/NAME",
         "--version N",
         "--truncation FACTOR",

@@ -107,3 +107,11 @@ def test_a_style_is_needed(gan_run, style_run, tmp_path, capsys):
         main(["transfer", "a rose", *options])
     assert error.value.code == 2
     assert "required: --style" in capsys.readouterr().err
+
+
+def test_a_model_of_ones_own_needs_a_style_encoder(styles, gan_run, error_of):
+    line = error_of(
+        "transfer", "a rose", "--style", styles[0], "--model", gan_run
+    )
+    assert "--style-encoder must name a run of train-style" in line
+    assert f"Received: --model {gan_run} alone" in line

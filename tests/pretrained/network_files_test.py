@@ -6,11 +6,16 @@ import keras
 import numpy as np
 import pytest
 
+from keras_t2i import StyleEncoder
 from keras_t2i import TextToImageGAN
+from keras_t2i.datasets.images import to_model_range
 from keras_t2i.models.discriminator_ensemble import members_of
+from keras_t2i.models.noise import noise_from_seeds
 from keras_t2i.models.normalization import standardizations_of
+from keras_t2i.models.style_encoder import check_style_encoder
 from keras_t2i.pretrained import network_files
 from keras_t2i.pretrained.network_files import load_pretrained_weights
+from keras_t2i.pretrained.network_files import names_with_style_encoder
 from keras_t2i.pretrained.network_files import pretrained_description
 from keras_t2i.pretrained.network_files import pretrained_names
 from keras_t2i.pretrained.network_files import write_description
@@ -85,6 +90,28 @@ def test_a_preset_with_weights_takes_options_but_no_other_networks(name):
     )
     with pytest.raises(ValueError, match="stay as they are.*discriminator_wid"):
         TextToImageGAN.from_preset(name, discriminator_width=8)
+
+
+@pytest.mark.parametrize("name", names_with_style_encoder())
+def test_a_style_encoder_finds_the_noise_of_its_gan(name):
+    gan = TextToImageGAN.from_preset(name)
+    style_encoder = StyleEncoder.from_preset(name)
+    check_style_encoder(style_encoder, gan)
+    gan.truncation = 1.0
+    images = gan.generate(["a red flower"] * 16, seed=np.arange(16))
+    noise = np.asarray(noise_from_seeds(np.arange(16), gan.noise_dim))
+    styles = style_encoder.predict(to_model_range(images), verbose=0)
+    cosines = (styles / np.linalg.norm(styles, axis=1, keepdims=True)) @ (
+        noise / np.linalg.norm(noise, axis=1, keepdims=True)
+    ).T
+    own = np.trace(cosines) / 16
+    assert own > cosines.mean() + 0.1
+
+
+def test_a_preset_without_a_style_encoder():
+    expected = "comes with gan_int_cls_plus_.*Received: 'reed2016'"
+    with pytest.raises(ValueError, match=expected):
+        StyleEncoder.from_preset("reed2016")
 
 
 def test_weights_come_back_in_half_precision(package):
