@@ -63,14 +63,14 @@ def _run(argv):
     )
     peak = 0
     while process.poll() is None:
-        peak = max(peak, _held(process.pid))
+        peak = max(peak, held_bytes(process.pid))
         time.sleep(0.1)
     if process.returncode:
         raise SystemExit(process.returncode)
     return peak, time.monotonic() - start
 
 
-def _held(pid):
+def held_bytes(pid):
     """Returns the bytes a process and those it started hold (Linux only).
 
     Pages that several of them share count in parts, files that are read not.
@@ -84,7 +84,7 @@ def _held(pid):
     for line in rollup.splitlines():
         if line.startswith("Pss:"):
             held = 1024 * int(line.split()[1])
-    return held + sum(_held(int(child)) for child in children.split())
+    return held + sum(held_bytes(int(child)) for child in children.split())
 
 
 if __name__ == "__main__":

@@ -59,7 +59,11 @@ def is_utf8(text: str) -> bool:
     Surrogates cannot. They stand for bytes that are not UTF-8, in file names
     and in texts decoded with `surrogateescape`.
     """
-    return not any("\ud800" <= character <= "\udfff" for character in text)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def file_name(caption: str) -> str:

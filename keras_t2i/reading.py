@@ -19,6 +19,9 @@ MAX_TABLE_BYTES = 2**30
 MAX_ARRAY_BYTES = 2**33
 # Any other text, such as the captions of one image.
 _MAX_TEXT_BYTES = 2**24
+# Lists and objects of a JSON file, which take fifty times as much memory as
+# their two characters. COCO's captions have less than a million.
+_MAX_JSON_CONTAINERS = 10_000_000
 # Folders within folders.
 _MAX_DEPTH = 100
 # UTF-32 first: its mark begins with that of UTF-16.
@@ -146,6 +149,10 @@ def read_json(path: StrPath, max_bytes: int = _MAX_TEXT_BYTES) -> Any:
 
 def parse_json(text: str) -> Any:
     """Parses JSON; whatever is wrong with it is a `ValueError`."""
+    if text.count("[") + text.count("{") > _MAX_JSON_CONTAINERS:
+        raise ValueError(
+            f"it has more than {_MAX_JSON_CONTAINERS:,} lists and objects"
+        )
     try:
         return json.loads(text)
     except RecursionError:

@@ -3,6 +3,7 @@ import os
 import pytest
 
 from keras_t2i.reading import UnusableFileError
+from keras_t2i.reading import parse_json
 from keras_t2i.reading import read_file
 from keras_t2i.reading import read_json
 from keras_t2i.reading import read_text
@@ -69,6 +70,11 @@ def test_damaged_json(tmp_path, content):
     (tmp_path / "a").write_bytes(content)
     with pytest.raises(ValueError):
         read_json(tmp_path / "a")
+
+
+def test_json_that_would_fill_the_memory():
+    with pytest.raises(ValueError, match="more than 10,000,000 lists"):
+        parse_json("[" + "{}," * 10_000_000 + "{}]")
 
 
 def test_walk(tmp_path):

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from keras_t2i.captions import caption_damage
+from keras_t2i.captions import is_utf8
 from keras_t2i.captions import usable_captions
 from keras_t2i.datasets.images import read_image
 from keras_t2i.datasets.images import stored_side
@@ -13,13 +14,17 @@ from keras_t2i.datasets.shards import CaptionedImage
 from keras_t2i.datasets.source import Key
 from keras_t2i.datasets.source import ListedSource
 from keras_t2i.datasets.source import existing_folder
-from keras_t2i.reading import MAX_TABLE_BYTES
 from keras_t2i.reading import read_json
 from keras_t2i.types import StrPath
 
 _FILE = re.compile(r"captions_((train|val)(\d{4}))\.json")
 # The captions of COCO's own test images are not published.
 _SPLITS = {"train": "train", "val": "test"}
+# The largest that is published, of 2017, has 92 MB. It takes up to fifteen
+# times as much memory, beside the lists and objects.
+_MAX_TABLE_BYTES = 2**27
+# Of the annotations that cannot be used, so many are named one by one.
+_MAX_NAMED = 1000
 _LAYOUT = (
     "The layout is annotations/captions_train2017.json and "
     "train2017/000000000009.jpg; the same for val2017, or for 2014."
@@ -95,6 +100,8 @@ class CocoCaptions(ListedSource):
             captions = usable_captions(captions_of.get(file, ()))
             if not captions:
                 self._leave_out(image, f"has no captions in {table}")
+            elif not is_utf8(file):
+                self._leave_out(image, "has a name that is not UTF-8")
             elif os.path.basename(file) != file or not image.is_file():
                 self._leave_out(image, f"({table}) is no image in the folder")
             else:
@@ -104,9 +111,11 @@ class CocoCaptions(ListedSource):
     def _read_captions(self, path: pathlib.Path) -> dict[str, list[str]]:
         """Pairs the names of files with captions."""
         try:
-            values = read_json(path, MAX_TABLE_BYTES)
+            values = read_json(path, _MAX_TABLE_BYTES)
+            # As strings: numbers can be chosen so that they have one hash.
             file_of = {
-                image["id"]: image["file_name"] for image in values["images"]
+                str(image["id"]): image["file_name"]
+                for image in values["images"]
             }
             annotations = values["annotations"]
             if not isinstance(annotations, list) or not all(
@@ -119,19 +128,28 @@ class CocoCaptions(ListedSource):
                 f"annotations. Received: {error!r:.200}. Get it again."
             ) from None
         captions_of: dict[str, list[str]] = {f: [] for f in file_of.values()}
+        num_unusable = 0
         for number, annotation in enumerate(annotations, start=1):
             reason = _add(annotation, file_of, captions_of)
             if reason is not None:
-                self._leave_out(f"{path} annotation {number}", reason)
+                num_unusable += 1
+                if num_unusable <= _MAX_NAMED:
+                    self._leave_out(f"{path} annotation {number}", reason)
+        num_more = num_unusable - _MAX_NAMED
+        if num_more > 0:
+            self._leave_out(
+                path, f"{num_more} more annotations cannot be used", num_more
+            )
         return captions_of
 
 
 def _add(
-    annotation: Any, file_of: dict[Any, str], captions_of: dict[str, list[str]]
+    annotation: Any, file_of: dict[str, str], captions_of: dict[str, list[str]]
 ) -> str | None:
     """Takes up a caption, or tells why it cannot be used."""
     try:
-        caption, file = annotation["caption"], file_of[annotation["image_id"]]
+        caption = annotation["caption"]
+        file = file_of[str(annotation["image_id"])]
     except (KeyError, TypeError):
         return "has no caption or no image_id of an image"
     if not isinstance(caption, str):

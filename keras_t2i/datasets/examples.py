@@ -42,6 +42,10 @@ class Examples(Protocol):
         """Returns one image with its captions."""
         ...
 
+    def captions(self, index: int) -> tuple[str, ...]:
+        """Returns the captions of one image."""
+        ...
+
 
 class PreparedExamples:
     """The images of one split of a prepared data set.
@@ -83,6 +87,10 @@ class PreparedExamples:
     def read(self, index: int) -> CaptionedImage:
         """Returns one image with its captions."""
         return CaptionedImage.parse(self._shards.read(index))
+
+    def captions(self, index: int) -> tuple[str, ...]:
+        """Returns the captions of one image."""
+        return self.read(index).captions
 
 
 def images_of_class(
@@ -211,6 +219,10 @@ class ArrayExamples:
         # A PNG, as prepared data sets have: one path through the other code.
         encoded = encode_png(self._images[index], compress_level=0)
         return CaptionedImage(str(index), encoded, self._captions[index])
+
+    def captions(self, index: int) -> tuple[str, ...]:
+        """Returns the captions of one image."""
+        return self._captions[index]
 
 
 def _joined_splits(

@@ -154,6 +154,7 @@ class MismatchedTexts:
                     f"{len(examples)} image. Add images, or train without "
                     "mismatching texts: `--preset gan`."
                 )
+            self._number_captions()
             return
         classes, starts, counts = np.unique(
             np.sort(self._class_ids), return_index=True, return_counts=True
@@ -193,22 +194,41 @@ class MismatchedTexts:
             place += count
         return int(self._by_class[place])
 
+    def _number_captions(self) -> None:
+        """Gives each different caption a number, and keeps the numbers.
+
+        Without them, each comparison would read two records.
+        """
+        number_of: dict[str, int] = {}
+        numbers, counts = [], []
+        for index in range(len(self._examples)):
+            captions = self._examples.captions(index)
+            counts.append(len(captions))
+            for caption in captions:
+                numbers.append(number_of.setdefault(caption, len(number_of)))
+        self._captions = np.array(numbers)
+        self._image_of_caption = np.repeat(np.arange(len(counts)), counts)
+        self._ends = np.cumsum(counts)
+        self._starts = self._ends - counts
+
+    def _captions_of(self, index: int) -> np.ndarray:
+        return self._captions[self._starts[index] : self._ends[index]]
+
     def _sample_without_classes(
         self, index: int, generator: np.random.Generator
     ) -> int:
-        own_captions = set(self._examples.read(index).captions)
-
-        def is_mismatch(other: int) -> bool:
-            return own_captions.isdisjoint(self._examples.read(other).captions)
-
+        own = self._captions_of(index)
+        own_captions = set(own.tolist())
         for _ in range(_MAX_TRIES):
             other = int(generator.integers(len(self._examples) - 1))
             other += other >= index
-            if is_mismatch(other):
+            if own_captions.isdisjoint(self._captions_of(other).tolist()):
                 return other
-        others = list(filter(is_mismatch, range(len(self._examples))))
-        if others:
-            return int(generator.choice(others))
+        is_mismatch = np.ones(len(self._examples), bool)
+        is_shared = np.isin(self._captions, own)
+        is_mismatch[self._image_of_caption[is_shared]] = False
+        if is_mismatch.any():
+            return int(generator.choice(np.flatnonzero(is_mismatch)))
         raise ValueError(
             "Mismatching texts need images with different captions. Received: "
             f"image {index}, with which all others share a caption. Give the "

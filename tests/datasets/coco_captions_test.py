@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 
 import pytest
@@ -98,6 +99,38 @@ def test_what_is_left_out(tmp_path):
         "train2017/other.jpg: has no captions in captions_train2017.json": 1,
         "val2017: is not there": 1,
     }
+
+
+def test_annotations_of_which_most_cannot_be_used(tmp_path):
+    _write(tmp_path, "2017")
+    annotations = [(9, "a cat"), (25, "a dog")] + [(9, 7)] * 2500
+    _write_table(tmp_path, "train2017", (9, 25), annotations)
+    coco = CocoCaptions(tmp_path)
+    assert [error.num_files for error in coco.unusable] == [1] * 1000 + [1500]
+    assert "1500 more annotations" in str(coco.unusable[-1])
+
+
+def test_a_name_that_is_not_utf8(tmp_path):
+    _write(tmp_path, "2017")
+    write_image(tmp_path / "a.jpg")
+    file = "\udcff.jpg"
+    os.rename(tmp_path / "a.jpg", tmp_path / "val2017" / file)
+    image = {"id": "a", "file_name": file}
+    caption = {"image_id": "a", "caption": "a cat"}
+    values = {"images": [image], "annotations": [caption]}
+    path = tmp_path / "annotations/captions_val2017.json"
+    write_text(path, json.dumps(values))
+    coco = CocoCaptions(tmp_path)
+    assert list(coco.splits()) == ["train"]
+    assert "name that is not UTF-8" in str(coco.unusable[-1])
+
+
+def test_a_table_that_is_too_large(tmp_path):
+    path = tmp_path / "annotations/captions_val2014.json"
+    write_text(path, "{}")
+    os.truncate(path, 2**27 + 1)
+    with pytest.raises(ValueError, match="134,217,729 bytes, more than"):
+        CocoCaptions(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,15 @@ def test_few_other_captions_among_very_many_are_found():
     assert set(_samples(texts, 0, 30)) == {3000, 3001}
 
 
+def test_captions_alone_are_compared(monkeypatch):
+    captions = [["a photo", f"photo {n}"] for n in range(20_000)]
+    captions += [["a rose"], ["a tulip"]]
+    texts = MismatchedTexts(_examples(captions))
+    # Reading a record for each comparison would take half a minute.
+    monkeypatch.setattr(ArrayExamples, "read", None)
+    assert set(_samples(texts, 7, 30)) == {20_000, 20_001}
+
+
 def test_all_images_share_a_caption():
     texts = MismatchedTexts(_examples([["a flower", "red"], ["a flower"]]))
     with pytest.raises(

@@ -1,0 +1,331 @@
+"""`prepare coco_captions`, and training streams, at the size of MS-COCO.
+
+    python benchmarks/coco.py --folder /tmp/coco
+
+Renders as many images and captions as the training images of 2014 have, in
+COCO's layout, and prepares them twice: once undisturbed, once interrupted by
+Ctrl-C and killed. Both must give the same files. Then reads batches, with hard
+negatives too, from all images and from a tenth of them, and embeds the captions
+of that tenth. The folder takes 4 GB and is left there.
+"""
+
+import argparse
+import io
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import PIL.Image
+from memory import held_bytes
+
+from keras_t2i.datasets.batches import from_arrays
+from keras_t2i.datasets.batches import make_dataset
+from keras_t2i.datasets.manifest import EmbeddingManifest
+from keras_t2i.datasets.manifest import Split
+from keras_t2i.datasets.manifest import data_fingerprint
+from keras_t2i.datasets.manifest import read_manifest
+from keras_t2i.datasets.manifest import write_manifest
+from keras_t2i.datasets.shards import file_sha256
+from keras_t2i.datasets.shards import write_embedding_shards
+
+_CAPTIONS_PER_IMAGE = 414_113 / 82_783
+_EMBEDDING_DIM = 1024
+_BATCH_SIZE = 64
+# Longer over shorter side, and how many images of COCO have it, roughly.
+_RATIOS, _SHARES = (4 / 3, 3 / 2, 1.0), (0.6, 0.35, 0.05)
+# Encoded once each; every file gets a comment of its own.
+_NUM_DIFFERENT_IMAGES = 200
+# When to interrupt: the share of shards that are there, and the signal.
+_INTERRUPTIONS = (
+    (0.0, signal.SIGKILL),
+    (0.2, signal.SIGINT),
+    (0.4, signal.SIGKILL),
+    (0.6, signal.SIGTERM),
+    (0.8, signal.SIGKILL),
+)
+_STREAMS = {
+    "token ids, no mismatches": {"mismatched": False},
+    "token ids": {},
+    "embeddings": {"text_embeddings": True},
+    "embeddings, mean of 4 captions, nearest of 8 mismatches": {
+        "text_embeddings": True,
+        "captions_per_image": 4,
+        "mismatch_candidates": 8,
+    },
+}
+_ALL_ALIKE = "token ids, one caption common to all images but ten"
+_WORDS = {
+    "count": ["A", "A", "A", "Two", "Three", "Several", "A group of", "The"],
+    "adjective": "small large young old red blue white black wooden wet "
+    "empty busy colorful striped bright dirty".split(),
+    "noun": "man woman dog cat train bus horse skateboard pizza bench table "
+    "kitchen giraffe elephant zebra child clock toilet laptop sheep boat bird "
+    "umbrella sandwich plane motorcycle truck sign".split(),
+    "verb": "sitting standing riding eating holding playing looking walking "
+    "flying parked lying jumping".split(),
+    "place": ["on a street", "in a field", "next to a window", "at the beach"]
+    + ["in front of a building", "under a tree", "on top of a plate"]
+    + ["with a caf\u00e9 behind", "near the water", "in the snow"],
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--folder", type=pathlib.Path, required=True)
+    parser.add_argument("--num-images", type=int, default=82_783)
+    parser.add_argument(
+        "--long-side", type=int, default=160, help="640 as in COCO itself"
+    )
+    parser.add_argument("--batches", type=int, default=200)
+    parser.add_argument("--stream", nargs=2, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    folder = arguments.folder
+    if arguments.stream:
+        _read_stream(*arguments.stream, arguments.batches)
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+
+    start = time.monotonic()
+    render(folder / "raw", arguments.num_images, arguments.long_side)
+    print(f"rendered in {time.monotonic() - start:.0f} s", flush=True)
+
+    _table("what", "seconds", "images/s", "peak memory, GiB")
+    prepared = folder / "prepared"
+    seconds, peak, _ = _run(_prepare(folder, prepared))
+    _row("prepare", arguments.num_images, seconds, peak)
+    _interrupt(folder, arguments.num_images)
+    _compare(prepared, folder / "interrupted")
+
+    _take_a_tenth(prepared, folder / "tenth")
+    tenth = read_manifest(folder / "tenth").splits["train"]
+    for name in ("prepared", "tenth"):
+        _write_random_embeddings(folder / name, folder / f"{name}-embeddings")
+    argv = ["embed", "--data", folder / "tenth", "--out", folder / "embedded"]
+    seconds, peak, _ = _run([sys.executable, "-m", "keras_t2i", *argv])
+    name = f"embed, {tenth.num_captions:,} captions"
+    _row(name, tenth.num_images, seconds, peak)
+
+    print()
+    _table("batches of", "images", "first, s", "images/s", "peak memory, GiB")
+    for stream in (*_STREAMS, _ALL_ALIKE):
+        for data in (folder / "tenth", prepared):
+            argv = [sys.executable, __file__, "--folder", folder]
+            argv += ["--batches", arguments.batches, "--stream", stream, data]
+            _, peak, output = _run(argv)
+            num_images = read_manifest(data).splits["train"].num_images
+            cells = [stream, f"{num_images:,}", *output.split()]
+            _table_row(*cells, f"{peak / 2**30:.2f}")
+
+
+def render(folder, num_images, long_side):
+    """Writes images and captions as `captions_train2014.json` has them."""
+    images = folder / "train2014"
+    images.mkdir(parents=True)
+    (folder / "annotations").mkdir()
+    generator = np.random.default_rng(0)
+    different = [
+        _jpeg(generator, long_side) for _ in range(_NUM_DIFFERENT_IMAGES)
+    ]
+    # Ids with gaps, in no order.
+    ids = generator.permutation(7 * num_images)[:num_images].tolist()
+    values = {"info": {}, "licenses": [], "images": [], "annotations": []}
+    for id in ids:
+        size, content = different[generator.integers(len(different))]
+        file = f"COCO_train2014_{id:012d}.jpg"
+        comment = b"\xff\xfe\x00\x0e" + b"%012d" % id
+        (images / file).write_bytes(content[:2] + comment + content[2:])
+        values["images"].append(
+            {"license": 1, "file_name": file, "id": id}
+            | {"width": size[0], "height": size[1]}
+        )
+    num_captions = round(num_images * _CAPTIONS_PER_IMAGE)
+    # Five each; some images have six.
+    owners = generator.permutation(np.resize(ids, num_captions)).tolist()
+    values["annotations"] = [
+        {"image_id": owner, "id": number, "caption": caption}
+        for number, (owner, caption) in enumerate(
+            zip(owners, _captions(generator, num_captions))
+        )
+    ]
+    path = folder / "annotations/captions_train2014.json"
+    path.write_text(json.dumps(values))
+
+
+def _jpeg(generator, long_side):
+    """Returns the size and the content of an image as busy as a photograph."""
+    short_side = round(long_side / generator.choice(_RATIOS, p=_SHARES))
+    size = (long_side, short_side)
+    if generator.random() < 0.3:
+        size = size[::-1]
+    image = PIL.Image.new("RGB", size)
+    for scale in (4, 16, 64):
+        width, height = (max(2, length * scale // 256) for length in size)
+        noise = generator.integers(0, 256, (height, width, 3), np.uint8)
+        layer = PIL.Image.fromarray(noise).resize(size, PIL.Image.BICUBIC)
+        image = PIL.Image.blend(image, layer, 1.0 if scale == 4 else 0.4)
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=90)
+    return size, file.getvalue()
+
+
+def _captions(generator, count):
+    """Returns captions; some are the same, as in COCO."""
+    columns = []
+    for words in _WORDS.values():
+        # Some words are far more frequent than others.
+        chances = 1 / np.arange(1, len(words) + 1)
+        chances /= chances.sum()
+        columns.append(generator.choice(words, count, p=chances).tolist())
+    columns.append(generator.choice([".", ".", " .", ". ", ".\n"], count))
+    more = generator.choice(_WORDS["place"], count).tolist()
+    return [
+        f"{' '.join(words)} {extra}{end}" if number % 3 else " ".join(words)
+        for number, (*words, end, extra) in enumerate(zip(*columns, more))
+    ]
+
+
+def _prepare(folder, out):
+    return [
+        *[sys.executable, "-m", "keras_t2i", "prepare", "coco_captions"],
+        *["--source", folder / "raw", "--out", out],
+    ]
+
+
+def _run(argv):
+    """Returns the seconds, the peak memory and the output of a command."""
+    start = time.monotonic()
+    with subprocess.Popen(
+        list(map(str, argv)), stdout=subprocess.PIPE, text=True
+    ) as process:
+        peak = 0
+        while process.poll() is None:
+            peak = max(peak, held_bytes(process.pid))
+            time.sleep(0.1)
+        output = process.stdout.read()
+    if process.returncode:
+        raise SystemExit(process.returncode)
+    return time.monotonic() - start, peak, output
+
+
+def _interrupt(folder, num_images):
+    """Prepares the images, with interruptions."""
+    out = folder / "interrupted"
+    num_shards = -(-num_images // 1000)
+    total = 0
+    for share, number in _INTERRUPTIONS:
+        start = time.monotonic()
+        process = subprocess.Popen(
+            list(map(str, _prepare(folder, out))), stdout=subprocess.DEVNULL
+        )
+        while process.poll() is None and (
+            not (out / "preparing.json").exists()
+            or len(list(out.glob("[!.]*.tfrecord"))) <= share * num_shards
+        ):
+            time.sleep(0.1)
+        process.send_signal(number)
+        sent = time.monotonic()
+        code = process.wait()
+        total += time.monotonic() - start
+        print(
+            f"{number.name}: exit code {code} after "
+            f"{time.monotonic() - sent:.1f} s, with "
+            f"{len(list(out.glob('[!.]*.tfrecord')))} of {num_shards} shards",
+            file=sys.stderr,
+            flush=True,
+        )
+    seconds, peak, _ = _run(_prepare(folder, out))
+    name = f"prepare, interrupted {len(_INTERRUPTIONS)} times, all runs"
+    _row(name, num_images, total + seconds, peak)
+    seconds, peak, _ = _run(_prepare(folder, out))
+    _row("prepare, already there", num_images, seconds, peak)
+
+
+def _compare(folder, other):
+    files = [
+        {path.name: file_sha256(path) for path in sorted(out.iterdir())}
+        for out in (folder, other)
+    ]
+    if files[0] != files[1]:
+        raise SystemExit("The interrupted data set differs from the other.")
+
+
+def _take_a_tenth(folder, out):
+    """Makes a data set of a tenth of another one's shards."""
+    manifest = read_manifest(folder)
+    split = manifest.splits["train"]
+    shards = split.shards[: -(-len(split.shards) // 10)]
+    out.mkdir()
+    for shard in shards:
+        (out / shard.file).hardlink_to(folder / shard.file)
+    num_images = sum(shard.num_records for shard in shards)
+    num_captions = round(num_images * _CAPTIONS_PER_IMAGE)
+    manifest.splits["train"] = Split(num_images, num_captions, shards)
+    write_manifest(out, manifest)
+
+
+def _write_random_embeddings(data, out):
+    manifest = read_manifest(data)
+    generator = np.random.default_rng(0)
+
+    def rows_of(examples):
+        for example in examples:
+            shape = (len(example.captions), _EMBEDDING_DIM)
+            yield generator.standard_normal(shape, np.float32)
+
+    splits = write_embedding_shards(manifest, data, out, rows_of)
+    write_manifest(
+        out,
+        EmbeddingManifest(
+            _EMBEDDING_DIM, data_fingerprint(manifest), "random", splits
+        ),
+    )
+
+
+def _read_stream(name, data, num_batches):
+    """Prints the seconds until the first batch, and images/s from then on."""
+    start = time.monotonic()
+    if name == _ALL_ALIKE:
+        num_images = read_manifest(data).splits["train"].num_images
+        captions = [["a photo"]] * (num_images - 10)
+        captions += [[f"a photo of {number}"] for number in range(10)]
+        images = np.zeros((num_images, 8, 8, 3), np.uint8)
+        dataset = from_arrays(
+            images, captions, batch_size=_BATCH_SIZE, start_step=0
+        )
+    else:
+        options = dict(_STREAMS[name])
+        if "text_embeddings" in options:
+            options["text_embeddings"] = f"{data}-embeddings"
+        dataset = make_dataset(
+            data, batch_size=_BATCH_SIZE, start_step=0, **options
+        )
+    batches = iter(dataset)
+    next(batches)
+    first = time.monotonic() - start
+    start = time.monotonic()
+    for _ in range(num_batches):
+        next(batches)
+    rate = num_batches * _BATCH_SIZE / (time.monotonic() - start)
+    print(f"{first:.1f} {rate:,.0f}")
+
+
+def _table(*names):
+    _table_row(*names)
+    _table_row(*["---"] * len(names))
+
+
+def _row(name, num_images, seconds, peak):
+    rate = f"{num_images / seconds:,.0f}"
+    _table_row(name, f"{seconds:.0f}", rate, f"{peak / 2**30:.2f}")
+
+
+def _table_row(*cells):
+    print("|", " | ".join(cells), "|", flush=True)
+
+
+if __name__ == "__main__":
+    main()
