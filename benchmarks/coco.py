@@ -13,6 +13,7 @@ import argparse
 import io
 import json
 import pathlib
+import resource
 import signal
 import subprocess
 import sys
@@ -42,10 +43,8 @@ _NUM_DIFFERENT_IMAGES = 200
 # When to interrupt: the share of shards that are there, and the signal.
 _INTERRUPTIONS = (
     (0.0, signal.SIGKILL),
-    (0.2, signal.SIGINT),
-    (0.4, signal.SIGKILL),
-    (0.6, signal.SIGTERM),
-    (0.8, signal.SIGKILL),
+    (0.3, signal.SIGINT),
+    (0.6, signal.SIGKILL),
 )
 _STREAMS = {
     "token ids, no mismatches": {"mismatched": False},
@@ -85,40 +84,43 @@ def main():
     arguments = parser.parse_args()
     folder = arguments.folder
     if arguments.stream:
-        _read_stream(*arguments.stream, arguments.batches)
+        name, data = arguments.stream
+        num_images = read_manifest(data).splits["train"].num_images
+        measured = _read_stream(name, data, num_images, arguments.batches)
+        # Most at one time of this process, which starts no others.
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        _row(name, f"{num_images:,}", *measured, f"{peak:.2f}")
         return
-    folder.mkdir(parents=True, exist_ok=True)
+    # In the background of a shell Ctrl-C is ignored, by what it starts too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    prepared, tenth = folder / "prepared", folder / "tenth"
+    if not (folder / "raw").exists():
+        render(folder / "raw", arguments.num_images, arguments.long_side)
 
-    start = time.monotonic()
-    render(folder / "raw", arguments.num_images, arguments.long_side)
-    print(f"rendered in {time.monotonic() - start:.0f} s", flush=True)
-
-    _table("what", "seconds", "images/s", "peak memory, GiB")
-    prepared = folder / "prepared"
-    seconds, peak, _ = _run(_prepare(folder, prepared))
-    _row("prepare", arguments.num_images, seconds, peak)
-    _interrupt(folder, arguments.num_images)
+    _row("what", "seconds", "CPU seconds", "GiB")
+    _row("---", "---", "---", "---")
+    name = f"prepare {arguments.num_images:,} images"
+    _row(name, *_run(_prepare(folder, prepared)))
+    _row("the same, when it is there", *_run(_prepare(folder, prepared)))
+    _interrupt(folder, -(-arguments.num_images // 1000))
     _compare(prepared, folder / "interrupted")
-
-    _take_a_tenth(prepared, folder / "tenth")
-    tenth = read_manifest(folder / "tenth").splits["train"]
-    for name in ("prepared", "tenth"):
-        _write_random_embeddings(folder / name, folder / f"{name}-embeddings")
-    argv = ["embed", "--data", folder / "tenth", "--out", folder / "embedded"]
-    seconds, peak, _ = _run([sys.executable, "-m", "keras_t2i", *argv])
-    name = f"embed, {tenth.num_captions:,} captions"
-    _row(name, tenth.num_images, seconds, peak)
+    _take_a_tenth(prepared, tenth)
+    argv = ["embed", "--data", tenth, "--out", folder / "embedded"]
+    argv = [sys.executable, "-m", "keras_t2i", *argv]
+    num_captions = read_manifest(tenth).splits["train"].num_captions
+    _row(f"embed {num_captions:,} captions", *_run(argv))
 
     print()
-    _table("batches of", "images", "first, s", "images/s", "peak memory, GiB")
+    names = ("images", "first batch, s", "images/s", "CPU ms an image", "GiB")
+    _row("batches of", *names)
+    _row("---", *["---"] * len(names))
+    for data in (prepared, tenth):
+        _write_random_embeddings(data, f"{data}-embeddings")
     for stream in (*_STREAMS, _ALL_ALIKE):
-        for data in (folder / "tenth", prepared):
+        for data in (tenth, prepared):
             argv = [sys.executable, __file__, "--folder", folder]
             argv += ["--batches", arguments.batches, "--stream", stream, data]
-            _, peak, output = _run(argv)
-            num_images = read_manifest(data).splits["train"].num_images
-            cells = [stream, f"{num_images:,}", *output.split()]
-            _table_row(*cells, f"{peak / 2**30:.2f}")
+            subprocess.run(list(map(str, argv)), check=True)
 
 
 def render(folder, num_images, long_side):
@@ -196,52 +198,43 @@ def _prepare(folder, out):
 
 
 def _run(argv):
-    """Returns the seconds, the peak memory and the output of a command."""
-    start = time.monotonic()
-    with subprocess.Popen(
-        list(map(str, argv)), stdout=subprocess.PIPE, text=True
-    ) as process:
-        peak = 0
-        while process.poll() is None:
-            peak = max(peak, held_bytes(process.pid))
-            time.sleep(0.1)
-        output = process.stdout.read()
+    """Runs a command; returns its seconds, CPU seconds and peak GiB."""
+    start, cpu = time.monotonic(), _cpu_seconds(resource.RUSAGE_CHILDREN)
+    process = subprocess.Popen(list(map(str, argv)), stdout=sys.stderr)
+    peak = 0
+    while process.poll() is None:
+        peak = max(peak, held_bytes(process.pid))
+        time.sleep(0.5)
     if process.returncode:
         raise SystemExit(process.returncode)
-    return time.monotonic() - start, peak, output
+    cpu = _cpu_seconds(resource.RUSAGE_CHILDREN) - cpu
+    seconds = time.monotonic() - start
+    return f"{seconds:.0f}", f"{cpu:.0f}", f"{peak / 2**30:.2f}"
 
 
-def _interrupt(folder, num_images):
-    """Prepares the images, with interruptions."""
+def _cpu_seconds(who):
+    usage = resource.getrusage(who)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _interrupt(folder, num_shards):
+    """Prepares the images with interruptions, and prints what remained."""
     out = folder / "interrupted"
-    num_shards = -(-num_images // 1000)
-    total = 0
     for share, number in _INTERRUPTIONS:
-        start = time.monotonic()
         process = subprocess.Popen(
-            list(map(str, _prepare(folder, out))), stdout=subprocess.DEVNULL
+            list(map(str, _prepare(folder, out))), stdout=sys.stderr
         )
         while process.poll() is None and (
-            not (out / "preparing.json").exists()
-            or len(list(out.glob("[!.]*.tfrecord"))) <= share * num_shards
+            len(list(out.glob("[!.]*.tfrecord"))) <= share * num_shards
         ):
-            time.sleep(0.1)
+            time.sleep(0.5)
         process.send_signal(number)
         sent = time.monotonic()
         code = process.wait()
-        total += time.monotonic() - start
-        print(
-            f"{number.name}: exit code {code} after "
-            f"{time.monotonic() - sent:.1f} s, with "
-            f"{len(list(out.glob('[!.]*.tfrecord')))} of {num_shards} shards",
-            file=sys.stderr,
-            flush=True,
-        )
-    seconds, peak, _ = _run(_prepare(folder, out))
-    name = f"prepare, interrupted {len(_INTERRUPTIONS)} times, all runs"
-    _row(name, num_images, total + seconds, peak)
-    seconds, peak, _ = _run(_prepare(folder, out))
-    _row("prepare, already there", num_images, seconds, peak)
+        name = f"{number.name} ends it with code {code}; "
+        name += f"{len(list(out.glob('[!.]*.tfrecord')))} shards are whole"
+        _row(name, f"{time.monotonic() - sent:.0f}", "", "")
+    _row("prepare the rest", *_run(_prepare(folder, out)))
 
 
 def _compare(folder, other):
@@ -285,11 +278,10 @@ def _write_random_embeddings(data, out):
     )
 
 
-def _read_stream(name, data, num_batches):
-    """Prints the seconds until the first batch, and images/s from then on."""
+def _read_stream(name, data, num_images, num_batches):
+    """Returns what the row of a stream says of its speed."""
     start = time.monotonic()
     if name == _ALL_ALIKE:
-        num_images = read_manifest(data).splits["train"].num_images
         captions = [["a photo"]] * (num_images - 10)
         captions += [[f"a photo of {number}"] for number in range(10)]
         images = np.zeros((num_images, 8, 8, 3), np.uint8)
@@ -306,24 +298,16 @@ def _read_stream(name, data, num_batches):
     batches = iter(dataset)
     next(batches)
     first = time.monotonic() - start
-    start = time.monotonic()
+    start, cpu = time.monotonic(), _cpu_seconds(resource.RUSAGE_SELF)
     for _ in range(num_batches):
         next(batches)
-    rate = num_batches * _BATCH_SIZE / (time.monotonic() - start)
-    print(f"{first:.1f} {rate:,.0f}")
+    cpu = 1000 * (_cpu_seconds(resource.RUSAGE_SELF) - cpu)
+    num_images = num_batches * _BATCH_SIZE
+    rate = num_images / (time.monotonic() - start)
+    return f"{first:.1f}", f"{rate:,.0f}", f"{cpu / num_images:.2f}"
 
 
-def _table(*names):
-    _table_row(*names)
-    _table_row(*["---"] * len(names))
-
-
-def _row(name, num_images, seconds, peak):
-    rate = f"{num_images / seconds:,.0f}"
-    _table_row(name, f"{seconds:.0f}", rate, f"{peak / 2**30:.2f}")
-
-
-def _table_row(*cells):
+def _row(*cells):
     print("|", " | ".join(cells), "|", flush=True)
 
 
