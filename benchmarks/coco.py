@@ -40,7 +40,8 @@ _BATCH_SIZE = 64
 _RATIOS, _SHARES = (4 / 3, 3 / 2, 1.0), (0.6, 0.35, 0.05)
 # Encoded once each; every file gets a comment of its own.
 _NUM_DIFFERENT_IMAGES = 200
-# When to interrupt: the share of shards that are there, and the signal.
+# When to interrupt: once more than this share of the shards is whole, and one
+# more than before.
 _INTERRUPTIONS = (
     (0.0, signal.SIGKILL),
     (0.3, signal.SIGINT),
@@ -221,20 +222,23 @@ def _interrupt(folder, num_shards):
     """Prepares the images with interruptions, and prints what remained."""
     out = folder / "interrupted"
     for share, number in _INTERRUPTIONS:
+        enough = max(share * num_shards, _num_whole(out))
         process = subprocess.Popen(
             list(map(str, _prepare(folder, out))), stdout=sys.stderr
         )
-        while process.poll() is None and (
-            len(list(out.glob("[!.]*.tfrecord"))) <= share * num_shards
-        ):
+        while process.poll() is None and _num_whole(out) <= enough:
             time.sleep(0.5)
         process.send_signal(number)
         sent = time.monotonic()
         code = process.wait()
         name = f"{number.name} ends it with code {code}; "
-        name += f"{len(list(out.glob('[!.]*.tfrecord')))} shards are whole"
+        name += f"{_num_whole(out)} of {num_shards} shards are whole"
         _row(name, f"{time.monotonic() - sent:.0f}", "", "")
     _row("prepare the rest", *_run(_prepare(folder, out)))
+
+
+def _num_whole(out):
+    return len(list(out.glob("[!.]*.tfrecord")))
 
 
 def _compare(folder, other):
