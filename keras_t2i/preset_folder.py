@@ -5,6 +5,8 @@ import pathlib
 
 import keras
 
+from keras_t2i.checksums import check_checksums
+from keras_t2i.checksums import write_checksums
 from keras_t2i.files import atomic_write
 from keras_t2i.keras_files import check_config
 from keras_t2i.keras_files import check_weights
@@ -46,6 +48,7 @@ def save_preset_folder(model: keras.Model, path: StrPath) -> None:
         model.save_weights(temporary)
     with atomic_write(path / _CONFIG) as temporary:
         temporary.write_text(json.dumps(config, indent=2) + "\n", "utf-8")
+    write_checksums(path, [_CONFIG, _WEIGHTS])
 
 
 def load_preset_folder(path: StrPath) -> keras.Model:
@@ -71,6 +74,7 @@ def load_preset_folder(path: StrPath) -> keras.Model:
     try:
         if is_run:
             return load_keras_file(path / _MODEL_OF_RUN)
+        check_checksums(path, [_CONFIG, _WEIGHTS])
         config = read_json(path / _CONFIG)
         check_config(config)
         check_weights(preset_weights(path))

@@ -84,19 +84,22 @@ def is_refused(read, path, max_bytes, max_seconds, seed):
         max_seconds: number.
         seed: int. Named where it fails.
     """
-    refused, seconds, peak = _measured(read, path, seed)
+    refused, seconds, peak = measured(read, path, seed)
     if seconds >= max_seconds or peak >= max_bytes:
         # Now and then the interpreter's table of all interned strings grows
         # while a file is read, by megabytes. What the reader itself takes, it
         # takes again.
-        refused, seconds, peak = _measured(read, path, seed)
+        refused, seconds, peak = measured(read, path, seed)
     assert seconds < max_seconds, seed
     assert peak < max_bytes, seed
     return refused
 
 
-def _measured(read, path, seed):
-    """Whether a file is refused, the seconds of CPU and the peak of bytes."""
+def measured(read, path, seed):
+    """Whether a file is refused, the seconds of CPU and the peak of bytes.
+
+    `ValueError` naming the path is the only way to be refused.
+    """
     # Collecting what earlier tests have left is not the reader's time.
     gc.disable()
     tracemalloc.start()

@@ -13,6 +13,8 @@ from keras_t2i.types import StrPath
 
 MANIFEST_FILE = "manifest.json"
 
+# Last in the file. Manifests of earlier versions have none.
+_CHECKSUM = "checksum"
 _SHA256 = re.compile("[0-9a-f]{64}")
 _BARE_NAME = re.compile(r"(?!\.\.?$)[^/\\\0]+")
 
@@ -94,6 +96,7 @@ def write_manifest(
     values = dataclasses.asdict(manifest)
     if not values.get("source_fingerprint", True):
         del values["source_fingerprint"]
+    values[_CHECKSUM] = _checksum(values)
     text = json.dumps(values, indent=2, ensure_ascii=False)
     with atomic_write(pathlib.Path(directory) / MANIFEST_FILE) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
@@ -114,13 +117,15 @@ def read_manifest(directory: StrPath) -> Manifest:
             "`class_names` must be a list of strings. Received: "
             f"{class_names!r}"
         )
-    return Manifest(
+    manifest = Manifest(
         name=fields.get("name", str),
         image_size=fields.get("image_size", int, at_least=1),
         class_names=tuple(class_names),
         splits=_read_splits(fields),
         source_fingerprint=fields.get("source_fingerprint", str, default=""),
     )
+    _check_values(fields)
+    return manifest
 
 
 def read_embedding_manifest(directory: StrPath) -> EmbeddingManifest:
@@ -130,12 +135,14 @@ def read_embedding_manifest(directory: StrPath) -> EmbeddingManifest:
         ValueError: there is no manifest, or it is damaged.
     """
     fields = _read_fields(directory, made_by="keras-t2i embed")
-    return EmbeddingManifest(
+    manifest = EmbeddingManifest(
         embedding_dim=fields.get("embedding_dim", int, at_least=1),
         data_fingerprint=fields.get("data_fingerprint", str),
         fingerprint=fields.get("fingerprint", str),
         splits=_read_splits(fields),
     )
+    _check_values(fields)
+    return manifest
 
 
 def data_fingerprint(manifest: Manifest) -> str:
@@ -205,6 +212,25 @@ def _read_fields(directory: StrPath, made_by: str) -> _Fields:
             f"{path}: must be JSON. Received: {error}. Make the folder again."
         ) from None
     return _Fields(path, "manifest", values)
+
+
+def _check_values(fields: _Fields) -> None:
+    """Checks that the values are those that were written.
+
+    Afterwards: of a value that cannot be right, an error tells more.
+    """
+    values = dict(fields.values)
+    received = values.pop(_CHECKSUM, None)
+    if received is not None and received != (right := _checksum(values)):
+        raise fields.error(
+            f"`{_CHECKSUM}` must be that of the other values, {right}. "
+            f"Received: {received!r}. The file is damaged or was changed"
+        )
+
+
+def _checksum(values: dict[str, Any]) -> str:
+    text = json.dumps(values, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _read_splits(fields: _Fields) -> dict[str, Split]:

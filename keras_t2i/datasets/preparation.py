@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 
 from keras_t2i.checks import check_whole_number
+from keras_t2i.checksums import file_sha256
 from keras_t2i.datasets.manifest import MANIFEST_FILE
 from keras_t2i.datasets.manifest import Manifest
 from keras_t2i.datasets.manifest import Shard
@@ -18,7 +19,6 @@ from keras_t2i.datasets.manifest import read_manifest
 from keras_t2i.datasets.manifest import write_manifest
 from keras_t2i.datasets.shard_writing import WrittenShard
 from keras_t2i.datasets.shard_writing import write_shards
-from keras_t2i.datasets.shards import file_sha256
 from keras_t2i.datasets.source import Key
 from keras_t2i.datasets.source import Source
 from keras_t2i.datasets.source import check_several_classes

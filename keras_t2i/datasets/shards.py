@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import hashlib
 import os
 import pathlib
 import weakref
@@ -14,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from keras_t2i.checksums import file_sha256
 from keras_t2i.datasets.manifest import MANIFEST_FILE
 from keras_t2i.datasets.manifest import Manifest
 from keras_t2i.datasets.manifest import Shard
@@ -138,12 +138,6 @@ def new_tfrecord_file(
                 yield writer.write
         except tf.errors.OpError as error:
             raise os_error(error.message, path) from None
-
-
-def file_sha256(path: StrPath) -> str:
-    """Returns the SHA-256 of a file as 64 hexadecimal digits."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class ShardReader:

@@ -17,6 +17,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+from keras_t2i.checksums import check_checksums
 from keras_t2i.errors import ServerError
 from keras_t2i.export.loading_check import loading_error
 from keras_t2i.export.model_folder import BATCHING_PARAMETERS_FILE
@@ -381,11 +382,19 @@ def _newest_loadable(
     for entry in reversed(version_entries(folder)):
         error: str | None = f"it holds no {SAVED_MODEL_FILE}"
         if (entry / SAVED_MODEL_FILE).is_file():
-            error = loading_error(entry)
+            error = _damage(entry) or loading_error(entry)
         if error is None:
             return int(entry.name), errors
         errors[entry] = error
     return None, errors
+
+
+def _damage(version: pathlib.Path) -> str | None:
+    try:
+        check_checksums(version, [SAVED_MODEL_FILE])
+    except (ValueError, OSError) as error:
+        return str(error).rstrip(".")
+    return None
 
 
 def _text(path: pathlib.Path) -> str | None:

@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from keras_t2i.checks import check_whole_number
+from keras_t2i.checksums import write_checksums
 from keras_t2i.export.half_precision import HalfPrecisionWeights
 from keras_t2i.export.model_folder import BATCHING_PARAMETERS_FILE
 from keras_t2i.export.model_folder import MADE_BY
@@ -150,6 +151,15 @@ def _export(
             )
         except tf.errors.OpError as error:
             raise os_error(error.message, folder) from error
+        # Of its own checksums, a SavedModel has none of its graph.
+        write_checksums(
+            temporary,
+            sorted(
+                file.relative_to(temporary).as_posix()
+                for file in temporary.rglob("*")
+                if file.is_file()
+            ),
+        )
         config = models_config({path.name: f"/models/{path.name}"})
         for file, content in {
             MODELS_CONFIG_FILE: config,

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_t2i.checksums import check_checksums
 from keras_t2i.errors import ServerError
 from keras_t2i.export.model_folder import SAVED_MODEL_FILE
 from keras_t2i.export.model_folder import version_folder
@@ -402,7 +403,7 @@ class SavedModelTransport:
             one version's folder.
 
     Raises:
-        ValueError: there is no SavedModel.
+        ValueError: there is no SavedModel, or it is damaged.
     """
 
     def __init__(self, path: StrPath):
@@ -418,6 +419,7 @@ class SavedModelTransport:
                 )
             path = version_folder(path, found[-1])
         self._path = path
+        check_checksums(path, [SAVED_MODEL_FILE])
         try:
             self._signatures = tf.saved_model.load(str(path)).signatures
         except Exception as error:

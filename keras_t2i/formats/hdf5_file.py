@@ -12,6 +12,9 @@ from keras_t2i.types import StrPath
 _EMBEDDINGS, _NAME = "embeddings", "name"
 # One array. A file of few bytes can unpack to very many.
 _MAX_ARRAY_BYTES = 2**26
+_MAX_NAME_BYTES = 2**16
+# What h5py raises of damaged files.
+_DAMAGE = (LookupError, OSError, RuntimeError, TypeError, ValueError)
 
 
 class HDF5File:
@@ -39,7 +42,7 @@ class HDF5File:
             self._file = h5py.File(self._path, "r")
             # Each object once, whatever links there are among them.
             self._file.visititems(self._visit)
-        except (OSError, RuntimeError, ValueError) as error:
+        except _DAMAGE as error:
             raise self._damaged(error) from None
         self.names = list(self._places)
 
@@ -52,7 +55,7 @@ class HDF5File:
         try:
             rows = [self._read(place) for place in self._places[name]]
             return np.concatenate(rows) if len(rows) > 1 else rows[0]
-        except (OSError, RuntimeError, ValueError) as error:
+        except _DAMAGE as error:
             raise self._damaged(error, f", {name!r},") from None
 
     def _visit(self, place: str, item: Any) -> None:
@@ -65,7 +68,7 @@ class HDF5File:
             image = item.parent.get(_NAME, getlink=True)
             if isinstance(image, h5py.HardLink):
                 text = item.parent[_NAME]
-                if isinstance(text, h5py.Dataset) and text.shape == ():
+                if _is_text(text):
                     name = text.asstr(errors="replace")[()]
         self._places.setdefault(name, []).append(place)
 
@@ -84,3 +87,11 @@ class HDF5File:
             f"{self._path}{where} must be arrays in HDF5. Received: damaged "
             f"ones ({error})."
         )
+
+
+def _is_text(item: Any) -> bool:
+    """Whether it is one string, and none that only says how large it is."""
+    if not isinstance(item, h5py.Dataset) or item.shape != ():
+        return False
+    is_text = h5py.check_string_dtype(item.dtype) is not None
+    return is_text and item.dtype.itemsize <= _MAX_NAME_BYTES

@@ -301,12 +301,17 @@ def test_other_files(refusal_of, tmp_path):
         read_pytorch_weights(tmp_path / "none.pth")
 
 
-def test_damaged_files(tmp_path):
+def several_tensors():
+    """The bytes of a whole file."""
     entries = collections.OrderedDict(
         (name, _tensor(key=name, shape=(3, 2), strides=(2, 1)))
         for name in ("a.weight", "a.bias", "b.weight")
     )
-    content = _file(dict(entries), {name: NUMBERS["7"] for name in entries})
+    return _file(dict(entries), {name: NUMBERS["7"] for name in entries})
+
+
+def test_damaged_files(tmp_path):
+    content = several_tensors()
     check_damaged_files(
         read_pytorch_weights, tmp_path / "a.pth", content, range(600)
     )

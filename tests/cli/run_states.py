@@ -20,13 +20,19 @@ def lines_of(run):
 
 def state_of(file):
     """All that a file holds: weights, optimizers, moving averages."""
-    model = keras.saving.load_model(file)
+    return state_of_model(keras.saving.load_model(file))
+
+
+def state_of_model(model):
+    """All that is trained of a model; `state_of` of one that is loaded."""
     variables = list(model.variables)
     for name in ("optimizer", "generator_optimizer", "discriminator_optimizer"):
         optimizer = getattr(model, name, None)
         if optimizer is not None:
             variables += optimizer.variables
-    variables.append(model.steps_trained)
+    # Not all that is saved is trained in steps.
+    if hasattr(model, "steps_trained"):
+        variables.append(model.steps_trained)
     return [np.array(variable) for variable in variables]
 
 

@@ -25,7 +25,7 @@ def _write_table(root, folder, numbers, annotations):
     write_text(path, json.dumps(values))
 
 
-def _write(root, year):
+def write_coco(root, year):
     for folder, numbers in (f"train{year}", (9, 25)), (f"val{year}", (139,)):
         for number in numbers:
             write_image(root / folder / f"{number:012d}.jpg")
@@ -38,7 +38,7 @@ def _write(root, year):
 
 @pytest.mark.parametrize("year", ["2014", "2017"])
 def test_both_splits(tmp_path, year):
-    _write(tmp_path, year)
+    write_coco(tmp_path, year)
     coco = CocoCaptions(tmp_path)
     records = {
         split: [coco.read(key, 32) for key in keys]
@@ -57,14 +57,14 @@ def test_both_splits(tmp_path, year):
 
 
 def test_both_years_have_images_in_common(tmp_path):
-    _write(tmp_path, "2014")
-    _write(tmp_path, "2017")
+    write_coco(tmp_path, "2014")
+    write_coco(tmp_path, "2017")
     with pytest.raises(ValueError, match="one year .*'train2014', 'train2017'"):
         CocoCaptions(tmp_path)
 
 
 def test_what_is_left_out(tmp_path):
-    _write(tmp_path, "2017")
+    write_coco(tmp_path, "2017")
     shutil.rmtree(tmp_path / "val2017")
     write_image(tmp_path / "train2017/other.jpg")
     _write_table(

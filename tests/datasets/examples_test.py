@@ -172,6 +172,7 @@ def test_embeddings_whose_shards_were_put_in_another_order(data, embeddings):
     path = embeddings / "manifest.json"
     values = json.loads(path.read_text())
     values["splits"]["train"]["shards"].reverse()
+    del values["checksum"]
     path.write_text(json.dumps(values))
     examples = PreparedExamples(data, "train")
     _refused(embeddings, examples, "in their order.* Extract them again")

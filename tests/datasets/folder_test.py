@@ -10,7 +10,7 @@ from tests.datasets.raw_files import write_image
 from tests.datasets.raw_files import write_text
 
 
-def _write_json_lines(root, **captions_of):
+def write_json_lines(root, **captions_of):
     lines = [
         json.dumps({"file": file, "captions": captions})
         for file, captions in captions_of.items()
@@ -76,7 +76,7 @@ def test_texts_beside_images(tmp_path):
 
 def test_pickled_without_the_listing(tmp_path):
     write_image(tmp_path / "a.jpg")
-    _write_json_lines(tmp_path, **{"a.jpg": ["one"]})
+    write_json_lines(tmp_path, **{"a.jpg": ["one"]})
     folder = CaptionedFolder(tmp_path)
     content = pickle.dumps(folder)
     assert b"a.jpg" not in content
@@ -86,7 +86,7 @@ def test_pickled_without_the_listing(tmp_path):
 
 def test_two_layouts(tmp_path):
     write_image(tmp_path / "a.jpg")
-    _write_json_lines(tmp_path, **{"a.jpg": ["one"]})
+    write_json_lines(tmp_path, **{"a.jpg": ["one"]})
     write_text(tmp_path / "captions.csv", "file,caption\n")
     with pytest.raises(ValueError, match=r"\['captions.jsonl', 'captions.csv'"):
         CaptionedFolder(tmp_path)
@@ -300,7 +300,7 @@ def test_names_that_are_written_in_another_way(tmp_path):
     for name in ("roses/a.jpg", "b.JPG", "g\u00e4nse.jpg", "C.jpg", "c.jpg"):
         write_image(tmp_path / name)
     files = ["Roses\\A.jpg", "b.jpg", "ga\u0308nse.jpg", "c.JPG", "d.jpg"]
-    _write_json_lines(tmp_path, **{file: [file] for file in files})
+    write_json_lines(tmp_path, **{file: [file] for file in files})
     folder = CaptionedFolder(tmp_path)
     assert _captions(folder) == {
         "roses/a.jpg": ("Roses\\A.jpg",),
@@ -398,7 +398,7 @@ def test_paths_that_leave_the_folder(tmp_path, file):
     root = tmp_path / "inside"
     write_image(root / "a.jpg")
     file = file.format(tmp_path)
-    _write_json_lines(root, **{"a.jpg": ["one"], file: ["two"]})
+    write_json_lines(root, **{"a.jpg": ["one"], file: ["two"]})
     folder = CaptionedFolder(root)
     assert list(_records(folder)) == ["a.jpg"]
     (error,) = folder.unusable

@@ -47,6 +47,7 @@ def test_round_trip(tmp_path, manifest):
 
 def test_json(tmp_path, manifest):
     values = json.loads((tmp_path / "manifest.json").read_text("utf-8"))
+    assert len(values.pop("checksum")) == 64
     assert values == {
         "name": "flowers",
         "image_size": 64,
@@ -62,6 +63,34 @@ def test_json(tmp_path, manifest):
             }
         },
     }
+
+
+def test_no_flipped_bit_changes_what_is_read(tmp_path, manifest):
+    path = tmp_path / "manifest.json"
+    content = path.read_bytes()
+    refused = 0
+    for bit in range(8 * len(content)):
+        changed = bytearray(content)
+        changed[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(changed)
+        try:
+            # As where the name of the checksum has changed.
+            assert read_manifest(tmp_path) == manifest
+        except ValueError as error:
+            assert str(path) in str(error)
+            refused += 1
+    assert refused > 7 * len(content)
+
+
+def test_values_changed_by_hand(tmp_path, manifest):
+    _change(tmp_path, "class_names", 0, to="lily")
+    with pytest.raises(ValueError, match="manifest.json: `checksum`.*damaged"):
+        read_manifest(tmp_path)
+
+
+def test_a_manifest_of_an_earlier_version(tmp_path, manifest):
+    _change(tmp_path, "checksum", to=...)
+    assert read_manifest(tmp_path) == manifest
 
 
 @pytest.mark.parametrize("folder", [".", "elsewhere"])

@@ -297,12 +297,12 @@ IMAGES_OF_CLASS = {
 }
 
 
-def _contents(path):
+def contents_of(path):
     files = sorted(path.rglob("*")) if path.is_dir() else [path]
     return {file: file.read_bytes() for file in files if file.is_file()}
 
 
-def _read_all(path):
+def read_all(path):
     source = open_published_embeddings(path, IMAGES_OF_CLASS)
     for name in source.names[:10]:
         source.read(name)
@@ -310,8 +310,8 @@ def _read_all(path):
 
 def _check_damaged(tmp_path, layout, seeds):
     path = LAYOUTS[layout](tmp_path / "published")
-    contents = _contents(path)
-    check_damaged_files(_read_all, path, contents, seeds, max_bytes=2**20)
+    contents = contents_of(path)
+    check_damaged_files(read_all, path, contents, seeds, max_bytes=2**20)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -328,7 +328,7 @@ def test_many_damaged_files(tmp_path, layout):
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_damaged_files_are_not_imported(data, tmp_path, layout):
     path = LAYOUTS[layout](tmp_path / "published")
-    contents = _contents(path)
+    contents = contents_of(path)
     files = list(contents)
     out = tmp_path / "out"
     for seed in range(10):

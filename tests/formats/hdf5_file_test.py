@@ -1,9 +1,31 @@
+import tracemalloc
+
 import h5py
 import numpy as np
 import pytest
 
 from keras_t2i.datasets.published_embeddings import open_published_embeddings
 from keras_t2i.formats.hdf5_file import HDF5File
+from tests.damaged_files import damaged
+from tests.damaged_files import measured
+
+
+def write_all_kinds(path):
+    """A file with arrays of images, of captions, and packed ones."""
+    with h5py.File(path, "w") as file:
+        file["a/1"] = np.arange(6.0, dtype="f4").reshape(2, 3)
+        group = file.create_group("train/image_1_0")
+        group["name"] = "image_1"
+        group["embeddings"] = np.ones(3, "f4")
+        packed = {"compression": "gzip", "fletcher32": True}
+        file.create_dataset("b", data=np.ones((8, 3)), **packed)
+    return path
+
+
+def read_all(path):
+    source = HDF5File(path)
+    for name in source.names[:10]:
+        source.read(name)
 
 
 def test_a_data_set_per_image(tmp_path):
@@ -68,14 +90,40 @@ def test_damaged_files(tmp_path):
     with h5py.File(path, "w") as file:
         file["own"] = np.ones(300)
     content = path.read_bytes()
-    for damaged in (
+    for variant in (
         b"",
         b"no HDF5",
         content[:-100],
         content[: len(content) // 2],
     ):
-        path.write_bytes(damaged)
+        path.write_bytes(variant)
         with pytest.raises(ValueError, match="a.h5.* must be arrays in HDF5"):
             HDF5File(path).read("own")
     with pytest.raises(FileNotFoundError, match="b.h5"):
         HDF5File(tmp_path / "b.h5")
+
+
+def test_any_damage_is_told_by_one_kind_of_error(tmp_path):
+    path = write_all_kinds(tmp_path / "a.h5")
+    content = path.read_bytes()
+    refused = 0
+    for seed in range(300):
+        path.write_bytes(damaged(content, np.random.default_rng(seed)))
+        was_refused, _, peak = measured(read_all, path, seed)
+        assert peak < 2**27
+        refused += was_refused
+    # Most of what is changed is padding or numbers, which have no checksum.
+    assert refused > 50
+
+
+def test_a_name_that_says_that_it_is_very_large(tmp_path):
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file["a/embeddings"] = np.ones(3)
+        # As of a damaged file: nothing of it has been written.
+        file.create_dataset("a/name", (), f"S{2**30}")
+    tracemalloc.start()
+    assert HDF5File(path).names == ["a"]
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2**20

@@ -507,7 +507,7 @@ def test_the_number_of_values_has_a_limit(tmp_path):
         read_t7(path)
 
 
-def _everything():
+def everything():
     """A value with every type, sharing, cycles and a graph."""
     storage = Storage(np.arange(24, dtype="f4"))
     function = Function(upvalues=lua_list(LuaTable({"name": "x"})))
@@ -543,12 +543,12 @@ def _everything():
 
 
 def test_damaged_files(tmp_path):
-    content = t7_bytes(_everything())
+    content = t7_bytes(everything())
     check_damaged_files(read_t7, tmp_path / "a.t7", content, range(500))
 
 
 @pytest.mark.large
 def test_many_damaged_files(tmp_path):
-    content = t7_bytes(_everything())
+    content = t7_bytes(everything())
     seeds = range(500, 10_500)
     check_damaged_files(read_t7, tmp_path / "a.t7", content, seeds)
