@@ -31,7 +31,7 @@ def test_a_saved_preset(gan, tmp_path):
     folder = tmp_path / "deep" / "preset"
     gan.save_to_preset(folder)
     assert sorted(path.name for path in folder.iterdir()) == [
-        *("config.json", "model.weights.h5")
+        *("SHA256SUMS", "config.json", "model.weights.h5")
     ]
     config = json.loads((folder / "config.json").read_text())
     assert config["class_name"] == "TextToImageGAN"
@@ -49,6 +49,27 @@ def test_a_saved_preset(gan, tmp_path):
     np.testing.assert_array_equal(
         loaded.generate(["a rose"], seed=3), gan.generate(["a rose"], seed=3)
     )
+
+
+def test_a_flipped_bit_is_found(gan, tmp_path):
+    gan.save_to_preset(tmp_path)
+    for name in ("config.json", "model.weights.h5", "SHA256SUMS"):
+        content = (tmp_path / name).read_bytes()
+        # The weights have no checksum in themselves.
+        for place in np.linspace(0, len(content) - 1, 20, dtype=int):
+            changed = bytearray(content)
+            changed[place] ^= 1
+            (tmp_path / name).write_bytes(changed)
+            with pytest.raises(ValueError, match=f"{tmp_path}.*SHA256SUMS"):
+                TextToImageGAN.from_preset(tmp_path)
+        (tmp_path / name).write_bytes(content)
+
+
+def test_a_folder_of_an_earlier_version(gan, tmp_path):
+    gan.save_to_preset(tmp_path)
+    (tmp_path / "SHA256SUMS").unlink()
+    loaded = TextToImageGAN.from_preset(tmp_path)
+    assert loaded.recipe == gan.recipe
 
 
 def test_a_run_folder(gan, tmp_path):

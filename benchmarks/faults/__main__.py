@@ -18,6 +18,7 @@ From the folder of the repository: the tests' helpers are needed.
 """
 
 import argparse
+import contextlib
 import importlib
 import os
 import pathlib
@@ -59,7 +60,9 @@ def main():
         kept = pathlib.Path(arguments.folder or temporary) / "whole"
         kept.mkdir(parents=True, exist_ok=True)
         folders = (kept, pathlib.Path(temporary))
-        part.run(counts, *folders, count, arguments.seed)
+        # Ctrl-C ends it, with the table of what was done until then.
+        with contextlib.suppress(KeyboardInterrupt):
+            part.run(counts, *folders, count, arguments.seed)
     return counts.show()
 
 

@@ -6,7 +6,7 @@ import time
 # What may become of one, and what must not.
 _GOOD = ("found", "harmless")
 _BAD = ("silent", "lost", "executed", "traceback", "too much")
-_MAX_SHOWN = 20
+_MAX_SHOWN = 5
 
 
 class Counts:
@@ -15,13 +15,11 @@ class Counts:
     def __init__(self):
         self._rows = collections.defaultdict(collections.Counter)
         self._started = time.monotonic()
-        self._shown = 0
 
     def add(self, row, outcome, reason=""):
         """Counts one; says why it is bad, if it is."""
         self._rows[row][outcome] += 1
-        if outcome in _BAD and self._shown < _MAX_SHOWN:
-            self._shown += 1
+        if outcome in _BAD and self._rows[row][outcome] <= _MAX_SHOWN:
             print(f"{row}: {outcome}: {reason}", flush=True)
 
     def show(self):

@@ -109,7 +109,7 @@ def _outcome(read, path, seed):
         was_refused, seconds, peak = measured(read, path, seed)
     except MemoryError as error:
         return "too much", repr(error)
-    except BaseException as error:
+    except Exception as error:
         return "traceback", repr(error)
     if peak > _MAX_BYTES or seconds > _MAX_SECONDS:
         return "too much", f"{peak:,} bytes, {seconds:.1f} s"
@@ -197,15 +197,27 @@ def _reader(source_class):
     """Reads a data set as `prepare` does: images that fail are left out."""
 
     def read(path):
-        source = source_class(path)
-        for keys in source.splits().values():
-            for key in keys:
-                try:
-                    source.read(key, 16)
-                except UnusableFileError:
-                    continue
+        try:
+            source = source_class(path)
+            left_out = list(source.unusable)
+            for keys in source.splits().values():
+                for key in keys:
+                    left_out += _left_out(source, key)
+        except ValueError as error:
+            # The command names the folder by its option.
+            raise ValueError(f"{path}: {error}") from None
+        # `prepare` lists them, which counts as an error here.
+        if left_out:
+            raise ValueError(f"{path}: {left_out[0]}")
 
     return read
+
+
+def _left_out(source, key):
+    try:
+        return source.read(key, 16).left_out
+    except UnusableFileError as error:
+        return [error]
 
 
 def _write_json_folder(root):

@@ -51,8 +51,8 @@ class Client:
             this process.
         timeout: float. Seconds that one try of one request may take. By gRPC
             this is the whole request; by the REST API, the time in which the
-            server sends nothing, and then that of its answer. `ModelServer`
-            stops at 60. Defaults to `60.0`.
+            server sends nothing, while its whole answer may take twice as
+            long. `ModelServer` stops at 60. Defaults to `60.0`.
         headers: dict of strings to strings, sent with each request (as metadata
             by gRPC), such as `{"Authorization": "Bearer ..."}` for a proxy in
             front of the server. They are sent to no other host, and no error

@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from keras_t2i.checksums import check_checksums
 from keras_t2i.errors import ServerError
+from keras_t2i.export.http_opener import http_opener
 from keras_t2i.export.model_folder import SAVED_MODEL_FILE
 from keras_t2i.export.model_folder import version_folder
 from keras_t2i.export.model_folder import versions
@@ -150,25 +151,6 @@ def _while_unavailable(ask: Callable[[], Any], url: str) -> Any:
             time.sleep(wait)
 
 
-class _SameOrigin(urllib.request.HTTPRedirectHandler):
-    """Sends a request on to the same host alone: it may hold credentials."""
-
-    def redirect_request(
-        self,
-        request: urllib.request.Request,
-        file: Any,
-        code: int,
-        message: str,
-        headers: Any,
-        url: str,
-    ) -> urllib.request.Request | None:
-        old = urllib.parse.urlsplit(request.full_url)
-        new = urllib.parse.urlsplit(url)
-        if (new.scheme, new.netloc) != (old.scheme, old.netloc):
-            return None  # The answer itself is the error.
-        return urllib.request.Request(url, request.data, dict(request.headers))
-
-
 class RestTransport:
     """Sends requests as JSON, one column per input.
 
@@ -183,11 +165,7 @@ class RestTransport:
     ):
         self._url = address.url + ":predict"
         self._timeout = timeout
-        # No proxy for this machine itself, whatever is set.
-        proxies: dict[str, str] | None = {} if address.is_this_machine else None
-        self._opener = urllib.request.build_opener(
-            urllib.request.ProxyHandler(proxies), _SameOrigin()
-        )
+        self._opener = http_opener(address.is_this_machine)
         self._headers = {**headers, "Content-Type": "application/json"}
 
     def ask(self, signature: str, inputs: dict[str, np.ndarray]) -> np.ndarray:
@@ -215,14 +193,12 @@ class RestTransport:
     def _send(self, request: urllib.request.Request) -> np.ndarray:
         try:
             with self._opener.open(request, timeout=self._timeout) as response:
-                content = _received(
-                    response, _MAX_ANSWER_BYTES + 1, self._timeout
-                )
+                content = _received(response, _MAX_ANSWER_BYTES + 1)
             if len(content) > _MAX_ANSWER_BYTES:
                 raise ValueError(f"more than {_MAX_ANSWER_BYTES:,} bytes")
             return _from_json(parse_json(content.decode())["outputs"])
         except urllib.error.HTTPError as error:
-            message = _error_message(error, self._timeout)
+            message = _error_message(error)
             if error.code == _UNAVAILABLE:
                 raise Unavailable(message) from None
             is_mixed = error.code == _BAD_REQUEST and _MIXED_BATCH in message
@@ -246,28 +222,25 @@ class RestTransport:
             ) from None
 
 
-def _received(response: Any, max_bytes: int, seconds: float) -> bytes:
-    """Returns what a server sends, but only so much, and for so long."""
+def _received(response: Any, max_bytes: int) -> bytes:
+    """Returns what a server sends, but only so much."""
     content = bytearray()
-    end = time.monotonic() + seconds
     while len(content) < max_bytes:
-        # Waits for the next bytes, not until it has all of them.
-        chunk = response.read1(min(_CHUNK_BYTES, max_bytes - len(content)))
+        # At once, the memory for all of it would be taken beforehand.
+        chunk = response.read(min(_CHUNK_BYTES, max_bytes - len(content)))
         if not chunk:
             break
-        if time.monotonic() > end:
-            raise TimeoutError("the answer takes too long")
         content += chunk
     return bytes(content)
 
 
-def _error_message(error: urllib.error.HTTPError, seconds: float) -> str:
+def _error_message(error: urllib.error.HTTPError) -> str:
     if 300 <= error.code < 400:
         error.close()
         return "a redirect to another host or in a circle, not followed"
     try:
         with error:  # Closes it, since it is not read to its end.
-            received = _received(error, _MAX_ERROR_BYTES, seconds)
+            received = _received(error, _MAX_ERROR_BYTES)
     except (OSError, http.client.HTTPException):
         return _shown(error.reason)
     content = received.decode("utf-8", "replace")

@@ -193,13 +193,21 @@ def test_answers_of_strangers(content, message):
                 Client(address).generate(["a rose"] * 2, as_png=as_png)
 
 
-@pytest.mark.parametrize("code", [200, 500])
-def test_an_answer_that_never_ends(code):
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"HTTP/1.0 ",
+        b"HTTP/1.0 200 OK\r\nX-Slow: ",
+        b"HTTP/1.0 200 OK\r\n\r\n",
+        b"HTTP/1.0 500 Broken\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+    ],
+)
+def test_an_answer_that_never_ends(start):
     is_over = threading.Event()
 
     def trickle(handler):
-        handler.send_response(code)
-        handler.end_headers()
+        handler.wfile.write(start)
         with contextlib.suppress(ConnectionError):
             while not is_over.wait(0.02):
                 handler.wfile.write(b" ")

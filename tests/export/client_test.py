@@ -1,5 +1,6 @@
 """The client, on a folder and on stand-ins, which are no TensorFlow Serving."""
 
+import shutil
 import sys
 
 import numpy as np
@@ -183,6 +184,21 @@ def test_a_damaged_model(tmp_path):
     (tmp_path / "flowers" / "1" / "saved_model.pb").write_bytes(b"damaged")
     with pytest.raises(ValueError, match="cannot be loaded"):
         Client(tmp_path / "flowers")
+
+
+def test_a_flipped_bit_in_a_folder_is_found(tmp_path, saved_model):
+    path = shutil.copytree(saved_model, tmp_path / "flowers" / "1")
+    for file in sorted(path.rglob("*")):
+        if not file.is_file():
+            continue
+        content = file.read_bytes()
+        for place in np.linspace(0, len(content) - 1, 5, dtype=int):
+            changed = bytearray(content)
+            changed[place] ^= 16
+            file.write_bytes(changed)
+            with pytest.raises(ValueError, match=f"{path}.*SHA256SUMS"):
+                Client(tmp_path / "flowers")
+        file.write_bytes(content)
 
 
 def test_the_newest_version_of_a_folder(tmp_path, saved_model):

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from keras_t2i.checksums import write_checksums
 from keras_t2i.export import ModelServer
 from keras_t2i.export import ServerError
 from keras_t2i.export import model_server
@@ -154,6 +155,7 @@ _BAD_VERSIONS = {
     "file": "holds no saved_model.pb",
     "half a graph": "Read less bytes",
     "no graph": "Could not find meta graph",
+    "another graph": "SHA-256 that SHA256SUMS says",
 }
 
 
@@ -166,6 +168,10 @@ def _bad_version(path, kind):
         content = (
             stand_in_program.SAVED_MODEL[:-3] if kind == "half a graph" else b""
         )
+        if kind == "another graph":
+            (path / "saved_model.pb").write_bytes(b"whole")
+            write_checksums(path, ["saved_model.pb"])
+            content = stand_in_program.SAVED_MODEL
         (path / "saved_model.pb").write_bytes(content)
 
 

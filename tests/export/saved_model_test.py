@@ -36,6 +36,7 @@ def _files(folder):
 
 def test_layout(model_folder):
     assert _files(model_folder) == [
+        "1/SHA256SUMS",
         "1/assets.extra/tf_serving_warmup_requests",
         "1/fingerprint.pb",
         "1/saved_model.pb",
@@ -48,6 +49,12 @@ def test_layout(model_folder):
     assert '/models/flowers"' in (model_folder / "models.config").read_text()
     batching = (model_folder / "batching_parameters.txt").read_text()
     assert batching == batching_parameters()
+
+
+def test_checksums_of_all_other_files(model_folder):
+    lines = (model_folder / "1" / "SHA256SUMS").read_text().splitlines()
+    named = ["SHA256SUMS", *(line.partition("  ")[2] for line in lines)]
+    assert sorted(named) == _files(model_folder / "1")
 
 
 @pytest.fixture(scope="module")
