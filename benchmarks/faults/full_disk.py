@@ -41,18 +41,27 @@ def _fill(counts, operation, out, number, generator):
         # As many small limits as large ones, so that files of all sizes fail.
         size = int(math.exp(generator.uniform(0, math.log(max(sizes)))))
         status, printed = children.run(_run_in, operation, out, size)
-        reason = damage_in(out)
-        outcome = "lost" if reason else "found"
-        if "Traceback" in printed or status not in _FAILED:
-            outcome = "traceback"
-            reason = f"status {status} at {size} bytes: {printed[-2000:]}"
-        left = [p for p in out.rglob("*") if is_temporary(p.name)]
-        if left:
-            outcome, reason = "lost", f"left at {size} bytes: {left}"
+        outcome, reason = _outcome(operation, out, status, printed)
         if failure % _FAILURES_IN_A_ROW == 0 or failure == number:
-            reason = operation.end(out) or reason
-            outcome = "lost" if reason and outcome == "found" else outcome
+            difference = operation.end(out)
+            if difference:
+                outcome, reason = "lost", difference
+        reason = f"status {status} at {size} bytes: {reason}"
         counts.add(operation.name, outcome, reason)
+
+
+def _outcome(operation, out, status, printed):
+    if "Traceback" in printed or status not in (0, *_FAILED):
+        return "traceback", printed[-2000:]
+    if status == 0:
+        # What was left to write was small enough.
+        difference = operation.difference(out)
+        return ("silent" if difference else "harmless"), difference
+    damage = damage_in(out)
+    if damage is None:
+        left = [path for path in out.rglob("*") if is_temporary(path.name)]
+        damage = f"left: {left}" if left else None
+    return ("lost" if damage else "found"), damage
 
 
 def _run_in(operation, out, size):
