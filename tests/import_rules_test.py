@@ -103,6 +103,7 @@ IMPORTS_TENSORFLOW = {
     "export.warm_up",
     "losses.mode_seeking",
     "models.adversarial_training",
+    "models.augmentation",
     "models.batch_texts",
     "models.discriminator_ensemble",
     "models.image_generation",

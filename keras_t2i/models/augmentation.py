@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 from keras_t2i.models.batch_texts import GeneratorTexts
@@ -94,10 +95,7 @@ def augment(
     if translation:
         most = round(translation * size)
         shifts = ops.floor(uniform[:, :2] * (2 * most + 1)) - most
-        images = _shifted(images, shifts[:, 0])
-        images = ops.transpose(images, (0, 2, 1, 3))
-        images = _shifted(images, shifts[:, 1])
-        images = ops.transpose(images, (0, 2, 1, 3))
+        images = _shifted(images, ops.cast(shifts, "int32"))
     if cutout:
         half = round(cutout * size) / 2.0
         centers = ops.floor(uniform[:, 2:] * size)[:, :, None]
@@ -113,16 +111,25 @@ def augment(
     return images
 
 
-def _shifted(images: Tensor, shifts: Tensor) -> Tensor:
-    """Shifts each image down by its number of rows."""
-    # By a product with a permutation: a gather's gradient is much slower.
-    size, width, channels = images.shape[1:]
-    places = ops.arange(size, dtype=shifts.dtype)
-    permutation = ops.cast(
-        places[None, :, None] - shifts[:, None, None] == places[None, None, :],
-        images.dtype,
-    )
-    rows = ops.reshape(images, (-1, size, width * channels))
-    return ops.reshape(
-        ops.matmul(permutation, rows), (-1, size, width, channels)
-    )
+@tf.custom_gradient
+def _shifted(images: Tensor, shifts: Tensor) -> tuple[Tensor, Any]:
+    """Shifts each image down and right, by its row of `shifts`."""
+
+    def gradient(upstream: Tensor) -> tuple[Tensor, None]:
+        # Shifted back. The gradient of a gather, a sum, is much slower.
+        return _moved(
+            _moved(upstream, -shifts[:, 1], 2), -shifts[:, 0], 1
+        ), None
+
+    return _moved(_moved(images, shifts[:, 0], 1), shifts[:, 1], 2), gradient
+
+
+def _moved(images: Tensor, shifts: Tensor, axis: int) -> Tensor:
+    """Moves each image along its rows (axis 1) or its columns (axis 2)."""
+    size = images.shape[axis]
+    places = tf.range(size)[None] - shifts[:, None]
+    # What comes in from outside is in one row of zeros, after the others.
+    inside = tf.logical_and(places >= 0, places < size)
+    places = tf.where(inside, places, size)
+    paddings = [[0, int(axis == other)] for other in range(4)]
+    return tf.gather(tf.pad(images, paddings), places, axis=axis, batch_dims=1)

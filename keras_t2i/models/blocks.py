@@ -75,18 +75,29 @@ def leaky_relu(dtype: Any) -> Callable[[str], layers.Layer]:
     return lambda name: layers.LeakyReLU(0.2, dtype=dtype, name=name)
 
 
+def num_filters(width: int, size: int, image_size: int, falling: bool) -> int:
+    """Returns the channels of the map that is half as large as `size`.
+
+    The largest map has `width` channels, each smaller one twice as many, up to
+    `8 * width`. If they are `falling`, maps of more than 32x32 do not count as
+    the largest, and have half as many for each doubling of their side.
+    """
+    largest = min(image_size, 64) if falling else image_size
+    return max(1, width * min(8 * size, largest) // size)
+
+
 def downsampled(
     images: Tensor,
     width: int,
     last_size: int,
     dtype: Any,
     as_released: bool = False,
+    falling_channels: bool = False,
 ) -> Tensor:
     """Applies stride-2 convolutions, from images to a map of `last_size`.
 
-    The first one has `width` channels, each next one twice as many, up to
-    `8 * width`. `as_released` leaves out the first batch norm and the last two
-    activations.
+    `num_filters` says how many channels each one has. `as_released` leaves out
+    the first batch norm and the last two activations.
     """
     activation = leaky_relu(dtype)
     image_size = images.shape[1]
@@ -96,7 +107,7 @@ def downsampled(
         first = size == image_size
         size //= 2
         x = convolution(
-            width * min(8, image_size // (2 * size)),
+            num_filters(width, 2 * size, image_size, falling_channels),
             4,
             strides=2,
             dtype=dtype,

@@ -38,6 +38,10 @@ class Discriminator(TextDiscriminator):
             after every convolution.
         text_embedding_dim: int. Defaults to `1024`.
         text_projection_dim: int. Defaults to `128`.
+        falling_channels: bool. Whether, in images larger than 64 pixels,
+            `width` is that of the map of 32x32 and each larger map has half as
+            many. A step then costs little more than at 64 pixels. Defaults to
+            `False`.
 
     Call input: dict of `images` in [-1, 1], `(batch, image_size, image_size,
     3)`, and `text_embeddings`, `(batch, text_embedding_dim)`. Output: float32
@@ -69,6 +73,7 @@ class Discriminator(TextDiscriminator):
         as_released: bool = False,
         text_embedding_dim: int = 1024,
         text_projection_dim: int = 128,
+        falling_channels: bool = False,
         **kwargs: Any,
     ) -> None:
         check_image_size(image_size)
@@ -77,7 +82,14 @@ class Discriminator(TextDiscriminator):
                 f"`fusion_size` must be 2 or 4. Received: {fusion_size!r}"
             )
         policy = keras.dtype_policies.get(kwargs.pop("dtype", None))
-        trunk = _trunk(image_size, width, fusion_size, as_released, policy)
+        trunk = _trunk(
+            image_size,
+            width,
+            fusion_size,
+            as_released,
+            falling_channels,
+            policy,
+        )
         head = _head(
             trunk.output_shape[1:],
             as_released,
@@ -97,6 +109,7 @@ class Discriminator(TextDiscriminator):
             as_released=as_released,
             text_embedding_dim=text_embedding_dim,
             text_projection_dim=text_projection_dim,
+            falling_channels=falling_channels,
         )
 
 
@@ -105,10 +118,13 @@ def _trunk(
     width: int,
     fusion_size: int,
     as_released: bool,
+    falling_channels: bool,
     policy: Any,
 ) -> keras.Model:
     images = keras.Input((image_size, image_size, 3), name="images")
-    x = downsampled(images, width, fusion_size, policy, as_released)
+    x = downsampled(
+        images, width, fusion_size, policy, as_released, falling_channels
+    )
     if as_released:
         x = residual_block(
             x,

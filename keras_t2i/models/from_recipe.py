@@ -23,6 +23,7 @@ OF_NETWORKS = {
     "image_size",
     "generator",
     "generator_width",
+    "falling_channels",
     "residual_blocks",
     "full_resolution",
     "discriminator",
@@ -33,6 +34,7 @@ OF_NETWORKS = {
     "penalty_interval",
     "feature_network",
     "feature_width",
+    "feature_size",
 }
 
 
@@ -58,6 +60,7 @@ def networks_of_recipe(
         generator = Generator(
             width=recipe.generator_width,
             residual_blocks=recipe.residual_blocks,
+            falling_channels=recipe.falling_channels,
             **shared,
         )
     else:
@@ -73,6 +76,7 @@ def networks_of_recipe(
                 width=recipe.discriminator_width,
                 fusion_size=recipe.fusion_size,
                 as_released=recipe.as_released,
+                falling_channels=recipe.falling_channels,
                 **shared,
             )
         )
@@ -90,6 +94,7 @@ def networks_of_recipe(
             FeatureDiscriminator(
                 width=recipe.feature_width,
                 network=recipe.feature_network,
+                network_size=recipe.feature_size,
                 **shared,
             )
         )

@@ -9,6 +9,7 @@ from keras_t2i.checks import check_image_size
 from keras_t2i.configured_model import ConfiguredModel
 from keras_t2i.models.blocks import batch_normalization
 from keras_t2i.models.blocks import linear
+from keras_t2i.models.blocks import num_filters
 from keras_t2i.models.blocks import residual_block
 from keras_t2i.models.blocks import transposed_convolution
 
@@ -32,6 +33,10 @@ class Generator(ConfiguredModel):
         text_embedding_dim: int. Defaults to `1024`.
         text_projection_dim: int. Defaults to `128`.
         noise_dim: int. Defaults to `100`.
+        falling_channels: bool. Whether, in images larger than 64 pixels,
+            `width` is that of the map of 32x32 and each larger map has half as
+            many. A step then costs little more than at 64 pixels. Defaults to
+            `False`.
 
     Call input: dict of `noise`, `(batch, noise_dim)`, and `text_embeddings`,
     `(batch, text_embedding_dim)`. Output: float32 images in [-1, 1] of shape
@@ -56,6 +61,7 @@ class Generator(ConfiguredModel):
         text_embedding_dim: int = 1024,
         text_projection_dim: int = 128,
         noise_dim: int = 100,
+        falling_channels: bool = False,
         **kwargs: Any,
     ) -> None:
         check_image_size(image_size)
@@ -82,7 +88,7 @@ class Generator(ConfiguredModel):
         x = layers.Reshape((1, 1, x.shape[-1]), dtype=policy, name="point")(x)
         size = 4
         while size < image_size:
-            filters = width * min(8, image_size // (2 * size))
+            filters = num_filters(width, 2 * size, image_size, falling_channels)
             first = size == 4
             x = transposed_convolution(
                 filters,
@@ -120,4 +126,5 @@ class Generator(ConfiguredModel):
             text_embedding_dim=text_embedding_dim,
             text_projection_dim=text_projection_dim,
             noise_dim=noise_dim,
+            falling_channels=falling_channels,
         )

@@ -55,6 +55,7 @@ class Recipe(BaseRecipe):
             data set, or 64 if there is none.
         generator: string. `"Generator"` or `"ModulatedGenerator"`.
         generator_width: int.
+        falling_channels: bool. Of `Generator` and `Discriminator`.
         residual_blocks: bool. Of `Generator`.
         full_resolution: bool. Of `ModulatedGenerator`.
         discriminator: string, `"Discriminator"` or `"PixelDiscriminator"`, or
@@ -69,6 +70,8 @@ class Recipe(BaseRecipe):
             `FeatureDiscriminator` looks through. Defaults to `None`: there is
             no such discriminator.
         feature_width: int. Of `FeatureDiscriminator`.
+        feature_size: int. Its `network_size`. Defaults to `None`: 96, or 128
+            for images of 128 and more.
         matching_aware: bool. It and all that follow up to `truncation`
             are arguments of `TextToImageGAN`.
         interpolate: bool.
@@ -141,6 +144,7 @@ class Recipe(BaseRecipe):
     image_size: int | None = choice(None, None, 32, 64, 128, 256)
     generator: str = choice("Generator", "Generator", "ModulatedGenerator")
     generator_width: int = whole_number(64, 1)
+    falling_channels: bool = flag(False)
     residual_blocks: bool = flag(False)
     full_resolution: bool = flag(False)
     discriminator: str | None = choice(
@@ -153,6 +157,7 @@ class Recipe(BaseRecipe):
     penalty_interval: int = whole_number(16, 1)
     feature_network: str | None = text(None, optional=True)
     feature_width: int = whole_number(64, 1)
+    feature_size: int | None = whole_number(None, 64, optional=True)
     matching_aware: bool = flag(True)
     interpolate: bool = flag(True)
     mismatch_weight: float = share(0.5)

@@ -51,6 +51,20 @@ def test_shifts_reach_both_ends_equally():
     np.testing.assert_array_equal(rows - 8, 8 - columns)
 
 
+def test_gradients_of_shifts_are_shifted_back():
+    images = tf.constant(_images(5, size=8))
+    uniform = _uniform(*np.random.default_rng(2).uniform(size=(5, 4)))
+    weights = np.random.default_rng(3).normal(size=images.shape)
+    weights = tf.constant(weights, "float32")
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        loss = tf.reduce_sum(weights * augment(images, uniform, 0.25, 0.0))
+    gradient = tape.gradient(loss, images)
+    # The other way round: what is 0 to the shift of 0.0 is 1 to that of 1.0.
+    back = augment(tf.constant(weights, "float32"), 0.9999 - uniform, 0.25, 0.0)
+    np.testing.assert_array_equal(gradient, back)
+
+
 def test_cutout_by_hand():
     # A square of 2 around the corner before pixel floor(u * 4).
     images = _images(3)

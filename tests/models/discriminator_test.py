@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from keras_t2i import Discriminator
+from tests.models.layer_tables import FALLING_GENERATOR_CHANNELS
 from tests.models.layer_tables import TRUNK_CHANNELS
 from tests.models.layer_tables import discriminator_parameters
 from tests.models.layer_tables import table
@@ -106,6 +107,21 @@ def test_other_image_sizes(image_size, fusion_size):
     assert discriminator.count_params() == discriminator_parameters(
         image_size, 4, fusion_size, False
     )
+
+
+@pytest.mark.parametrize("image_size", FALLING_GENERATOR_CHANNELS)
+def test_falling_channels(image_size):
+    discriminator = Discriminator(image_size, width=4, falling_channels=True)
+    size = image_size
+    for multiple in reversed(FALLING_GENERATOR_CHANNELS[image_size]):
+        size //= 2
+        layer = discriminator.trunk.get_layer(f"convolution_{size}")
+        assert layer.output.shape == (None, size, size, 4 * multiple)
+    assert size == 4
+    assert discriminator.trunk.output_shape == (None, 2, 2, 32)
+    config = discriminator.get_config()
+    assert config.pop("falling_channels")
+    assert not Discriminator.from_config(config).falling_channels
 
 
 @pytest.mark.parametrize(

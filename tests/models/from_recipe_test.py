@@ -134,3 +134,24 @@ def test_errors():
             ValueError, match=f"`width` must .*Received: {width!r}"
         ):
             TextToImageGAN.from_preset("gan", width=width, text_encoder=encoder)
+
+
+def test_falling_channels_and_the_size_of_features():
+    recipe = Recipe.from_preset("gan_cls").override(
+        image_size=128,
+        width=4,
+        falling_channels=True,
+        feature_network="efficientnet_lite0",
+        feature_size=96,
+    )
+    gan = TextToImageGAN.from_recipe(recipe, text_encoder=tiny_text_encoder())
+    assert gan.generator.falling_channels
+    pixels, features = gan.discriminator.members
+    assert pixels.falling_channels
+    assert features.network_size == 96
+    assert features.trunk.inputs[0].shape[1:3] == (24, 24)
+    # Recipes from before there were these fields.
+    fields = recipe.to_dict()
+    del fields["falling_channels"], fields["feature_size"]
+    earlier = Recipe.from_dict(fields)
+    assert (earlier.falling_channels, earlier.feature_size) == (False, None)

@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from keras_t2i import Generator
+from tests.models.layer_tables import FALLING_GENERATOR_CHANNELS
 from tests.models.layer_tables import GENERATOR_CHANNELS
 from tests.models.layer_tables import generator_parameters
 from tests.models.layer_tables import table
@@ -104,6 +105,26 @@ def test_other_image_sizes(image_size):
     assert generator.count_params() == generator_parameters(
         image_size, 4, False
     )
+
+
+@pytest.mark.parametrize("image_size", FALLING_GENERATOR_CHANNELS)
+def test_falling_channels(image_size):
+    generator = Generator(image_size, width=4, falling_channels=True)
+    size = 4
+    for multiple in FALLING_GENERATOR_CHANNELS[image_size]:
+        layer = generator.get_layer(f"convolution_{size}")
+        assert layer.output.shape == (None, size, size, 4 * multiple)
+        size *= 2
+    assert size == image_size
+    config = generator.get_config()
+    assert config.pop("falling_channels")
+    # As of before there was the argument.
+    assert not Generator.from_config(config).falling_channels
+
+
+def test_falling_channels_do_not_end():
+    generator = Generator(256, width=1, falling_channels=True)
+    assert generator.get_layer("convolution_128").output.shape[-1] == 1
 
 
 @pytest.mark.parametrize("residual_blocks", [False, True])

@@ -16,6 +16,13 @@ TRUNK_CHANNELS = {
     128: (1, 2, 4, 8, 8),
     256: (1, 2, 4, 8, 8, 8),
 }
+# With `falling_channels`.
+FALLING_GENERATOR_CHANNELS = {
+    32: (4, 2, 1),
+    64: (8, 4, 2, 1),
+    128: (8, 4, 2, 1, 0.5),
+    256: (8, 4, 2, 1, 0.5, 0.25),
+}
 
 
 def describe(layer):
