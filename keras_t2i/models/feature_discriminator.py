@@ -96,7 +96,8 @@ class FeatureDiscriminator(TextDiscriminator):
             policy,
         )
 
-        frozen_layer = _FrozenMaps(frozen, name="frozen")
+        # XLA has no resizing with antialiasing.
+        frozen_layer = _FrozenMaps(frozen, size >= image_size, name="frozen")
         super().__init__(
             trunk,
             head,
@@ -126,9 +127,13 @@ class FeatureDiscriminator(TextDiscriminator):
 
 
 class _FrozenMaps(layers.Layer):
-    def __init__(self, frozen: keras.Model, **kwargs: Any) -> None:
+    def __init__(
+        self, frozen: keras.Model, supports_jit: bool, **kwargs: Any
+    ) -> None:
         # Backward depthwise convolutions are slower in half precision.
         super().__init__(dtype="float32", **kwargs)
+        # On a GPU, Keras compiles the steps of what supports it.
+        self.supports_jit = supports_jit
         # In a function, where Keras does not look for weights: what is trained,
         # counted and saved with a discriminator are the heads.
         self._maps_of = lambda images: frozen(images, training=False)

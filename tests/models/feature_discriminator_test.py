@@ -145,6 +145,18 @@ def test_images_and_texts_matter(tiny):
     assert tiny.regularization(None, None, 0) == 0.0
 
 
+def test_xla_does_not_compile_what_makes_images_smaller(tiny):
+    tiny.jit_compile = True
+    assert tiny.jit_compile
+    tiny.jit_compile = False
+    smaller = FeatureDiscriminator(
+        128, width=4, network_size=96, text_embedding_dim=16
+    )
+    with pytest.warns(UserWarning, match="doesn't support `jit_compile"):
+        smaller.jit_compile = True
+    assert not smaller.jit_compile
+
+
 def test_features_are_float32_in_half_precision(tiny):
     keras.mixed_precision.set_dtype_policy("mixed_bfloat16")
     half = tiny_feature_discriminator()
