@@ -102,7 +102,7 @@ def test_what_is_left_out(tmp_path):
 
 
 def test_annotations_of_which_most_cannot_be_used(tmp_path):
-    _write(tmp_path, "2017")
+    write_coco(tmp_path, "2017")
     annotations = [(9, "a cat"), (25, "a dog")] + [(9, 7)] * 2500
     _write_table(tmp_path, "train2017", (9, 25), annotations)
     coco = CocoCaptions(tmp_path)
@@ -111,7 +111,7 @@ def test_annotations_of_which_most_cannot_be_used(tmp_path):
 
 
 def test_a_name_that_is_not_utf8(tmp_path):
-    _write(tmp_path, "2017")
+    write_coco(tmp_path, "2017")
     write_image(tmp_path / "a.jpg")
     file = "\udcff.jpg"
     os.rename(tmp_path / "a.jpg", tmp_path / "val2017" / file)
