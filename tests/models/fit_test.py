@@ -97,8 +97,8 @@ def _modulated_gan(**options):
 @pytest.mark.parametrize(
     ("make_gan", "optimizer"),
     [
-        (tiny_gan, _adam),
         (_modulated_gan, _sgd),
+        pytest.param(tiny_gan, _adam, marks=pytest.mark.large),
         pytest.param(tiny_gan, _sgd, marks=pytest.mark.large),
         pytest.param(tiny_released_gan, _sgd, marks=pytest.mark.large),
     ],
@@ -193,6 +193,7 @@ def test_each_way_to_execute_takes_the_same_steps(options):
         np.testing.assert_allclose(weight, other, atol=1e-5)
 
 
+@pytest.mark.large
 def test_compiled_by_xla():
     # It makes other numbers from the same seeds, and so other images; what
     # is scored without them is the same in the first step.

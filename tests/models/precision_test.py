@@ -50,7 +50,10 @@ def _assert_steps_move_the_weights(gan, batch):
                 assert not np.array_equal(weight, before[id(weight)])
 
 
-@pytest.mark.parametrize("make_gan", [tiny_gan, tiny_released_gan])
+@pytest.mark.parametrize(
+    "make_gan",
+    [tiny_gan, pytest.param(tiny_released_gan, marks=pytest.mark.large)],
+)
 def test_training_saving_and_training_on(make_gan, policy, tmp_path):
     gan = make_gan()
     # Tracing takes most of the time: once, where losses are scaled, is enough.

@@ -185,6 +185,7 @@ def test_replicas_take_the_accuracy_of_all(two_replicas):
         assert float(replica) == 1
 
 
+@pytest.mark.large
 def test_fit_raises_the_weight_under_a_strategy(two_replicas):
     with two_replicas.scope():
         gan = tiny_gan(
