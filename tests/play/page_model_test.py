@@ -88,8 +88,8 @@ def test_a_served_model_gives_the_same(model, served_model):
 
 def test_models_without_styles(gan):
     assert not PageModel(gan).has_styles
-    # That of the repository, which has none either.
-    assert not PageModel(Client(_FLOWERS)).has_styles
+    # That of the repository has some.
+    assert PageModel(Client(_FLOWERS)).has_styles
 
 
 def test_a_caption_that_is_not_known(model):
