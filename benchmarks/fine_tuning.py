@@ -87,7 +87,8 @@ def main():
     parser.add_argument("--data", type=pathlib.Path, required=True)
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--learning-rate", type=float, help="of both networks")
+    parser.add_argument("--steps", type=int, help="in place of --minutes")
+    parser.add_argument("--generator-learning-rate", type=float)
     arguments = parser.parse_args()
 
     out, data = arguments.out, arguments.out / "data"
@@ -98,10 +99,11 @@ def main():
             *("--image-size", 64),
         )
     recipe = fine_tuning_recipe(_PRESET).override(minutes=arguments.minutes)
-    if arguments.learning_rate is not None:
+    if arguments.steps is not None:
+        recipe = recipe.override(steps=arguments.steps)
+    if arguments.generator_learning_rate is not None:
         recipe = recipe.override(
-            generator_learning_rate=arguments.learning_rate,
-            discriminator_learning_rate=arguments.learning_rate,
+            generator_learning_rate=arguments.generator_learning_rate
         )
     ways = {
         "after": {"model": _PRESET},
