@@ -23,6 +23,7 @@ import numpy as np
 import PIL.Image
 from memory import held_bytes
 
+from keras_t2i.checksums import file_sha256
 from keras_t2i.datasets.batches import from_arrays
 from keras_t2i.datasets.batches import make_dataset
 from keras_t2i.datasets.manifest import EmbeddingManifest
@@ -30,7 +31,6 @@ from keras_t2i.datasets.manifest import Split
 from keras_t2i.datasets.manifest import data_fingerprint
 from keras_t2i.datasets.manifest import read_manifest
 from keras_t2i.datasets.manifest import write_manifest
-from keras_t2i.datasets.shards import file_sha256
 from keras_t2i.datasets.shards import write_embedding_shards
 
 _CAPTIONS_PER_IMAGE = 414_113 / 82_783

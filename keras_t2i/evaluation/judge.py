@@ -13,6 +13,7 @@ from keras_t2i.applications.feature_extraction import features_of_images
 from keras_t2i.applications.feature_extraction import resized
 from keras_t2i.applications.feature_networks import check_finite_weights
 from keras_t2i.applications.feature_networks import image_network
+from keras_t2i.checksums import file_sha256
 from keras_t2i.evaluation.generated_images import FolderImages
 from keras_t2i.evaluation.generated_images import ModelImages
 from keras_t2i.keras_files import load_keras_file
@@ -133,8 +134,7 @@ def load_judge(name_or_file: StrPath = DEFAULT_JUDGE) -> Judge:
             "The judge must be the name of a network or a .keras file. "
             f"Received: {str(path)!r}, which is no file."
         )
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    sha256 = file_sha256(path)
     try:
         network = load_keras_file(path)
     # Keras raises errors of many kinds for other files.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from typing import Any
 from typing import TypeGuard
 
+from keras_t2i.checksums import file_sha256
 from keras_t2i.files import atomic_write
 from keras_t2i.types import StrPath
 
@@ -168,11 +169,10 @@ def write_pretrained_weights(network: "keras.Model", path: StrPath) -> str:
                 f"values up to {np.abs(value).max()}."
             )
         arrays[f"{index:04}"] = stored
-    path = pathlib.Path(path)
-    with atomic_write(path) as temporary:
+    with atomic_write(pathlib.Path(path)) as temporary:
         with open(temporary, "wb") as file:
             np.savez_compressed(file, **arrays)
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return file_sha256(path)
 
 
 def write_description(folder: StrPath, description: dict[str, Any]) -> None:

@@ -1,7 +1,6 @@
 """What the training of a GAN takes over from a trained one."""
 
-import hashlib
-
+from keras_t2i.checksums import file_sha256
 from keras_t2i.models.from_recipe import OF_NETWORKS
 from keras_t2i.models.text_to_image_gan import TextToImageGAN
 from keras_t2i.preset_folder import preset_weights
@@ -97,8 +96,7 @@ def gan_digest(model: str) -> str:
     path = preset_weights(model)
     if not path.is_file():
         path = model_file(model, "`model`")
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_sha256(path)
 
 
 def _recipe_of(gan: TextToImageGAN, model: str) -> Recipe:
