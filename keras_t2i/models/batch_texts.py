@@ -149,6 +149,14 @@ def generator_texts(
     return GeneratorTexts(texts, num_matched, num_once, repeat)
 
 
+def sum_over_devices(values: Tensor) -> Tensor:
+    """Returns the sum of the values that all devices have, on each of them."""
+    replica = tf.distribute.get_replica_context()
+    if replica.num_replicas_in_sync == 1:
+        return values
+    return replica.all_reduce(tf.distribute.ReduceOp.SUM, values)
+
+
 def _interpolated(text: Tensor, beta: float) -> Tensor:
     """This device's share of the texts between the halves of the batch."""
     count = ops.shape(text)[0] // 2
@@ -183,15 +191,12 @@ def _of_all_devices(rows: Tensor) -> Tensor:
     if replica.num_replicas_in_sync == 1:
         return rows
 
-    def summed(values: Tensor) -> Tensor:
-        return replica.all_reduce(tf.distribute.ReduceOp.SUM, values)
-
     # Not by `all_gather`, which TensorFlow cannot do eagerly.
     count = ops.shape(rows)[0]
-    num_rows = tf.cast(summed(tf.cast(count, "float32")), "int32")
+    num_rows = tf.cast(sum_over_devices(tf.cast(count, "float32")), "int32")
     before = _first_row(num_rows)
     after = num_rows - before - count
-    return summed(tf.pad(rows, [[before, after], [0, 0]]))
+    return sum_over_devices(tf.pad(rows, [[before, after], [0, 0]]))
 
 
 def _first_row(num_rows: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from keras import ops
 
 from keras_t2i.checks import check_text_encoder
 from keras_t2i.models.batch_texts import embeddings_of_batch
+from keras_t2i.models.batch_texts import sum_over_devices
 from keras_t2i.models.image_generation import encode_captions
 from keras_t2i.models.image_generation import seeds_of_rows
 from keras_t2i.models.noise import StepNoise
@@ -320,20 +321,15 @@ def _difference_from_noise(styles: Tensor) -> Tensor:
     def batch_mean(values: Tensor) -> Tensor:
         # Of the rows of all devices, as one device would take it.
         count = ops.cast(ops.shape(values)[0], values.dtype)
-        return _all_reduced(ops.sum(values, axis=0)) / _all_reduced(count)
+        return sum_over_devices(ops.sum(values, axis=0)) / sum_over_devices(
+            count
+        )
 
     mean = batch_mean(styles)
     variance = batch_mean(ops.square(styles - mean))
     difference = ops.mean(ops.square(mean) + ops.square(variance - 1.0))
     # Gradients are summed over replicas, as those of Keras' own losses.
     return difference / replica.num_replicas_in_sync
-
-
-def _all_reduced(values: Tensor) -> Tensor:
-    replica = tf.distribute.get_replica_context()
-    if replica.num_replicas_in_sync == 1:
-        return values
-    return replica.all_reduce(tf.distribute.ReduceOp.SUM, values)
 
 
 def _real_images(batch: dict[str, Tensor]) -> Tensor:
