@@ -40,8 +40,7 @@ class Discriminator(TextDiscriminator):
         text_projection_dim: int. Defaults to `128`.
         falling_channels: bool. Whether, in images larger than 64 pixels,
             `width` is that of the map of 32x32 and each larger map has half as
-            many. A step then costs little more than at 64 pixels. Defaults to
-            `False`.
+            many, which takes less time and memory. Defaults to `False`.
 
     Call input: dict of `images` in [-1, 1], `(batch, image_size, image_size,
     3)`, and `text_embeddings`, `(batch, text_embedding_dim)`. Output: float32

@@ -35,8 +35,7 @@ class Generator(ConfiguredModel):
         noise_dim: int. Defaults to `100`.
         falling_channels: bool. Whether, in images larger than 64 pixels,
             `width` is that of the map of 32x32 and each larger map has half as
-            many. A step then costs little more than at 64 pixels. Defaults to
-            `False`.
+            many, which takes less time and memory. Defaults to `False`.
 
     Call input: dict of `noise`, `(batch, noise_dim)`, and `text_embeddings`,
     `(batch, text_embedding_dim)`. Output: float32 images in [-1, 1] of shape
