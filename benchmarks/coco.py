@@ -21,7 +21,7 @@ import time
 
 import numpy as np
 import PIL.Image
-from memory import held_bytes
+from memory import peak_until_end
 
 from keras_t2i.checksums import file_sha256
 from keras_t2i.datasets.batches import from_arrays
@@ -202,12 +202,7 @@ def _run(argv):
     """Runs a command; returns its seconds, CPU seconds and peak GiB."""
     start, cpu = time.monotonic(), _cpu_seconds(resource.RUSAGE_CHILDREN)
     process = subprocess.Popen(list(map(str, argv)), stdout=sys.stderr)
-    peak = 0
-    while process.poll() is None:
-        peak = max(peak, held_bytes(process.pid))
-        time.sleep(0.5)
-    if process.returncode:
-        raise SystemExit(process.returncode)
+    peak = peak_until_end(process)
     cpu = _cpu_seconds(resource.RUSAGE_CHILDREN) - cpu
     seconds = time.monotonic() - start
     return f"{seconds:.0f}", f"{cpu:.0f}", f"{peak / 2**30:.2f}"

@@ -61,13 +61,18 @@ def _run(argv):
         [sys.executable, "-m", "keras_t2i.cli.main", *argv],
         stdout=subprocess.DEVNULL,
     )
+    return peak_until_end(process), time.monotonic() - start
+
+
+def peak_until_end(process):
+    """Waits for a process, which must succeed; returns the bytes it held."""
     peak = 0
     while process.poll() is None:
         peak = max(peak, held_bytes(process.pid))
         time.sleep(0.1)
     if process.returncode:
         raise SystemExit(process.returncode)
-    return peak, time.monotonic() - start
+    return peak
 
 
 def held_bytes(pid):

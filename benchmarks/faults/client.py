@@ -1,7 +1,6 @@
 """Servers answer a client by garbage, slowly, half, never or elsewhere."""
 
 import base64
-import concurrent.futures
 import contextlib
 import json
 import random
@@ -10,7 +9,6 @@ import socketserver
 import threading
 import time
 
-import grpc
 import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2
@@ -18,6 +16,7 @@ from tensorflow_serving.apis import predict_pb2
 from keras_t2i.export import Client
 from keras_t2i.export import ServerError
 from tests.damaged_files import damaged
+from tests.export.stand_in_servers import grpc_bytes
 from tests.export.tiny_served import encode
 
 _HEADERS = {"Authorization": "Bearer secret"}
@@ -209,20 +208,8 @@ def _served_by_grpc(behavior, of_images, generator):
     message = predict_pb2.PredictResponse()
     message.outputs["output"].CopyFrom(tf.make_tensor_proto(values))
     answer = message.SerializeToString()
-    handler = grpc.unary_unary_rpc_method_handler(
-        lambda request, context: behavior(answer, generator)
-    )
-    server = grpc.server(concurrent.futures.ThreadPoolExecutor(1))
-    service = "tensorflow.serving.PredictionService"
-    server.add_generic_rpc_handlers(
-        [grpc.method_handlers_generic_handler(service, {"Predict": handler})]
-    )
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    try:
-        yield f"grpc://127.0.0.1:{port}/v1/models/a", []
-    finally:
-        server.stop(None).wait()
+    with grpc_bytes(lambda: behavior(answer, generator)) as address:
+        yield address, []
 
 
 def _answers(generator):

@@ -1,7 +1,6 @@
 """What the client tells strangers, and what it repeats of their words."""
 
 import base64
-import concurrent.futures
 import contextlib
 import functools
 import http.server
@@ -20,6 +19,7 @@ from tensorflow_serving.apis import predict_pb2
 
 from keras_t2i.export import Client
 from keras_t2i.export import ServerError
+from tests.export.stand_in_servers import grpc_bytes
 from tests.export.stand_in_servers import grpc_stand_in
 from tests.export.stand_in_servers import rest_stand_in
 
@@ -237,19 +237,7 @@ def test_arrays_of_strangers_by_grpc(tensor, message):
     answer = predict_pb2.PredictResponse()
     output = tensor_pb2.TensorProto(tensor_shape={"dim": shape}, **tensor)
     answer.outputs["image_bytes"].CopyFrom(output)
-    handler = grpc.unary_unary_rpc_method_handler(
-        lambda request, context: answer.SerializeToString()
-    )
-    server = grpc.server(concurrent.futures.ThreadPoolExecutor(1))
-    service = "tensorflow.serving.PredictionService"
-    server.add_generic_rpc_handlers(
-        [grpc.method_handlers_generic_handler(service, {"Predict": handler})]
-    )
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    try:
-        client = Client(f"grpc://127.0.0.1:{port}/v1/models/flowers")
+    with grpc_bytes(answer.SerializeToString) as address:
+        client = Client(address)
         with pytest.raises(ServerError, match=message):
             client.embed_text("a rose")
-    finally:
-        server.stop(None).wait()

@@ -121,6 +121,25 @@ def rest_stand_in(saved_model, failures=(), delay=0.0):
 
 
 @contextlib.contextmanager
+def grpc_bytes(answer):
+    """Answers each request by gRPC with what a function returns: any bytes."""
+    handler = grpc.unary_unary_rpc_method_handler(
+        lambda request, context: answer()
+    )
+    server = grpc.server(concurrent.futures.ThreadPoolExecutor(1))
+    service = "tensorflow.serving.PredictionService"
+    server.add_generic_rpc_handlers(
+        [grpc.method_handlers_generic_handler(service, {"Predict": handler})]
+    )
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield f"grpc://127.0.0.1:{port}/v1/models/flowers"
+    finally:
+        server.stop(None).wait()
+
+
+@contextlib.contextmanager
 def grpc_stand_in(saved_model, failures=(), delay=0.0, credentials=None):
     """The same by gRPC; `failures` are `grpc.StatusCode`s.
 
