@@ -10,11 +10,13 @@ import argparse
 import statistics
 import time
 
+import keras_t2i  # First: it sets TensorFlow up.
+
+# isort: split
 import keras
 import numpy as np
 import tensorflow as tf
 
-import keras_t2i
 from keras_t2i.models.discriminator_ensemble import members_of
 from keras_t2i.models.from_recipe import gan_options
 from keras_t2i.models.from_recipe import networks_of_recipe

@@ -13,7 +13,7 @@ transfers: from generated images, since photographs may have owners, or with
 import argparse
 import pathlib
 
-import keras_t2i  # First: it silences TensorFlow.
+import keras_t2i  # First: it sets TensorFlow up.
 
 # isort: split
 import numpy as np

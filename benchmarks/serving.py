@@ -13,7 +13,7 @@ import argparse
 import tempfile
 import time
 
-import keras_t2i  # First: it silences TensorFlow.
+import keras_t2i  # First: it sets TensorFlow up.
 
 # isort: split
 import numpy as np

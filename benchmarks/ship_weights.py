@@ -14,7 +14,7 @@ import argparse
 import json
 import pathlib
 
-import keras_t2i  # First: it silences TensorFlow.
+import keras_t2i  # First: it sets TensorFlow up.
 
 # isort: split
 import keras

@@ -10,7 +10,7 @@ import argparse
 import statistics
 import time
 
-import keras_t2i  # First: it silences TensorFlow.
+import keras_t2i  # First: it sets TensorFlow up.
 
 # isort: split
 from keras_t2i import blooms

@@ -15,7 +15,7 @@ Needs scikit-learn: pip install "keras-t2i[metrics]"
 import argparse
 import importlib.util
 
-import keras_t2i  # First: it silences TensorFlow.
+import keras_t2i  # First: it sets TensorFlow up.
 
 # isort: split
 import keras

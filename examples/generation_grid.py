@@ -11,7 +11,7 @@ trains four small GANs. With four trained ones:
 
 import argparse
 
-import keras_t2i  # First: it silences TensorFlow.
+import keras_t2i  # First: it sets TensorFlow up.
 
 # isort: split
 import keras

@@ -9,7 +9,7 @@ options for them.
 import os
 import pathlib
 
-import keras_t2i  # First: it silences TensorFlow.
+import keras_t2i  # First: it sets TensorFlow up.
 
 # isort: split
 import keras

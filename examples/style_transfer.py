@@ -10,7 +10,7 @@ trains a small GAN, and a style encoder that inverts it. With trained ones:
 
 import argparse
 
-import keras_t2i  # First: it silences TensorFlow.
+import keras_t2i  # First: it sets TensorFlow up.
 
 # isort: split
 import keras

@@ -9,7 +9,7 @@ trains a small GAN. With a trained one:
 
 import argparse
 
-import keras_t2i  # First: it silences TensorFlow.
+import keras_t2i  # First: it sets TensorFlow up.
 
 # isort: split
 import keras

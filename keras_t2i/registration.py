@@ -12,6 +12,7 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import os
+import platform
 import sys
 import tempfile
 import types
@@ -20,6 +21,7 @@ from typing import Any
 
 _PACKAGE = "keras_t2i"
 _LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
+_ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 # What defines such classes. A test holds the names to what is registered.
 _MODULES = ("applications", "linear_decay", "losses", "models", "text")
 _NAMES = (
@@ -129,7 +131,7 @@ class _BeforeKeras(importlib.abc.MetaPathFinder):
 
         def exec_and_register(module: types.ModuleType) -> None:
             del loader.exec_module
-            with _quiet_stderr():
+            with _quiet_stderr(), _onednn_enabled():
                 exec_module(module)
                 # It has messages of its own.
                 importlib.import_module("tensorflow_text")
@@ -138,6 +140,24 @@ class _BeforeKeras(importlib.abc.MetaPathFinder):
 
         # An attribute of this loader alone, in front of its method.
         loader.exec_module = exec_and_register
+
+
+@contextlib.contextmanager
+def _onednn_enabled() -> Iterator[None]:
+    """Lets TensorFlow use oneDNN on every x86 processor.
+
+    By itself it does so only where it finds instructions for neural networks,
+    such as AVX512-VNNI. With AVX2 alone a step of training takes twice as long
+    without oneDNN. TensorFlow reads the variable once, when it is imported.
+    """
+    if platform.machine() not in ("x86_64", "AMD64") or _ONEDNN in os.environ:
+        yield
+        return
+    os.environ[_ONEDNN] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop(_ONEDNN, None)
 
 
 @contextlib.contextmanager

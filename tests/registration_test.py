@@ -1,4 +1,5 @@
 import os
+import platform
 import subprocess
 import sys
 
@@ -80,6 +81,38 @@ def test_programs_that_are_started_later_inherit_no_log_level(tmp_path):
     assert _import(folder, code).stdout == "None\n"
     own = _import(folder, code, TF_CPP_MIN_LOG_LEVEL="1")
     assert own.stdout == "1\n"
+
+
+def _uses_onednn(code, **environment):
+    asked = (
+        "from tensorflow.python.util import _pywrap_util_port as port\n"
+        "import os; print(port.IsMklEnabled(), os.environ.get(NAME))"
+    )
+    variable = "TF_ENABLE_ONEDNN_OPTS"
+    result = subprocess.run(
+        [sys.executable, "-c", f"NAME = {variable!r}\n{code}\n{asked}"],
+        env={k: v for k, v in os.environ.items() if k != variable}
+        | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return result.stdout.split()
+
+
+@pytest.mark.skipif(
+    platform.machine() not in ("x86_64", "AMD64"), reason="not an x86 processor"
+)
+def test_onednn_is_on_also_where_tensorflow_would_leave_it_off():
+    # And programs that are started later do not inherit it.
+    assert _uses_onednn("import keras_t2i, tensorflow") == ["True", "None"]
+
+
+def test_whoever_turns_onednn_off_keeps_it_off():
+    answer = _uses_onednn(
+        "import keras_t2i, tensorflow", TF_ENABLE_ONEDNN_OPTS="0"
+    )
+    assert answer == ["False", "0"]
 
 
 def test_a_failure_shows_all_messages(tmp_path):

@@ -1,6 +1,7 @@
 """Asks a SavedModel in a process of its own, without Keras."""
 
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from tests.export.c_api_session import from_json
 from tests.export.c_api_session import to_json
 
 _FOLDER = pathlib.Path(__file__).parent
+# As `import keras_t2i` does here: other kernels round otherwise.
+_ENVIRONMENT = {"TF_ENABLE_ONEDNN_OPTS": "1"}
 
 
 def ask_by_c_api(saved_model, requests, folder, *options):
@@ -38,6 +41,7 @@ def _ask(script, saved_model, requests, folder, options):
             *[sys.executable, _FOLDER / script, saved_model],
             *[folder / "requests.json", folder / "answers.json", *options],
         ],
+        env={**_ENVIRONMENT, **os.environ},
         capture_output=True,
         text=True,
     )
