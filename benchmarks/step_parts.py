@@ -22,6 +22,7 @@ from train_step import macs
 from train_step import matrix_product_rate
 from train_step import num_generated
 from train_step import operations_of
+from train_step import parse_step_options
 
 from keras_t2i.models.augmentation import ImageNoise
 from keras_t2i.models.noise import StepNoise
@@ -33,7 +34,7 @@ TEXT_DIM = 1024
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add_step_options(parser)
-    arguments = parser.parse_args()
+    arguments = parse_step_options(parser)
     keras.mixed_precision.set_dtype_policy(arguments.precision)
     encoder = keras_t2i.CharCNNRNN((8, 8, 8), embedding_dim=TEXT_DIM)
     encoder.trainable = False

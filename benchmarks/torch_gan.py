@@ -107,6 +107,36 @@ class Discriminator(nn.Module):
         return self.head(torch.cat([x, text], 1)).flatten(1)
 
 
+def trainer_of(recipe, text_dim):
+    return Trainer(
+        Generator(recipe.generator_width, recipe.residual_blocks, text_dim),
+        Discriminator(
+            recipe.discriminator_width,
+            recipe.fusion_size,
+            recipe.as_released,
+            text_dim,
+        ),
+        recipe.precision,
+        recipe.image_noise,
+        recipe.mode_seeking_weight,
+    )
+
+
+def autocast_of(precision):
+    return torch.autocast(
+        "cpu", torch.bfloat16, enabled=precision == "mixed_bfloat16"
+    )
+
+
+def update_average(average, network):
+    with torch.no_grad():
+        torch._foreach_lerp_(
+            list(average.parameters()), list(network.parameters()), 0.001
+        )
+        # Batch norm's statistics are averages already.
+        torch._foreach_copy_(list(average.buffers()), list(network.buffers()))
+
+
 class Trainer:
     def __init__(
         self,
@@ -129,9 +159,7 @@ class Trainer:
             torch.optim.Adam(network.parameters(), 2e-4, betas=(0.5, 0.999))
             for network in (generator, discriminator)
         ]
-        self.autocast = torch.autocast(
-            "cpu", torch.bfloat16, enabled=precision == "mixed_bfloat16"
-        )
+        self.autocast = autocast_of(precision)
 
     def _noisy(self, images):
         if not self.image_noise:
@@ -185,10 +213,5 @@ class Trainer:
         loss.backward()
         generator_optimizer.step()
 
-        with torch.no_grad():
-            torch._foreach_lerp_(
-                list(self.average.parameters()),
-                list(self.generator.parameters()),
-                0.001,
-            )
+        update_average(self.average, self.generator)
         return float(loss.detach())

@@ -4,7 +4,9 @@
     python benchmarks/train_step.py --preset gan_int_cls
 
 The two take turns, each in its own process. The table has the medians of all
-turns and their ratio.
+turns and their ratio. In `gan_int_cls_plus` a step is the mean of those with
+and without the gradient penalty, as often as each of them comes; its operations
+are not counted.
 """
 
 import argparse
@@ -43,59 +45,96 @@ def _library(connection, preset, width, batch_size, precision):
         "mismatched_text_embeddings": mismatched_text,
     }
     step = tf.function(gan.train_step)
+    interval = _penalty_interval(gan.recipe)
 
-    def run():
+    def run(penalty=False):
+        if interval:
+            gan.set_steps_trained(1000 * interval + int(not penalty))
         return step(batch)["generator_loss"].numpy()
 
-    operations = operations_of(gan, batch_size)
-    _serve(connection, run, (operations, matrix_product_rate(precision)))
+    facts = None
+    if isinstance(gan.discriminator, keras_t2i.Discriminator):
+        facts = operations_of(gan, batch_size), matrix_product_rate(precision)
+    _serve(connection, run, interval, facts)
 
 
 def _torch(connection, preset, width, batch_size, precision):
     import torch
-    import torch_gan
 
     from keras_t2i.recipes.recipe import Recipe
 
-    recipe = Recipe.from_preset(preset).override(width=width)
-    trainer = torch_gan.Trainer(
-        torch_gan.Generator(
-            recipe.generator_width, recipe.residual_blocks, TEXT_DIM
-        ),
-        torch_gan.Discriminator(
-            width, recipe.fusion_size, recipe.as_released, TEXT_DIM
-        ),
-        precision,
-        recipe.image_noise,
-        recipe.mode_seeking_weight,
+    recipe = Recipe.from_preset(preset).override(
+        width=width, precision=precision
     )
+    if recipe.feature_network:
+        from torch_gan_plus import trainer_of
+    else:
+        from torch_gan import trainer_of
+    trainer = trainer_of(recipe, TEXT_DIM)
     images, text, mismatched_text = map(torch.from_numpy, _arrays(batch_size))
     # Torch's convolutions are fastest here with channels last, as Keras'.
     images = images.permute(0, 3, 1, 2)
     for network in (trainer.generator, trainer.discriminator):
         network.to(memory_format=torch.channels_last)
-    _serve(
-        connection, lambda: trainer.step(images, text, mismatched_text), None
-    )
+
+    def run(**options):
+        return trainer.step(images, text, mismatched_text, **options)
+
+    _serve(connection, run, _penalty_interval(recipe), None)
 
 
-def _serve(connection, run, facts):
+def _penalty_interval(recipe):
+    """Steps from one gradient penalty to the next, 0 if there is none."""
+    has_penalty = recipe.discriminator == "PixelDiscriminator"
+    return recipe.penalty_interval if has_penalty else 0
+
+
+def _serve(connection, run, interval, facts):
     for _ in range(3):
         run()
+    if interval:
+        run(penalty=True)
     connection.send(facts)
     while (steps := connection.recv()) is not None:
-        start = time.perf_counter()
-        for _ in range(steps):
-            run()
-        connection.send((time.perf_counter() - start) / steps)
+        seconds = _seconds(run, steps)
+        if interval:
+            penalized = _seconds(lambda: run(penalty=True), 1)
+            seconds += (penalized - seconds) / interval
+        connection.send(seconds)
+
+
+def _seconds(run, steps):
+    start = time.perf_counter()
+    for _ in range(steps):
+        run()
+    return (time.perf_counter() - start) / steps
 
 
 def add_step_options(parser):
     """Adds the options that say which step is measured."""
     parser.add_argument("--preset", default="gan_int_cls")
-    parser.add_argument("--width", type=int, default=64)
-    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--width", type=int, help="default: the preset's")
+    parser.add_argument(
+        "--batch-size",
+        type=int,
+        help="default: 64; the preset's, if it has a feature network",
+    )
     parser.add_argument("--precision", default="float32")
+
+
+def parse_step_options(parser):
+    """Parses the arguments, and fills in width and batch size."""
+    from keras_t2i.recipes.recipe import Recipe
+
+    arguments = parser.parse_args()
+    recipe = Recipe.from_preset(arguments.preset)
+    if arguments.width is None:
+        arguments.width = recipe.discriminator_width
+    if arguments.batch_size is None:
+        arguments.batch_size = (
+            recipe.batch_size if recipe.feature_network else 64
+        )
+    return arguments
 
 
 def macs(network):
@@ -160,7 +199,7 @@ def main():
     add_step_options(parser)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=5)
-    arguments = parser.parse_args()
+    arguments = parse_step_options(parser)
     options = (
         arguments.preset,
         arguments.width,
@@ -200,6 +239,8 @@ def main():
             f"{min(times):9.3f} {max(times):9.3f}"
         )
     print(f"ratio: {medians[1] / medians[0]:.2f}")
+    if facts[0] is None:
+        return
     operations, rate = facts[0]
     print(
         f"a step is {operations / 1e9:.0f} GFLOP; matrix products run at "
