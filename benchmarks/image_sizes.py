@@ -104,7 +104,7 @@ def _serve(connection, arguments, size, changes):
 
 
 def _step(arguments, size, changes):
-    import keras_t2i  # noqa: I001  First: it silences TensorFlow.
+    import keras_t2i  # noqa: I001  First: it sets TensorFlow up.
     import keras
     import numpy as np
     import tensorflow as tf

@@ -27,7 +27,7 @@ def _arrays(batch_size):
 
 
 def _library(connection, preset, width, batch_size, precision):
-    import keras_t2i  # noqa: I001  First: it silences TensorFlow.
+    import keras_t2i  # noqa: I001  First: it sets TensorFlow up.
     import keras
     import tensorflow as tf
 

@@ -51,7 +51,7 @@ def _environment(path):
 
 def _ask_and_compare(folder, python):
     sys.path.insert(0, str(_ROOT))
-    import keras_t2i  # noqa: F401, I001  First: it silences TensorFlow.
+    import keras_t2i  # noqa: F401, I001  First: it sets TensorFlow up.
     import keras
     import tensorflow as tf
 

@@ -7,7 +7,7 @@ and the sum of the magnitudes of each network's weights, as JSON.
 import json
 import sys
 
-import keras_t2i  # noqa: F401  First: it silences TensorFlow.
+import keras_t2i  # noqa: F401  First: it sets TensorFlow up.
 
 # isort: split
 import keras

@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 
-import keras_t2i  # noqa: F401  First: it silences TensorFlow.
+import keras_t2i  # noqa: F401  First: it sets TensorFlow up.
 
 # isort: split
 import keras
