@@ -1,6 +1,7 @@
 """Holds pages and settings to what they name: files, headings, versions."""
 
 import configparser
+import inspect
 import pathlib
 import re
 import types
@@ -49,6 +50,19 @@ def test_the_api_reference_has_all_public_modules():
         for name in keras_t2i.__all__
         if isinstance(getattr(keras_t2i, name), types.ModuleType)
     }
+
+
+def test_no_module_is_long():
+    modules = (_ROOT / "keras_t2i").rglob("*.py")
+    lines = {
+        path.name: len(path.read_text("utf-8").splitlines()) for path in modules
+    }
+    assert {name: n for name, n in lines.items() if n > 450} == {}
+
+
+def test_train_step_fits_a_screen():
+    train_step = keras_t2i.TextToImageGAN.train_step
+    assert len(inspect.getsource(train_step).splitlines()) <= 45
 
 
 def test_pre_commit_has_the_versions_of_setup_cfg():

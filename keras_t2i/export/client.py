@@ -20,7 +20,7 @@ from keras_t2i.export.transports import RestTransport
 from keras_t2i.export.transports import SavedModelTransport
 from keras_t2i.models.image_generation import encode_captions
 from keras_t2i.models.image_generation import interpolation_weights
-from keras_t2i.models.image_generation import seeds_of_rows
+from keras_t2i.models.noise import seeds_of_rows
 from keras_t2i.types import StrPath
 
 # A request takes no more rows from here on: a server holds several copies.

@@ -22,6 +22,7 @@ from keras_t2i.checks import check_whole_number
 from keras_t2i.datasets.images import to_model_range
 from keras_t2i.datasets.images import to_uint8
 from keras_t2i.models.noise import noise_from_seeds
+from keras_t2i.models.noise import seeds_of_rows
 from keras_t2i.models.noise import slerp
 from keras_t2i.models.style_encoder import check_style_encoder
 from keras_t2i.text.precomputed_embeddings import check_reads_texts
@@ -419,40 +420,6 @@ def encode_captions(captions: Any) -> np.ndarray:
     if not encoded:
         raise ValueError("`captions` must hold at least one. Received: none")
     return np.array(encoded, object)
-
-
-def seeds_of_rows(seed: Any, num_rows: int, name: str = "seed") -> np.ndarray:
-    """Returns one int64 seed per row.
-
-    Args:
-        seed: int, the first of consecutive seeds, or one int per row.
-        num_rows: int.
-        name: string. Name of the argument, for the errors. Defaults to
-            `"seed"`.
-
-    Raises:
-        ValueError: the seeds are not such ints, or too few or too many.
-    """
-    if tf.is_tensor(seed):
-        seed = seed.numpy()
-    seeds = np.asarray(seed, object)
-    whole = all(
-        isinstance(value, int | np.integer) and not isinstance(value, bool)
-        for value in seeds.flat
-    )
-    if whole and seeds.ndim == 0:
-        seeds = seeds + np.arange(num_rows).astype(object)
-    if not whole or not all(-(2**63) <= value < 2**63 for value in seeds.flat):
-        raise ValueError(
-            f"`{name}` must be whole numbers of 64 bits. Received: "
-            f"{seed!r} for {num_rows} captions"
-        )
-    if seeds.shape != (num_rows,):
-        raise ValueError(
-            f"`{name}` must be one int, or one int for each of the "
-            f"{num_rows} captions. Received: {seed!r}"
-        )
-    return seeds.astype(np.int64)
 
 
 def interpolation_weights(steps: int) -> np.ndarray:

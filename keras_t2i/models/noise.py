@@ -2,7 +2,9 @@
 
 import enum
 from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from keras_t2i.models.batch_texts import GeneratorTexts
@@ -31,6 +33,40 @@ def noise_from_seeds(seeds: Tensor, noise_dim: int) -> Tensor:
     return tf.map_fn(
         row, tf.cast(seeds, tf.int64), fn_output_signature=tf.float32
     )
+
+
+def seeds_of_rows(seed: Any, num_rows: int, name: str = "seed") -> np.ndarray:
+    """Returns one int64 seed per row.
+
+    Args:
+        seed: int, the first of consecutive seeds, or one int per row.
+        num_rows: int.
+        name: string. Name of the argument, for the errors. Defaults to
+            `"seed"`.
+
+    Raises:
+        ValueError: the seeds are not such ints, or too few or too many.
+    """
+    if tf.is_tensor(seed):
+        seed = seed.numpy()
+    seeds = np.asarray(seed, object)
+    whole = all(
+        isinstance(value, int | np.integer) and not isinstance(value, bool)
+        for value in seeds.flat
+    )
+    if whole and seeds.ndim == 0:
+        seeds = seeds + np.arange(num_rows).astype(object)
+    if not whole or not all(-(2**63) <= value < 2**63 for value in seeds.flat):
+        raise ValueError(
+            f"`{name}` must be whole numbers of 64 bits. Received: "
+            f"{seed!r} for {num_rows} captions"
+        )
+    if seeds.shape != (num_rows,):
+        raise ValueError(
+            f"`{name}` must be one int, or one int for each of the "
+            f"{num_rows} captions. Received: {seed!r}"
+        )
+    return seeds.astype(np.int64)
 
 
 class Stream(enum.IntEnum):

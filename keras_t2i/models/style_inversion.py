@@ -13,12 +13,12 @@ from keras_t2i.checks import check_text_encoder
 from keras_t2i.models.batch_texts import embeddings_of_batch
 from keras_t2i.models.batch_texts import sum_over_devices
 from keras_t2i.models.image_generation import encode_captions
-from keras_t2i.models.image_generation import seeds_of_rows
 from keras_t2i.models.noise import StepNoise
 from keras_t2i.models.noise import noise_from_seeds
+from keras_t2i.models.noise import seeds_of_rows
 from keras_t2i.models.style_encoder import NoiseRecovery
 from keras_t2i.models.style_encoder import noise_recovery
-from keras_t2i.models.weight_updates import skipped_together
+from keras_t2i.models.weight_updates import apply_gradients
 from keras_t2i.stream_trained_model import StreamTrainedModel
 from keras_t2i.stream_trained_model import batch_of
 from keras_t2i.tokenizers import tokenize_for
@@ -208,9 +208,7 @@ class StyleInversion(StreamTrainedModel):
             scaled_loss = self.optimizer.scale_loss(loss)
         variables = self.style_encoder.trainable_variables
         gradients = tape.gradient(scaled_loss, variables)
-        self.optimizer.apply(
-            skipped_together(self.optimizer, gradients), variables
-        )
+        apply_gradients(self.optimizer, gradients, variables)
         self.set_steps_trained(step_noise.step + 1)
         if self.reconstruction_weight:
             self._track_reconstruction(images, reconstructed)

@@ -25,7 +25,7 @@ from keras_t2i.models.staged_matching import StagedMatching
 from keras_t2i.models.training_metrics import NOT_EVALUATED
 from keras_t2i.models.training_metrics import training_metrics
 from keras_t2i.models.weight_updates import ExponentialMovingAverage
-from keras_t2i.models.weight_updates import skipped_together
+from keras_t2i.models.weight_updates import apply_gradients
 from keras_t2i.recipes.recipe import Recipe
 from keras_t2i.stream_trained_model import StreamTrainedModel
 from keras_t2i.stream_trained_model import batch_of
@@ -312,6 +312,7 @@ class TextToImageGAN(
         batch = batch_of(data)
         noise = StepNoise(self.seed, self.steps_trained)
         real_views = self._real_views(batch["images"], noise)
+        weights = self.generator.trainable_variables
         with tf.GradientTape() as tape:
             # h and h-hat: encode the matching and the mismatching text.
             text, mismatched_text = self._encode(batch)
@@ -319,7 +320,7 @@ class TextToImageGAN(
             # z: the noise. x-hat: the images, generated once for both updates.
             z = noise.normal(Stream.GENERATOR, texts, self.noise_dim)
             with tf.GradientTape(watch_accessed_variables=False) as generation:
-                generation.watch(_values(self.generator.trainable_weights))
+                generation.watch([weight.value for weight in weights])
                 images = self._generate_in_training(z, texts)
                 views = self._generated_views(images, noise, texts)
             # s_r, s_w, s_f: score real, mismatched and generated pairs.
@@ -332,7 +333,7 @@ class TextToImageGAN(
         # Update the discriminator.
         variables = self._trained_by_discriminator_loss(batch)
         gradients = tape.gradient(scaled_loss, variables)
-        _apply(self.discriminator_optimizer, gradients, variables)
+        apply_gradients(self.discriminator_optimizer, gradients, variables)
         self._track(loss, logits, texts.matched(images), batch["images"])
         self._update_matching_schedule(logits)
 
@@ -346,9 +347,8 @@ class TextToImageGAN(
         gradients = tape.gradient(
             scaled_loss, sources, unconnected_gradients="zero"
         )
-        variables = self.generator.trainable_variables
-        gradients = generation.gradient(sources, variables, gradients)
-        _apply(self.generator_optimizer, gradients, variables)
+        gradients = generation.gradient(sources, weights, gradients)
+        apply_gradients(self.generator_optimizer, gradients, weights)
         self.set_steps_trained(noise.step + 1)
         self._update_moving_average(noise.step + 1)
         return self.get_metrics_result()
@@ -384,9 +384,7 @@ class TextToImageGAN(
         )
 
     def _optimizer(
-        self,
-        network: str,
-        optimizer: str | keras.optimizers.Optimizer | None,
+        self, network: str, optimizer: str | keras.optimizers.Optimizer | None
     ) -> keras.optimizers.Optimizer:
         if optimizer is None:
             optimizer = gan_optimizer(self.recipe, network)
@@ -399,15 +397,3 @@ class TextToImageGAN(
         ):
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
         return optimizer
-
-
-def _values(weights: list[keras.Variable]) -> list[Tensor]:
-    return [weight.value for weight in weights]
-
-
-def _apply(
-    optimizer: keras.optimizers.Optimizer,
-    gradients: list[Tensor],
-    variables: list[keras.Variable],
-) -> None:
-    optimizer.apply(skipped_together(optimizer, gradients), variables)

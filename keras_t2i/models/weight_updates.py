@@ -8,6 +8,15 @@ from keras import ops
 from keras_t2i.types import Tensor
 
 
+def apply_gradients(
+    optimizer: keras.optimizers.Optimizer,
+    gradients: list[Tensor | None],
+    variables: list[keras.Variable],
+) -> None:
+    """Applies gradients on all replicas, or skips the step on all of them."""
+    optimizer.apply(skipped_together(optimizer, gradients), variables)
+
+
 def skipped_together(
     optimizer: keras.optimizers.Optimizer, gradients: list[Tensor | None]
 ) -> list[Tensor | None]:

@@ -389,13 +389,12 @@ def _check_clock() -> None:
 
 def check_there(name: str, path: str | None) -> None:
     """Raises `ValueError` if an input of a run is gone from its place."""
-    if path is None or path in pretrained_names():
+    if path is None or path in pretrained_names() or os.path.exists(path):
         return
-    if not os.path.exists(path):
-        raise ValueError(
-            f"`{name}` must be where the run was started with it. Received: "
-            f"{path!r}, which is not there. Name by `{name}` where it is now."
-        )
+    raise ValueError(
+        f"`{name}` must be where the run was started with it. Received: "
+        f"{path!r}, which is not there. Name by `{name}` where it is now."
+    )
 
 
 def _is_same(path: str, other: str | None) -> bool:
