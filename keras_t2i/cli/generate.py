@@ -135,7 +135,6 @@ def _generate(arguments: argparse.Namespace) -> None:
     import PIL.Image
 
     from keras_t2i.datasets.images import IMAGE_SUFFIXES
-    from keras_t2i.models.text_to_image_gan import TextToImageGAN
     from keras_t2i.plots.grids import image_grid
 
     captions, num = arguments.captions, arguments.num
@@ -163,12 +162,6 @@ def _generate(arguments: argparse.Namespace) -> None:
             np.repeat(captions, num).tolist(), seed=seeds * len(captions)
         )
     else:
-        if not isinstance(model, TextToImageGAN):
-            raise ValueError(
-                "--embeddings is for a model in a run folder or a file. "
-                f"Received: --model {arguments.model}, which is exported or "
-                "served. Ask its signature `from_embedding`."
-            )
         captions, embeddings = _read_embeddings(arguments.embeddings)
         images = model.generate_from_embeddings(
             np.repeat(embeddings, num, axis=0), seed=seeds * len(embeddings)

@@ -21,6 +21,7 @@ from keras_t2i.export.transports import SavedModelTransport
 from keras_t2i.models.image_generation import encode_captions
 from keras_t2i.models.image_generation import interpolation_weights
 from keras_t2i.models.noise import seeds_of_rows
+from keras_t2i.text.precomputed_embeddings import checked_embeddings
 from keras_t2i.types import StrPath
 
 # A request takes no more rows from here on: a server holds several copies.
@@ -129,6 +130,35 @@ class Client:
         captions = encode_captions(captions)
         seeds = seeds_of_rows(seed, len(captions))
         files = self._ask("serving_default", text=captions, seed=seeds)
+        return _images(files, as_png)
+
+    def generate_from_embeddings(
+        self,
+        text_embeddings: Any,
+        seed: int | Sequence[int] = 0,
+        as_png: bool = False,
+    ) -> np.ndarray:
+        """Generates one image for each text embedding.
+
+        Args:
+            text_embeddings: float array of shape `(num_texts, dim)`, such as
+                those that the GAN was trained on.
+            seed: int or ints, as in `generate`.
+            as_png: bool. Whether to return PNG files. Defaults to `False`.
+
+        Returns:
+            uint8 array of shape `(num_texts, image_size, image_size, 3)`; with
+            `as_png`, an array of bytes objects of shape `(num_texts,)`.
+
+        Raises:
+            ValueError: the embeddings have another shape or are not finite, or
+                the seeds do not fit.
+            ServerError: the server gives no answer, as where the model takes
+                embeddings of another size.
+        """
+        rows = checked_embeddings(text_embeddings)
+        seeds = seeds_of_rows(seed, len(rows))
+        files = self._ask("from_embedding", embedding=rows, seed=seeds)
         return _images(files, as_png)
 
     def interpolate(

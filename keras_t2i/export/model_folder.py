@@ -214,25 +214,41 @@ def readme(
         signatures: dict of names to functions, from `make_signatures`.
         max_style_pixels: int. The most pixels of a style image.
     """
-    style = ""
+    style = weights = ""
     if "transfer_style" in signatures:
         style = (
             "A style image that is neither JPEG nor PNG, is damaged, or has "
             f"more than\n{max_style_pixels:,} pixels counts as plain gray.\n\n"
         )
-    template = importlib.resources.files(__package__) / "model_readme.md"
-    return string.Template(template.read_text("utf-8")).substitute(
+    if "interpolate" in signatures:
+        weights = " Weights: 0 is\n`from`, 1 is `to`."
+    ask, row, dim = "ask_by_texts.md", "text", None
+    if "serving_default" not in signatures:
+        ask, row = "ask_by_embeddings.md", "text embedding"
+        specs = input_specs(signatures["from_embedding"])
+        dim = specs["embedding"].shape[-1]
+    return _filled(
+        "model_readme.md",
+        ask=_filled(
+            ask, name=name, text=EXAMPLE_TEXT, version=version, dim=dim
+        ),
         floor=_FLOOR,
         image=IMAGE,
         made_by=MADE_BY,
         max_batch_size=MAX_BATCH_SIZE,
         name=name,
+        row=row,
         server_flags=" \\\n    ".join(SERVER_FLAGS),
-        style_limit=style,
         signatures=_table(signatures),
-        text=EXAMPLE_TEXT,
-        version=version,
+        style_limit=style,
+        weights=weights,
+        what=f"{row}s",
     )
+
+
+def _filled(template: str, **values: Any) -> str:
+    file = importlib.resources.files(__package__) / template
+    return string.Template(file.read_text("utf-8")).substitute(values)
 
 
 def _table(signatures: Signatures) -> str:

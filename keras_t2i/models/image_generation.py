@@ -26,6 +26,7 @@ from keras_t2i.models.noise import seeds_of_rows
 from keras_t2i.models.noise import slerp
 from keras_t2i.models.style_encoder import check_style_encoder
 from keras_t2i.text.precomputed_embeddings import check_reads_texts
+from keras_t2i.text.precomputed_embeddings import checked_embeddings
 from keras_t2i.tokenizers import tokenize_for
 from keras_t2i.tokenizers import warn_of_unknown
 from keras_t2i.types import Tensor
@@ -168,15 +169,8 @@ class ImageGeneration:
             ValueError: the embeddings are not as the GAN was trained on, or
                 the seeds do not fit.
         """
-        rows = np.asarray(text_embeddings, np.float32)
         dim = self.text_encoder.output_shape[-1]
-        finite = np.isfinite(rows).all()
-        if rows.shape[1:] != (dim,) or not len(rows) or not finite:
-            raise ValueError(
-                "`text_embeddings` must be finite numbers of shape (num_texts, "
-                f"{dim}), at least one row. Received: shape {rows.shape}"
-                f"{'' if finite else ', not all finite'}."
-            )
+        rows = checked_embeddings(text_embeddings, dim)
         seeds = seeds_of_rows(seed, len(rows))
         return _in_batches(
             functools.partial(self._generate_embedded, self.truncation),

@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+import numpy as np
 from keras import layers
 
 from keras_t2i.configured_model import ConfiguredModel
@@ -57,3 +58,28 @@ def check_reads_texts(text_encoder: Any) -> None:
             "what made those of the training, and use `generate --embeddings "
             "FILE` or `generate_from_embeddings`."
         )
+
+
+def checked_embeddings(
+    text_embeddings: Any, dim: int | None = None
+) -> np.ndarray:
+    """Returns text embeddings as a float32 array of a row for each text.
+
+    Args:
+        text_embeddings: array of numbers of shape `(num_texts, dim)`.
+        dim: int. The size that they must have. Defaults to `None`: any.
+
+    Raises:
+        ValueError: they have another shape, there is none, or they hold NaN or
+            infinity.
+    """
+    rows = np.asarray(text_embeddings, np.float32)
+    finite = np.isfinite(rows).all()
+    fits = rows.ndim == 2 and dim in (None, rows.shape[1])
+    if not fits or not rows.size or not finite:
+        raise ValueError(
+            "`text_embeddings` must be finite numbers of shape (num_texts, "
+            f"{dim or 'dim'}), at least one row. Received: shape {rows.shape}"
+            f"{'' if finite else ', not all finite'}."
+        )
+    return rows

@@ -141,6 +141,19 @@ def test_generate_from_embeddings(own_run, tmp_path):
 
 
 @pytest.mark.usefixtures("loaded_once")
+def test_generate_from_embeddings_by_an_exported_model(own_run, tmp_path):
+    embeddings = np.random.default_rng(1).normal(size=(1, 12)).astype("f4")
+    np.save(tmp_path / "one.npy", embeddings)
+    exported, out = tmp_path / "models" / "birds", tmp_path / "a.png"
+    assert main(["export", f"--model={own_run}", f"--out={exported}"]) == 0
+    argv = ["generate", f"--embeddings={tmp_path}/one.npy", f"--out={out}"]
+    assert main([*argv, f"--model={exported}"]) == 0
+    expected = load_gan(own_run).generate_from_embeddings(embeddings, seed=0)
+    with Image.open(out) as image:
+        np.testing.assert_array_equal(image, expected[0])
+
+
+@pytest.mark.usefixtures("loaded_once")
 def test_embeddings_that_cannot_be_generated_from(own_run, tmp_path, error_of):
     files = {
         "size.npy": (np.ones((1, 5)), "(num_texts, 12), at least one row."),

@@ -50,6 +50,35 @@ def test_generate_many(client, gan):
     )
 
 
+def test_generate_from_embeddings(client, gan):
+    rows = client.embed_text(CAPTIONS)
+    seeds = [0, -1, 2**63 - 1]
+    found = client.generate_from_embeddings(rows, seed=seeds)
+    expected = gan.generate_from_embeddings(rows, seed=seeds)
+    np.testing.assert_array_equal(found, expected)
+    files = client.generate_from_embeddings(rows.tolist(), seeds, as_png=True)
+    np.testing.assert_array_equal(decode(files), expected)
+
+
+@pytest.mark.parametrize("shape", [(8,), (0, 8), (2, 0), (1, 1, 8)])
+def test_embeddings_that_are_no_rows(client, shape):
+    with pytest.raises(
+        ValueError, match=r"\(num_texts, dim\).*Received: shape"
+    ):
+        client.generate_from_embeddings(np.ones(shape))
+
+
+def test_embeddings_that_are_not_finite(client):
+    with pytest.raises(ValueError, match="Received: .*, not all finite"):
+        client.generate_from_embeddings([[np.nan, 1.0]])
+
+
+def test_embeddings_of_another_size(client):
+    with pytest.raises((ServerError, ValueError)) as error:
+        client.generate_from_embeddings(np.ones((1, 3)))
+    assert "3" in str(error.value)
+
+
 def test_png_files(client, gan):
     files = client.generate(CAPTIONS, seed=3, as_png=True)
     assert files.shape == (3,)

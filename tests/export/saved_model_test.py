@@ -1,18 +1,24 @@
 import concurrent.futures
 import os
 import shutil
+import subprocess
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+import keras_t2i
 from keras_t2i.export import export_saved_model
 from keras_t2i.export.model_folder import batching_parameters
 from tests.export.stand_in_servers import grpc_stand_in
+from tests.export.stand_in_servers import rest_stand_in
 from tests.export.tiny_served import decode
 from tests.export.tiny_served import tiny_served_gan
+from tests.tiny_models import EMBEDDING_DIM
+from tests.tiny_models import tiny_discriminator
 from tests.tiny_models import tiny_gan
+from tests.tiny_models import tiny_generator
 
 
 def _signatures(path):
@@ -244,6 +250,59 @@ def test_the_readme_says_what_is_there(model_folder):
     assert "`image` uint8 (32, 32, 3)" in text
     assert "http://localhost:8501/v1/models/flowers:predict" in text
     assert "{" + "name" + "}" not in text
+
+
+@pytest.fixture(scope="module")
+def without_texts(tmp_path_factory):
+    """A GAN of embeddings made elsewhere, its folder, and one of its rows."""
+    gan = keras_t2i.TextToImageGAN(
+        tiny_generator(),
+        tiny_discriminator(),
+        keras_t2i.text.PrecomputedEmbeddings(EMBEDDING_DIM),
+    )
+    folder = tmp_path_factory.mktemp("of_embeddings") / "flowers"
+    export_saved_model(gan, folder)
+    row = np.random.default_rng(0).normal(size=(1, EMBEDDING_DIM))
+    return gan, folder, row.astype("float32")
+
+
+def test_the_readme_of_a_model_without_texts(without_texts, tmp_path):
+    """Its requests, as a reader would run them."""
+    gan, folder, row = without_texts
+    text = (folder / "README.md").read_text("utf-8")
+    assert "serving_default" not in text
+    assert '"a red flower' not in text
+    expected = gan.generate_from_embeddings(row, seed=7)
+    np.save(tmp_path / "embedding.npy", row)
+    image = tmp_path / "image.png"
+    (block,) = [
+        part.partition("```")[0]
+        for part in text.split("```sh\n")
+        if "curl" in part
+    ]
+    address = "http://localhost:8501/v1/models/flowers"
+    with rest_stand_in(folder / "1") as (stand_in, _):
+        assert address in block
+        subprocess.run(
+            ["bash", "-euc", block.replace(address, stand_in)],
+            cwd=tmp_path,
+            check=True,
+        )
+    np.testing.assert_array_equal(decode([image.read_bytes()]), expected)
+    from_python, by_grpc = (
+        part.partition("```")[0] for part in text.split("```python\n")[1:]
+    )
+    image.unlink()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        with rest_stand_in(folder / "1") as (stand_in, _):
+            names = {}
+            exec(from_python.replace(address, stand_in), names)
+        with grpc_stand_in(folder / "1") as (stand_in, _):
+            host = stand_in.removeprefix("grpc://").partition("/")[0]
+            exec(by_grpc.replace("localhost:8500", host), {})
+    np.testing.assert_array_equal(names["images"], expected)
+    np.testing.assert_array_equal(decode([image.read_bytes()]), expected)
 
 
 def test_the_grpc_request_of_the_readme(
