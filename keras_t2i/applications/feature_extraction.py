@@ -64,7 +64,7 @@ def extract_image_features(
 ) -> pathlib.Path:
     """Computes the features of a data set's images, unless they exist.
 
-    The features are the mean over the network's last feature map. They are
+    Where the network returns a map, the features are the mean over it. They are
     kept in the data set's folder, where the next call with the same network
     finds them.
 
@@ -217,6 +217,9 @@ def _fingerprint(
 ) -> str:
     digest = hashlib.sha256(data_fingerprint(manifest).encode())
     digest.update(f"{image_size} {num_views}".encode())
+    if len(network.output_shape) == 2:
+        # Networks of the same weights can return different vectors.
+        digest.update(f" vector of {network.output_shape[-1]}".encode())
     if model_image_size is not None:
         digest.update(f" of {model_image_size}".encode())
     if network_sha256 is not None:

@@ -102,6 +102,70 @@ def feature_network(name: str, image_size: int) -> keras.Model:
             if len(getattr(layer.output, "shape", ())) == 4
         ]
     check_finite_weights(network, name)
+    maps = _last_maps(name, candidates, image_size)
+    model = keras.Model(network.input, maps, name=name)
+    model.trainable = False
+    return model
+
+
+def pooled_network(name: str, image_size: int) -> keras.Model:
+    """Makes a frozen network that returns a vector of pooled features.
+
+    They are the means over the four maps of `feature_network` and over the
+    last map. Maps of early layers know colors and textures that the last one
+    has forgotten.
+
+    Args:
+        name: string. `"efficientnet_lite0"` or `"efficientnet_lite2"`.
+        image_size: int. Side of the images, a multiple of 32.
+
+    Returns:
+        `keras.Model` of that name, from images in [-1, 1] to a vector.
+
+    Raises:
+        ValueError: its weights cannot be loaded or are not finite.
+
+    Example:
+
+    >>> from keras_t2i.applications.feature_networks import pooled_network
+    >>> pooled_network("efficientnet_lite0", 224).output_shape
+    (None, 1776)
+    """
+    network = image_network(name, image_size)
+    maps = _last_maps(name, network.block_outputs, image_size)
+    pooled = [
+        layers.GlobalAveragePooling2D(dtype="float32")(map)
+        for map in (*maps, network.output)
+    ]
+    features = layers.Concatenate(dtype="float32")(pooled)
+    model = keras.Model(network.input, features, name=name)
+    model.trainable = False
+    return model
+
+
+def network_of_features(
+    name: str, image_size: int, num_features: int | None = None
+) -> keras.Model:
+    """Makes the network whose features the image encoder of texts takes.
+
+    Args:
+        name: string, as in `pooled_network`.
+        image_size: int, as there.
+        num_features: int. How many features the image encoder takes: older
+            ones take the mean over the last map alone. Defaults to `None`, for
+            a new one.
+
+    Returns:
+        `keras.Model` of that name: `pooled_network` or, for older encoders,
+        `image_network`.
+    """
+    pooled = pooled_network(name, image_size)
+    if num_features in (None, pooled.output_shape[-1]):
+        return pooled
+    return image_network(name, image_size)
+
+
+def _last_maps(name: str, candidates: list[Any], image_size: int) -> list[Any]:
     # The last of each size, which has seen the most layers.
     last = {map.shape[1]: map for map in candidates}
     missing = [s for s in _STRIDES if image_size // s not in last]
@@ -111,10 +175,7 @@ def feature_network(name: str, image_size: int) -> keras.Model:
             f"{', '.join(map(str, _STRIDES))} pixels. Received: {name!r}, "
             f"without those for {missing}."
         )
-    maps = [last[image_size // stride] for stride in _STRIDES]
-    model = keras.Model(network.input, maps, name=name)
-    model.trainable = False
-    return model
+    return [last[image_size // stride] for stride in _STRIDES]
 
 
 def image_network(name: str, image_size: int) -> keras.Model:

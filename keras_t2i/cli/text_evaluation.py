@@ -57,7 +57,9 @@ def evaluate_text(
     """
     examples = PreparedExamples(data, split)
     if image_features is None and model.image_network is not None:
-        image_features = network_features(model.image_network, data)
+        image_features = network_features(
+            model.image_network, data, model.image_encoder.input_shape[-1]
+        )
     images = _image_embeddings(model, data, split, examples, image_features)
     texts, image_of_text = _captions(examples, range(len(examples)))
     embeddings = embed_texts(model.text_encoder, texts)

@@ -13,6 +13,7 @@ from keras_t2i.applications.feature_extraction import features_of_images
 from keras_t2i.applications.feature_extraction import resized
 from keras_t2i.applications.feature_networks import check_finite_weights
 from keras_t2i.applications.feature_networks import image_network
+from keras_t2i.applications.feature_networks import network_of_features
 from keras_t2i.checksums import file_sha256
 from keras_t2i.evaluation.generated_images import FolderImages
 from keras_t2i.evaluation.generated_images import ModelImages
@@ -235,10 +236,13 @@ class CaptionMatch:
                 "`keras-t2i train-text --image-encoder efficientnet_lite2`."
             )
         self.image_network = name
-        self._takes_the_judges_features = name == judge.published_name
-        network = judge.network
+        network = network_of_features(name, _IMAGE_SIZE, shape[-1])
+        # Means over the last map.
+        self._takes_the_judges_features = (
+            name == judge.published_name and len(network.output_shape) == 4
+        )
         if not self._takes_the_judges_features:
-            network = self._network = image_network(name, _IMAGE_SIZE)
+            self._network = network
         if network.output_shape[-1] != shape[-1]:
             raise ValueError(
                 "The image encoder must take the features of its network, "

@@ -7,6 +7,7 @@ import time
 
 from keras_t2i.applications.efficientnet_lite import IMAGE_NETWORKS
 from keras_t2i.applications.feature_extraction import extract_image_features
+from keras_t2i.applications.feature_networks import network_of_features
 from keras_t2i.checksums import file_sha256
 from keras_t2i.datasets.manifest import MANIFEST_FILE
 from keras_t2i.datasets.manifest import data_fingerprint
@@ -139,7 +140,9 @@ def report_unread(encoder: CharCNNRNN, unread: Unread) -> None:
         print_error(f"warning: most {unit} are unknown. {INSTEAD}")
 
 
-def network_features(name: str, data: StrPath) -> pathlib.Path:
+def network_features(
+    name: str, data: StrPath, num_features: int | None = None
+) -> pathlib.Path:
     """Returns features of all images; computes them if need be.
 
     They are kept with the data set.
@@ -147,6 +150,7 @@ def network_features(name: str, data: StrPath) -> pathlib.Path:
     Args:
         name: string. One of `IMAGE_NETWORKS`.
         data: path of a prepared data set.
+        num_features: int, as of `network_of_features`. Defaults to `None`.
 
     Returns:
         path of the features, for `ImageFeatures`.
@@ -171,7 +175,8 @@ def network_features(name: str, data: StrPath) -> pathlib.Path:
             progress(done, total)
 
         path = extract_image_features(
-            IMAGE_NETWORKS[name](), data, _IMAGE_SIZE, _NUM_VIEWS, on_progress
+            network_of_features(name, _IMAGE_SIZE, num_features),
+            *(data, _IMAGE_SIZE, _NUM_VIEWS, on_progress),
         )
     if num_done:
         seconds = time.monotonic() - started

@@ -69,14 +69,12 @@ def train_text_encoder(
     split = training_split(manifest)
     if recipe.split == "train":
         split = "train"
+    model = run.load_checkpoint(JointEmbedding) if run.last_step() else None
     # Before the training begins: it uses none of its time or random numbers.
-    features = _features(recipe, data)
+    features = _features(recipe, data, model)
     set_up(recipe)
-    model = (
-        run.load_checkpoint(JointEmbedding)
-        if run.last_step()
-        else _new_model(recipe, data, manifest, split, features)
-    )
+    if model is None:
+        model = _new_model(recipe, data, manifest, split, features)
 
     batch_size = recipe.batch_size
     if not manifest.class_names:
@@ -148,9 +146,12 @@ def _check_image_weights(recipe: TextRecipe) -> None:
         )
 
 
-def _features(recipe: TextRecipe, data: str) -> StrPath | None:
+def _features(
+    recipe: TextRecipe, data: str, model: JointEmbedding | None
+) -> StrPath | None:
     if recipe.image_encoder in IMAGE_NETWORKS:
-        return network_features(recipe.image_encoder, data)
+        num_features = model and model.image_encoder.input_shape[-1]
+        return network_features(recipe.image_encoder, data, num_features)
     return _features_path(recipe.image_encoder)
 
 

@@ -132,6 +132,20 @@ def test_they_are_computed_once(data):
     )
 
 
+def test_vectors_of_the_same_weights_have_their_own(data):
+    network = _network()
+    mean = keras.layers.GlobalAveragePooling2D()(network.output)
+    vector = keras.Model(network.input, mean, name="tiny")
+    path = extract_image_features(vector, data, 8)
+    assert path != extract_image_features(network, data, 8)
+    twice = keras.layers.Concatenate()([mean, mean])
+    twice = keras.Model(network.input, twice, name="tiny")
+    other = extract_image_features(twice, data, 8)
+    assert path != other
+    assert ImageFeatures(path, data, "train").num_features == 5
+    assert ImageFeatures(other, data, "train").num_features == 10
+
+
 def test_another_data_set_has_others(data, tmp_path):
     path = extract_image_features(_network(), data, 8)
     other = tmp_path / "other"

