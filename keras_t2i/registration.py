@@ -15,6 +15,7 @@ import os
 import platform
 import sys
 import tempfile
+import threading
 import types
 from collections.abc import Iterator
 from typing import Any
@@ -78,11 +79,14 @@ def register_with_keras() -> None:
 def check_keras_backend() -> None:
     """Raises `ImportError` if Keras is set to another backend."""
     if "keras" in sys.modules:
-        backend = sys.modules["keras"].backend.backend()
+        _check_is_tensorflow(sys.modules["keras"].backend.backend())
     else:
         # Before TensorFlow is imported, which imports Keras and fails if that
         # backend is not installed.
-        backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+        _check_is_tensorflow(os.environ.get("KERAS_BACKEND", "tensorflow"))
+
+
+def _check_is_tensorflow(backend: str) -> None:
     if backend != "tensorflow":
         raise ImportError(
             "keras_t2i needs the TensorFlow backend of Keras. Received: "
@@ -113,15 +117,25 @@ def _stand_in(name: str, key: str, registry: dict[str, Any]) -> type:
 class _BeforeKeras(importlib.abc.MetaPathFinder):
     """Waits for the import of Keras or TensorFlow, which imports Keras too."""
 
+    def __init__(self) -> None:
+        self._thread = threading.local()
+
     def find_spec(
         self, name: str, path: object = None, target: object = None
     ) -> importlib.machinery.ModuleSpec | None:
-        """Returns the spec that others find, with the registration added."""
-        if name not in ("keras", "tensorflow"):
+        """Returns the spec that others find, with the registration added.
+
+        It may be called without an import, by those who only ask whether a
+        package is there. So it waits on until a module is executed.
+        """
+        asks_others = getattr(self._thread, "asks_others", False)
+        if name not in ("keras", "tensorflow") or asks_others:
             return None
-        sys.meta_path.remove(self)
-        check_keras_backend()
-        spec = importlib.util.find_spec(name)
+        self._thread.asks_others = True
+        try:
+            spec = importlib.util.find_spec(name)
+        finally:
+            self._thread.asks_others = False
         if spec is not None:
             self._surround(spec.loader)
         return spec
@@ -131,12 +145,22 @@ class _BeforeKeras(importlib.abc.MetaPathFinder):
 
         def exec_and_register(module: types.ModuleType) -> None:
             del loader.exec_module
-            with _quiet_stderr(), _onednn_enabled():
-                exec_module(module)
-                # It has messages of its own.
-                importlib.import_module("tensorflow_text")
-            check_keras_backend()
-            _register()
+            # TensorFlow imports Keras, which is then surrounded already.
+            if self in sys.meta_path:
+                sys.meta_path.remove(self)
+            try:
+                _check_is_tensorflow(
+                    os.environ.get("KERAS_BACKEND", "tensorflow")
+                )
+                with _quiet_stderr(), _onednn_enabled():
+                    exec_module(module)
+                    # It has messages of its own.
+                    importlib.import_module("tensorflow_text")
+                check_keras_backend()
+                _register()
+            except BaseException:
+                sys.meta_path.insert(0, self)
+                raise
 
         # An attribute of this loader alone, in front of its method.
         loader.exec_module = exec_and_register
@@ -167,14 +191,14 @@ def _quiet_stderr() -> Iterator[None]:
     TensorFlow's C++ side writes to the process' standard error before its own
     log level is in force, so `TF_CPP_MIN_LOG_LEVEL` alone does not silence it.
     """
-    if "TF_CPP_MAX_VLOG_LEVEL" in os.environ or sys.stderr is None:
-        # Somebody is debugging TensorFlow, or standard error is closed.
+    is_debugged = {"TF_CPP_MAX_VLOG_LEVEL", _LOG_LEVEL} & set(os.environ)
+    if is_debugged or sys.stderr is None:
+        # Somebody wants TensorFlow's messages, or standard error is closed.
         yield
         return
-    # Read once, when TensorFlow is first imported. A user's own value stays;
-    # this one goes again, so that no program that is started later inherits it.
-    is_own = _LOG_LEVEL not in os.environ
-    os.environ.setdefault(_LOG_LEVEL, "3")
+    # Read once, when TensorFlow is first imported. Then it goes again, so that
+    # no program that is started later inherits it.
+    os.environ[_LOG_LEVEL] = "3"
     sys.stderr.flush()
     kept = os.dup(2)
     with tempfile.TemporaryFile() as messages:
@@ -188,5 +212,4 @@ def _quiet_stderr() -> Iterator[None]:
         finally:
             os.dup2(kept, 2)
             os.close(kept)
-            if is_own:
-                os.environ.pop(_LOG_LEVEL, None)
+            os.environ.pop(_LOG_LEVEL, None)

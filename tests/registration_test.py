@@ -1,4 +1,5 @@
 import os
+import pathlib
 import platform
 import subprocess
 import sys
@@ -126,5 +127,59 @@ def test_a_failure_shows_all_messages(tmp_path):
 def test_whoever_debugs_tensorflow_sees_its_messages(tmp_path):
     result = _import(
         _stand_in(tmp_path), "import tensorflow", TF_CPP_MAX_VLOG_LEVEL="1"
+    )
+    assert "start-up message" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["keras", "tensorflow"])
+def test_whoever_asks_whether_a_package_is_there_changes_nothing(
+    tmp_path, name
+):
+    code = (
+        "import importlib.util, sys\n"
+        f"for _ in range(2): assert importlib.util.find_spec({name!r})\n"
+        "assert 'keras' not in sys.modules\n"
+        "import tensorflow, keras\n"
+        "from keras_t2i import registration\n"
+        "print([type(f).__name__ for f in sys.meta_path])"
+    )
+    result = _import(_stand_in(tmp_path), code)
+    assert (result.returncode, result.stderr) == (0, "")
+    # It has done its work.
+    assert "_BeforeKeras" not in result.stdout
+
+
+def test_a_model_loads_after_such_a_question():
+    code = (
+        "import importlib.util, keras_t2i\n"
+        "importlib.util.find_spec('keras')\n"
+        "import keras\n"
+        "keras.saving.load_model('tests/golden/text_to_image_gan.keras')"
+    )
+    root = pathlib.Path(__file__).parents[1]
+    subprocess.run([sys.executable, "-c", code], cwd=root, check=True)
+
+
+def test_an_import_that_failed_may_be_tried_again(tmp_path):
+    ending = 'import os\nif "BROKEN" in os.environ: raise ImportError("broken")'
+    code = (
+        "import os, sys\n"
+        "try:\n"
+        "    import tensorflow\n"
+        "except ImportError:\n"
+        "    sys.modules.pop('tensorflow', None)\n"
+        "os.write(2, b'|')\n"
+        "del os.environ['BROKEN']\n"
+        "import tensorflow\n"
+        "print('_BeforeKeras' in [type(f).__name__ for f in sys.meta_path])"
+    )
+    result = _import(_stand_in(tmp_path, ending), code, BROKEN="1")
+    assert result.stderr.endswith("|")
+    assert result.stdout == "False\n"
+
+
+def test_whoever_sets_a_log_level_sees_its_messages(tmp_path):
+    result = _import(
+        _stand_in(tmp_path), "import tensorflow", TF_CPP_MIN_LOG_LEVEL="0"
     )
     assert "start-up message" in result.stderr
