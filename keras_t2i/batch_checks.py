@@ -32,6 +32,7 @@ def checked_batches(
     image_size: int | None = None,
     num_devices: int = 1,
     batch_size: int | None = None,
+    text_encoder: Any = None,
 ) -> Any:
     """Returns data whose batches fit a model.
 
@@ -43,14 +44,16 @@ def checked_batches(
             that would leave one of them without rows has some rows twice.
         batch_size: int. Rows of a batch of arrays. Defaults to `None`: that of
             Keras.
+        text_encoder: that of the model, if it has any.
 
     Returns:
         Such data. A stream fails at images out of range, within
         `images_in_range`.
 
     Raises:
-        ValueError: there are targets, or images or batches do not fit.
+        ValueError: there are targets, or images, tokens or batches do not fit.
     """
+    _check_tokens(getattr(data, "vocabulary", None), words_of(text_encoder))
     elements = getattr(data, "element_spec", data)
     if isinstance(elements, (tuple, list)) and any(
         element is not None for element in elements[1:]
@@ -64,6 +67,35 @@ def checked_batches(
     if num_devices > 1:
         data = _on_all_devices(data, num_devices, batch_size or _BATCH_SIZE)
     return data
+
+
+def words_of(encoder: Any) -> tuple[str, ...] | None:
+    """Returns the vocabulary of a text encoder, none if it reads characters.
+
+    `None` for other objects.
+    """
+    if not hasattr(encoder, "vocabulary"):
+        return None
+    return tuple(encoder.vocabulary or ())
+
+
+def _check_tokens(
+    made: tuple[str, ...] | None, read: tuple[str, ...] | None
+) -> None:
+    # The ids of words and of characters look alike.
+    if made is None or read is None or made == read:
+        return
+    raise ValueError(
+        "`token_ids` must be those that the text encoder reads, of "
+        f"{_kind(read)}. Received: a data set of {_kind(made)}. Make it with "
+        "tokenize=text_encoder.tokenize."
+    )
+
+
+def _kind(vocabulary: tuple[str, ...]) -> str:
+    if not vocabulary:
+        return "characters"
+    return f"a vocabulary of {len(vocabulary)} words, {vocabulary[0]!r} first"
 
 
 def _with_checked_images(data: Any, images: Any, image_size: int | None) -> Any:

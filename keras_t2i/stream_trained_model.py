@@ -338,6 +338,7 @@ class StreamTrainedModel(keras.Model):
             getattr(self, "image_size", None),
             self._num_devices,
             batch_size,
+            getattr(self, "text_encoder", None),
         )
 
     def _check_callbacks(self, callbacks: Any) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_text as tf_text
 
+from keras_t2i.batch_checks import words_of
 from keras_t2i.types import Tensor
 
 # "-" is there twice, as in the published code. Its look-up keeps the later
@@ -202,6 +203,23 @@ def warn_of_unknown(encoder: Any, texts: Iterable[str]) -> None:
             f"{unread.num_tokens} characters or words. {INSTEAD}",
             stacklevel=3,
         )
+
+
+def vocabulary_read_by(
+    tokenizer: Callable[[Tensor], Tensor],
+) -> tuple[str, ...] | None:
+    """Returns the words that a tokenizer knows, none for one of characters.
+
+    Args:
+        tokenizer: `tokenize`, or the method `tokenize` of a text encoder.
+
+    Returns:
+        tuple of strings, or `None` for other functions.
+    """
+    if tokenizer is tokenize:
+        return ()
+    encoder = getattr(tokenizer, "__self__", None)
+    return words_of(encoder)
 
 
 def tokenize_for(encoder: Any, texts: Tensor) -> Tensor:

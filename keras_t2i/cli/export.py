@@ -1,6 +1,7 @@
 """`keras-t2i export` and `serve`: a run folder -> a SavedModel -> a server."""
 
 import argparse
+import os
 import pathlib
 import shlex
 import signal
@@ -110,7 +111,7 @@ def _export(arguments: argparse.Namespace) -> None:
     )
     out = arguments.out
     if out is None:
-        out = pathlib.Path("saved_models") / pathlib.Path(arguments.model).stem
+        out = pathlib.Path("saved_models") / name_of_model(arguments.model)
     path = export_saved_model(
         gan,
         out,
@@ -120,6 +121,15 @@ def _export(arguments: argparse.Namespace) -> None:
         arguments.half_precision,
     )
     print_result(f"SavedModel: {path}")
+
+
+def name_of_model(model: str) -> str:
+    """Returns the name of a model's folder, from that of the model."""
+    path = pathlib.Path(os.path.abspath(model))
+    # Files in run folders have the same names in all of them.
+    if path.name in ("model.keras", "best.keras"):
+        path = path.parent
+    return path.name.removesuffix(".keras")
 
 
 def _serve(arguments: argparse.Namespace) -> None:

@@ -215,7 +215,12 @@ def _read_embeddings(path: str) -> tuple[list[str], "np.ndarray"]:
     embeddings = np.atleast_2d(embeddings)
     labels = [f"row {row}" for row in range(len(embeddings))]
     if captions.shape == embeddings.shape[:1]:
-        labels = [str(caption) for caption in captions]
+        labels = [
+            caption.decode("utf-8", "replace")
+            if isinstance(caption, bytes)
+            else str(caption)
+            for caption in captions.tolist()
+        ]
     return labels, embeddings
 
 

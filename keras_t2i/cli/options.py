@@ -249,21 +249,23 @@ def recipe_of(
         ValueError: there is no such preset or, to resume, no such run, or an
             option differs from what the run was started with.
     """
+    from keras_t2i.recipes.base_recipe import check_as_started
     from keras_t2i.training.run_folder import RunFolder
-    from keras_t2i.training.run_folder import check_as_started
 
     given = _given(arguments, names)
     if not arguments.resume:
         if isinstance(default, str):
             default = recipe_class.from_preset(given.pop("preset", default))
         return (default or recipe_class()).override(**given)
-    recipe, started_with = RunFolder(arguments.out).started_with(recipe_class)
+    run = RunFolder(arguments.out)
+    recipe, started_with = run.started_with(recipe_class)
     # `width` sets this field.
     started_with["width"] = started_with.get("discriminator_width")
-    check_as_started(given, started_with)
-    return recipe.override(
-        **{name: given[name] for name in DURATIONS if name in given}
-    )
+    moved = {n: path for n, path in given.items() if run.knows(n, path)}
+    fixed = {n: value for n, value in given.items() if n not in moved}
+    check_as_started(fixed, started_with)
+    durations = {name: given[name] for name in DURATIONS if name in given}
+    return recipe.override(**durations, **moved)
 
 
 def _given(

@@ -111,8 +111,7 @@ def add_train(subparsers: Subparsers) -> None:
     )
     parser.add_argument(
         "--end-to-end",
-        action="store_true",
-        default=None,
+        action=argparse.BooleanOptionalAction,
         help="train the text encoder too, by the discriminator's loss; without "
         "--text-encoder a new one. Each image then has one caption per step "
         "and any mismatching text, whatever the preset says",

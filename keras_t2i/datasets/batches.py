@@ -17,6 +17,7 @@ from keras_t2i.datasets.sampling import DistinctClasses
 from keras_t2i.datasets.sampling import InOrder
 from keras_t2i.datasets.sampling import ShuffledEpochs
 from keras_t2i.tokenizers import tokenize
+from keras_t2i.tokenizers import vocabulary_read_by
 from keras_t2i.types import StrPath
 from keras_t2i.types import Tensor
 from keras_t2i.untuned import untuned
@@ -371,7 +372,11 @@ def _make_stream(
     steps = _steps(reader.order, start_step)
     dataset = steps.map(read).map(decode, num_parallel_calls=2)
     # Two batches ahead are enough, and bound the memory.
-    return untuned(dataset.prefetch(2))
+    dataset = untuned(dataset.prefetch(2))
+    if embeddings is None:
+        # `fit` compares it with what the text encoder reads.
+        dataset.vocabulary = vocabulary_read_by(tokenize)
+    return dataset
 
 
 def _steps(

@@ -31,6 +31,7 @@ from keras_t2i.files import locked_folder
 from keras_t2i.files import os_error
 from keras_t2i.models.style_encoder import check_style_encoder
 from keras_t2i.models.text_to_image_gan import TextToImageGAN
+from keras_t2i.text.precomputed_embeddings import check_reads_texts
 from keras_t2i.types import StrPath
 
 
@@ -95,6 +96,7 @@ def export_saved_model(
     path = pathlib.Path(os.path.abspath(path))
     check_name(path.name)
     if style_encoder is not None:
+        check_reads_texts(gan.text_encoder)
         check_style_encoder(style_encoder, gan)
     if version is not None:
         version_folder(path, version)  # Raises for what is not a version.

@@ -166,9 +166,8 @@ def make_signatures(
         dict of signature names to `tf.function`s. A GAN that reads no texts
         has `from_embedding` alone.
     """
-    embedding = tf.TensorSpec(
-        [None, gan.text_encoder.output_shape[-1]], tf.float32
-    )
+    dim = gan.text_encoder.output_shape[-1]
+    embedding = tf.TensorSpec([None, dim], tf.float32)
 
     model = gan, gan.truncation
 
@@ -183,6 +182,8 @@ def make_signatures(
 
     def from_embedding(embedding: Tensor, seed: Tensor) -> dict[str, Tensor]:
         rows = _checked(embedding, seed)
+        # A row of one number would be repeated without a word.
+        rows[0] = tf.ensure_shape(rows[0], [None, dim])
         return _png(generate_from_embeddings(*model, *rows))
 
     def interpolate(

@@ -405,13 +405,28 @@ class SavedModelTransport:
     def ask(self, signature: str, inputs: dict[str, np.ndarray]) -> np.ndarray:
         """Returns the one output of a signature, as `RestTransport` does."""
         if signature not in self._signatures:
+            remedy = ""
+            if sorted(self._signatures) == ["from_embedding"]:
+                remedy = (
+                    ". It reads no texts: use `generate --embeddings FILE` or "
+                    "`generate_from_embeddings`"
+                )
             raise ServerError(
                 f"The model must have the signature {signature!r}. Received: "
-                f"one with {sorted(self._signatures)}"
+                f"one with {sorted(self._signatures)}{remedy}"
             )
+        function = self._signatures[signature]
+        specs = function.structured_input_signature[1]
+        for name, values in inputs.items():
+            shape = specs[name].shape if name in specs else None
+            if shape is not None and not shape.is_compatible_with(values.shape):
+                raise ServerError(
+                    f"The model takes `{name}` of shape {tuple(shape)}. "
+                    f"Received: shape {values.shape}"
+                )
         rows = {name: tf.constant(values) for name, values in inputs.items()}
         try:
-            (output,) = self._signatures[signature](**rows).values()
+            (output,) = function(**rows).values()
         except Exception as error:
             # Of many kinds again: another program may have written the model,
             # or memory has run out.

@@ -69,6 +69,26 @@ def seeds_of_rows(seed: Any, num_rows: int, name: str = "seed") -> np.ndarray:
     return seeds.astype(np.int64)
 
 
+def noise_of_batch(rows: Tensor, noise_dim: int) -> Tensor:
+    """Samples noise from the seeds 0, 1, ... for the rows of a batch.
+
+    On several devices the seeds go on from one device to the next.
+
+    Args:
+        rows: tensor of shape `(batch, ...)`.
+        noise_dim: int.
+
+    Returns:
+        float32 tensor of shape `(batch, noise_dim)`.
+    """
+    num_rows = tf.shape(rows)[0]
+    replica = tf.distribute.get_replica_context()
+    first = 0
+    if replica is not None and replica.num_replicas_in_sync > 1:
+        first = num_rows * tf.cast(replica.replica_id_in_sync_group, tf.int32)
+    return noise_from_seeds(first + tf.range(num_rows), noise_dim)
+
+
 class Stream(enum.IntEnum):
     """What the random numbers of a GAN's step are for: each has its own."""
 

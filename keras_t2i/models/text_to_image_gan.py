@@ -4,7 +4,6 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from keras import ops
 from keras import tree
 
 from keras_t2i.checks import check_networks
@@ -19,7 +18,7 @@ from keras_t2i.models.image_generation import ImageGeneration
 from keras_t2i.models.made_from_recipe import MadeFromRecipe
 from keras_t2i.models.noise import StepNoise
 from keras_t2i.models.noise import Stream
-from keras_t2i.models.noise import noise_from_seeds
+from keras_t2i.models.noise import noise_of_batch
 from keras_t2i.models.optimizer_pair import OptimizerPair
 from keras_t2i.models.staged_matching import StagedMatching
 from keras_t2i.models.training_metrics import NOT_EVALUATED
@@ -300,8 +299,7 @@ class TextToImageGAN(
         text_embeddings = embeddings_of_batch(self.text_encoder, inputs)
         noise = inputs.get("noise")
         if noise is None:
-            seeds = ops.arange(ops.shape(text_embeddings)[0])
-            noise = noise_from_seeds(seeds, self.noise_dim)
+            noise = noise_of_batch(text_embeddings, self.noise_dim)
         return self.ema_generator(
             {"noise": noise, "text_embeddings": text_embeddings},
             training=False,

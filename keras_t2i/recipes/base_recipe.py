@@ -89,6 +89,13 @@ def share(default: float | None, optional: bool = False) -> Any:
     )
 
 
+def part(default: float | None, optional: bool = False) -> Any:
+    """Returns a field for a number between 0 and 1, which are excluded."""
+    return number(
+        default, "a number in (0, 1)", lambda value: 0 < value < 1, optional
+    )
+
+
 def weight(default: float | None) -> Any:
     """Returns a field for a number of at least 0."""
     return number(default, "a number of at least 0", lambda value: value >= 0)
@@ -361,3 +368,20 @@ class BaseRecipe:
         with atomic_write(path) as temporary:
             content = json.dumps(self.to_dict(), indent=2)
             temporary.write_text(content + "\n", "utf-8")
+
+
+def check_as_started(
+    options: dict[str, Any], started_with: dict[str, Any]
+) -> None:
+    """Raises `ValueError` if options differ from those a run started with.
+
+    The duration may differ, and a run may have other options too.
+    """
+    for name, value in options.items():
+        if name in DURATIONS or value == started_with.get(name):
+            continue
+        raise ValueError(
+            "`resume` trains as the run was started; only `epochs`, `steps` "
+            f"and `minutes` may differ. Received: `{name}` {value}, started "
+            f"with {started_with.get(name)}."
+        )

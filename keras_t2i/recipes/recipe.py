@@ -12,6 +12,7 @@ from keras_t2i.recipes.base_recipe import checked
 from keras_t2i.recipes.base_recipe import choice
 from keras_t2i.recipes.base_recipe import flag
 from keras_t2i.recipes.base_recipe import number
+from keras_t2i.recipes.base_recipe import part
 from keras_t2i.recipes.base_recipe import positive
 from keras_t2i.recipes.base_recipe import share
 from keras_t2i.recipes.base_recipe import text
@@ -110,7 +111,7 @@ class Recipe(BaseRecipe):
         beta_2: float in [0, 1).
         epochs_per_halving: int. The learning rates are halved each time that
             this many epochs have passed. Defaults to `None`: never.
-        decay_share: float in [0, 1]. Last part of the training, over which the
+        decay_share: float in (0, 1). Last part of the training, over which the
             learning rates fall to 0. Defaults to `None`: they stay as they
             are.
         standardize_texts: bool. Whether the networks standardize text
@@ -195,7 +196,7 @@ class Recipe(BaseRecipe):
         0.999, "a number in [0, 1)", lambda value: 0 <= value < 1
     )
     epochs_per_halving: int | None = whole_number(None, 1, optional=True)
-    decay_share: float | None = share(None, optional=True)
+    decay_share: float | None = part(None, optional=True)
     standardize_texts: bool = flag(False)
     precision: str = choice(
         "float32", "float32", "mixed_bfloat16", "mixed_float16"
@@ -321,7 +322,7 @@ class TextRecipe(BaseRecipe):
         learning_rate: float.
         decay_per_epoch: float in (0, 1]. Factor of the learning rate after
             each epoch. Defaults to `None`: 1.
-        decay_share: float in [0, 1]. Last part of the training, over which the
+        decay_share: float in (0, 1). Last part of the training, over which the
             learning rate falls to 0. Defaults to `None`: it stays as it is.
         ema_momentum: float in [0, 1). The trained encoder has the exponential
             moving average of its weights, with this momentum. Defaults to
@@ -370,7 +371,7 @@ class TextRecipe(BaseRecipe):
     decay_per_epoch: float | None = number(
         None, "a number in (0, 1]", lambda value: 0 < value <= 1, True
     )
-    decay_share: float | None = share(None, optional=True)
+    decay_share: float | None = part(None, optional=True)
     ema_momentum: float | None = number(
         None, "a number in [0, 1)", lambda value: 0 <= value < 1, True
     )

@@ -88,11 +88,16 @@ def train(
         "model": model,
     }
     run, recipe, paths = prepared(recipe, out, given, resume)
-    if isinstance(recipe, Recipe):
-        return GANTraining(run, recipe, paths).fit()
-    if isinstance(recipe, TextRecipe):
-        return train_text_encoder(run, recipe, paths)
-    return train_style_encoder(run, recipe, paths)
+    policy = keras.mixed_precision.dtype_policy()
+    try:
+        if isinstance(recipe, Recipe):
+            return GANTraining(run, recipe, paths).fit()
+        if isinstance(recipe, TextRecipe):
+            return train_text_encoder(run, recipe, paths)
+        return train_style_encoder(run, recipe, paths)
+    finally:
+        # The recipe's precision is not that of the program's other layers.
+        keras.mixed_precision.set_dtype_policy(policy)
 
 
 def prepared(

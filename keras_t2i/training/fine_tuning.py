@@ -17,7 +17,8 @@ def fine_tuning_recipe(model: str) -> Recipe:
     """Returns the recipe of a trained GAN, for `FINE_TUNING_MINUTES`.
 
     The noise on the images that the discriminator sees goes on from where it
-    has fallen to: all of it would take details away again.
+    has fallen to: all of it would take details away again. The devices are
+    those of this machine and not of that training.
 
     Args:
         model: path of a run folder, of a file or of a folder of
@@ -36,7 +37,9 @@ def fine_tuning_recipe(model: str) -> Recipe:
             recipe = recipe.override(
                 image_noise=recipe.image_noise * 0.5**passed
             )
-    return recipe.override(minutes=FINE_TUNING_MINUTES, keep_best=None)
+    return recipe.override(
+        minutes=FINE_TUNING_MINUTES, keep_best=None, strategy="none"
+    )
 
 
 def load_source(

@@ -27,9 +27,9 @@ from keras_t2i.files import is_temporary
 from keras_t2i.keras_files import load_keras_file
 from keras_t2i.pretrained.network_files import pretrained_names
 from keras_t2i.reading import read_json
-from keras_t2i.recipes.base_recipe import DURATIONS
 from keras_t2i.recipes.base_recipe import AnyRecipe
 from keras_t2i.recipes.base_recipe import BaseRecipe
+from keras_t2i.recipes.base_recipe import check_as_started
 from keras_t2i.training.workers import Workers
 from keras_t2i.types import StrPath
 from keras_t2i.version import __version__
@@ -186,6 +186,10 @@ class RunFolder:
         except (KeyError, TypeError):
             return None
 
+    def knows(self, name: str, path: Any) -> bool:
+        """Whether an input may lie elsewhere now: its digest tells."""
+        return self.digest(name) is not None and os.path.exists(str(path))
+
     def has_read(self, name: str, path: str) -> bool:
         """Whether a checkpoint has what it needs of an input at a path."""
         started_with = options_of_run(self.path)
@@ -238,11 +242,20 @@ class RunFolder:
             and self.digest(name) is None
             and not _is_same(path, started_with.get(name))
         }
-        check_as_started({**fixed, **recipe.to_dict()}, started_with)
+        # What is known by its digest may lie elsewhere too.
+        fixed |= {
+            name: value
+            for name, value in recipe.to_dict().items()
+            if not self.knows(name, value)
+        }
+        check_as_started(fixed, started_with)
         paths = {
             name: path or started_with.get(name) for name, path in paths.items()
         }
         check_there("data", paths["data"])
+        for name, value in recipe.to_dict().items():
+            if self.digest(name) is not None:
+                check_there(name, value)
         self.lock()
         return recipe, paths
 
@@ -399,23 +412,6 @@ def check_there(name: str, path: str | None) -> None:
 
 def _is_same(path: str, other: str | None) -> bool:
     return other is not None and os.path.abspath(path) == os.path.abspath(other)
-
-
-def check_as_started(
-    options: dict[str, Any], started_with: dict[str, Any]
-) -> None:
-    """Raises `ValueError` if options differ from those a run started with.
-
-    The duration may differ, and a run may have other options too.
-    """
-    for name, value in options.items():
-        if name in DURATIONS or value == started_with.get(name):
-            continue
-        raise ValueError(
-            "`resume` trains as the run was started; only `epochs`, `steps` "
-            f"and `minutes` may differ. Received: `{name}` {value}, started "
-            f"with {started_with.get(name)}."
-        )
 
 
 def options_of_run(path: StrPath) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The training of a text encoder on a prepared data set."""
 
+import os
 import pathlib
 from typing import Any
 
@@ -104,6 +105,8 @@ def train_text_encoder(
     inputs = {"data": {"path": data, "digest": data_fingerprint(manifest)}}
     path = recipe.image_encoder
     if features == path:
+        path = os.path.abspath(path)
+        recipe = recipe.override(image_encoder=path)
         digest = ImageFeatures(path, data, split).digest()
         inputs["image_encoder"] = {"path": path, "digest": digest}
     run.write_config(recipe, inputs)

@@ -7,6 +7,7 @@ from PIL import Image
 from tensorflow.core.protobuf import saved_model_pb2
 
 from keras_t2i import StyleEncoder
+from keras_t2i.cli.export import name_of_model
 from keras_t2i.cli.main import main
 from keras_t2i.export import Client
 from keras_t2i.training.model_files import load_gan
@@ -170,3 +171,21 @@ def test_a_server_that_fails(exported, tmp_path, capsys):
     (line,) = capsys.readouterr().err.splitlines()
     assert line == f"keras-t2i: {address}:predict has answered 500: failure 500"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        ("runs/birds.v2", "birds.v2"),
+        ("runs/birds/", "birds"),
+        ("runs/birds/model.keras", "birds"),
+        ("runs/birds/best.keras", "birds"),
+        ("birds.keras", "birds"),
+        ("gan_int_cls_plus_flowers", "gan_int_cls_plus_flowers"),
+        (".", "here"),
+    ],
+)
+def test_a_model_is_exported_by_its_name(model, name, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert name_of_model(model) == name

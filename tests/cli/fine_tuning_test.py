@@ -23,6 +23,7 @@ from tests.cli.conftest import contents
 from tests.cli.run_states import assert_same_state
 from tests.cli.run_states import killed_after
 from tests.cli.run_states import lines_of
+from tests.tiny_models import tiny_text_encoder
 
 _SHIPPED = "gan_int_cls_plus_flowers"
 
@@ -198,3 +199,13 @@ def test_a_gan_that_cannot_be_trained_on(data, source, tmp_path, error_of):
     assert "--from must be a GAN that was made from a recipe" in (
         error_of("train", *options)
     )
+
+
+def test_the_devices_are_those_of_this_machine(tmp_path):
+    recipe = Recipe().override(width=2, image_size=32, strategy="mirrored")
+    gan = TextToImageGAN.from_preset(
+        "gan_int_cls", image_size=32, width=2, text_encoder=tiny_text_encoder()
+    )
+    gan.recipe = recipe
+    gan.save_to_preset(tmp_path / "preset")
+    assert fine_tuning_recipe(str(tmp_path / "preset")).strategy == "none"

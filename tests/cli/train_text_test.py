@@ -237,7 +237,7 @@ def test_words(data, tmp_path, capsys):
 
 
 @pytest.mark.usefixtures("eagerly")
-def test_features_of_images(data, tmp_path, error_of):
+def test_features_of_images(data, tmp_path, error_of, monkeypatch):
     features = tmp_path / "features.npz"
     names = PreparedExamples(data, "trainval").text_ids()
     np.savez(features, **{name: np.ones(5) for name in names})
@@ -250,8 +250,16 @@ def test_features_of_images(data, tmp_path, error_of):
     ) == (0)
     model = keras.saving.load_model(out / "model.keras")
     assert int(model.optimizer.iterations) == 4
+    # Elsewhere, and from another folder.
+    moved = features.rename(tmp_path / "moved.npz")
+    monkeypatch.chdir(tmp_path)
+    resumed = ["train-text", "--out", str(out), "--resume", "--steps", "5"]
+    assert main([*resumed, "--image-encoder", "moved.npz"]) == 0
+    moved.unlink()
+    line = error_of("train-text", "--out", out, "--resume", "--steps", 6)
+    assert "--image-encoder must be where the run was started" in line
     # Others of the same name.
-    np.savez(features, **{name: np.zeros(5) for name in names})
+    np.savez(moved, **{name: np.zeros(5) for name in names})
     line = error_of("train-text", "--out", out, "--resume", "--steps", 6)
     assert "--image-encoder must be as it was" in line
 

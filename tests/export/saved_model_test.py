@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 import keras_t2i
+from keras_t2i.export import ServerError
 from keras_t2i.export import export_saved_model
 from keras_t2i.export.model_folder import batching_parameters
 from tests.export.stand_in_servers import grpc_stand_in
@@ -19,6 +20,7 @@ from tests.tiny_models import EMBEDDING_DIM
 from tests.tiny_models import tiny_discriminator
 from tests.tiny_models import tiny_gan
 from tests.tiny_models import tiny_generator
+from tests.tiny_models import tiny_style_encoder
 
 
 def _signatures(path):
@@ -303,6 +305,18 @@ def test_the_readme_of_a_model_without_texts(without_texts, tmp_path):
             exec(by_grpc.replace("localhost:8500", host), {})
     np.testing.assert_array_equal(names["images"], expected)
     np.testing.assert_array_equal(decode([image.read_bytes()]), expected)
+
+
+def test_a_model_without_texts_has_no_styles(without_texts, tmp_path):
+    gan, folder, _ = without_texts
+    with pytest.raises(ValueError, match="embeddings that were computed els"):
+        export_saved_model(
+            gan, tmp_path / "a", style_encoder=tiny_style_encoder()
+        )
+    assert os.listdir(tmp_path) == []
+    client = keras_t2i.export.Client(folder)
+    with pytest.raises(ServerError, match="no texts: use `generate --embedd"):
+        client.generate("a rose")
 
 
 def test_the_grpc_request_of_the_readme(

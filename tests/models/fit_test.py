@@ -6,10 +6,12 @@ import tensorflow as tf
 import keras_t2i
 from keras_t2i import StagedMatching
 from keras_t2i.datasets import from_arrays
+from keras_t2i.tokenizers import tokenize
 from tests.tiny_models import VARIANTS
 from tests.tiny_models import embeddings_batch
 from tests.tiny_models import tiny_discriminator
 from tests.tiny_models import tiny_gan
+from tests.tiny_models import tiny_generator
 from tests.tiny_models import tiny_modulated_generator
 from tests.tiny_models import tiny_released_gan
 from tests.tiny_models import tiny_text_encoder
@@ -219,3 +221,38 @@ def test_compiled_by_xla():
         assert float(compiled[name]) == pytest.approx(float(plain[name]), 0.1)
     # The kernels have moved; the text encoder, which comes last, has not.
     assert not np.array_equal(gan.get_weights()[0], weights[0])
+
+
+def test_batches_tokenized_for_another_encoder_are_refused(data_of_arrays):
+    """Ids of words and of characters look alike."""
+    words = tiny_text_encoder(vocabulary=("red", "rose"))
+    reads_words = keras_t2i.TextToImageGAN(
+        tiny_generator(), tiny_discriminator(), words
+    )
+    reads_words.compile()
+    with pytest.raises(
+        ValueError,
+        match="of a vocabulary of 2 words, 'red' first. Received: "
+        "a data set of characters. Make it with tokenize=text_enc",
+    ):
+        reads_words.fit(data_of_arrays(), verbose=0)
+    by_words = data_of_arrays(tokenize=words.tokenize)
+    reads_words.fit(by_words, verbose=0)
+    gan = tiny_gan()
+    gan.compile()
+    gan.fit(data_of_arrays(tokenize=gan.text_encoder.tokenize), verbose=0)
+    with pytest.raises(ValueError, match="Received: a data set of a vocab"):
+        gan.evaluate(by_words, verbose=0)
+    # What other functions make cannot be known.
+    gan.fit(data_of_arrays(tokenize=lambda t: tokenize(t)), verbose=0)
+
+
+@pytest.fixture
+def data_of_arrays(eagerly):
+    images = np.zeros((4, 32, 32, 3), "uint8")
+    captions = [["a red rose"], ["a tulip"], ["a blue iris"], ["red"]]
+
+    def make(**options):
+        return from_arrays(images, captions, batch_size=4, **options)
+
+    return make

@@ -4,6 +4,7 @@ import tensorflow as tf
 from keras_t2i.models.batch_texts import generator_texts
 from keras_t2i.models.noise import StepNoise
 from keras_t2i.models.noise import noise_from_seeds
+from keras_t2i.models.noise import noise_of_batch
 from keras_t2i.models.noise import slerp
 
 
@@ -149,3 +150,18 @@ def test_between_opposite_noises_is_a_straight_line():
     noise = tf.constant([[1.0, 2.0]])
     between = slerp(noise, -noise, tf.constant([0.25]))
     np.testing.assert_allclose(between, 0.5 * noise, rtol=1e-6)
+
+
+def test_noise_of_a_batch_does_not_depend_on_the_number_of_devices(
+    two_replicas,
+):
+    rows = tf.zeros((8, 3))
+    expected = noise_from_seeds(tf.range(8), 5)
+    np.testing.assert_array_equal(noise_of_batch(rows, 5), expected)
+
+    @tf.function
+    def on_two():
+        return two_replicas.run(lambda: noise_of_batch(rows[:4], 5))
+
+    shares = two_replicas.experimental_local_results(on_two())
+    np.testing.assert_array_equal(tf.concat(shares, 0), expected)

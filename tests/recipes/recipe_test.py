@@ -96,6 +96,8 @@ def test_width_keeps_the_ratio():
         ({"image_noise": -1.0}, "at least 0. Received: -1.0"),
         ({"image_noise": float("nan")}, "Received: nan"),
         ({"cutout": 1.5}, r"`cutout` must be a number in \[0, 1\]. Rec"),
+        ({"decay_share": 0.0}, r"`decay_share` .* in \(0, 1\), .*ed: 0.0"),
+        ({"decay_share": 1.0}, r"`decay_share` .* in \(0, 1\), .*ed: 1.0"),
         ({"beta_1": 1.0}, r"`beta_1` must be a number in \[0, 1\)"),
         ({"captions_per_image": []}, r"of such numbers. Received: \[\]"),
         ({"captions_per_image": [1, 0]}, r"Received: \[1, 0\]"),
