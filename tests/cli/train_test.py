@@ -15,6 +15,7 @@ from keras_t2i.datasets.manifest import data_fingerprint
 from keras_t2i.datasets.manifest import read_embedding_manifest
 from keras_t2i.datasets.manifest import read_manifest
 from keras_t2i.text.embeddings import embeddings_fingerprint
+from keras_t2i.text.embeddings import extract_embeddings
 from keras_t2i.training.entry import INPUTS
 from keras_t2i.training.gan_training import GANTraining
 from keras_t2i.training.model_files import load_gan
@@ -255,6 +256,24 @@ def test_preset_gan_trains_on_one_class(one_class, text_copy, tmp_path, capsys):
         "before 1,000. --steps or --minutes say how long"
     ) in capsys.readouterr().err.splitlines()
     assert np.isfinite(line["generator_loss"])
+
+
+def test_fine_tuning_on_embeddings_trains_no_text_encoder(
+    end_to_end_run, data, tmp_path, capsys
+):
+    embeddings = tmp_path / "embeddings"
+    text_encoder = load_gan(end_to_end_run).text_encoder
+    extract_embeddings(text_encoder, data, embeddings)
+    argv = ["--from", end_to_end_run, "--data", data, "--dry-run"]
+    argv += ["--out", tmp_path / "run"]
+    for options, trains in (
+        ([], True),
+        (["--text-embeddings", embeddings], False),
+    ):
+        capsys.readouterr()
+        assert _train(*argv, *options) == 0
+        plan = json.loads(capsys.readouterr().out)
+        assert plan["recipe"]["end_to_end"] is trains
 
 
 def test_end_to_end(end_to_end_run, text_run):
