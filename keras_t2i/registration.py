@@ -191,14 +191,16 @@ def _quiet_stderr() -> Iterator[None]:
     TensorFlow's C++ side writes to the process' standard error before its own
     log level is in force, so `TF_CPP_MIN_LOG_LEVEL` alone does not silence it.
     """
-    is_debugged = {"TF_CPP_MAX_VLOG_LEVEL", _LOG_LEVEL} & set(os.environ)
+    wants_all = os.environ.get(_LOG_LEVEL) == "0"
+    is_debugged = wants_all or "TF_CPP_MAX_VLOG_LEVEL" in os.environ
     if is_debugged or sys.stderr is None:
         # Somebody wants TensorFlow's messages, or standard error is closed.
         yield
         return
-    # Read once, when TensorFlow is first imported. Then it goes again, so that
-    # no program that is started later inherits it.
-    os.environ[_LOG_LEVEL] = "3"
+    # Read once, when TensorFlow is first imported. A user's own value stays;
+    # this one goes again, so that no program that is started later inherits it.
+    is_own = _LOG_LEVEL not in os.environ
+    os.environ.setdefault(_LOG_LEVEL, "3")
     sys.stderr.flush()
     kept = os.dup(2)
     with tempfile.TemporaryFile() as messages:
@@ -212,4 +214,5 @@ def _quiet_stderr() -> Iterator[None]:
         finally:
             os.dup2(kept, 2)
             os.close(kept)
-            os.environ.pop(_LOG_LEVEL, None)
+            if is_own:
+                os.environ.pop(_LOG_LEVEL, None)
