@@ -131,7 +131,10 @@ def pooled_network(name: str, image_size: int) -> keras.Model:
     >>> pooled_network("efficientnet_lite0", 224).output_shape
     (None, 1776)
     """
-    network = image_network(name, image_size)
+    return _pooled(name, image_network(name, image_size), image_size)
+
+
+def _pooled(name: str, network: keras.Model, image_size: int) -> keras.Model:
     maps = _last_maps(name, network.block_outputs, image_size)
     pooled = [
         layers.GlobalAveragePooling2D(dtype="float32")(map)
@@ -159,10 +162,10 @@ def network_of_features(
         `keras.Model` of that name: `pooled_network` or, for older encoders,
         `image_network`.
     """
-    pooled = pooled_network(name, image_size)
-    if num_features in (None, pooled.output_shape[-1]):
-        return pooled
-    return image_network(name, image_size)
+    network = image_network(name, image_size)
+    if num_features == network.output_shape[-1]:
+        return network
+    return _pooled(name, network, image_size)
 
 
 def _last_maps(name: str, candidates: list[Any], image_size: int) -> list[Any]:

@@ -261,7 +261,9 @@ def recipe_of(
     recipe, started_with = run.started_with(recipe_class)
     # `width` sets this field.
     started_with["width"] = started_with.get("discriminator_width")
-    moved = {n: path for n, path in given.items() if run.knows(n, path)}
+    moved = {
+        n: path for n, path in given.items() if run.may_have_moved(n, path)
+    }
     fixed = {n: value for n, value in given.items() if n not in moved}
     check_as_started(fixed, started_with)
     durations = {name: given[name] for name in DURATIONS if name in given}

@@ -236,12 +236,14 @@ class CaptionMatch:
                 "`keras-t2i train-text --image-encoder efficientnet_lite2`."
             )
         self.image_network = name
-        network = network_of_features(name, _IMAGE_SIZE, shape[-1])
-        # Means over the last map.
+        network = judge.network
+        # The judge's are means over the last map; newer encoders take more.
         self._takes_the_judges_features = (
-            name == judge.published_name and len(network.output_shape) == 4
+            name == judge.published_name
+            and network.output_shape[-1] == shape[-1]
         )
         if not self._takes_the_judges_features:
+            network = network_of_features(name, _IMAGE_SIZE, shape[-1])
             self._network = network
         if network.output_shape[-1] != shape[-1]:
             raise ValueError(

@@ -186,7 +186,7 @@ class RunFolder:
         except (KeyError, TypeError):
             return None
 
-    def knows(self, name: str, path: Any) -> bool:
+    def may_have_moved(self, name: str, path: Any) -> bool:
         """Whether an input may lie elsewhere now: its digest tells."""
         return self.digest(name) is not None and os.path.exists(str(path))
 
@@ -246,7 +246,7 @@ class RunFolder:
         fixed |= {
             name: value
             for name, value in recipe.to_dict().items()
-            if not self.knows(name, value)
+            if not self.may_have_moved(name, value)
         }
         check_as_started(fixed, started_with)
         paths = {

@@ -251,5 +251,5 @@ def test_features_of_unknown_networks():
     vars(model).pop("image_network", None)
     with pytest.raises(ValueError, match="with features of an unknown netw"):
         CaptionMatch(model, judge)
-    with pytest.raises(ValueError, match="1280 of 'efficientnet_lite0'. .* 7"):
+    with pytest.raises(ValueError, match="1776 of 'efficientnet_lite0'. .* 7"):
         CaptionMatch(_with_features(7, "efficientnet_lite0"), judge)
