@@ -151,6 +151,13 @@ def test_generate_from_embeddings_by_an_exported_model(own_run, tmp_path):
     expected = load_gan(own_run).generate_from_embeddings(embeddings, seed=0)
     with Image.open(out) as image:
         np.testing.assert_array_equal(image, expected[0])
+    # Bytes, as other programs write them, name the files too.
+    np.savez(tmp_path / "one.npz", captions=[b"a rose"], embeddings=embeddings)
+    argv = ["generate", f"--embeddings={tmp_path}/one.npz"]
+    assert main([*argv, f"--model={exported}", f"--out={tmp_path}/all"]) == 0
+    assert [path.name for path in (tmp_path / "all").iterdir()] == [
+        "000-a-rose-seed0.png"
+    ]
 
 
 @pytest.mark.usefixtures("loaded_once")
