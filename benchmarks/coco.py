@@ -23,7 +23,6 @@ import numpy as np
 import PIL.Image
 from memory import peak_until_end
 
-from keras_t2i.checksums import file_sha256
 from keras_t2i.datasets.batches import from_arrays
 from keras_t2i.datasets.batches import make_dataset
 from keras_t2i.datasets.manifest import EmbeddingManifest
@@ -32,6 +31,7 @@ from keras_t2i.datasets.manifest import data_fingerprint
 from keras_t2i.datasets.manifest import read_manifest
 from keras_t2i.datasets.manifest import write_manifest
 from keras_t2i.datasets.shards import write_embedding_shards
+from keras_t2i.files import file_sha256
 
 _CAPTIONS_PER_IMAGE = 414_113 / 82_783
 _EMBEDDING_DIM = 1024

@@ -1,7 +1,12 @@
-"""Images per second in training: this library beside plain PyTorch.
+"""Images per second in training: this library beside a rival.
 
     pip install -e ".[benchmark]"
     python benchmarks/train_step.py --preset gan_int_cls
+    git worktree add older 184b370
+    python benchmarks/train_step.py --preset gan_int_cls --against older
+
+The rival is plain PyTorch, or another version of this library, which must have
+`TextToImageGAN.from_preset`. Both versions use oneDNN.
 
 The two take turns, each in its own process. The table has the medians of all
 turns and their ratio. In `gan_int_cls_plus` a step is the mean of those with
@@ -11,7 +16,9 @@ are not counted.
 
 import argparse
 import multiprocessing
+import os
 import statistics
+import sys
 import time
 
 TEXT_DIM = 1024
@@ -26,7 +33,10 @@ def _arrays(batch_size):
     return images.astype("float32"), *texts.astype("float32")
 
 
-def _library(connection, preset, width, batch_size, precision):
+def _library(connection, preset, width, batch_size, precision, folder=None):
+    os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"
+    if folder:
+        sys.path.insert(0, folder)
     import keras_t2i  # noqa: I001  First: it sets TensorFlow up.
     import keras
     import tensorflow as tf
@@ -197,6 +207,11 @@ def matrix_product_rate(precision):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add_step_options(parser)
+    parser.add_argument(
+        "--against",
+        metavar="DIR",
+        help="a folder with another version of this library; default: PyTorch",
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=5)
     arguments = parse_step_options(parser)
@@ -208,10 +223,14 @@ def main():
     )
     context = multiprocessing.get_context("spawn")
     connections, facts = [], []
-    for target in (_library, _torch):
+    rival = "the other" if arguments.against else "PyTorch"
+    for target, more in (
+        (_library, ()),
+        (_library, (arguments.against,)) if arguments.against else (_torch, ()),
+    ):
         here, there = context.Pipe()
         context.Process(
-            target=target, args=(there, *options), daemon=True
+            target=target, args=(there, *options, *more), daemon=True
         ).start()
         connections.append(here)
         facts.append(here.recv())
@@ -231,7 +250,7 @@ def main():
         f"{'':12} {'images/s':>9} {'s a step':>9} {'fastest':>9} {'slowest':>9}"
     )
     medians = []
-    for name, times in zip(("keras_t2i", "PyTorch"), seconds):
+    for name, times in zip(("keras_t2i", rival), seconds):
         median = statistics.median(times)
         medians.append(median)
         print(

@@ -1,28 +1,36 @@
-"""Loads `.keras` files and weights without trusting who wrote them.
+"""Models in files: `.keras` files, and folders with a config and weights.
 
-The safe mode of Keras refuses what it knows to hold code. A config may still
-name any function that Keras exports, and have it called while the model is
-built. So a config here names layers and what belongs to them, or classes that
-are registered, and nothing else.
+They are loaded without trusting who wrote them. The safe mode of Keras refuses
+what it knows to hold code. A config may still name any function that Keras
+exports, and have it called while the model is built. So a config here names
+layers and what belongs to them, or classes that are registered, and nothing
+else.
 """
 
 import io
+import json
 import os
 import pathlib
 import re
 import zipfile
 from typing import Any
-from typing import BinaryIO
 
 import h5py
 import keras
 
+from keras_t2i.files import atomic_write
+from keras_t2i.files import check_checksums
+from keras_t2i.files import write_checksums
+from keras_t2i.reading import check_hdf5_heaps
 from keras_t2i.reading import open_file
 from keras_t2i.reading import parse_json
+from keras_t2i.reading import read_json
 from keras_t2i.types import StrPath
 
-# The names that Keras gives the parts of a file.
+# The names that Keras gives the parts of a file. A folder has them too.
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
+# What a run folder has in place of these two.
+_MODEL_OF_RUN = "model.keras"
 # A thousand times that of the largest model of this library.
 _MAX_CONFIG_BYTES = 2**24
 _MAX_FILE_BYTES = 2**36
@@ -84,7 +92,7 @@ def load_keras_file(path: StrPath, compile: bool = False) -> keras.Model:
             config = _part(archive, _CONFIG, _MAX_CONFIG_BYTES)
             weights = _part(archive, _WEIGHTS, unpacked)
     check_config(parse_json(config.decode("utf-8")))
-    check_weights(io.BytesIO(weights))
+    check_weights(weights)
     return keras.saving.load_model(path, compile=compile)
 
 
@@ -154,14 +162,15 @@ def _has_numbers(config: Any) -> bool:
     return isinstance(dtype, str) and bool(_NUMBERS.fullmatch(dtype))
 
 
-def check_weights(file: StrPath | BinaryIO) -> None:
-    """Checks that all weights of an HDF5 file are in it.
+def check_weights(content: bytes) -> None:
+    """Checks that all weights of an HDF5 file are in it, and can be read.
 
     Raises:
         ValueError: some are in other files, or made of fewer bytes.
         OSError: it is no HDF5 file.
     """
-    with h5py.File(file, "r") as weights:
+    check_hdf5_heaps(content)
+    with h5py.File(io.BytesIO(content), "r") as weights:
         left = weights.id.get_filesize()
 
         def wrong_link(name: str, link: Any) -> str | None:
@@ -182,3 +191,74 @@ def check_weights(file: StrPath | BinaryIO) -> None:
         wrong = wrong or weights.visititems(wrong_array)
     if wrong:
         raise ValueError(f"all weights must be in the file. Received: {wrong}")
+
+
+def is_folder(path: StrPath) -> bool:
+    """Whether a path leads to a folder."""
+    return pathlib.Path(path).is_dir()
+
+
+def preset_weights(path: StrPath) -> pathlib.Path:
+    """Returns the file of weights of a folder of `save_preset_folder`."""
+    return pathlib.Path(path) / _WEIGHTS
+
+
+def save_preset_folder(model: keras.Model, path: StrPath) -> None:
+    """Writes a model's config and weights, without its optimizers.
+
+    Args:
+        model: `keras.Model` of this library.
+        path: path of the folder. It may exist.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    path = pathlib.Path(path)
+    path.mkdir(parents=True, exist_ok=True)
+    config = keras.saving.serialize_keras_object(model)
+    config.pop("compile_config", None)
+    with atomic_write(preset_weights(path)) as temporary:
+        model.save_weights(temporary)
+    with atomic_write(path / _CONFIG) as temporary:
+        temporary.write_text(json.dumps(config, indent=2) + "\n", "utf-8")
+    write_checksums(path, [_CONFIG, _WEIGHTS])
+
+
+def load_preset_folder(path: StrPath) -> keras.Model:
+    """Returns the model of a folder, not compiled.
+
+    Nothing in the folder is executed.
+
+    Args:
+        path: path of a folder from `save_preset_folder`, or of a run folder
+            with a `model.keras`.
+
+    Raises:
+        ValueError: it is neither, or its files are damaged.
+    """
+    path = pathlib.Path(path)
+    is_run = (path / _MODEL_OF_RUN).is_file()
+    if not is_run and not preset_weights(path).is_file():
+        raise ValueError(
+            "A folder to load from must be a run folder with a model.keras, "
+            "or one that `save_to_preset` has written. Received: "
+            f"{str(path)!r}, which is neither"
+        )
+    try:
+        if is_run:
+            return load_keras_file(path / _MODEL_OF_RUN)
+        check_checksums(path, [_CONFIG, _WEIGHTS])
+        config = read_json(path / _CONFIG)
+        check_config(config)
+        check_weights(preset_weights(path).read_bytes())
+        model = keras.saving.deserialize_keras_object(config)
+        model.load_weights(preset_weights(path))
+    except Exception as error:
+        # Keras raises errors of many kinds for files that are damaged.
+        first_line = (str(error).strip() or repr(error)).splitlines()[0]
+        raise ValueError(
+            "A folder to load from must hold a model that this library has "
+            f"saved. Received: {str(path)!r}, which cannot be loaded: "
+            f"{first_line}"
+        ) from error
+    return model

@@ -5,8 +5,10 @@ import contextlib
 import errno
 import io
 import json
+import mmap
 import os
 import pathlib
+import re
 import stat
 from collections.abc import Iterator
 from typing import Any
@@ -24,6 +26,10 @@ _MAX_TEXT_BYTES = 2**24
 _MAX_JSON_CONTAINERS = 10_000_000
 # Folders within folders.
 _MAX_DEPTH = 100
+# A heap of texts in a file: a version and zeros follow its signature. It has a
+# head of as many bytes as each of its objects, which begin at multiples of 8.
+_HDF5_HEAP = re.compile(rb"GCOL\x01\0\0\0")
+_HEAP_HEAD_BYTES = 16
 # UTF-32 first: its mark begins with that of UTF-16.
 _BYTE_ORDER_MARKS = {
     "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
@@ -191,3 +197,32 @@ def walk(
                     UnusableFileError(str(path), str(error.strerror))
                 )
     yield from sorted(found)
+
+
+def check_hdf5_heaps(content: bytes | mmap.mmap) -> None:
+    """Refuses a heap in which the HDF5 library would search forever.
+
+    It goes from object to object by their sizes, also by one of 0.
+
+    Args:
+        content: bytes or `mmap.mmap`. A whole file.
+
+    Raises:
+        ValueError: the sizes in a heap of texts do not add up to its own.
+    """
+    for match in _HDF5_HEAP.finditer(content):
+        head = match.start()
+        end = head + _number(content, head + 8, 8)
+        place = head + _HEAP_HEAD_BYTES
+        while end - place >= _HEAP_HEAD_BYTES:
+            size = _number(content, place + 8, 8)
+            # The size of free space, which has no number, is that of all of it.
+            if _number(content, place, 2):
+                size = _HEAP_HEAD_BYTES + -(-size // 8) * 8
+            if not _HEAP_HEAD_BYTES <= size <= end - place:
+                raise ValueError(f"an object of {size} bytes at byte {place}")
+            place += size
+
+
+def _number(content: bytes | mmap.mmap, place: int, num_bytes: int) -> int:
+    return int.from_bytes(content[place : place + num_bytes], "little")

@@ -7,17 +7,17 @@ import pytest
 
 import keras_t2i
 from keras_t2i import registration
+from keras_t2i.models.adversarial_training import RelativeDiversity
+from keras_t2i.models.adversarial_training import ReplicaLoss
+from keras_t2i.models.adversarial_training import Share
 from keras_t2i.models.augmentation import ImageNoise
-from keras_t2i.models.convolutions import BoxedConv2D
-from keras_t2i.models.convolutions import BoxedConv2DTranspose
-from keras_t2i.models.convolutions import SpectralConv2D
+from keras_t2i.models.layers import BoxedConv2D
+from keras_t2i.models.layers import BoxedConv2DTranspose
+from keras_t2i.models.layers import SpectralConv2D
 from keras_t2i.models.normalization import FusedBatchNormalization
 from keras_t2i.models.normalization import Modulation
 from keras_t2i.models.normalization import TextStandardization
 from keras_t2i.models.pixel_discriminator import MinibatchDeviation
-from keras_t2i.models.training_metrics import RelativeDiversity
-from keras_t2i.models.training_metrics import ReplicaLoss
-from keras_t2i.models.training_metrics import Share
 from keras_t2i.text.char_cnn_rnn import GatedRecurrence
 from keras_t2i.text.char_cnn_rnn import OneHotCharacters
 from keras_t2i.text.char_cnn_rnn import ReLURecurrence

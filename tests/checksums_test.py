@@ -4,8 +4,8 @@ import subprocess
 import numpy as np
 import pytest
 
-from keras_t2i.checksums import check_checksums
-from keras_t2i.checksums import write_checksums
+from keras_t2i.files import check_checksums
+from keras_t2i.files import write_checksums
 
 _FILES = ["a b.txt", "inner/b"]
 

@@ -18,14 +18,14 @@ _ROOT = pathlib.Path(keras_t2i.__file__).parent
 # Each imports from those before it, from those in its own line and from itself.
 # `cli`, the last, and the package itself see everything.
 ORDER = (
-    {"captions", "checks", "checksums", "errors", "files", "interruption"}
+    {"captions", "checks", "errors", "files", "interruption"}
     | {"reading", "terminal", "types", "version"},
     {"registration"},
     {
         *("batch_checks", "configured_model", "linear_decay"),
         *("stream_trained_model", "untuned"),
     },
-    {"keras_files", "preset_folder", "pretrained", "progress"},
+    {"keras_files", "pretrained", "progress"},
     {"recipes"},
     {"tokenizers"},
     {"formats"},
@@ -91,29 +91,27 @@ _SECONDS_OF_HELP = 1.2
 # TensorFlow raises. Everything else is Keras.
 IMPORTS_TENSORFLOW = {
     "batch_checks",
-    "callbacks.tensorboard_writer",
+    "callbacks.recording",
     "datasets.batches",
     "datasets.examples",
     "datasets.shards",
     "evaluation.full_evaluation",
-    "export.half_precision",
     "export.saved_model",
     "export.signatures",
     "export.transports",
     "export.warm_up",
-    "losses.mode_seeking",
+    "losses.adversarial",
     "models.adversarial_training",
     "models.augmentation",
     "models.batch_texts",
     "models.discriminator_ensemble",
     "models.image_generation",
-    "models.made_from_recipe",
+    "models.from_recipe",
     "models.noise",
     "models.normalization",
     "models.pixel_discriminator",
     "models.style_inversion",
     "models.text_to_image_gan",
-    "models.training_metrics",
     "models.weight_updates",
     "recipe_batches",
     "stream_trained_model",
@@ -132,7 +130,7 @@ IMPORTS_TENSORFLOW_TEXT = {"tokenizers"}
 PATHLESS = {"losses", "metrics", "models", "plots"}
 READS_FILES = {"os", "pathlib", "io", "shutil", "tempfile", "glob"}
 # Takes `io` for a file in memory.
-IN_MEMORY = {"plots.grids", "plots.notebook_figure"}
+IN_MEMORY = {"plots.grids"}
 
 
 def _module_name(path):

@@ -10,12 +10,12 @@ import keras
 import numpy as np
 import pytest
 
-from keras_t2i.checksums import CHECKSUMS_FILE
 from keras_t2i.evaluation import load_judge
+from keras_t2i.files import CHECKSUMS_FILE
 from keras_t2i.keras_files import check_config
 from keras_t2i.keras_files import load_keras_file
-from keras_t2i.preset_folder import load_preset_folder
-from keras_t2i.preset_folder import save_preset_folder
+from keras_t2i.keras_files import load_preset_folder
+from keras_t2i.keras_files import save_preset_folder
 from keras_t2i.training.model_files import load_gan
 from keras_t2i.training.run_folder import RunFolder
 
@@ -292,3 +292,20 @@ def test_weights_of_a_preset_that_are_not_in_the_file(tmp_path):
         _huge(file["layers/dense/vars"], None, None)
     with pytest.raises(ValueError, match="cannot be loaded: all weights must"):
         load_preset_folder(tmp_path)
+
+
+def test_a_heap_of_texts_without_end_is_refused(parts, tmp_path):
+    # Keras reads texts beside weights; the HDF5 library would not return.
+    weights = tmp_path / "weights.h5"
+    weights.write_bytes(parts[_WEIGHTS])
+    with h5py.File(weights, "r+") as file:
+        file.attrs["dtype"] = "float32"
+    content = bytearray(weights.read_bytes())
+    place = content.index(b"GCOL") + 16
+    # Past the texts, to the free space, which has no number.
+    while content[place]:
+        place += 16 + -(-content[place + 8] // 8) * 8
+    content[place + 8 : place + 16] = bytes(8)
+    damaged = {**parts, _WEIGHTS: bytes(content)}
+    with pytest.raises(ValueError, match="an object of 0 bytes"):
+        load_keras_file(_file(tmp_path / "model.keras", damaged))

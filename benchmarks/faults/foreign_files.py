@@ -4,6 +4,7 @@ Their formats have few checksums, so what is changed may pass for another file.
 But one that is cut off must not pass for the whole.
 """
 
+import faulthandler
 import functools
 import io
 import pickle
@@ -47,6 +48,8 @@ from tests.torch_files.torch_networks import Builder
 
 _MAX_BYTES = 2**30
 _MAX_SECONDS = 10
+# Then the reader is stuck, and all ends with a traceback of where.
+_STUCK_SECONDS = 60
 # Of each reader that makes networks of what it has read.
 _NETWORKS_SHARE = 0.05
 # What no reader does.
@@ -88,9 +91,11 @@ def run(counts, whole, folder, count, seed):
             file = files[place % len(files)]
             variant = damaged(contents[file], generator)
             file.write_bytes(variant)
+            faulthandler.dump_traceback_later(_STUCK_SECONDS, exit=True)
             is_watched = True
             outcome, reason = _outcome(read, path, place)
             is_watched = False
+            faulthandler.cancel_dump_traceback_later()
             is_cut = variant != contents[file] and contents[file].startswith(
                 variant
             )

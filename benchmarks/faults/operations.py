@@ -11,12 +11,12 @@ import numpy as np
 
 from benchmarks.faults import children
 from keras_t2i.callbacks import Checkpoints
-from keras_t2i.checksums import CHECKSUMS_FILE
-from keras_t2i.checksums import check_checksums
-from keras_t2i.checksums import file_sha256
 from keras_t2i.cli.main import main
 from keras_t2i.datasets.manifest import MANIFEST_FILE
 from keras_t2i.export import Client
+from keras_t2i.files import CHECKSUMS_FILE
+from keras_t2i.files import check_checksums
+from keras_t2i.files import file_sha256
 from keras_t2i.files import is_temporary
 from keras_t2i.training import runner
 from tests.cli.conftest import GAN_OPTIONS

@@ -190,8 +190,8 @@ def _read_embeddings(path: str) -> tuple[list[str], "np.ndarray"]:
     """Returns labels of rows, their captions if known, and embeddings."""
     import numpy as np
 
-    from keras_t2i.formats.npy_files import NpzFile
-    from keras_t2i.formats.npy_files import read_npy
+    from keras_t2i.formats.array_files import NpzFile
+    from keras_t2i.formats.array_files import read_npy
 
     captions = np.empty(0)
     if path.endswith(".npz"):

@@ -168,7 +168,7 @@ def _make_source(arguments: argparse.Namespace) -> "Source":
     from keras_t2i.datasets.cub_birds import CubBirds
     from keras_t2i.datasets.folder import CaptionedFolder
     from keras_t2i.datasets.oxford_flowers import OxfordFlowers
-    from keras_t2i.datasets.several_sources import SeveralSources
+    from keras_t2i.datasets.source import SeveralSources
 
     options = {}
     if arguments.crop_to_bounding_box:

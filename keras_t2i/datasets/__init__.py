@@ -14,7 +14,7 @@ from keras_t2i.datasets.images import read_square
 from keras_t2i.datasets.oxford_flowers import OxfordFlowers
 from keras_t2i.datasets.preparation import Preparation
 from keras_t2i.datasets.preparation import prepare
-from keras_t2i.datasets.several_sources import SeveralSources
+from keras_t2i.datasets.source import SeveralSources
 
 __all__ = [
     "BloomsSource",

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 
 from keras_t2i.checks import check_whole_number
-from keras_t2i.checksums import file_sha256
 from keras_t2i.datasets.manifest import MANIFEST_FILE
 from keras_t2i.datasets.manifest import Manifest
 from keras_t2i.datasets.manifest import Shard
@@ -23,6 +22,7 @@ from keras_t2i.datasets.source import Key
 from keras_t2i.datasets.source import Source
 from keras_t2i.datasets.source import check_several_classes
 from keras_t2i.files import atomic_write
+from keras_t2i.files import file_sha256
 from keras_t2i.files import locked_folder
 from keras_t2i.files import remove_temporaries
 from keras_t2i.reading import MAX_TABLE_BYTES

@@ -12,10 +12,10 @@ from typing import Protocol
 import numpy as np
 
 from keras_t2i.datasets.images import without_image_suffix
-from keras_t2i.formats.hdf5_file import HDF5File
-from keras_t2i.formats.npy_files import NpzFile
-from keras_t2i.formats.npy_files import name_damages
-from keras_t2i.formats.npy_files import read_npy
+from keras_t2i.formats.array_files import HDF5File
+from keras_t2i.formats.array_files import NpzFile
+from keras_t2i.formats.array_files import name_damages
+from keras_t2i.formats.array_files import read_npy
 from keras_t2i.formats.pickled_list import read_pickled_list
 from keras_t2i.formats.t7 import Table
 from keras_t2i.formats.t7 import read_t7

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-from keras_t2i.checksums import file_sha256
 from keras_t2i.datasets.shards import new_tfrecord_file
 from keras_t2i.datasets.source import Key
 from keras_t2i.datasets.source import Source
+from keras_t2i.files import file_sha256
 from keras_t2i.reading import UnusableFileError
 from keras_t2i.tokenizers import count_unread
 

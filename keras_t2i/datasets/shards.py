@@ -13,12 +13,12 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from keras_t2i.checksums import file_sha256
 from keras_t2i.datasets.manifest import MANIFEST_FILE
 from keras_t2i.datasets.manifest import Manifest
 from keras_t2i.datasets.manifest import Shard
 from keras_t2i.datasets.manifest import Split
 from keras_t2i.files import atomic_write
+from keras_t2i.files import file_sha256
 from keras_t2i.files import os_error
 from keras_t2i.reading import UnusableFileError
 from keras_t2i.types import StrPath

@@ -14,9 +14,9 @@ from keras_t2i.applications.feature_extraction import resized
 from keras_t2i.applications.feature_networks import check_finite_weights
 from keras_t2i.applications.feature_networks import image_network
 from keras_t2i.applications.feature_networks import network_of_features
-from keras_t2i.checksums import file_sha256
 from keras_t2i.evaluation.generated_images import FolderImages
 from keras_t2i.evaluation.generated_images import ModelImages
+from keras_t2i.files import file_sha256
 from keras_t2i.keras_files import load_keras_file
 from keras_t2i.text.embeddings import embed_texts
 from keras_t2i.text.joint_embedding import JointEmbedding

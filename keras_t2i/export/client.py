@@ -21,7 +21,7 @@ from keras_t2i.export.transports import SavedModelTransport
 from keras_t2i.models.image_generation import encode_captions
 from keras_t2i.models.image_generation import interpolation_weights
 from keras_t2i.models.noise import seeds_of_rows
-from keras_t2i.text.precomputed_embeddings import checked_embeddings
+from keras_t2i.text.embeddings import checked_embeddings
 from keras_t2i.types import StrPath
 
 # A request takes no more rows from here on: a server holds several copies.
@@ -53,7 +53,8 @@ class Client:
         timeout: float. Seconds that one try of one request may take. By gRPC
             this is the whole request; by the REST API, the time in which the
             server sends nothing, while its whole answer may take twice as
-            long. `ModelServer` stops at 60. Defaults to `60.0`.
+            long. `ModelServer` stops at 60. A folder is asked without a limit.
+            Defaults to `60.0`.
         headers: dict of strings to strings, sent with each request (as metadata
             by gRPC), such as `{"Authorization": "Bearer ..."}` for a proxy in
             front of the server. They are sent to no other host, and no error
@@ -61,8 +62,8 @@ class Client:
 
     Raises:
         ValueError: there is no such model folder, the address has another
-            form or holds a password, a header holds a line break, or `timeout`
-            is not above 0 and at most a day.
+            form or holds a password, a header holds a line break or is for a
+            folder, or `timeout` is not above 0 and at most a day.
 
     Example:
 
@@ -94,6 +95,12 @@ class Client:
                 f"Received: {timeout!r}"
             )
         if "://" not in str(model):
+            if headers:
+                raise ValueError(
+                    "`headers` are for a server, and `model` must be its "
+                    f"address. Received: {str(model)!r}, a folder that is "
+                    "loaded in this process"
+                )
             self._transport = SavedModelTransport(model)
             return
         address = ModelAddress.parse(str(model))

@@ -17,7 +17,6 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
-from keras_t2i.checksums import check_checksums
 from keras_t2i.errors import ServerError
 from keras_t2i.export.loading_check import loading_error
 from keras_t2i.export.model_folder import BATCHING_PARAMETERS_FILE
@@ -32,6 +31,7 @@ from keras_t2i.export.model_folder import models_config
 from keras_t2i.export.model_folder import version_entries
 from keras_t2i.export.model_folder import versions
 from keras_t2i.files import atomic_write
+from keras_t2i.files import check_checksums
 from keras_t2i.types import StrPath
 
 BINARY_VARIABLE = "TF_SERVING_BINARY"

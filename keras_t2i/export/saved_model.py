@@ -1,8 +1,10 @@
 """Exports a GAN as a SavedModel that TensorFlow Serving answers from."""
 
+import contextlib
 import os
 import pathlib
 from collections.abc import Callable
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from contextlib import nullcontext
 from typing import Any
@@ -11,8 +13,6 @@ import keras
 import tensorflow as tf
 
 from keras_t2i.checks import check_whole_number
-from keras_t2i.checksums import write_checksums
-from keras_t2i.export.half_precision import HalfPrecisionWeights
 from keras_t2i.export.model_folder import BATCHING_PARAMETERS_FILE
 from keras_t2i.export.model_folder import MADE_BY
 from keras_t2i.export.model_folder import MAX_BATCH_SIZE
@@ -29,10 +29,55 @@ from keras_t2i.export.warm_up import write_warm_up_requests
 from keras_t2i.files import atomic_new_folder
 from keras_t2i.files import locked_folder
 from keras_t2i.files import os_error
+from keras_t2i.files import write_checksums
 from keras_t2i.models.style_encoder import check_style_encoder
 from keras_t2i.models.text_to_image_gan import TextToImageGAN
-from keras_t2i.text.precomputed_embeddings import check_reads_texts
+from keras_t2i.text.embeddings import check_reads_texts
 from keras_t2i.types import StrPath
+
+
+class HalfPrecisionWeights:
+    """Copies of the weights of networks in half precision.
+
+    Vectors, such as those of normalization, stay as they are: they are small.
+    So are all weights in half precision that come with the library.
+
+    Args:
+        networks: list of `keras.Model`.
+
+    Attributes:
+        variables: list of `tf.Variable`. What a SavedModel must hold.
+
+    Raises:
+        ValueError: a weight is not finite, or too large for half precision.
+    """
+
+    def __init__(self, networks: Sequence[keras.Model]):
+        self.variables: list[tf.Variable] = []
+        self._copies: list[tuple[Any, tf.Variable]] = []
+        for weight in (w for network in networks for w in network.weights):
+            variable = weight.value
+            if weight.dtype == "float32" and len(weight.shape) > 1:
+                half = tf.cast(variable, tf.float16)
+                if not tf.reduce_all(tf.math.is_finite(half)):
+                    raise ValueError(
+                        f"{weight.path} must be finite in half precision. "
+                        f"Received: values up to "
+                        f"{tf.reduce_max(tf.abs(variable)).numpy():g}. Export "
+                        "without `half_precision`."
+                    )
+                variable = tf.Variable(half, trainable=False, name=weight.name)
+                self._copies.append((weight, variable))
+            self.variables.append(variable)
+
+    def in_use(self) -> contextlib.AbstractContextManager[Any]:
+        """Makes the networks compute with the copies, within a graph."""
+        return keras.StatelessScope(
+            [
+                (weight, tf.cast(half, "float32"))
+                for weight, half in self._copies
+            ]
+        )
 
 
 def export_saved_model(

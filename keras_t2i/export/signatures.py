@@ -16,7 +16,7 @@ from keras_t2i.models.image_generation import generate_from_texts
 from keras_t2i.models.image_generation import generate_in_style
 from keras_t2i.models.image_generation import generate_interpolated
 from keras_t2i.models.text_to_image_gan import TextToImageGAN
-from keras_t2i.text.precomputed_embeddings import PrecomputedEmbeddings
+from keras_t2i.text.embeddings import PrecomputedEmbeddings
 from keras_t2i.types import Tensor
 
 # What `to_uint8` makes of 0.

@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_t2i.checksums import check_checksums
 from keras_t2i.errors import ServerError
 from keras_t2i.export.http_opener import http_opener
 from keras_t2i.export.model_folder import SAVED_MODEL_FILE
 from keras_t2i.export.model_folder import version_folder
 from keras_t2i.export.model_folder import versions
+from keras_t2i.files import check_checksums
 from keras_t2i.reading import parse_json
 from keras_t2i.terminal import visible
 from keras_t2i.types import StrPath

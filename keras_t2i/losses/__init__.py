@@ -3,10 +3,10 @@
 from keras_t2i.losses.adversarial import RelativisticPairing
 from keras_t2i.losses.adversarial import discriminator_loss
 from keras_t2i.losses.adversarial import generator_loss
+from keras_t2i.losses.adversarial import layouts
+from keras_t2i.losses.adversarial import mode_seeking_loss
 from keras_t2i.losses.compatibility import SoftmaxJointEmbedding
 from keras_t2i.losses.compatibility import StructuredJointEmbedding
-from keras_t2i.losses.mode_seeking import layouts
-from keras_t2i.losses.mode_seeking import mode_seeking_loss
 
 __all__ = [
     "RelativisticPairing",

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_t2i.checks import check_whole_number
-from keras_t2i.metrics.feature_sets import feature_sets
-from keras_t2i.metrics.feature_sets import unit_rows
+from keras_t2i.metrics.distances import feature_sets
+from keras_t2i.metrics.distances import unit_rows
 
 # Bounds the scores of all images that are in memory at once.
 _CAPTIONS_AT_A_TIME = 1000

@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_t2i.checks import check_whole_number
-from keras_t2i.metrics.feature_sets import feature_sets
-from keras_t2i.metrics.feature_sets import squared_distance_blocks
+from keras_t2i.metrics.distances import feature_sets
+from keras_t2i.metrics.distances import squared_distance_blocks
 
 
 def precision_recall(

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_t2i.checks import check_whole_number
-from keras_t2i.metrics.feature_sets import check_finite
-from keras_t2i.metrics.feature_sets import unit_rows
+from keras_t2i.metrics.distances import check_finite
+from keras_t2i.metrics.distances import unit_rows
 
 
 def _scikit_learn(module: str) -> Any:

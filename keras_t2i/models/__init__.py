@@ -4,7 +4,7 @@ from keras_t2i.models.discriminator import Discriminator
 from keras_t2i.models.discriminator_ensemble import DiscriminatorEnsemble
 from keras_t2i.models.feature_discriminator import FeatureDiscriminator
 from keras_t2i.models.generator import Generator
-from keras_t2i.models.modulated_generator import ModulatedGenerator
+from keras_t2i.models.generator import ModulatedGenerator
 from keras_t2i.models.pixel_discriminator import PixelDiscriminator
 from keras_t2i.models.staged_matching import StagedMatching
 from keras_t2i.models.style_encoder import NoiseRecovery

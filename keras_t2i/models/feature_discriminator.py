@@ -8,10 +8,10 @@ from keras import layers
 
 from keras_t2i.applications.feature_networks import feature_network
 from keras_t2i.checks import check_image_size
-from keras_t2i.models.convolutions import SpectralConv2D
+from keras_t2i.models.discriminator import TextDiscriminator
+from keras_t2i.models.discriminator import text_scores
+from keras_t2i.models.layers import SpectralConv2D
 from keras_t2i.models.normalization import standardized
-from keras_t2i.models.text_discriminator import TextDiscriminator
-from keras_t2i.models.text_discriminator import text_scores
 from keras_t2i.types import Tensor
 
 # Channels of the four mixed maps, the largest map first.

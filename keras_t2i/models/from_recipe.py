@@ -1,19 +1,31 @@
-"""A GAN's networks, options and optimizers, as a recipe says."""
+"""A GAN by its recipe: networks, options, optimizers; saved and loaded."""
 
 import inspect
 from typing import Any
+from typing import Self
 
 import keras
+import tensorflow as tf
 
 from keras_t2i.checks import check_text_encoder
+from keras_t2i.keras_files import is_folder
+from keras_t2i.keras_files import load_preset_folder
+from keras_t2i.keras_files import save_preset_folder
 from keras_t2i.linear_decay import LinearDecay
 from keras_t2i.models.discriminator import Discriminator
 from keras_t2i.models.discriminator_ensemble import DiscriminatorEnsemble
+from keras_t2i.models.discriminator_ensemble import members_of
 from keras_t2i.models.feature_discriminator import FeatureDiscriminator
 from keras_t2i.models.generator import Generator
-from keras_t2i.models.modulated_generator import ModulatedGenerator
+from keras_t2i.models.generator import ModulatedGenerator
+from keras_t2i.models.normalization import standardizations_of
 from keras_t2i.models.pixel_discriminator import PixelDiscriminator
 from keras_t2i.models.staged_matching import StagedMatching
+from keras_t2i.pretrained.network_files import load_pretrained_weights
+from keras_t2i.pretrained.network_files import pretrained_description
+from keras_t2i.pretrained.network_files import pretrained_names
+from keras_t2i.pretrained.network_files import pretrained_text_encoder
+from keras_t2i.recipes.presets import presets
 from keras_t2i.recipes.recipe import Recipe
 from keras_t2i.text.char_cnn_rnn import CharCNNRNN
 
@@ -35,6 +47,9 @@ OF_NETWORKS = {
     "feature_network",
     "feature_width",
     "feature_size",
+}
+PRESETS = presets("gan") | {
+    name: pretrained_description(name) for name in pretrained_names()
 }
 
 
@@ -160,3 +175,228 @@ def gan_optimizer(
     return keras.optimizers.Adam(
         learning_rate, beta_1=recipe.beta_1, beta_2=recipe.beta_2
     )
+
+
+class MadeFromRecipe(keras.Model):
+    """The part of `TextToImageGAN` that makes, saves and loads it by a recipe.
+
+    Attributes:
+        recipe: `Recipe`, or `None`.
+    """
+
+    presets = PRESETS
+    recipe: Recipe | None
+
+    @classmethod
+    def from_recipe(
+        cls, recipe: Recipe, *, text_encoder: keras.Model | None = None
+    ) -> Self:
+        """Makes an untrained GAN from a recipe.
+
+        Args:
+            recipe: `keras_t2i.Recipe`. Its `precision`, `strategy` and duration
+                are for `keras_t2i.train`.
+            text_encoder: `keras.Model` from `token_ids` to embeddings.
+                Defaults to `None`: a new `CharCNNRNN`.
+
+        Returns:
+            `TextToImageGAN`.
+        """
+        networks = networks_of_recipe(recipe, text_encoder)
+        return cls(*networks, **gan_options(cls, recipe))
+
+    @classmethod
+    def from_preset(
+        cls,
+        name_or_folder: str,
+        *,
+        text_encoder: keras.Model | None = None,
+        **overrides: Any,
+    ) -> Self:
+        """Makes an untrained GAN from a preset, or loads a trained one.
+
+        A preset with weights, such as `"gan_int_cls_plus_flowers"`, has those
+        of the generator and of the text encoder. Its discriminator is new.
+
+        Args:
+            name_or_folder: string. One of `TextToImageGAN.presets`, or path of
+                a run folder with a `model.keras`, or of a folder that
+                `save_to_preset` has written.
+            text_encoder: `keras.Model` from `token_ids` to embeddings.
+                Defaults to `None`: that of the folder or, for a name, a new
+                `CharCNNRNN`.
+            **overrides: fields of `keras_t2i.Recipe` in place of the preset's,
+                or `width`, as of `Recipe.override`. With a folder, fields of
+                the networks cannot be overridden.
+
+        Returns:
+            `TextToImageGAN`, not compiled.
+
+        Raises:
+            ValueError: there is neither such a preset nor such a folder, or
+                no such field.
+        """
+        if name_or_folder in pretrained_names():
+            recipe = Recipe.from_preset(name_or_folder)
+            gan = load_pretrained_gan(cls, name_or_folder, recipe)
+            if text_encoder is None and not overrides:
+                return gan
+            return _with_overrides(gan, text_encoder, overrides)
+        if name_or_folder in PRESETS or not is_folder(name_or_folder):
+            _check_overrides(overrides)
+            recipe = Recipe.from_preset(name_or_folder).override(**overrides)
+            return cls.from_recipe(recipe, text_encoder=text_encoder)
+        gan = load_preset_folder(name_or_folder)
+        if not isinstance(gan, cls):
+            raise ValueError(
+                f"The folder must hold a `{cls.__name__}`. Received: "
+                f"{str(name_or_folder)!r}, with a {type(gan).__name__}"
+            )
+        if text_encoder is None and not overrides:
+            return gan
+        return _with_overrides(gan, text_encoder, overrides)
+
+    def save_to_preset(self, folder: str) -> None:
+        """Writes the config and the weights, for `from_preset`.
+
+        Args:
+            folder: path of the folder to make.
+
+        Raises:
+            OSError: a file cannot be written.
+        """
+        save_preset_folder(self, folder)
+
+    def make_dataset(
+        self,
+        path: str,
+        split: str = "train",
+        *,
+        text_embeddings: str | None = None,
+        **options: Any,
+    ) -> tf.data.Dataset:
+        """Makes the batches of the recipe.
+
+        Where the recipe has `standardize_texts`, the networks take the mean and
+        the deviation of `text_embeddings` over, unless they have such already.
+
+        Args:
+            path: path. Folder that `keras-t2i prepare` wrote.
+            split: string. Defaults to `"train"`.
+            text_embeddings: path, as of `keras_t2i.datasets.make_dataset`.
+                Defaults to `None`: the batches hold `token_ids`, one caption
+                per image, and mismatching texts of any other class.
+            **options: arguments of `keras_t2i.datasets.make_dataset` in place
+                of the recipe's.
+
+        Returns:
+            `tf.data.Dataset` of the dicts that
+            `keras_t2i.datasets.make_dataset` makes.
+        """
+        # Not above: data sets reach text encoders, and those the networks.
+        from keras_t2i.recipe_batches import recipe_batches
+
+        return recipe_batches(
+            self, self.recipe, path, split, text_embeddings, **options
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        recipe = None if self.recipe is None else self.recipe.to_dict()
+        config = super().get_config()
+        return {
+            **config,
+            "interpolate": self.interpolate_texts,
+            "recipe": recipe,
+        }
+
+    @classmethod
+    def from_config(
+        cls,
+        config: dict[str, Any],
+        custom_objects: dict[str, type] | None = None,
+    ) -> Self:
+        config = {**config, "recipe": _recipe_of_config(config)}
+        # What earlier code has saved.
+        config.pop("preset", None)
+        return super().from_config(config, custom_objects)
+
+
+def load_pretrained_gan(cls: Any, name: str, recipe: Recipe) -> keras.Model:
+    """Returns a GAN with the weights that come with the package.
+
+    Args:
+        cls: `TextToImageGAN`.
+        name: string, one of `pretrained_names`.
+        recipe: `Recipe` of this name, whose discriminator, which is new, may
+            be another one.
+    """
+    gan = cls.from_recipe(recipe, text_encoder=pretrained_text_encoder(name))
+    for generator in (gan.generator, gan.ema_generator):
+        load_pretrained_weights(generator, name, "generator.npz")
+    # The new discriminator sees texts as the trained generator does:
+    # `make_dataset` standardizes for a GAN of which no network is adapted yet.
+    (trained,) = standardizations_of(gan.generator)
+    for member in members_of(gan.discriminator):
+        for layer in standardizations_of(member):
+            layer.set_weights(trained.get_weights())
+    return gan
+
+
+def _with_overrides(
+    gan: keras.Model,
+    text_encoder: keras.Model | None,
+    overrides: dict[str, Any],
+) -> keras.Model:
+    """Returns a trained GAN with other options or another text encoder.
+
+    Raises:
+        ValueError: an option is none of a recipe, or one of the networks.
+    """
+    _check_overrides(overrides)
+    fixed = sorted(({*OF_NETWORKS, "width"}) & set(overrides))
+    if fixed:
+        raise ValueError(
+            "The networks of a trained GAN stay as they are. Received: "
+            f"{', '.join(fixed)}. Begin with a preset's name to change them."
+        )
+    if gan.recipe is None:
+        raise ValueError(
+            "Only a GAN that was made from a recipe has options to override. "
+            f"Received: one without, and {', '.join(overrides) or 'no option'}."
+        )
+    recipe = gan.recipe.override(**overrides)
+    changed = type(gan)(
+        gan.generator,
+        gan.discriminator,
+        text_encoder or gan.text_encoder,
+        **gan_options(type(gan), recipe),
+    )
+    changed.ema_generator.set_weights(gan.ema_generator.get_weights())
+    changed.set_steps_trained(gan.steps_trained)
+    return changed
+
+
+def _recipe_of_config(config: dict[str, Any]) -> Recipe | None:
+    """Returns the recipe in the config of a `TextToImageGAN`.
+
+    Files from before there were recipes hold the name of a preset.
+    """
+    if config.get("recipe") is not None:
+        known = set(Recipe.names())
+        fields = config["recipe"]
+        return Recipe(**{name: fields[name] for name in known & set(fields)})
+    if config.get("preset") is not None:
+        return Recipe.from_preset(config["preset"])
+    return None
+
+
+def _check_overrides(overrides: dict[str, Any]) -> None:
+    for name, instead in (
+        ("precision", "`keras.mixed_precision.set_dtype_policy`"),
+        ("strategy", "the scope of a `tf.distribute` strategy"),
+    ):
+        if name in overrides:
+            raise ValueError(
+                f"`{name}` is an option of `keras_t2i.train`. Received: "
+                f"{overrides[name]!r}. Make the GAN under {instead}."
+            )

@@ -1,10 +1,10 @@
-"""What a trained GAN generates.
+"""From captions to images: what a trained GAN generates.
 
-The functions are graphs of rows: `TextToImageGAN` and the exported SavedModel
-trace the same ones, so a text and a seed give one image wherever they are asked
-for. There, texts are string tensors of UTF-8 and seeds int64 tensors, both of
-shape `(batch,)`; images are uint8 of shape `(batch, size, size, 3)`. A row of
-the output depends on that row of the inputs alone.
+`TextToImageGAN` and the exported SavedModel trace the same functions, so a
+caption and a seed give the same image everywhere. In these functions captions
+are string tensors in UTF-8 and seeds int64 tensors, both of shape `(batch,)`;
+images are uint8 of shape `(batch, size, size, 3)`. Each image depends on its
+own caption and seed alone, whatever else is in the batch.
 """
 
 import functools
@@ -25,8 +25,8 @@ from keras_t2i.models.noise import noise_from_seeds
 from keras_t2i.models.noise import seeds_of_rows
 from keras_t2i.models.noise import slerp
 from keras_t2i.models.style_encoder import check_style_encoder
-from keras_t2i.text.precomputed_embeddings import check_reads_texts
-from keras_t2i.text.precomputed_embeddings import checked_embeddings
+from keras_t2i.text.embeddings import check_reads_texts
+from keras_t2i.text.embeddings import checked_embeddings
 from keras_t2i.tokenizers import tokenize_for
 from keras_t2i.tokenizers import warn_of_unknown
 from keras_t2i.types import Tensor

@@ -9,10 +9,10 @@ from keras import layers
 from keras import ops
 
 from keras_t2i.checks import check_image_size
-from keras_t2i.models.convolutions import BoxedConv2D
+from keras_t2i.models.discriminator import TextDiscriminator
+from keras_t2i.models.discriminator import text_scores
+from keras_t2i.models.layers import BoxedConv2D
 from keras_t2i.models.normalization import standardized
-from keras_t2i.models.text_discriminator import TextDiscriminator
-from keras_t2i.models.text_discriminator import text_scores
 from keras_t2i.types import Tensor
 
 

@@ -13,8 +13,8 @@ from keras_t2i.checks import check_image_size
 from keras_t2i.configured_model import ConfiguredModel
 from keras_t2i.datasets.images import to_model_range
 from keras_t2i.datasets.images import to_uint8
-from keras_t2i.models.blocks import downsampled
-from keras_t2i.models.blocks import linear
+from keras_t2i.models.layers import downsampled
+from keras_t2i.models.layers import linear
 from keras_t2i.models.noise import noise_from_seeds
 from keras_t2i.pretrained.network_files import pretrained_style_encoder
 from keras_t2i.types import Tensor

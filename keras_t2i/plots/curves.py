@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from keras_t2i.plots.notebook_figure import NotebookFigure
+from keras_t2i.plots.grids import NotebookFigure
 
 _KINDS = ("loss", "error", "accuracy", "r_squared", "diversity", "weight")
 

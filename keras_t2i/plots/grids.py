@@ -9,7 +9,19 @@ import numpy as np
 import PIL.Image
 from matplotlib.figure import Figure
 
-from keras_t2i.plots.notebook_figure import NotebookFigure
+
+class NotebookFigure(Figure):
+    """A `Figure` that a notebook shows where it is the result of a cell.
+
+    Other figures are shown only if pyplot has made them, which would also keep
+    each of them in memory.
+    """
+
+    def _repr_png_(self) -> bytes:
+        file = io.BytesIO()
+        self.savefig(file, format="png")
+        return file.getvalue()
+
 
 # A power of two, so that whole pixels are exact in inches.
 _PIXELS_PER_INCH = 128

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from typing import Any
 from typing import TypeGuard
 
-from keras_t2i.checksums import file_sha256
 from keras_t2i.files import atomic_write
+from keras_t2i.files import file_sha256
 from keras_t2i.types import StrPath
 
 if TYPE_CHECKING:

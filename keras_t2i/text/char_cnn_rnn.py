@@ -1,4 +1,4 @@
-"""The text encoder, of characters or of words."""
+"""The char-CNN-RNN text encoder, which reads characters or words."""
 
 from collections.abc import Sequence
 from typing import Any

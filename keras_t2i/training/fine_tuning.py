@@ -1,14 +1,14 @@
 """What the training of a GAN takes over from a trained one."""
 
-from keras_t2i.checksums import file_sha256
+from keras_t2i.files import file_sha256
+from keras_t2i.keras_files import preset_weights
 from keras_t2i.models.from_recipe import OF_NETWORKS
 from keras_t2i.models.text_to_image_gan import TextToImageGAN
-from keras_t2i.preset_folder import preset_weights
 from keras_t2i.pretrained.network_files import is_pretrained
 from keras_t2i.pretrained.network_files import pretrained_description
 from keras_t2i.recipes.recipe import FINE_TUNING_MINUTES
 from keras_t2i.recipes.recipe import Recipe
-from keras_t2i.text.precomputed_embeddings import PrecomputedEmbeddings
+from keras_t2i.text.embeddings import PrecomputedEmbeddings
 from keras_t2i.training.model_files import load_gan
 from keras_t2i.training.model_files import model_file
 

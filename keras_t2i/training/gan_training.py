@@ -38,8 +38,8 @@ from keras_t2i.terminal import is_quiet
 from keras_t2i.terminal import print_note
 from keras_t2i.terminal import print_result
 from keras_t2i.terminal import quiet
+from keras_t2i.text.embeddings import PrecomputedEmbeddings
 from keras_t2i.text.embeddings import embeddings_fingerprint
-from keras_t2i.text.precomputed_embeddings import PrecomputedEmbeddings
 from keras_t2i.training.fine_tuning import gan_digest
 from keras_t2i.training.fine_tuning import load_source
 from keras_t2i.training.fine_tuning import take_weights

@@ -5,12 +5,12 @@ from typing import Any
 
 from keras_t2i.callbacks.checkpoints import checkpoint_path
 from keras_t2i.keras_files import load_keras_file
-from keras_t2i.models.made_from_recipe import load_pretrained_gan
+from keras_t2i.keras_files import load_preset_folder
+from keras_t2i.keras_files import preset_weights
+from keras_t2i.models.from_recipe import load_pretrained_gan
 from keras_t2i.models.style_encoder import StyleEncoder
 from keras_t2i.models.style_inversion import StyleInversion
 from keras_t2i.models.text_to_image_gan import TextToImageGAN
-from keras_t2i.preset_folder import load_preset_folder
-from keras_t2i.preset_folder import preset_weights
 from keras_t2i.pretrained.network_files import is_pretrained
 from keras_t2i.pretrained.network_files import names_with_style_encoder
 from keras_t2i.pretrained.network_files import pretrained_text_encoder
@@ -18,7 +18,7 @@ from keras_t2i.recipes.recipe import Recipe
 from keras_t2i.text.char_cnn_rnn import CharCNNRNN
 from keras_t2i.text.image_encoders import features_as_they_are
 from keras_t2i.text.joint_embedding import JointEmbedding
-from keras_t2i.torch_files.text_encoders import load_reed_text_encoder
+from keras_t2i.torch_files.networks import load_reed_text_encoder
 from keras_t2i.training.run_folder import RunFolder
 from keras_t2i.training.run_folder import options_of_run
 from keras_t2i.types import StrPath

@@ -8,12 +8,12 @@ import time
 from keras_t2i.applications.efficientnet_lite import IMAGE_NETWORKS
 from keras_t2i.applications.feature_extraction import extract_image_features
 from keras_t2i.applications.feature_networks import network_of_features
-from keras_t2i.checksums import file_sha256
 from keras_t2i.datasets.manifest import MANIFEST_FILE
 from keras_t2i.datasets.manifest import data_fingerprint
 from keras_t2i.datasets.manifest import read_embedding_manifest
 from keras_t2i.datasets.manifest import read_manifest
 from keras_t2i.files import atomic_new_folder
+from keras_t2i.files import file_sha256
 from keras_t2i.files import locked_folder
 from keras_t2i.progress import show_progress
 from keras_t2i.terminal import print_error

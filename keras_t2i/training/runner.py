@@ -12,12 +12,12 @@ import tensorflow as tf
 from keras_t2i.callbacks.checkpoints import Checkpoints
 from keras_t2i.callbacks.checkpoints import KeepBest
 from keras_t2i.callbacks.recording import RunRecorder
+from keras_t2i.callbacks.recording import TensorBoardWriter
 from keras_t2i.callbacks.step_callback import StepCallback
 from keras_t2i.callbacks.stopping import BeginDecay
 from keras_t2i.callbacks.stopping import StopAfter
 from keras_t2i.callbacks.stopping import StopOnNaN
 from keras_t2i.callbacks.stopping import decay_seconds
-from keras_t2i.callbacks.tensorboard_writer import TensorBoardWriter
 from keras_t2i.datasets.manifest import Manifest
 from keras_t2i.errors import TrainingError
 from keras_t2i.interruption import Terminated

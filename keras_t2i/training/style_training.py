@@ -18,7 +18,7 @@ from keras_t2i.models.style_encoder import StyleEncoder
 from keras_t2i.models.style_inversion import StyleInversion
 from keras_t2i.models.text_to_image_gan import TextToImageGAN
 from keras_t2i.recipes.recipe import StyleRecipe
-from keras_t2i.text.precomputed_embeddings import check_reads_texts
+from keras_t2i.text.embeddings import check_reads_texts
 from keras_t2i.tokenizers import tokenize_for
 from keras_t2i.training.fine_tuning import gan_digest
 from keras_t2i.training.memory import check_memory

@@ -7,12 +7,12 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from keras_t2i.checksums import file_sha256
 from keras_t2i.datasets.manifest import Manifest
 from keras_t2i.datasets.manifest import Shard
 from keras_t2i.datasets.manifest import Split
 from keras_t2i.datasets.manifest import write_manifest
 from keras_t2i.datasets.shards import CaptionedImage
+from keras_t2i.files import file_sha256
 from keras_t2i.tokenizers import ALPHABET
 
 

@@ -3,7 +3,7 @@ import pickle
 import pytest
 
 from keras_t2i.datasets.folder import CaptionedFolder
-from keras_t2i.datasets.several_sources import SeveralSources
+from keras_t2i.datasets.source import SeveralSources
 from tests.datasets.raw_files import write_image
 from tests.datasets.raw_files import write_text
 

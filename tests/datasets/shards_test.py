@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_t2i.checksums import file_sha256
 from keras_t2i.datasets.shards import CaptionedImage
 from keras_t2i.datasets.shards import EmbeddedCaptions
 from keras_t2i.datasets.shards import ShardReader
+from keras_t2i.files import file_sha256
 from tests.datasets.prepared_sets import write_shard_file
 
 _COLUMNS = {"class_id": tf.int64, "id": tf.string}

@@ -127,6 +127,11 @@ def test_headers_that_are_none(headers):
         Client("http://localhost:1/v1/models/flowers", headers=headers)
 
 
+def test_headers_for_a_folder(saved_model):
+    with pytest.raises(ValueError, match="`headers` are for a server"):
+        Client(saved_model, headers={"A": "b"})
+
+
 def test_grpc_by_tls_with_headers(saved_model, gan, monkeypatch):
     # Made by openssl for localhost, for a hundred years. They protect nothing.
     certificate = (_TLS / "localhost.crt").read_bytes()

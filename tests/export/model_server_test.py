@@ -9,7 +9,6 @@ import time
 
 import pytest
 
-from keras_t2i.checksums import write_checksums
 from keras_t2i.export import ModelServer
 from keras_t2i.export import ServerError
 from keras_t2i.export import model_server
@@ -19,6 +18,7 @@ from keras_t2i.export.model_folder import models_config
 from keras_t2i.export.model_server import DockerProgram
 from keras_t2i.export.model_server import LocalProgram
 from keras_t2i.export.model_server import find_program
+from keras_t2i.files import write_checksums
 from tests.export import stand_in_program
 from tests.programs import runs
 from tests.programs import script

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import tracemalloc
 
 import h5py
@@ -5,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_t2i.datasets.published_embeddings import open_published_embeddings
-from keras_t2i.formats.hdf5_file import HDF5File
+from keras_t2i.formats.array_files import HDF5File
 from tests.damaged_files import damaged
 from tests.damaged_files import measured
 
@@ -101,6 +103,32 @@ def test_damaged_files(tmp_path):
             HDF5File(path).read("own")
     with pytest.raises(FileNotFoundError, match="b.h5"):
         HDF5File(tmp_path / "b.h5")
+
+
+def test_a_heap_of_texts_without_end(tmp_path):
+    path = write_all_kinds(tmp_path / "a.h5")
+    content = bytearray(path.read_bytes())
+    free_space = content.index(b"GCOL") + 16 + 16 + 8
+    # After one text of seven bytes, all that is left of the heap.
+    assert content[free_space : free_space + 16].hex() == (
+        "0000000000000000d80f000000000000"
+    )
+    content[free_space + 8 : free_space + 16] = (8).to_bytes(8, "little")
+    path.write_bytes(content)
+    # The HDF5 library itself does not return: not in this process.
+    code = f"""
+from keras_t2i.formats.array_files import HDF5File
+HDF5File({str(path)!r})
+"""
+    process = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    last = process.stderr.splitlines()[-1]
+    assert last.startswith(f"ValueError: {path} must be arrays in HDF5.")
+    assert "an object of 8 bytes" in last
 
 
 def test_any_damage_is_told_by_one_kind_of_error(tmp_path):

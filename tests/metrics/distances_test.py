@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics.pairwise import polynomial_kernel
 
+from keras_t2i.metrics import distances
 from keras_t2i.metrics import diversity_within_captions
-from keras_t2i.metrics import feature_sets
 from keras_t2i.metrics import frechet_distance
 from keras_t2i.metrics import kernel_distance
 
@@ -279,7 +279,7 @@ def test_the_seed_is_that_of_the_subsets():
 def test_blocks_do_not_count(values, monkeypatch):
     real, generated = _kernel_features(40, 3, 0), _kernel_features(23, 3, 1)
     expected = kernel_distance(real, generated, 5, 10)
-    monkeypatch.setattr(feature_sets, "_VALUES_AT_A_TIME", values)
+    monkeypatch.setattr(distances, "_VALUES_AT_A_TIME", values)
     found = kernel_distance(real, generated, 5, 10)
     assert found == pytest.approx(expected, rel=1e-9)
 
@@ -332,7 +332,7 @@ def test_within_captions_by_hand():
 
 @pytest.mark.parametrize("values", [1, 100, 10_000])
 def test_within_captions_pair_by_pair(values, monkeypatch):
-    monkeypatch.setattr(feature_sets, "_VALUES_AT_A_TIME", values)
+    monkeypatch.setattr(distances, "_VALUES_AT_A_TIME", values)
     generator = np.random.default_rng(0)
     # Captions of different numbers of images, one of a single one.
     caption_ids = generator.permutation([5] * 6 + [2] * 3 + [9] + [0] * 11)

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from keras_t2i.metrics import feature_sets
-from keras_t2i.metrics.feature_sets import squared_distance_blocks
+from keras_t2i.metrics import distances
+from keras_t2i.metrics.distances import squared_distance_blocks
 
 
 def _squared(features, others):
@@ -11,7 +11,7 @@ def _squared(features, others):
 
 @pytest.mark.parametrize("values", [1, 20, 100, 10_000])
 def test_blocks(values, monkeypatch):
-    monkeypatch.setattr(feature_sets, "_VALUES_AT_A_TIME", values)
+    monkeypatch.setattr(distances, "_VALUES_AT_A_TIME", values)
     generator = np.random.default_rng(0)
     features, others = generator.normal(size=(2, 13, 3))
     others = others[:9]
@@ -27,5 +27,5 @@ def test_blocks(values, monkeypatch):
 
 def test_rounding_makes_no_negative_distances():
     features = 1000 + np.random.default_rng(0).normal(size=(50, 40))
-    for _, distances in squared_distance_blocks(features, features):
-        assert distances.min() >= 0
+    for _, block in squared_distance_blocks(features, features):
+        assert block.min() >= 0

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from keras_t2i.metrics import density_coverage
-from keras_t2i.metrics import feature_sets
+from keras_t2i.metrics import distances
 from keras_t2i.metrics import nearest_training_images
 from keras_t2i.metrics import nearest_training_ratio
 from keras_t2i.metrics import precision_recall
@@ -91,7 +91,7 @@ def test_precision_recall_blocks_do_not_count(values, monkeypatch):
     generated = generator.normal(size=(31, 5)) + 1.2
     expected = precision_recall(real, generated)
     assert 0 < min(expected) <= max(expected) < 1
-    monkeypatch.setattr(feature_sets, "_VALUES_AT_A_TIME", values)
+    monkeypatch.setattr(distances, "_VALUES_AT_A_TIME", values)
     assert precision_recall(real, generated) == expected
 
 
@@ -189,7 +189,7 @@ def test_density_coverage_blocks_do_not_count(values, monkeypatch):
     generated = generator.normal(size=(31, 5)) + 0.8
     expected = density_coverage(real, generated)
     assert 0 < min(expected) <= max(expected) < 1
-    monkeypatch.setattr(feature_sets, "_VALUES_AT_A_TIME", values)
+    monkeypatch.setattr(distances, "_VALUES_AT_A_TIME", values)
     assert density_coverage(real, generated) == expected
 
 
@@ -222,14 +222,14 @@ def test_nearest_training_by_hand():
 
 @pytest.mark.parametrize("values", [1, 70, 10_000])
 def test_nearest_training_each_with_each(values, monkeypatch):
-    monkeypatch.setattr(feature_sets, "_VALUES_AT_A_TIME", values)
+    monkeypatch.setattr(distances, "_VALUES_AT_A_TIME", values)
     generator = np.random.default_rng(0)
     features = generator.normal(size=(17, 5))
     training = generator.normal(size=(30, 5))
     all_distances = np.linalg.norm(features[:, None] - training, axis=2)
-    indices, distances = nearest_training_images(features, training)
+    indices, nearest = nearest_training_images(features, training)
     np.testing.assert_array_equal(indices, all_distances.argmin(axis=1))
-    np.testing.assert_allclose(distances, all_distances.min(axis=1))
+    np.testing.assert_allclose(nearest, all_distances.min(axis=1))
 
 
 def test_a_copy_has_no_distance():
@@ -299,7 +299,7 @@ def _squared(features, others):
 @pytest.mark.parametrize("values", [1, 3000, 100_000])
 @pytest.mark.parametrize("k", [1, 3, 60, 199])
 def test_radii(k, values, monkeypatch):
-    monkeypatch.setattr(feature_sets, "_VALUES_AT_A_TIME", values)
+    monkeypatch.setattr(distances, "_VALUES_AT_A_TIME", values)
     features = np.random.default_rng(0).normal(size=(200, 3))
     # The image itself is the first of each row.
     expected = np.sort(_squared(features, features), axis=1)[:, k]

@@ -3,9 +3,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_t2i.models.convolutions import BoxedConv2D
-from keras_t2i.models.convolutions import BoxedConv2DTranspose
-from keras_t2i.models.convolutions import SpectralConv2D
+from keras_t2i.models.layers import BoxedConv2D
+from keras_t2i.models.layers import BoxedConv2DTranspose
+from keras_t2i.models.layers import SpectralConv2D
 
 SHAPE = (2, 6, 6, 3)
 

@@ -1,8 +1,8 @@
 import keras
 import numpy as np
 
+from keras_t2i.models.discriminator import text_scores
 from keras_t2i.models.normalization import standardized
-from keras_t2i.models.text_discriminator import text_scores
 from tests.tiny_models import randomize
 
 CHANNELS, SIZE, TEXT_DIM = 5, 3, 7

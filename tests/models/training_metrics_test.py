@@ -3,11 +3,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_t2i.models.adversarial_training import RelativeDiversity
+from keras_t2i.models.adversarial_training import ReplicaLoss
+from keras_t2i.models.adversarial_training import Share
+from keras_t2i.models.adversarial_training import training_metrics
 from keras_t2i.models.staged_matching import StagedMatching
-from keras_t2i.models.training_metrics import RelativeDiversity
-from keras_t2i.models.training_metrics import ReplicaLoss
-from keras_t2i.models.training_metrics import Share
-from keras_t2i.models.training_metrics import training_metrics
 
 
 def _images(*values):

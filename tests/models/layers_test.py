@@ -2,10 +2,10 @@ import keras
 import numpy as np
 import pytest
 
-from keras_t2i.models.blocks import batch_normalization
-from keras_t2i.models.blocks import convolution
-from keras_t2i.models.blocks import linear
-from keras_t2i.models.blocks import transposed_convolution
+from keras_t2i.models.layers import batch_normalization
+from keras_t2i.models.layers import convolution
+from keras_t2i.models.layers import linear
+from keras_t2i.models.layers import transposed_convolution
 
 
 def _assert_normal(values, mean, stddev):

@@ -4,7 +4,7 @@ import struct
 import numpy as np
 import pytest
 
-from keras_t2i.formats.npy_files import read_npy
+from keras_t2i.formats.array_files import read_npy
 
 
 def _content(array, **options):
