@@ -63,7 +63,7 @@ def _library(connection, preset, width, batch_size, precision, folder=None):
         return step(batch)["generator_loss"].numpy()
 
     facts = None
-    if isinstance(gan.discriminator, keras_t2i.Discriminator):
+    if not folder and isinstance(gan.discriminator, keras_t2i.Discriminator):
         facts = operations_of(gan, batch_size), matrix_product_rate(precision)
     _serve(connection, run, interval, facts)
 
@@ -232,6 +232,8 @@ def main():
         context.Process(
             target=target, args=(there, *options, *more), daemon=True
         ).start()
+        # A process that fails is the end of this one, too.
+        there.close()
         connections.append(here)
         facts.append(here.recv())
     seconds = [[], []]
