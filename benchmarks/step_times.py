@@ -1,9 +1,11 @@
-"""What the feature discriminators cost: a step with them and one without.
+"""How long the training steps of several settings of `sweep.py` take.
 
-    python benchmarks/discriminator_members.py
+    python benchmarks/step_times.py
+    python benchmarks/step_times.py plus plus_labels gan_int_cls
 
-They take turns in one process, together with `gan_int_cls` at the same width.
-The table has the medians of all turns and their ratio.
+They take turns in one process, so that other work slows all of them alike. The
+table has the median of all turns and how many times as fast as the first it is.
+Steps with the gradient penalty, one of sixteen, are left out.
 """
 
 import argparse
@@ -16,30 +18,36 @@ import keras_t2i  # First: it sets TensorFlow up.
 import keras
 import numpy as np
 import tensorflow as tf
-
-from keras_t2i.models.discriminator_ensemble import members_of
-from keras_t2i.models.from_recipe import gan_options
-from keras_t2i.models.from_recipe import networks_of_recipe
+from sweep import SETTINGS
 
 TEXT_DIM = 256
+_DEFAULTS = ("plus", "plus_pixels_alone", "gan_int_cls")
+_GANS = [
+    name
+    for name, recipe in SETTINGS.items()
+    if isinstance(recipe, keras_t2i.Recipe)
+]
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0],
+        epilog=f"settings: {', '.join(_GANS)}",
+    )
     parser.add_argument("--image-size", type=int, default=64)
     parser.add_argument("--width", type=int, default=32)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--steps", type=int, default=4, help="of each turn")
+    parser.add_argument("settings", nargs="*", metavar="SETTING")
     arguments = parser.parse_args()
+    for name in arguments.settings:
+        if name not in _GANS:
+            parser.error(f"SETTING must be one of {', '.join(_GANS)}: {name}")
     keras.mixed_precision.set_dtype_policy(arguments.precision)
     steps = {
-        "gan_int_cls_plus": _step("gan_int_cls_plus", arguments, None),
-        "its pixel discriminator alone": _step(
-            "gan_int_cls_plus", arguments, keras_t2i.PixelDiscriminator
-        ),
-        "gan_int_cls": _step("gan_int_cls", arguments, None),
+        name: _step(name, arguments) for name in arguments.settings or _DEFAULTS
     }
     for step in steps.values():
         step()
@@ -52,28 +60,20 @@ def main():
             seconds[name].append(
                 (time.perf_counter() - start) / arguments.steps
             )
-    medians = {
-        name: statistics.median(values) for name, values in seconds.items()
-    }
-    for name, median in medians.items():
-        print(f"{name:30} {1e3 * median:6.0f} ms a step")
-    whole, pixels, _ = medians.values()
-    print(f"speed with the feature discriminators: {pixels / whole:.2f}")
+    first = statistics.median(next(iter(seconds.values())))
+    print("| setting | ms a step | speed |\n|---|---|---|")
+    for name, values in seconds.items():
+        median = statistics.median(values)
+        print(f"| `{name}` | {1e3 * median:.0f} | {first / median:.2f} |")
 
 
-def _step(name, arguments, member):
+def _step(name, arguments):
     encoder = keras_t2i.CharCNNRNN((8, 8, 8), embedding_dim=TEXT_DIM)
     encoder.trainable = False
-    recipe = keras_t2i.Recipe.from_preset(name).override(
+    recipe = SETTINGS[name].override(
         image_size=arguments.image_size, width=arguments.width
     )
-    generator, discriminator, encoder = networks_of_recipe(recipe, encoder)
-    options = gan_options(keras_t2i.TextToImageGAN, recipe)
-    if member is not None:
-        (discriminator,) = (
-            one for one in members_of(discriminator) if isinstance(one, member)
-        )
-    gan = keras_t2i.TextToImageGAN(generator, discriminator, encoder, **options)
+    gan = keras_t2i.TextToImageGAN.from_recipe(recipe, text_encoder=encoder)
     gan.compile()
     generator = np.random.default_rng(0)
     shape = (arguments.batch_size, arguments.image_size, arguments.image_size)
@@ -85,8 +85,14 @@ def _step(name, arguments, member):
         "mismatched_text_embeddings": tf.constant(texts[1], "float32"),
     }
     step = tf.function(gan.train_step)
-    # Reading a metric waits for the whole step.
-    return lambda: step(batch)["generator_loss"].numpy()
+
+    def run():
+        # At a multiple of sixteen the step has the penalty.
+        gan.set_steps_trained(1)
+        # Reading a metric waits for the whole step.
+        return step(batch)["generator_loss"].numpy()
+
+    return run
 
 
 if __name__ == "__main__":
