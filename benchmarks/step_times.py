@@ -1,7 +1,7 @@
 """How long the training steps of several settings of `sweep.py` take.
 
-    python benchmarks/step_times.py
-    python benchmarks/step_times.py plus plus_labels gan_int_cls
+    python benchmarks/step_times.py --width 32
+    python benchmarks/step_times.py plus plus_features_alone plus_labels
 
 They take turns in one process, so that other work slows all of them alike. The
 table has the median of all turns and how many times as fast as the first it is.
@@ -35,7 +35,7 @@ def main():
         epilog=f"settings: {', '.join(_GANS)}",
     )
     parser.add_argument("--image-size", type=int, default=64)
-    parser.add_argument("--width", type=int, default=32)
+    parser.add_argument("--width", type=int, help="default: the setting's")
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--turns", type=int, default=5)
@@ -70,9 +70,9 @@ def main():
 def _step(name, arguments):
     encoder = keras_t2i.CharCNNRNN((8, 8, 8), embedding_dim=TEXT_DIM)
     encoder.trainable = False
-    recipe = SETTINGS[name].override(
-        image_size=arguments.image_size, width=arguments.width
-    )
+    recipe = SETTINGS[name].override(image_size=arguments.image_size)
+    if arguments.width is not None:
+        recipe = recipe.override(width=arguments.width)
     gan = keras_t2i.TextToImageGAN.from_recipe(recipe, text_encoder=encoder)
     gan.compile()
     generator = np.random.default_rng(0)
