@@ -109,6 +109,11 @@ def _export(arguments: argparse.Namespace) -> None:
     style_encoder = load_style_encoder_for(
         arguments.model, arguments.style_encoder
     )
+    if arguments.max_style_pixels and style_encoder is None:
+        raise ValueError(
+            "--max-style-pixels is for a style encoder. Received: none, by "
+            "--style-encoder or beside the model"
+        )
     out = arguments.out
     if out is None:
         out = pathlib.Path("saved_models") / name_of_model(arguments.model)

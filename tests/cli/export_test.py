@@ -137,6 +137,13 @@ def test_a_style_encoder_that_is_none(gan_run, tmp_path, error_of):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_style_pixels_without_a_style_encoder(gan_run, tmp_path, error_of):
+    argv = ["export", "--model", gan_run, "--out", tmp_path / "flowers"]
+    line = error_of(*argv, "--max-style-pixels", 2000)
+    assert "--max-style-pixels is for a style encoder" in line
+    assert not (tmp_path / "flowers").exists()
+
+
 def test_a_version_that_is_there(exported, gan_run, error_of):
     line = error_of(
         *["export", "--model", gan_run, "--out", exported, "--version", 1]
