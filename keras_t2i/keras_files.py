@@ -24,6 +24,7 @@ from keras_t2i.files import write_checksums
 from keras_t2i.reading import check_hdf5_heaps
 from keras_t2i.reading import open_file
 from keras_t2i.reading import parse_json
+from keras_t2i.reading import read_file
 from keras_t2i.reading import read_json
 from keras_t2i.types import StrPath
 
@@ -250,7 +251,7 @@ def load_preset_folder(path: StrPath) -> keras.Model:
         check_checksums(path, [_CONFIG, _WEIGHTS])
         config = read_json(path / _CONFIG)
         check_config(config)
-        check_weights(preset_weights(path).read_bytes())
+        check_weights(read_file(preset_weights(path), _MAX_FILE_BYTES))
         model = keras.saving.deserialize_keras_object(config)
         model.load_weights(preset_weights(path))
     except Exception as error:
