@@ -6,7 +6,8 @@
     python benchmarks/train_step.py --preset gan_int_cls --against older
 
 The rival is plain PyTorch, or another version of this library, which must have
-`TextToImageGAN.from_preset`. Both versions use oneDNN.
+`TextToImageGAN.from_preset`. Both versions use oneDNN, unless
+`TF_ENABLE_ONEDNN_OPTS=0` is set.
 
 The two take turns, each in its own process. The table has the medians of all
 turns and their ratio. In `gan_int_cls_plus` a step is the mean of those with
@@ -34,7 +35,8 @@ def _arrays(batch_size):
 
 
 def _library(connection, preset, width, batch_size, precision, folder=None):
-    os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"
+    # Older versions leave it to TensorFlow.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     if folder:
         sys.path.insert(0, folder)
     import keras_t2i  # noqa: I001  First: it sets TensorFlow up.
