@@ -29,6 +29,7 @@ _NAMES = (
     "BoxedConv2D",
     "BoxedConv2DTranspose",
     "CharCNNRNN",
+    "Conv2DTranspose",
     "Discriminator",
     "DiscriminatorEnsemble",
     "EfficientNetLite0",

@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_t2i.models.layers import batch_normalization
 from keras_t2i.models.layers import convolution
@@ -29,6 +30,27 @@ def test_convolutions_start_normal_and_have_no_bias(layer, inputs):
     layer.build(inputs)
     assert len(layer.weights) == 1
     _assert_normal(layer.kernel, 0.0, 0.02)
+
+
+def test_one_point_is_convolved_as_by_keras_with_the_same_gradients():
+    layer = transposed_convolution(5, strides=1, padding="valid")
+    layer.build((None, 1, 1, 3))
+    plain = keras.layers.Conv2DTranspose(5, 4, use_bias=False)
+    plain.build((None, 1, 1, 3))
+    plain.kernel.assign(layer.kernel)
+    points = tf.random.stateless_normal((2, 1, 1, 3), (0, 1))
+    weights = tf.random.stateless_normal((2, 4, 4, 5), (0, 2))
+    results = []
+    for one in (layer, plain):
+        with tf.GradientTape() as tape:
+            tape.watch(points)
+            maps = one(points)
+            loss = tf.reduce_sum(weights * maps)
+        gradients = tape.gradient(loss, [points, one.kernel.value])
+        results.append([maps, *gradients])
+    for ours, keras_own in zip(*results):
+        np.testing.assert_allclose(ours, keras_own, rtol=1e-4, atol=1e-6)
+    assert results[0][0].shape == (2, 4, 4, 5)
 
 
 def test_two_layers_start_from_different_weights():
