@@ -13,6 +13,7 @@ from keras_t2i.models.adversarial_training import Share
 from keras_t2i.models.augmentation import ImageNoise
 from keras_t2i.models.layers import BoxedConv2D
 from keras_t2i.models.layers import BoxedConv2DTranspose
+from keras_t2i.models.layers import Conv2DTranspose
 from keras_t2i.models.layers import SpectralConv2D
 from keras_t2i.models.normalization import FusedBatchNormalization
 from keras_t2i.models.normalization import Modulation
@@ -36,6 +37,7 @@ MAKERS = {
     "BoxedConv2D": lambda: BoxedConv2D(2),
     "BoxedConv2DTranspose": lambda: BoxedConv2DTranspose(2),
     "CharCNNRNN": tiny_text_encoder,
+    "Conv2DTranspose": lambda: Conv2DTranspose(2, 4, use_bias=False),
     "Discriminator": tiny_discriminator,
     "DiscriminatorEnsemble": lambda: keras_t2i.DiscriminatorEnsemble(
         [tiny_discriminator()]

@@ -3,8 +3,8 @@
     python examples/serve_flowers/ask.py \\
         http://localhost:8501/v1/models/flowers "a red flower" "a blue one"
 
-The address grpc://localhost:8500/v1/models/flowers asks by gRPC instead, and
-the folder saved_models/flowers without a server.
+The address grpc://localhost:8500/v1/models/flowers uses gRPC instead. The
+folder saved_models/flowers needs no server.
 """
 
 import pathlib

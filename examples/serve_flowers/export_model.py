@@ -2,7 +2,7 @@
 
     python examples/serve_flowers/export_model.py runs/demo/gan
 
-`keras-t2i demo` makes such a run in ten minutes.
+`keras-t2i demo` makes such a run in about seven minutes.
 """
 
 import pathlib

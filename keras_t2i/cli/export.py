@@ -44,7 +44,7 @@ def add_export(subparsers: Subparsers) -> None:
         "--max-style-pixels",
         type=whole_number(at_least=1),
         metavar="N",
-        help="take a style image of more pixels for plain gray. A server needs "
+        help="treat style images of more pixels as plain gray. A server needs "
         "about 20 bytes for each pixel (default: 16777216, 16 megapixels)",
     )
     parser.add_argument(

@@ -20,10 +20,10 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "play",
         help="serve a page to generate images in the browser",
-        description="Serves a page on which one generates images, slides "
-        "between captions and noises, and uses the style of an image, until "
-        "Ctrl-C. It asks nothing of other hosts. It has no password: whoever "
-        "reaches the address can use it. Needs `pip install "
+        description="Serves a page on which you can generate images, slide "
+        "between captions and noises, and use the style of an image, until "
+        "Ctrl-C. It loads nothing from other hosts, and has no password: "
+        "whoever reaches the address can use it. Needs `pip install "
         '"keras-t2i[play]"`.',
     )
     add_model(

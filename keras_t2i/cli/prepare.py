@@ -89,7 +89,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "--crop-to-bounding-box",
         action="store_true",
         help="cub_birds only: cut out a square around each bird, one and a "
-        "half times as long as its bounding box, as far as the image goes",
+        "half times as long as its bounding box, clipped at the image's edge",
     )
     parser.add_argument(
         "--num-images",

@@ -21,9 +21,9 @@ def add_parser(subparsers: Subparsers) -> None:
         description="Lists the trained models that come with the library. "
         "Their names can be given as --model. The Frechet distance and the "
         "kernel distance (times 1000) compare generated images with those of "
-        "unseen classes: less is better, and in brackets is what two halves "
-        "of the real images reach. Of rendered flowers, it also lists how "
-        "many images show what their caption says.",
+        "unseen classes. Lower is better; the number in brackets is what two "
+        "halves of the real images reach. For rendered flowers, it also lists "
+        "how many images show what their caption says.",
     )
     parser.set_defaults(run=_run)
 

@@ -73,7 +73,7 @@ def add_train(subparsers: Subparsers) -> None:
         "of `save_to_preset`, or a name of `keras-t2i models`. Its settings, "
         "weights and text encoder are kept, and the optimizers are new. Trains "
         "for "
-        f"{FINE_TUNING_MINUTES:g} minutes unless told otherwise",
+        f"{FINE_TUNING_MINUTES:g} minutes if no duration is given",
     )
     parser.add_argument(
         "--text-encoder",

@@ -54,8 +54,8 @@ class Preparation:
             one of `skipped`, and has many files.
         num_long_captions: int. Captions of which text encoders read only the
             first 201 characters.
-        was_there: bool. Whether the same data set had been prepared before, so
-            that nothing was read and the fields above are those of no image.
+        was_there: bool. Whether the same data set had been prepared before.
+            Then nothing was read, `skipped` is empty and the counts are 0.
     """
 
     manifest: Manifest

@@ -85,9 +85,9 @@ def evaluate_images(
 ) -> Evaluation:
     """Measures generated images against all real images of a split.
 
-    Real images are what a model sees of them (`model_square`), at the size of
-    the generated ones; both pass the judge in the same way. The judge's
-    features of the data set are kept beside it.
+    Real images are cropped as a model sees them (`model_square`) and resized
+    to the size of the generated ones. Both pass the judge in the same way. The
+    judge's features of the data set are kept beside it.
 
     A measure says little alone, so each is also taken of real images:
     `frechet_distance`, `kernel_distance`, `precision`, `recall`, `density` and

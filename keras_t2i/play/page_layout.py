@@ -138,7 +138,7 @@ def _add_generate(gradio: Any, page: Any, model: PageModel) -> None:
         EXAMPLE, label="Caption", info="What the images show.", max_lines=4
     )
     with gradio.Row():
-        seed = _number(gradio, "Seed", 0, info="Another one, other images.")
+        seed = _number(gradio, "Seed", 0, info="Another seed, other images.")
         count = _number(
             *(gradio, "Images", _IMAGES_AT_FIRST),
             info=f"How many, at most {MAX_IMAGES}.",
@@ -250,7 +250,7 @@ def _add_interpolate(gradio: Any, model: PageModel) -> None:
 def _add_style(gradio: Any, model: PageModel) -> None:
     if not model.has_styles:
         gradio.HTML(
-            "<p>Style images need a style encoder, which this model has not. "
+            "<p>Style images need a style encoder, but this model has none. "
             "Train one with <code>keras-t2i train-style</code> and give it to "
             "this page with <code>--style-encoder</code>. For a served model, "
             "give it to <code>keras-t2i export</code>.</p>"

@@ -73,8 +73,8 @@ class Recipe(BaseRecipe):
         feature_width: int. Of `FeatureDiscriminator`.
         feature_size: int. Its `network_size`. Defaults to `None`: 96, or 128
             for images of 128 and more.
-        matching_aware: bool. It and all that follow up to `truncation`
-            are arguments of `TextToImageGAN`.
+        matching_aware: bool. This field and those after it, up to
+            `truncation`, are arguments of `TextToImageGAN`.
         interpolate: bool.
         mismatch_weight: float in [0, 1].
         interpolation_weight: float.

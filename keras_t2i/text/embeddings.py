@@ -367,9 +367,9 @@ def check_reads_texts(text_encoder: Any) -> None:
         raise ValueError(
             "The model was trained on embeddings that were computed elsewhere, "
             "and needs such embeddings, of size "
-            f"{text_encoder.embedding_dim}. Received: texts. Embed them by "
-            "what made those of the training, and use `generate --embeddings "
-            "FILE` or `generate_from_embeddings`."
+            f"{text_encoder.embedding_dim}. Received: texts. Embed them as "
+            "those of the training were, and use `generate --embeddings FILE` "
+            "or `generate_from_embeddings`."
         )
 
 

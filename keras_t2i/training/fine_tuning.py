@@ -16,9 +16,9 @@ from keras_t2i.training.model_files import model_file
 def fine_tuning_recipe(model: str) -> Recipe:
     """Returns the recipe of a trained GAN, for `FINE_TUNING_MINUTES`.
 
-    The noise on the images that the discriminator sees goes on from where it
-    has fallen to: all of it would take details away again. The devices are
-    those of this machine and not of that training.
+    The noise on the images that the discriminator sees continues at the level
+    that it has fallen to: the full noise would remove details again. The
+    devices are those of this machine and not of that training.
 
     Args:
         model: path of a run folder, of a file or of a folder of

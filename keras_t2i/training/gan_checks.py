@@ -25,7 +25,7 @@ def checked_data(recipe: Recipe, paths: dict[str, str | None]) -> str:
         )
     if paths["model"] is not None and paths["text_encoder"] is not None:
         raise ValueError(
-            "`model` has a text encoder, and knows no other's embeddings. "
+            "`model` has a text encoder, and cannot use another one. "
             f"Received: also `text_encoder` {paths['text_encoder']!r}. Leave "
             "it out."
         )

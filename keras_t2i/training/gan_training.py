@@ -227,7 +227,7 @@ class GANTraining:
             print_note(
                 f"few steps: {recipe.epochs} epochs of {self._num_images} "
                 f"images are {self._steps} steps, and images show little "
-                f"before {_FEW_STEPS:,}. --steps or --minutes say how long"
+                f"before {_FEW_STEPS:,}. Set --steps or --minutes"
             )
         captions, images = self._samples
         with failures_while_running(run):

@@ -176,7 +176,7 @@ class RunFolder:
                 raise ValueError(
                     f"`{name}` must be as it was when the run was started. "
                     f"Received: {values['path']!r}, which holds something "
-                    f"else. Name by `{name}` where it is, or start a new run."
+                    f"else. Name the right `{name}`, or start a new run."
                 )
 
     def digest(self, name: str) -> str | None:
@@ -406,7 +406,7 @@ def check_there(name: str, path: str | None) -> None:
         return
     raise ValueError(
         f"`{name}` must be where the run was started with it. Received: "
-        f"{path!r}, which is not there. Name by `{name}` where it is now."
+        f"{path!r}, which is not there. Give its new path as `{name}`."
     )
 
 

@@ -337,7 +337,7 @@ def test_data_that_is_gone(half_run, tmp_path, error_of):
     (run / "config.json").write_text(json.dumps(config))
     before = contents(run)
     line = error_of("train", "--out", run, "--resume", "--steps", 40)
-    assert "/gone', which is not there. Name by --data where it is" in line
+    assert "/gone', which is not there. Give its new path as --data" in line
     assert contents(run) == before
 
 
@@ -395,7 +395,7 @@ def test_a_text_encoder_that_has_moved(
     assert inputs["data"]["path"] == str(data)
     shutil.rmtree(moved)
     line = error_of(*argv[:-1])
-    assert "/moved', which is not there. Name by --text-encoder" in line
+    assert "/moved', which is not there. Give its new path as --text" in line
 
 
 def test_a_gan_that_has_moved(style_run, gan_run, tmp_path, error_of):

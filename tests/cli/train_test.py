@@ -253,7 +253,7 @@ def test_preset_gan_trains_on_one_class(one_class, text_copy, tmp_path, capsys):
     assert _train("--out", out, "--resume", "--epochs", 3) == 0
     assert (
         "few steps: 3 epochs of 4 images are 6 steps, and images show little "
-        "before 1,000. --steps or --minutes say how long"
+        "before 1,000. Set --steps or --minutes"
     ) in capsys.readouterr().err.splitlines()
     assert np.isfinite(line["generator_loss"])
 

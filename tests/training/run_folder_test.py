@@ -200,7 +200,7 @@ def test_resume_with_another_name_of_the_same_path(any_run):
 def test_resume_without_data_that_are_gone(any_run):
     os.rmdir("data")
     with pytest.raises(
-        ValueError, match="Received: 'data', which is not there. Name by `data`"
+        ValueError, match="not there. Give its new path as `data`"
     ):
         any_run.resumed(_RECIPE, _NOT_GIVEN)
 
