@@ -1,6 +1,7 @@
 """What the library writes to a terminal, or to what stands for one."""
 
 import contextlib
+import os
 import sys
 from collections.abc import Iterator
 
@@ -29,8 +30,13 @@ def visible(text: str) -> str:
 
 def print_result(*lines: str) -> None:
     """Writes what a command was run for to standard output."""
-    for line in lines:
-        print(visible(line), flush=True)
+    try:
+        for line in lines:
+            print(visible(line), flush=True)
+    except BrokenPipeError:
+        # Whoever reads, such as `head`, has had enough. Python writes what is
+        # left when it ends, which must not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def print_note(line: str) -> None:

@@ -1,3 +1,4 @@
+import subprocess
 import sys
 
 import pytest
@@ -32,6 +33,22 @@ def test_quiet(capsys):
     terminal.print_note("another note")
     out, err = capsys.readouterr()
     assert (out, err) == ("a result\n", "an error\nanother note\n")
+
+
+def test_results_that_nobody_reads_any_more():
+    program = (
+        "from keras_t2i.terminal import print_result\n"
+        "for number in range(100_000): print_result(str(number))"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout.readline() == b"0\n"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
 
 
 def test_errors_that_nobody_can_read(monkeypatch, capsys):

@@ -1,5 +1,7 @@
 """Frozen networks trained on ImageNet, by their names."""
 
+import contextlib
+import sys
 import types
 from collections.abc import Callable
 from typing import Any
@@ -34,7 +36,8 @@ def find_network(name: str) -> tuple[Callable[..., keras.Model], Preprocess]:
     }
     if name not in known:
         raise ValueError(
-            "`name` must be a network of `keras.applications`: "
+            "The name of an image network must be one of "
+            f"{', '.join(IMAGE_NETWORKS)}, or of `keras.applications`: "
             f"{', '.join(sorted(known))}. Received: {name!r}"
         )
     for module in vars(keras.applications).values():
@@ -232,7 +235,11 @@ def _network_of_keras(name: str, image_size: int) -> keras.Model:
         preprocessing = layers.Conv2D(3, 1, name="preprocessing")
         inputs = preprocessing(images)
         preprocessing.set_weights(preprocessing_weights(preprocess))
-        return make(include_top=False, weights="imagenet", input_tensor=inputs)
+        # Keras would tell of a download where the results go.
+        with contextlib.redirect_stdout(sys.stderr):
+            return make(
+                include_top=False, weights="imagenet", input_tensor=inputs
+            )
     # Keras raises errors of many kinds where a download fails.
     except Exception as error:
         first_line = (str(error).strip() or repr(error)).splitlines()[0]

@@ -148,7 +148,8 @@ def _generate(arguments: argparse.Namespace) -> None:
         arguments.out
         or file_of_captions(captions[:1] or ["embeddings"], ".png")
     )
-    if out.suffix.lower() in set(IMAGE_SUFFIXES) - {".png"}:
+    is_other_file = out.suffix.lower() != ".png" and out.is_file()
+    if is_other_file or out.suffix.lower() in set(IMAGE_SUFFIXES) - {".png"}:
         raise ValueError(
             "--out must name a .png file or a folder. Received: "
             f"{arguments.out!r}."

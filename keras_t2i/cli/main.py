@@ -101,7 +101,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         ):
             warnings.showwarning = _show_warning
             arguments.run(arguments)
-    except (FloatingPointError, FailedWhileRunning) as error:
+    except (
+        FloatingPointError,
+        FailedWhileRunning,
+        ChildProcessError,
+    ) as error:
         _show_error(error)
         return 1
     except (ValueError, OSError) as error:

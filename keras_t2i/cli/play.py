@@ -26,10 +26,18 @@ def add_parser(subparsers: Subparsers) -> None:
         "whoever reaches the address can use it. Needs `pip install "
         '"keras-t2i[play]"`.',
     )
+    source = parser.add_mutually_exclusive_group()
     add_model(
-        parser,
+        source,
         more=", the folder of an exported model, or the address of a served "
         "one, http://HOST:8501/v1/models/NAME (or grpc://HOST:8500/...)",
+    )
+    source.add_argument(
+        "--server",
+        dest="model",
+        default=argparse.SUPPRESS,
+        metavar="URL",
+        help="address of a served model, as of --model",
     )
     add_style_encoder(
         parser,

@@ -141,7 +141,7 @@ def read_csv(path: pathlib.Path) -> CaptionTable:
 def has_header(path: pathlib.Path) -> bool:
     """Whether a text file begins as a table of captions does."""
     line = read_text(path, MAX_TABLE_BYTES).partition("\n")[0]
-    values = {value.strip() for value in line.split(",")}
+    values = {value.strip(' "') for value in line.split(",")}
     return not values.isdisjoint(_FILE_NAMES) and not values.isdisjoint(
         _CAPTION_NAMES
     )

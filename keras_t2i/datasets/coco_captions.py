@@ -77,6 +77,9 @@ class CocoCaptions(ListedSource):
                 + _LAYOUT
             )
 
+    def caption_file(self, key: Key) -> None:
+        """Returns `None`: the key has the captions."""
+
     def read(self, key: Key, image_size: int) -> CaptionedImage:
         """Reads one image with its captions."""
         file, captions = key

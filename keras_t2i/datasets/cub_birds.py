@@ -106,11 +106,15 @@ class CubBirds(ListedSource):
             split: [keys[id] for id in ids] for split, ids in splits.items()
         }
 
+    def caption_file(self, key: Key) -> pathlib.Path:
+        """Returns the file with an image's captions."""
+        return self._caption_dir / key[2]
+
     def read(self, key: Key, image_size: int) -> CaptionedImage:
         """Reads one image with its captions."""
-        class_name, file, captions_file, box = key
+        class_name, file, _, box = key
         path = self._cub_dir / "images" / file
-        captions, left_out = read_captions(self._caption_dir / captions_file)
+        captions, left_out = read_captions(self.caption_file(key))
         return CaptionedImage(
             id=without_suffix(file),
             image=read_image(

@@ -231,11 +231,13 @@ def _joined_splits(
     if split == "trainval" and "trainval" not in splits:
         # A data set without a validation split trains on "train" alone.
         names = [name for name in ("train", "val") if name in splits]
+        names = names if "train" in names else []
     else:
         names = [split] if split in splits else []
     if not names:
+        known = {*splits, "trainval"} if "train" in splits else splits
         raise ValueError(
-            f"`split` must be one of {sorted([*splits, 'trainval'])} for "
+            f"`split` must be one of {sorted(known)} for "
             f"{pathlib.Path(path)}. Received: {split!r}"
         )
     return names

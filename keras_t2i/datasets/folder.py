@@ -89,13 +89,21 @@ class CaptionedFolder(ListedSource):
             for split, files in self._divide(class_of).items()
         }
 
+    def caption_file(self, key: Key) -> pathlib.Path | None:
+        """Returns the file beside an image, unless a table has its captions."""
+        file, captions = key
+        if captions is not None:
+            return None
+        return (self._root / file).with_suffix(_TEXT_SUFFIX)
+
     def read(self, key: Key, image_size: int) -> CaptionedImage:
         """Reads one image with its captions."""
         file, captions = key
         path = self._root / file
         left_out: tuple[UnusableFileError, ...] = ()
-        if captions is None:
-            captions, left_out = read_captions(path.with_suffix(_TEXT_SUFFIX))
+        caption_file = self.caption_file(key)
+        if caption_file is not None:
+            captions, left_out = read_captions(caption_file)
         class_id = -1
         if self.class_names:
             class_id = self.class_names.index(self._class_folder(file))

@@ -67,12 +67,15 @@ class OxfordFlowers(ListedSource):
             for split, ids in splits.items()
         }
 
+    def caption_file(self, key: Key) -> pathlib.Path:
+        """Returns the file with an image's captions."""
+        class_name, id = key
+        return self._caption_dir / class_name / f"{id}.txt"
+
     def read(self, key: Key, image_size: int) -> CaptionedImage:
         """Reads one image with its captions."""
         class_name, id = key
-        captions, left_out = read_captions(
-            self._caption_dir / class_name / f"{id}.txt"
-        )
+        captions, left_out = read_captions(self.caption_file(key))
         images = [self._image_dir / f"{id}{suffix}" for suffix in _SUFFIXES]
         return CaptionedImage(
             id=id,

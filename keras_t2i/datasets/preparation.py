@@ -1,5 +1,6 @@
 """Raw files -> a prepared data set."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -27,6 +28,7 @@ from keras_t2i.files import locked_folder
 from keras_t2i.files import remove_temporaries
 from keras_t2i.reading import MAX_TABLE_BYTES
 from keras_t2i.reading import read_json
+from keras_t2i.reading import read_text
 from keras_t2i.tokenizers import Unread
 from keras_t2i.tokenizers import sum_unread
 from keras_t2i.types import StrPath
@@ -126,15 +128,24 @@ def prepare(
         if not keys:
             raise _empty_split(split, source.unusable)
     fingerprint = _fingerprint(source, splits, image_size)
+    plan = {split: _plan_shards(split, keys) for split, keys in splits.items()}
+    captions = {
+        file: _captions_digest(source, keys)
+        for shards in plan.values()
+        for file, keys in shards.items()
+    }
+    whole_fingerprint = _with_captions(fingerprint, captions)
     out.mkdir(parents=True, exist_ok=True)
     with locked_folder(out, wait=False):
         if (out / MANIFEST_FILE).exists():
-            return _already_there(out, fingerprint)
+            return _already_there(out, whole_fingerprint)
         remove_temporaries(out)
         return _prepare(
             source,
             out,
-            _Journal(out, fingerprint),
+            plan,
+            _Journal(out, fingerprint, captions),
+            whole_fingerprint,
             image_size=image_size,
             strict=strict,
             num_workers=num_workers,
@@ -148,8 +159,8 @@ def _already_there(out: pathlib.Path, fingerprint: str) -> Preparation:
         raise ValueError(
             "Expected a folder to fill, or a data set prepared from the same "
             f"source with the same options. Received: {out}, which is a "
-            "prepared data set already, from another source, with other "
-            "options or by another version. Use it, or remove it first."
+            "prepared data set already, from another source, other captions or "
+            "options, or by another version. Use it, or remove it first."
         )
     return Preparation(manifest, (), 0, 0, was_there=True)
 
@@ -157,17 +168,15 @@ def _already_there(out: pathlib.Path, fingerprint: str) -> Preparation:
 def _prepare(
     source: Source,
     out: pathlib.Path,
+    plan: Mapping[str, Mapping[str, list[Key]]],
     journal: "_Journal",
+    fingerprint: str,
     *,
     image_size: int,
     strict: bool,
     num_workers: int | None,
     progress: Callable[[int, int], None] | None,
 ) -> Preparation:
-    plan = {
-        split: _plan_shards(split, keys)
-        for split, keys in source.splits().items()
-    }
     files = {
         file: keys for shards in plan.values() for file, keys in shards.items()
     }
@@ -206,9 +215,7 @@ def _prepare(
         journal.remove_if_empty()
         raise
     try:
-        preparation = _summarize(
-            source, plan, written, image_size, journal.fingerprint
-        )
+        preparation = _summarize(source, plan, written, image_size, fingerprint)
     except ValueError:
         for file in written:
             (out / file).unlink(missing_ok=True)
@@ -241,6 +248,27 @@ def _fingerprint(
         _IMAGES_PER_SHARD,
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _captions_digest(source: Source, keys: Sequence[Key]) -> str:
+    """Returns the digest of the files with captions, "" if there are none."""
+    digest = hashlib.sha256()
+    has_files = False
+    for path in map(source.caption_file, keys):
+        if path is not None:
+            has_files = True
+            # A file that cannot be read is skipped later, and named.
+            with contextlib.suppress(OSError, ValueError):
+                text = read_text(path).encode(errors="surrogateescape")
+                digest.update(hashlib.sha256(text).digest())
+    return digest.hexdigest() if has_files else ""
+
+
+def _with_captions(fingerprint: str, captions: Mapping[str, str]) -> str:
+    digests = "".join(captions.values())
+    if not digests:
+        return fingerprint
+    return hashlib.sha256((fingerprint + digests).encode()).hexdigest()
 
 
 def _default_num_workers(num_images: int) -> int:
@@ -312,11 +340,17 @@ class _Journal:
     """What has been written of a data set, as long as it is unfinished.
 
     A file in the data set's folder. `fingerprint` stands for everything that
-    the shards depend on.
+    all shards depend on, `captions` for the files with each shard's captions.
     """
 
-    def __init__(self, directory: pathlib.Path, fingerprint: str):
+    def __init__(
+        self,
+        directory: pathlib.Path,
+        fingerprint: str,
+        captions: Mapping[str, str],
+    ):
         self._directory = directory
+        self._captions = captions
         self.fingerprint = fingerprint
         self._path = directory / _JOURNAL_FILE
         self._shards: dict[str, WrittenShard] = {}
@@ -335,16 +369,20 @@ class _Journal:
         """Returns what is known of a shard, or None if it must be written.
 
         A shard with skipped images is written again, since their files may
-        have been repaired meanwhile.
+        have been repaired meanwhile, and so is one whose captions have changed.
         """
         written = self._shards.get(file)
         path = self._directory / file
         if written is None or written.skipped or not path.exists():
             return None
+        if written.captions_sha256 != self._captions[file]:
+            return None
         return written if file_sha256(path) == written.sha256 else None
 
     def add(self, file: str, written: WrittenShard) -> None:
-        self._shards[file] = written
+        self._shards[file] = dataclasses.replace(
+            written, captions_sha256=self._captions[file]
+        )
         self._write()
 
     def remove(self) -> None:

@@ -28,7 +28,8 @@ _SECONDS_BETWEEN_REPORTS = 0.2
 class WrittenShard:
     """What one shard holds. Without records there is no file.
 
-    `unread` has the counts of `keras_t2i.tokenizers.Unread`.
+    `unread` has the counts of `keras_t2i.tokenizers.Unread`. `captions_sha256`
+    is the digest of the files with its captions, if there are such files.
     """
 
     num_records: int
@@ -37,6 +38,7 @@ class WrittenShard:
     class_ids: list[int]
     sha256: str
     skipped: list[str]
+    captions_sha256: str = ""
 
 
 def _write_shard(

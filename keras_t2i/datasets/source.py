@@ -49,6 +49,12 @@ class Source(Protocol):
     def splits(self) -> dict[str, list[Key]]:
         """Returns the keys of each split, in the order they are written."""
 
+    def caption_file(self, key: Key) -> pathlib.Path | None:
+        """Returns the file with an example's captions.
+
+        `None` if the key has them, or makes them.
+        """
+
     def read(self, key: Key, image_size: int) -> CaptionedImage:
         """Reads one example, its image ready for models of `image_size`.
 
@@ -369,6 +375,11 @@ class SeveralSources(ListedSource):
                 self._splits.setdefault(split, []).extend(
                     (name, *key) for key in keys
                 )
+
+    def caption_file(self, key: Key) -> pathlib.Path | None:
+        """Returns the file with the captions of one example."""
+        name, *rest = key
+        return self._sources[name].caption_file(tuple(rest))
 
     def read(self, key: Key, image_size: int) -> CaptionedImage:
         """Reads one example of one of the sources."""

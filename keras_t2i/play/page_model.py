@@ -149,7 +149,10 @@ class PageModel:
                 f"{len(lines):,}."
             )
         if not style_file:
-            raise ValueError("A style image must be chosen. Received: none.")
+            raise ValueError(
+                "A style image must be chosen. Received: "
+                + (f"{name}, which is empty." if name else "none.")
+            )
         try:
             content = base64.b64decode(style_file, validate=True)
         except binascii.Error:
@@ -200,4 +203,4 @@ def _check_caption(caption: Any) -> None:
     check_captions([caption])
     damage = caption_damage(caption)
     if damage is not None:
-        raise ValueError(f"A caption must be shorter: this one {damage}.")
+        raise ValueError(f"This caption cannot be used: it {damage}.")

@@ -16,6 +16,7 @@ from keras_t2i.pretrained.network_files import names_with_style_encoder
 from keras_t2i.pretrained.network_files import pretrained_text_encoder
 from keras_t2i.recipes.recipe import Recipe
 from keras_t2i.text.char_cnn_rnn import CharCNNRNN
+from keras_t2i.text.embeddings import PrecomputedEmbeddings
 from keras_t2i.text.image_encoders import features_as_they_are
 from keras_t2i.text.joint_embedding import JointEmbedding
 from keras_t2i.torch_files.networks import load_reed_text_encoder
@@ -35,6 +36,11 @@ def model_file(path: StrPath, option: str) -> pathlib.Path:
     Raises:
         ValueError: there is no such file.
     """
+    if "://" in str(path):
+        raise ValueError(
+            f"{option} must name a run folder or a .keras file here. Received: "
+            f"{str(path)!r}, the address of a served model."
+        )
     path = pathlib.Path(path)
     if not path.is_dir():
         if path.is_file():
@@ -124,21 +130,31 @@ def load_text_encoder(
             f"{str(path)!r}, which holds only checkpoints. Resume it by "
             "`keras-t2i train-text --resume`, and let it end."
         )
-    return model if isinstance(model, CharCNNRNN) else model.text_encoder
+    encoder = model if isinstance(model, CharCNNRNN) else model.text_encoder
+    if isinstance(encoder, PrecomputedEmbeddings):
+        raise ValueError(
+            f"{option} must name a model that reads texts. Received: "
+            f"{str(path)!r}, a GAN that was trained on embeddings and has no "
+            "text encoder."
+        )
+    return encoder
 
 
 def networks_of_text_encoder(path: str | None) -> list[str]:
     """Lists the networks whose features a text encoder has learned from.
 
     Args:
-        path: path of the run folder of `train-text`, or of a file in it;
-            `None` without a text encoder.
+        path: path of the run folder of `train-text`, or of a file in it, or
+            name of a preset with weights; `None` without a text encoder.
 
     Returns:
         list of strings: one name if the network is known, else none.
     """
     if not isinstance(path, str):
         return []
+    if is_pretrained(path):
+        # It has learned from the features that its GAN is trained with.
+        return _networks_of_preset(path)
     name = options_of_run(path).get("image_encoder")
     return [name] if isinstance(name, str) else []
 
@@ -163,7 +179,11 @@ def networks_of_gan(path: str) -> list[str]:
         if not isinstance(source, str) or source in seen:
             return networks_of_text_encoder(options.get("text_encoder"))
         path = source
-    network = Recipe.from_preset(path).feature_network
+    return _networks_of_preset(path)
+
+
+def _networks_of_preset(name: str) -> list[str]:
+    network = Recipe.from_preset(name).feature_network
     return [] if network is None else [network]
 
 

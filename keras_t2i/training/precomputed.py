@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import os
 import pathlib
 import time
 
@@ -59,8 +60,9 @@ def embeddings_beside(
     elif not folder.is_dir():
         folder = folder.parent
     for path in sorted(folder.iterdir()):
-        if (path / MANIFEST_FILE).is_file():
-            with contextlib.suppress(ValueError):
+        # Says no, too, of a folder that belongs to somebody else.
+        if os.path.isfile(path / MANIFEST_FILE):
+            with contextlib.suppress(ValueError, OSError):
                 if read_embedding_manifest(path).fingerprint == fingerprint:
                     return path
     path = folder / f"embeddings-{fingerprint[:12]}"

@@ -39,6 +39,12 @@ _WHERE = ("Graph execution error", "Detected at node", "<stack traces", "\t [[")
 
 def training_split(manifest: Manifest) -> str:
     """Returns the split to train on: all but the test split."""
+    if "train" not in manifest.splits:
+        raise ValueError(
+            "A training needs a data set with the split 'train'. Received: "
+            f"one with {sorted(manifest.splits)} alone. Prepare it from a "
+            "source that has training images, too."
+        )
     return "trainval" if "val" in manifest.splits else "train"
 
 

@@ -74,6 +74,19 @@ def test_a_network_of_keras(published):
     np.testing.assert_allclose(bias, 0.0, atol=1e-6)
 
 
+def test_a_download_is_told_of_beside_the_results(
+    monkeypatch, published, capsys
+):
+    def load(**options):
+        print("Downloading data from https://a")
+        return published(**options)
+
+    monkeypatch.setattr(keras.applications, "MobileNet", load)
+    feature_network("MobileNet", 32)
+    out, err = capsys.readouterr()
+    assert out == "" and "Downloading data" in err
+
+
 def test_weights_that_cannot_be_had_are_one_line(monkeypatch):
     def fail(**options):
         raise Exception("URL fetch failure on https://a: None\n-- no network")
@@ -112,7 +125,8 @@ def test_a_network_without_the_maps(monkeypatch):
 
 
 def test_unknown_networks():
-    with pytest.raises(ValueError, match="VGG16.*Received: 'AlexNet'"):
+    expected = "efficientnet_lite0, .*VGG16.*Received: 'AlexNet'"
+    with pytest.raises(ValueError, match=expected):
         feature_network("AlexNet", 96)
 
 

@@ -94,6 +94,7 @@ _OPTIONS = {
     ],
     "play": [
         "--model MODEL",
+        "--server URL",
         "--style-encoder STYLE_ENCODER",
         "--truncation FACTOR",
         "--host HOST",

@@ -34,9 +34,10 @@ def test_a_port_in_use(installed, capsys):
     assert "at most 65535" in _line(capsys, "--port", 70000)
 
 
-def test_a_served_model_that_is_down(installed, capsys):
+@pytest.mark.parametrize("option", ["--model", "--server"])
+def test_a_served_model_that_is_down(installed, capsys, option):
     address = f"http://127.0.0.1:{a_free_port()}/v1/models/flowers"
-    status = main(["play", "--model", address, "--port", str(a_free_port())])
+    status = main(["play", option, address, "--port", str(a_free_port())])
     captured = capsys.readouterr()
     (line,) = captured.err.splitlines()
     assert (status, captured.out) == (1, "")

@@ -273,6 +273,14 @@ def test_image_folder_of_hugging_face(tmp_path):
         CaptionedFolder(tmp_path)
 
 
+def test_a_header_in_quotation_marks(tmp_path):
+    write_image(tmp_path / "a.jpg")
+    write_text(tmp_path / "captions.txt", '"image","caption"\n"a.jpg","red"\n')
+    source = CaptionedFolder(tmp_path)
+    keys = [key for keys in source.splits().values() for key in keys]
+    assert keys == [("a.jpg", ("red",))]
+
+
 @pytest.mark.parametrize("name", ["captions.txt", "captions.csv"])
 def test_flickr8k(tmp_path, name):
     for number in "12":

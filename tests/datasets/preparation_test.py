@@ -46,6 +46,9 @@ class Squares:
             "test": [(number,) for number in range(6, 10)],
         }
 
+    def caption_file(self, key):
+        return None
+
     def read(self, key, image_size):
         (number,) = key
         self.numbers_read.append(number)
@@ -288,6 +291,28 @@ def test_an_interrupted_run_goes_on(tmp_path):
     assert calls[0] == (6, 10)
     prepare(Squares(), tmp_path / "whole", image_size=8)
     assert _contents(out) == _contents(tmp_path / "whole")
+
+
+def test_captions_that_change_are_not_mixed_with_older_ones(tmp_path, flowers):
+    class Interrupted(OxfordFlowers):
+        def read(self, key, image_size):
+            if key[0] == "class_00004":
+                raise KeyboardInterrupt
+            return super().read(key, image_size)
+
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        prepare(Interrupted(flowers), out)
+    (file,) = flowers.glob("text_c10/class_00001/image_00001.txt")
+    write_text(file, "another caption")
+    prepare(OxfordFlowers(flowers), out)
+    prepare(OxfordFlowers(flowers), tmp_path / "whole")
+    assert _contents(out) == _contents(tmp_path / "whole")
+    assert prepare(OxfordFlowers(flowers), out).was_there
+    # A finished data set is not that of other captions.
+    write_text(file, "yet another one")
+    with pytest.raises(ValueError, match="another source, other captions"):
+        prepare(OxfordFlowers(flowers), out)
 
 
 def test_a_run_interrupted_before_the_manifest_goes_on(tmp_path):

@@ -113,7 +113,9 @@ def test_a_caption_that_is_not_known(model):
         (lambda m: m.interpolate("a", "", 0), "must hold some text"),
         (lambda m: m.interpolate("a", "b", True), "seed must .*: True"),
         (lambda m: m.interpolate_noise("a", 0, None), "The second seed must"),
-        (lambda m: m.transfer_style("", "", "a"), "must be chosen"),
+        (lambda m: m.generate("\ud800", 0, 1), "cannot be used: it is not UTF"),
+        (lambda m: m.transfer_style("", "", "a"), "must be chosen.*: none"),
+        (lambda m: m.transfer_style("", "a.png", "a"), ": a.png, which is emp"),
         (lambda m: m.transfer_style("", "", " \n"), "must hold some text"),
         (lambda m: m.transfer_style("", "", "a\n" * 17), "at most 16.*: 17"),
         (

@@ -9,13 +9,16 @@ from keras_t2i import JointEmbedding
 from keras_t2i import StyleEncoder
 from keras_t2i import StyleInversion
 from keras_t2i import TextToImageGAN
+from keras_t2i.text import PrecomputedEmbeddings
 from keras_t2i.training.model_files import load_gan
 from keras_t2i.training.model_files import load_style_encoder
 from keras_t2i.training.model_files import load_text_encoder
 from keras_t2i.training.model_files import model_file
+from keras_t2i.training.model_files import networks_of_gan
 from keras_t2i.training.model_files import networks_of_text_encoder
 from keras_t2i.training.run_folder import options_of_run
 from tests.formats.t7_writer import t7_bytes
+from tests.tiny_models import EMBEDDING_DIM
 from tests.tiny_models import tiny_gan
 from tests.tiny_models import tiny_joint_embedding
 from tests.tiny_models import tiny_style_encoder
@@ -81,6 +84,12 @@ def test_nothing_there(tmp_path):
         model_file(tmp_path / "none", "--model")
 
 
+def test_the_address_of_a_served_model(tmp_path):
+    address = "http://localhost:8501/v1/models/flowers"
+    with pytest.raises(ValueError, match=f"--model.* here. .*'{address}', the"):
+        model_file(address, "--model")
+
+
 def test_folder_without_a_model(tmp_path):
     with pytest.raises(
         ValueError, match="--style must name.*holds neither model.keras nor ch"
@@ -123,6 +132,24 @@ def test_no_gan(files, name, kind):
         f".keras', a {kind.__name__}",
     ):
         load_gan(files / f"{name}.keras")
+
+
+def test_a_gan_of_embeddings_has_no_text_encoder(tmp_path):
+    tiny = tiny_gan()
+    encoder = PrecomputedEmbeddings(EMBEDDING_DIM)
+    gan = TextToImageGAN(tiny.generator, tiny.discriminator, encoder)
+    gan.save(tmp_path / "a.keras")
+    with pytest.raises(
+        ValueError, match="--text-encoder must name a model that reads texts"
+    ):
+        load_text_encoder(tmp_path / "a.keras")
+
+
+@pytest.mark.parametrize("kind", ["flowers", "blooms"])
+def test_the_network_that_taught_a_text_encoder_of_the_package(kind):
+    name = f"gan_int_cls_plus_{kind}"
+    assert networks_of_text_encoder(name) == ["efficientnet_lite0"]
+    assert networks_of_gan(name) == ["efficientnet_lite0"]
 
 
 def test_no_text_encoder(files):

@@ -13,16 +13,30 @@ from keras_t2i import JointEmbedding
 from keras_t2i import TextRecipe
 from keras_t2i.callbacks.checkpoints import checkpoint_path
 from keras_t2i.callbacks.step_callback import StepCallback
+from keras_t2i.datasets.manifest import Manifest
+from keras_t2i.datasets.manifest import Shard
+from keras_t2i.datasets.manifest import Split
 from keras_t2i.interruption import Terminated
 from keras_t2i.linear_decay import linear_decays
 from keras_t2i.text import feature_encoder
 from keras_t2i.training.run_folder import RunFolder
 from keras_t2i.training.runner import fit_run
+from keras_t2i.training.runner import training_split
 from keras_t2i.training.text_training import compile_for
 from tests.cli.run_states import assert_same_state
 from tests.cli.run_states import lines_of
 from tests.tiny_models import EMBEDDING_DIM
 from tests.tiny_models import tiny_text_encoder
+
+
+def test_a_data_set_without_training_images():
+    split = Split(1, 1, (Shard("a.tfrecord", "0" * 64, 1),))
+    manifest = Manifest("tiny", 64, (), {"test": split}, "0" * 64)
+    with pytest.raises(
+        ValueError, match=r"split 'train'. Received.*\['test'\]"
+    ):
+        training_split(manifest)
+
 
 RECIPE = TextRecipe.from_preset("char_cnn_rnn_features").override(
     decay_share=0.2
