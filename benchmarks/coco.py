@@ -25,12 +25,10 @@ from memory import peak_until_end
 
 from keras_t2i.datasets.batches import from_arrays
 from keras_t2i.datasets.batches import make_dataset
-from keras_t2i.datasets.manifest import EmbeddingManifest
 from keras_t2i.datasets.manifest import Split
-from keras_t2i.datasets.manifest import data_fingerprint
 from keras_t2i.datasets.manifest import read_manifest
 from keras_t2i.datasets.manifest import write_manifest
-from keras_t2i.datasets.shards import write_embedding_shards
+from keras_t2i.datasets.shards import write_embeddings
 from keras_t2i.files import file_sha256
 
 _CAPTIONS_PER_IMAGE = 414_113 / 82_783
@@ -260,7 +258,6 @@ def _take_a_tenth(folder, out):
 
 
 def _write_random_embeddings(data, out):
-    manifest = read_manifest(data)
     generator = np.random.default_rng(0)
 
     def rows_of(examples):
@@ -268,13 +265,7 @@ def _write_random_embeddings(data, out):
             shape = (len(example.captions), _EMBEDDING_DIM)
             yield generator.standard_normal(shape, np.float32)
 
-    splits = write_embedding_shards(manifest, data, out, rows_of)
-    write_manifest(
-        out,
-        EmbeddingManifest(
-            _EMBEDDING_DIM, data_fingerprint(manifest), "random", splits
-        ),
-    )
+    write_embeddings(data, out, rows_of, lambda: "random")
 
 
 def _read_stream(name, data, num_images, num_batches):

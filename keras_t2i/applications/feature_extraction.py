@@ -13,13 +13,11 @@ from PIL import Image
 
 from keras_t2i.datasets.images import model_square
 from keras_t2i.datasets.manifest import MANIFEST_FILE
-from keras_t2i.datasets.manifest import EmbeddingManifest
 from keras_t2i.datasets.manifest import Manifest
 from keras_t2i.datasets.manifest import data_fingerprint
 from keras_t2i.datasets.manifest import read_embedding_manifest
 from keras_t2i.datasets.manifest import read_manifest
-from keras_t2i.datasets.manifest import write_manifest
-from keras_t2i.datasets.shards import write_embedding_shards
+from keras_t2i.datasets.shards import write_embeddings
 from keras_t2i.datasets.source import CaptionedImage
 from keras_t2i.files import locked_folder
 from keras_t2i.types import StrPath
@@ -122,23 +120,14 @@ def extract_image_features(
     with locked_folder(path):
         if _is_whole(path, fingerprint):
             return path
-        splits = write_embedding_shards(
-            manifest,
+        write_embeddings(
             data_path,
             path,
             lambda examples: _features(
                 network, examples, image_size, num_views, read
             ),
+            lambda: fingerprint,
             progress,
-        )
-        write_manifest(
-            path,
-            EmbeddingManifest(
-                network.output_shape[-1],
-                data_fingerprint(manifest),
-                fingerprint,
-                splits,
-            ),
         )
     return path
 

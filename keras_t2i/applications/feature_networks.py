@@ -111,7 +111,9 @@ def feature_network(name: str, image_size: int) -> keras.Model:
     return model
 
 
-def pooled_network(name: str, image_size: int) -> keras.Model:
+def pooled_network(
+    name: str, image_size: int, num_features: int | None = None
+) -> keras.Model:
     """Makes a frozen network that returns a vector of pooled features.
 
     They are the means over the four maps of `feature_network` and over the
@@ -121,6 +123,9 @@ def pooled_network(name: str, image_size: int) -> keras.Model:
     Args:
         name: string. `"efficientnet_lite0"` or `"efficientnet_lite2"`.
         image_size: int. Side of the images, a multiple of 32.
+        num_features: int. How many features the image encoder takes: older
+            ones take the mean over the last map alone, and get
+            `image_network`. Defaults to `None`, for a new one.
 
     Returns:
         `keras.Model` of that name, from images in [-1, 1] to a vector.
@@ -134,10 +139,9 @@ def pooled_network(name: str, image_size: int) -> keras.Model:
     >>> pooled_network("efficientnet_lite0", 224).output_shape
     (None, 1776)
     """
-    return _pooled(name, image_network(name, image_size), image_size)
-
-
-def _pooled(name: str, network: keras.Model, image_size: int) -> keras.Model:
+    network = image_network(name, image_size)
+    if num_features == network.output_shape[-1]:
+        return network
     maps = _last_maps(name, network.block_outputs, image_size)
     pooled = [
         layers.GlobalAveragePooling2D(dtype="float32")(map)
@@ -147,28 +151,6 @@ def _pooled(name: str, network: keras.Model, image_size: int) -> keras.Model:
     model = keras.Model(network.input, features, name=name)
     model.trainable = False
     return model
-
-
-def network_of_features(
-    name: str, image_size: int, num_features: int | None = None
-) -> keras.Model:
-    """Makes the network whose features the image encoder of texts takes.
-
-    Args:
-        name: string, as in `pooled_network`.
-        image_size: int, as there.
-        num_features: int. How many features the image encoder takes: older
-            ones take the mean over the last map alone. Defaults to `None`, for
-            a new one.
-
-    Returns:
-        `keras.Model` of that name: `pooled_network` or, for older encoders,
-        `image_network`.
-    """
-    network = image_network(name, image_size)
-    if num_features == network.output_shape[-1]:
-        return network
-    return _pooled(name, network, image_size)
 
 
 def _last_maps(name: str, candidates: list[Any], image_size: int) -> list[Any]:

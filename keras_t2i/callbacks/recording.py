@@ -185,21 +185,37 @@ class ImageGrid(StepCallback):
         self._write()
 
     def _write(self) -> None:
-        rows, columns = len(self.captions), self.images_per_caption
-        seeds = np.tile(self.seed + np.arange(columns), rows)
-        if self.text_embeddings is None:
-            captions = np.repeat(self.captions, columns).tolist()
-            images = self.model.generate(captions, seed=seeds)
-        else:
-            embeddings = np.repeat(self.text_embeddings, columns, axis=0)
-            images = self.model.generate_from_embeddings(embeddings, seeds)
-        figure = image_grid(
-            images.reshape(rows, columns, *images.shape[1:]), self.captions
-        )
         self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / f"step-{self.step:08d}.png"
-        with atomic_write(path) as temporary:
-            figure.savefig(temporary, format="png")
+        write_grid(
+            self.folder / f"step-{self.step:08d}.png",
+            self.model,
+            self.captions,
+            self.images_per_caption,
+            self.seed,
+            self.text_embeddings,
+        )
+
+
+def write_grid(
+    path: pathlib.Path,
+    model: Any,
+    captions: Sequence[str],
+    columns: int,
+    seed: int = 0,
+    text_embeddings: np.ndarray | None = None,
+) -> None:
+    """Writes a PNG file of images of captions, as `ImageGrid` does."""
+    seeds = np.tile(seed + np.arange(columns), len(captions))
+    if text_embeddings is None:
+        texts = np.repeat(captions, columns).tolist()
+        images = model.generate(texts, seed=seeds)
+    else:
+        embeddings = np.repeat(text_embeddings, columns, axis=0)
+        images = model.generate_from_embeddings(embeddings, seeds)
+    shape = (len(captions), columns, *images.shape[1:])
+    figure = image_grid(images.reshape(shape), captions)
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, format="png")
 
 
 class CollapseWarning(StepCallback):

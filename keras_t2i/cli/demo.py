@@ -2,20 +2,14 @@
 
 import argparse
 import pathlib
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from keras_t2i.cli.options import Subparsers
 from keras_t2i.cli.options import options_named
 from keras_t2i.cli.options import positive_number
-from keras_t2i.files import atomic_write
 from keras_t2i.recipes.recipe import Recipe
 from keras_t2i.recipes.recipe import TextRecipe
 from keras_t2i.terminal import print_note
 from keras_t2i.terminal import print_result
-
-if TYPE_CHECKING:
-    from keras_t2i.models.text_to_image_gan import TextToImageGAN
 
 _NUM_IMAGES = 8000
 _TEXT_MINUTES = 0.8
@@ -61,8 +55,10 @@ def add_parser(subparsers: Subparsers) -> None:
 def _demo(arguments: argparse.Namespace) -> None:
     from keras_t2i.applications.efficientnet_lite import EfficientNetLite0
     from keras_t2i.applications.feature_extraction import extract_image_features
+    from keras_t2i.callbacks.recording import write_grid
     from keras_t2i.datasets.blooms_source import BloomsSource
     from keras_t2i.datasets.preparation import prepare
+    from keras_t2i.evaluation.generated_images import EvaluationCaptions
     from keras_t2i.metrics.pixel_measures import bloom_attribute_accuracy
     from keras_t2i.progress import show_progress
     from keras_t2i.training.entry import train
@@ -73,10 +69,10 @@ def _demo(arguments: argparse.Namespace) -> None:
     with options_named(arguments):
         RunFolder(out).check_free()
     data, text, gan = out / "data", out / "text", out / "gan"
-    _announce("1 of 4: rendering captioned flowers")
+    print_note("1 of 4: rendering captioned flowers")
     with show_progress("Rendering", "images") as progress:
         prepare(BloomsSource(_NUM_IMAGES), data, progress=progress)
-    _announce("2 of 4: training a text encoder on them")
+    print_note("2 of 4: training a text encoder on them")
     with show_progress("Computing image features", "images") as progress:
         features = extract_image_features(
             EfficientNetLite0(), data, _FEATURES_SIZE, progress=progress
@@ -85,19 +81,19 @@ def _demo(arguments: argparse.Namespace) -> None:
         image_encoder=str(features), minutes=_TEXT_MINUTES
     )
     train(text_recipe, data=data, out=text)
-    _announce("3 of 4: training a GAN")
+    print_note("3 of 4: training a GAN")
     recipe = Recipe.from_preset("gan_int_cls_plus").override(
         minutes=arguments.minutes,
         mismatch_candidates=_MISMATCH_CANDIDATES,
         captions_per_image=_CAPTIONS_PER_IMAGE,
     )
     train(recipe, data=data, text_encoder=text, out=gan)
-    _announce("4 of 4: generating from captions of unseen kinds of flowers")
-    captions = _unseen_captions(data)
+    print_note("4 of 4: generating from captions of unseen kinds of flowers")
+    captions = EvaluationCaptions(data, "test").captions[:_NUM_EVALUATED]
     model = load_gan(gan)
     accuracy = bloom_attribute_accuracy(model.generate(captions), captions)
     grid = out / "images.png"
-    _write_grid(grid, model, captions[:_GRID_ROWS])
+    write_grid(grid, model, captions[:_GRID_ROWS], _GRID_COLUMNS)
     print_result(f"run folder: {gan}")
     print_result(
         f"images that show what an unseen caption says, of {len(captions)}:"
@@ -105,38 +101,3 @@ def _demo(arguments: argparse.Namespace) -> None:
     for name, value in accuracy.items():
         print_result(f"  {name.replace('_', ' ')}: {value:.1%}")
     print_result(f"captions and images: {grid}")
-
-
-def _announce(text: str) -> None:
-    print_note(text)
-
-
-def _unseen_captions(data: pathlib.Path) -> list[str]:
-    """Samples images of the test split, and a caption of each."""
-    import numpy as np
-
-    from keras_t2i.datasets.examples import PreparedExamples
-
-    examples = PreparedExamples(data, "test")
-    generator = np.random.default_rng(0)
-    order = generator.permutation(len(examples))[:_NUM_EVALUATED]
-    return [
-        str(generator.choice(examples.read(index).captions)) for index in order
-    ]
-
-
-def _write_grid(
-    path: pathlib.Path, model: "TextToImageGAN", captions: Sequence[str]
-) -> None:
-    import numpy as np
-
-    from keras_t2i.plots.grids import image_grid
-
-    seeds = np.tile(np.arange(_GRID_COLUMNS), len(captions))
-    images = model.generate(
-        np.repeat(captions, _GRID_COLUMNS).tolist(), seed=seeds
-    )
-    shape = (len(captions), _GRID_COLUMNS, *images.shape[1:])
-    figure = image_grid(images.reshape(shape), captions)
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, format="png")

@@ -7,10 +7,12 @@ import numpy as np
 
 from keras_t2i.blooms import captions_between
 from keras_t2i.blooms import content_of_caption
-from keras_t2i.datasets.batches import make_ordered_dataset
 from keras_t2i.datasets.examples import ImageFeatures
 from keras_t2i.datasets.examples import PreparedExamples
+from keras_t2i.datasets.images import to_model_range
 from keras_t2i.datasets.manifest import read_manifest
+from keras_t2i.evaluation.generated_images import image_batches
+from keras_t2i.evaluation.generated_images import seen_by_models
 from keras_t2i.metrics.embedding_measures import caption_recall
 from keras_t2i.metrics.embedding_measures import class_means
 from keras_t2i.metrics.embedding_measures import interpolation_premise
@@ -122,9 +124,13 @@ def _image_embeddings(
             )
         return model.image_encoder.predict(features.first_views(), verbose=0)
     image_size = model.image_encoder.input_shape[1]
-    stream = make_ordered_dataset(data, split, image_size=image_size)
-    embeddings = model.image_encoder.predict(stream, verbose=0)
-    return embeddings[: len(examples)]
+    read = seen_by_models(examples, image_size)
+    return np.concatenate(
+        [
+            model.image_encoder.predict_on_batch(to_model_range(batch))
+            for _, batch in image_batches(read, len(examples))
+        ]
+    )
 
 
 def _captions(

@@ -3,7 +3,6 @@
 from keras_t2i.datasets.batches import from_arrays
 from keras_t2i.datasets.batches import make_captions_dataset
 from keras_t2i.datasets.batches import make_dataset
-from keras_t2i.datasets.batches import make_ordered_dataset
 from keras_t2i.datasets.batches import make_pairs_dataset
 from keras_t2i.datasets.blooms_source import BloomsSource
 from keras_t2i.datasets.coco_captions import CocoCaptions
@@ -28,7 +27,6 @@ __all__ = [
     "from_arrays",
     "make_captions_dataset",
     "make_dataset",
-    "make_ordered_dataset",
     "make_pairs_dataset",
     "prepare",
     "read_square",

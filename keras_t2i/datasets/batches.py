@@ -14,7 +14,6 @@ from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.datasets.images import to_model_range
 from keras_t2i.datasets.sampling import BatchReader
 from keras_t2i.datasets.sampling import DistinctClasses
-from keras_t2i.datasets.sampling import InOrder
 from keras_t2i.datasets.sampling import ShuffledEpochs
 from keras_t2i.tokenizers import tokenize
 from keras_t2i.tokenizers import vocabulary_read_by
@@ -235,40 +234,6 @@ def make_pairs_dataset(
     return _make_stream(reader, image_size, start_step, tokenize)
 
 
-def make_ordered_dataset(
-    path: StrPath,
-    split: str,
-    batch_size: int = 64,
-    *,
-    image_size: int | None = None,
-) -> tf.data.Dataset:
-    """Makes batches of all images of a split, in order, for measures.
-
-    Args:
-        path: path. Folder that `keras-t2i prepare` wrote.
-        split: string, as in `make_dataset`.
-        batch_size: int. The last image fills the last batch. Defaults to `64`.
-        image_size: int or `None`, as in `make_dataset`.
-
-    Returns:
-        `tf.data.Dataset` of float32 in [-1, 1] of shape `(batch_size,
-        image_size, image_size, 3)`: the images' center crops.
-
-    Raises:
-        ValueError: the data set is damaged, or an argument is out of range.
-    """
-    check_whole_number(batch_size, "batch_size", at_least=1)
-    examples = PreparedExamples(path, split)
-    reader = BatchReader(
-        examples,
-        InOrder(len(examples), batch_size),
-        mismatched=False,
-        augment=False,
-    )
-    stream = _make_stream(reader, image_size, None, tokenize)
-    return stream.map(lambda batch: batch["images"])
-
-
 def make_captions_dataset(
     path: StrPath,
     split: str = "train",
@@ -380,7 +345,7 @@ def _make_stream(
 
 
 def _steps(
-    order: ShuffledEpochs | DistinctClasses | InOrder, start_step: int | None
+    order: ShuffledEpochs | DistinctClasses, start_step: int | None
 ) -> tf.data.Dataset:
     if start_step is None:
         return _one_epoch_at_a_time(order.steps_per_epoch)

@@ -98,23 +98,6 @@ class DistinctClasses:
         )
 
 
-class InOrder:
-    """Every image once, in order; the last image fills the last batch."""
-
-    seed = 0
-
-    def __init__(self, num_images: int, batch_size: int):
-        self.num_images = num_images
-        self.batch_size = batch_size
-        self.steps_per_epoch = -(-num_images // batch_size)
-
-    def indices(self, step: int) -> np.ndarray:
-        """Returns the images of one step, shape `(batch_size,)`."""
-        first = step * self.batch_size
-        indices = np.arange(first, first + self.batch_size)
-        return np.minimum(indices, self.num_images - 1)
-
-
 class MismatchedTexts:
     """Samples images whose texts do not match given images.
 
@@ -249,7 +232,7 @@ class BatchReader:
     def __init__(
         self,
         examples: Examples,
-        order: ShuffledEpochs | DistinctClasses | InOrder,
+        order: ShuffledEpochs | DistinctClasses,
         *,
         augment: bool,
         mismatched: bool,

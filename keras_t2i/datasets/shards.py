@@ -14,9 +14,12 @@ import numpy as np
 import tensorflow as tf
 
 from keras_t2i.datasets.manifest import MANIFEST_FILE
-from keras_t2i.datasets.manifest import Manifest
+from keras_t2i.datasets.manifest import EmbeddingManifest
 from keras_t2i.datasets.manifest import Shard
 from keras_t2i.datasets.manifest import Split
+from keras_t2i.datasets.manifest import data_fingerprint
+from keras_t2i.datasets.manifest import read_manifest
+from keras_t2i.datasets.manifest import write_manifest
 from keras_t2i.files import atomic_write
 from keras_t2i.files import file_sha256
 from keras_t2i.files import os_error
@@ -268,31 +271,29 @@ def _scan(
     return list(untuned(batches).as_numpy_iterator())
 
 
-def write_embedding_shards(
-    manifest: Manifest,
+def write_embeddings(
     data_path: StrPath,
     out_path: StrPath,
     rows_of: Callable[[list[CaptionedImage]], Iterable[np.ndarray]],
+    fingerprint: Callable[[], str],
     progress: Callable[[int, int], None] | None = None,
-) -> dict[str, Split]:
+) -> None:
     """Writes the embeddings or features of all images of a data set.
 
     Args:
-        manifest: `Manifest` of the data set.
         data_path: path of the folder of the data set.
         out_path: path of the folder to write to. It may exist, but must not
             hold a manifest.
         rows_of: function of the images of a shard to an array of shape
             `(num_rows, dim)` for each of them, in their order.
+        fingerprint: function called last, that of the manifest.
         progress: function of the number of images done and of all images.
             Defaults to `None`.
-
-    Returns:
-        dict of split names to `Split`, for the manifest of the embeddings.
 
     Raises:
         ValueError: `out_path` holds a manifest, or the data set is damaged.
     """
+    manifest, dim = read_manifest(data_path), 0
     out_path = pathlib.Path(out_path)
     if (out_path / MANIFEST_FILE).exists():
         raise ValueError(
@@ -315,10 +316,14 @@ def write_embedding_shards(
             with new_tfrecord_file(path) as write:
                 for example, rows in zip(examples, rows_of(examples)):
                     write(EmbeddedCaptions(example.id, rows).serialize())
-                    num_rows += len(rows)
+                    num_rows, dim = num_rows + len(rows), rows.shape[1]
                     done += 1
                     if progress is not None:
                         progress(done, total)
             shards.append(Shard(shard.file, file_sha256(path), len(examples)))
         splits[name] = Split(split.num_images, num_rows, tuple(shards))
-    return splits
+    # Last: a folder without manifest does not count as embeddings.
+    digest = data_fingerprint(manifest)
+    write_manifest(
+        out_path, EmbeddingManifest(dim, digest, fingerprint(), splits)
+    )

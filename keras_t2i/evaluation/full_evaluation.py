@@ -12,7 +12,6 @@ import PIL
 import tensorflow as tf
 
 from keras_t2i.datasets.examples import PreparedExamples
-from keras_t2i.datasets.images import model_square
 from keras_t2i.datasets.manifest import Manifest
 from keras_t2i.datasets.manifest import read_manifest
 from keras_t2i.evaluation.generated_images import EvaluationCaptions
@@ -21,6 +20,7 @@ from keras_t2i.evaluation.generated_images import ModelImages
 from keras_t2i.evaluation.generated_images import Progress
 from keras_t2i.evaluation.generated_images import ShowProgress
 from keras_t2i.evaluation.generated_images import image_batches
+from keras_t2i.evaluation.generated_images import seen_by_models
 from keras_t2i.evaluation.generated_images import show_nothing
 from keras_t2i.evaluation.judge import CaptionMatch
 from keras_t2i.evaluation.judge import Judge
@@ -157,20 +157,13 @@ def evaluate_images(
     real_features = quick.real_features
     training = _training_examples(captions, manifest)
 
-    def as_seen(examples: PreparedExamples) -> _Read:
-        """What a model sees of real images."""
-        sizes = manifest.image_size, images.image_size
-        return lambda rows: np.stack(
-            [model_square(examples.read(row).image, *sizes) for row in rows]
-        )
-
     captions_of_images = [captions.captions[i] for i in images.indices]
     looker = _Looker(judge, caption_match, manifest.name == "blooms")
     with show_progress("Measuring generated images", "images") as progress:
         generated = looker.look(images.read, captions_of_images, progress)
     with show_progress("Measuring real images", "images") as progress:
         real = looker.look(
-            as_seen(captions.examples),
+            seen_by_models(captions.examples, images.image_size),
             captions.captions,
             progress,
             real_features,
@@ -218,7 +211,8 @@ def evaluate_images(
             generated.features, training_features
         )
         nearest = np.argsort(distances, kind="stable")[:_NUM_NEAREST]
-        neighbors = as_seen(training)(found[nearest])
+        read_training = seen_by_models(training, images.image_size)
+        neighbors = read_training(found[nearest])
         nearest_images = np.stack([images.read(nearest), neighbors], axis=1)
         nearest_captions = [captions_of_images[row] for row in nearest]
     results.update(

@@ -20,6 +20,7 @@ from PIL import UnidentifiedImageError
 
 from keras_t2i.checks import check_whole_number
 from keras_t2i.datasets.examples import PreparedExamples
+from keras_t2i.datasets.images import model_square
 from keras_t2i.datasets.images import read_square
 from keras_t2i.datasets.images import without_image_suffix
 from keras_t2i.reading import UnusableFileError
@@ -48,6 +49,16 @@ class ImageModel(Protocol):
 def show_nothing(description: str, unit: str) -> Iterator[Progress]:
     """Shows no progress."""
     yield lambda done, total: None
+
+
+def seen_by_models(
+    examples: PreparedExamples, image_size: int
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Returns a function of row numbers to what models see of real images."""
+    sizes = examples.image_size, image_size
+    return lambda rows: np.stack(
+        [model_square(examples.read(row).image, *sizes) for row in rows]
+    )
 
 
 def image_batches(

@@ -13,7 +13,7 @@ from keras_t2i.applications.feature_extraction import features_of_images
 from keras_t2i.applications.feature_extraction import resized
 from keras_t2i.applications.feature_networks import check_finite_weights
 from keras_t2i.applications.feature_networks import image_network
-from keras_t2i.applications.feature_networks import network_of_features
+from keras_t2i.applications.feature_networks import pooled_network
 from keras_t2i.evaluation.generated_images import FolderImages
 from keras_t2i.evaluation.generated_images import ModelImages
 from keras_t2i.files import file_sha256
@@ -243,7 +243,7 @@ class CaptionMatch:
             and network.output_shape[-1] == shape[-1]
         )
         if not self._takes_the_judges_features:
-            network = network_of_features(name, _IMAGE_SIZE, shape[-1])
+            network = pooled_network(name, _IMAGE_SIZE, shape[-1])
             self._network = network
         if network.output_shape[-1] != shape[-1]:
             raise ValueError(

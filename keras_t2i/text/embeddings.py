@@ -19,18 +19,16 @@ from keras_t2i.datasets.examples import ExtractedEmbeddings
 from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.datasets.examples import images_of_class
 from keras_t2i.datasets.images import without_image_suffix
-from keras_t2i.datasets.manifest import EmbeddingManifest
 from keras_t2i.datasets.manifest import Manifest
 from keras_t2i.datasets.manifest import data_fingerprint
 from keras_t2i.datasets.manifest import read_manifest
-from keras_t2i.datasets.manifest import write_manifest
 from keras_t2i.datasets.published_embeddings import STACKGAN_CLASSES
 from keras_t2i.datasets.published_embeddings import STACKGAN_EMBEDDINGS
 from keras_t2i.datasets.published_embeddings import STACKGAN_FILES
 from keras_t2i.datasets.published_embeddings import match_names
 from keras_t2i.datasets.published_embeddings import open_published_embeddings
 from keras_t2i.datasets.shards import CaptionedImage
-from keras_t2i.datasets.shards import write_embedding_shards
+from keras_t2i.datasets.shards import write_embeddings
 from keras_t2i.files import atomic_new_folder
 from keras_t2i.formats.pickled_list import write_pickled_list
 from keras_t2i.tokenizers import Unread
@@ -137,19 +135,8 @@ def extract_embeddings(
         ends = np.cumsum([len(example.captions) for example in examples])
         return np.split(_embed(encoder, texts), ends[:-1])
 
-    splits = write_embedding_shards(
-        manifest, data_path, out_path, embed, progress
-    )
-    # Last: a folder without manifest does not count as embeddings.
-    write_manifest(
-        out_path,
-        EmbeddingManifest(
-            encoder.output_shape[-1],
-            data_fingerprint(manifest),
-            embeddings_fingerprint(manifest, encoder),
-            splits,
-        ),
-    )
+    fingerprint = embeddings_fingerprint(manifest, encoder)
+    write_embeddings(data_path, out_path, embed, lambda: fingerprint, progress)
     return sum_unread(unread)
 
 
@@ -206,18 +193,7 @@ def import_embeddings(
             digest.update(rows.astype("<f4").tobytes())
             yield rows
 
-    splits = write_embedding_shards(
-        manifest, data_path, out_path, read, progress
-    )
-    write_manifest(
-        out_path,
-        EmbeddingManifest(
-            embedding_dim,
-            data_fingerprint(manifest),
-            digest.hexdigest(),
-            splits,
-        ),
-    )
+    write_embeddings(data_path, out_path, read, digest.hexdigest, progress)
     return len(source.names) - len(ids)
 
 

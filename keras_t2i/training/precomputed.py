@@ -8,7 +8,7 @@ import time
 
 from keras_t2i.applications.efficientnet_lite import IMAGE_NETWORKS
 from keras_t2i.applications.feature_extraction import extract_image_features
-from keras_t2i.applications.feature_networks import network_of_features
+from keras_t2i.applications.feature_networks import pooled_network
 from keras_t2i.datasets.manifest import MANIFEST_FILE
 from keras_t2i.datasets.manifest import data_fingerprint
 from keras_t2i.datasets.manifest import read_embedding_manifest
@@ -152,7 +152,7 @@ def network_features(
     Args:
         name: string. One of `IMAGE_NETWORKS`.
         data: path of a prepared data set.
-        num_features: int, as of `network_of_features`. Defaults to `None`.
+        num_features: int, as of `pooled_network`. Defaults to `None`.
 
     Returns:
         path of the features, for `ImageFeatures`.
@@ -177,7 +177,7 @@ def network_features(
             progress(done, total)
 
         path = extract_image_features(
-            network_of_features(name, _IMAGE_SIZE, num_features),
+            pooled_network(name, _IMAGE_SIZE, num_features),
             *(data, _IMAGE_SIZE, _NUM_VIEWS, on_progress),
         )
     if num_done:

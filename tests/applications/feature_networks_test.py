@@ -5,7 +5,6 @@ import pytest
 from keras_t2i.applications import EfficientNetLite0
 from keras_t2i.applications.feature_networks import feature_network
 from keras_t2i.applications.feature_networks import image_network
-from keras_t2i.applications.feature_networks import network_of_features
 from keras_t2i.applications.feature_networks import pooled_network
 from tests.tiny_models import random_images
 
@@ -43,7 +42,7 @@ def test_pooled_features_are_means_over_maps_of_all_sizes(name):
 
 def test_the_network_of_features_is_found_by_their_number():
     for num_features, shape in ((None, 1776), (1776, 1776), (1280, 1280)):
-        network = network_of_features("efficientnet_lite0", 32, num_features)
+        network = pooled_network("efficientnet_lite0", 32, num_features)
         assert network.output_shape[-1] == shape
 
 

@@ -142,7 +142,7 @@ def test_a_run_with_features_of_the_last_map_alone_goes_on(
     """Its features are computed, or found, once more by their number."""
     data, run = _write_data(tmp_path / "data"), str(tmp_path / "run")
     with monkeypatch.context() as patch:
-        patch.setattr(precomputed, "network_of_features", _of_the_last_map)
+        patch.setattr(precomputed, "pooled_network", _of_the_last_map)
         assert main(_argv(data, run)) == 0
     before = contents(data)
     resumed = ["train-text", "--out", run, "--resume", "--steps", "2"]

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from keras_t2i.datasets.sampling import DistinctClasses
-from keras_t2i.datasets.sampling import InOrder
 from keras_t2i.datasets.sampling import ShuffledEpochs
 
 
@@ -111,12 +110,3 @@ def test_several_images_of_each_class():
         # Different ones, but for the class that has only one.
         for row, (first, second) in zip(classes, indices.reshape(3, 2)):
             assert (first == second) == (row[0] == 7)
-
-
-# === InOrder ===
-
-
-def test_every_image_once_in_order():
-    order = InOrder(num_images=7, batch_size=3)
-    assert order.steps_per_epoch == 3
-    assert _epoch(order, 0) == [0, 1, 2, 3, 4, 5, 6, 6, 6]

@@ -1,12 +1,12 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
 from keras_t2i.datasets.examples import ImageFeatures
-from keras_t2i.datasets.manifest import EmbeddingManifest
-from keras_t2i.datasets.manifest import data_fingerprint
-from keras_t2i.datasets.manifest import read_manifest
+from keras_t2i.datasets.manifest import read_embedding_manifest
 from keras_t2i.datasets.manifest import write_manifest
-from keras_t2i.datasets.shards import write_embedding_shards
+from keras_t2i.datasets.shards import write_embeddings
 from tests.datasets.prepared_sets import example
 from tests.datasets.prepared_sets import write_prepared_set
 from tests.formats.t7_writer import t7_bytes
@@ -77,13 +77,10 @@ def test_features_that_do_not_fit(tmp_path, data):
 
 def _write_extracted(folder, data, rows_of, splits=("train", "test")):
     """Writes a folder of features as `extract_image_features` does."""
-    manifest = read_manifest(data)
-    written = write_embedding_shards(manifest, data, folder, rows_of)
-    written = {name: written[name] for name in splits}
-    write_manifest(
-        folder,
-        EmbeddingManifest(2, data_fingerprint(manifest), "anything", written),
-    )
+    write_embeddings(data, folder, rows_of, lambda: "anything")
+    manifest = read_embedding_manifest(folder)
+    written = {name: manifest.splits[name] for name in splits}
+    write_manifest(folder, dataclasses.replace(manifest, splits=written))
 
 
 def _rows(examples):

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from keras_t2i.datasets.batches import make_ordered_dataset
+from keras_t2i.datasets.batches import make_dataset
 from keras_t2i.datasets.images import encode_png
 from keras_t2i.datasets.images import model_square
 from keras_t2i.datasets.images import read_image
@@ -311,8 +311,10 @@ def test_no_square(tmp_path):
 def test_what_a_model_sees_is_what_it_is_trained_on(tmp_path, image_size):
     stored = example(7, height=38, width=43)
     write_prepared_set(tmp_path, {"test": [[stored]]}, image_size=32)
-    stream = make_ordered_dataset(tmp_path, "test", 1, image_size=image_size)
-    expected = (next(iter(stream)).numpy()[0] + 1) * 127.5
+    stream = make_dataset(
+        tmp_path, "test", 1, image_size=image_size, mismatched=False
+    )
+    expected = (next(iter(stream))["images"].numpy()[0] + 1) * 127.5
     square = model_square(stored.image, 32, image_size)
     assert square.shape == (image_size, image_size, 3)
     assert square.dtype == np.uint8

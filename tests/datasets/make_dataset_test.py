@@ -9,7 +9,6 @@ from PIL import Image
 
 from keras_t2i.datasets.batches import make_captions_dataset
 from keras_t2i.datasets.batches import make_dataset
-from keras_t2i.datasets.batches import make_ordered_dataset
 from keras_t2i.datasets.batches import make_pairs_dataset
 from keras_t2i.datasets.examples import ExtractedEmbeddings
 from keras_t2i.datasets.examples import PreparedExamples
@@ -125,7 +124,6 @@ def test_shapes_are_known_beforehand(data, embeddings, in_words):
         make_dataset,
         make_pairs_dataset,
         make_captions_dataset,
-        lambda data: make_ordered_dataset(data, "test"),
         lambda data: make_dataset(data, start_step=0),
     ],
 )
@@ -755,17 +753,3 @@ def test_bad_arguments_of_captions(data, arguments):
         ValueError, match=f"`{name}` must .*Received: {value!r}"
     ):
         make_captions_dataset(data, **arguments)
-
-
-# === All images of a split, in order ===
-
-
-def test_images_in_order_from_their_centers(data):
-    batches = list(make_ordered_dataset(data, "test", batch_size=2))
-    images = np.concatenate(batches)
-    # Five images, of numbers 15 to 19; the last fills the last batch.
-    assert images.shape == (6, 8, 8, 3)
-    np.testing.assert_array_equal(images[5], images[4])
-    for number, image in zip(range(15, 20), images):
-        pixels = noise_image(number)[1:9, 2:10]
-        np.testing.assert_array_equal(_pixels(image), pixels)
