@@ -193,13 +193,9 @@ def _report_left_out(images: "FolderImages") -> None:
         if names:
             named = ", ".join(names[:_NUM_NAMED])
             more = ", ..." if len(names) > _NUM_NAMED else ""
-            _report(f"left out {len(names)} files {what}: {named}{more}")
+            print_error(f"left out {len(names)} files {what}: {named}{more}")
     if images.num_missing:
-        _report(f"{images.num_missing} images of the split have no file")
-
-
-def _report(line: str) -> None:
-    print_error(line)
+        print_error(f"{images.num_missing} images of the split have no file")
 
 
 def _write(out: pathlib.Path, text: str, evaluation: "Evaluation") -> None:

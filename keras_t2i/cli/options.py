@@ -45,30 +45,26 @@ def whole_number(at_least: int) -> Callable[[str], int]:
     return parse
 
 
-def positive_number(text: str) -> float:
-    """An argparse type: a number above 0."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(
-            f"expected a number above 0. Received: {text!r}"
-        )
-    return value
+def _number(
+    expected: str, is_right: Callable[[float], bool]
+) -> Callable[[str], float]:
+    def convert(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not is_right(value):
+            raise argparse.ArgumentTypeError(
+                f"expected {expected}. Received: {text!r}"
+            )
+        return value
+
+    return convert
 
 
-def share(text: str) -> float:
-    """An argparse type: a number in [0, 1]."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(
-            f"expected a number from 0 to 1. Received: {text!r}"
-        )
-    return value
+# Argparse types.
+positive_number = _number("a number above 0", lambda x: 0 < x < float("inf"))
+share = _number("a number from 0 to 1", lambda x: 0 <= x <= 1)
 
 
 def caption(text: str) -> str:

@@ -136,13 +136,13 @@ def _run(arguments: argparse.Namespace) -> None:
     if len(skipped) > _MAX_SKIPPED_SHOWN:
         more = len(skipped) - _MAX_SKIPPED_SHOWN
         print_error(f"skipped {more} more")
-    if preparation.num_long_captions:
-        print_note(
-            f"cut: {preparation.num_long_captions} captions are longer than "
-            f"the {MAX_CHARACTERS} characters that text encoders read; the "
-            "data set keeps them whole"
-        )
     unread = preparation.unread
+    if unread.num_cut:
+        print_note(
+            f"cut: {unread.num_cut} captions are longer than the "
+            f"{MAX_CHARACTERS} characters that text encoders read; the data "
+            "set keeps them whole"
+        )
     if unread.num_unknown:
         print_note(
             f"unknown: {unread.num_unknown} captions have characters outside "

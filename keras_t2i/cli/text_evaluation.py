@@ -13,6 +13,7 @@ from keras_t2i.datasets.images import to_model_range
 from keras_t2i.datasets.manifest import read_manifest
 from keras_t2i.evaluation.generated_images import image_batches
 from keras_t2i.evaluation.generated_images import seen_by_models
+from keras_t2i.metrics.distances import unit_rows
 from keras_t2i.metrics.embedding_measures import caption_recall
 from keras_t2i.metrics.embedding_measures import class_means
 from keras_t2i.metrics.embedding_measures import interpolation_premise
@@ -69,7 +70,7 @@ def evaluate_text(
     # Products of vectors of length 1 are cosines.
     is_cosine = model.similarity == "cosine"
     if is_cosine:
-        images, captions = _normalized(images), _normalized(captions)
+        images, captions = unit_rows(images), unit_rows(captions)
     results: dict[str, Any] = {
         "split": split,
         "num_images": len(examples),
@@ -81,7 +82,7 @@ def evaluate_text(
             captions, examples.class_ids[image_of_text]
         )
         if is_cosine:
-            class_texts = _normalized(class_texts)
+            class_texts = unit_rows(class_texts)
         of_images = (images, examples.class_ids, classes, class_texts)
         results["num_classes"] = len(classes)
         results["zero_shot_accuracy"] = float(zero_shot_accuracy(*of_images))
@@ -94,10 +95,6 @@ def evaluate_text(
     if read_manifest(data).name == "blooms":
         results.update(_on_blooms(model.text_encoder, data, texts, embeddings))
     return results
-
-
-def _normalized(rows: np.ndarray) -> np.ndarray:
-    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
 
 
 def _image_embeddings(

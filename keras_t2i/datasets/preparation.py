@@ -54,18 +54,16 @@ class Preparation:
         skipped: tuple of strings. What could not be used, with the reasons.
         num_skipped: int. How many files that is: a class that is not used is
             one of `skipped`, and has many files.
-        num_long_captions: int. Captions of which text encoders read only the
-            first 201 characters.
         was_there: bool. Whether the same data set had been prepared before.
             Then nothing was read, `skipped` is empty and the counts are 0.
+        unread: `keras_t2i.tokenizers.Unread`. What text encoders that read
+            characters do not read of the captions.
     """
 
     manifest: Manifest
     skipped: tuple[str, ...]
     num_skipped: int
-    num_long_captions: int
     was_there: bool = False
-    # Of text encoders that read characters.
     unread: Unread = Unread()
 
 
@@ -162,7 +160,7 @@ def _already_there(out: pathlib.Path, fingerprint: str) -> Preparation:
             "prepared data set already, from another source, other captions or "
             "options, or by another version. Use it, or remove it first."
         )
-    return Preparation(manifest, (), 0, 0, was_there=True)
+    return Preparation(manifest, (), 0, was_there=True)
 
 
 def _prepare(
@@ -323,7 +321,6 @@ def _summarize(
         ),
         tuple(skipped),
         len(skipped) + num_more,
-        unread.num_cut,
         unread=unread,
     )
 
