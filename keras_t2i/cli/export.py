@@ -14,6 +14,7 @@ from keras_t2i.cli.options import add_style_encoder
 from keras_t2i.cli.options import add_truncation
 from keras_t2i.cli.options import set_truncation
 from keras_t2i.cli.options import whole_number
+from keras_t2i.terminal import print_note
 from keras_t2i.terminal import print_result
 
 _ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -125,6 +126,11 @@ def _export(arguments: argparse.Namespace) -> None:
         arguments.max_style_pixels or MAX_STYLE_PIXELS,
         arguments.half_precision,
     )
+    if style_encoder is None:
+        print_note(
+            "without `transfer_style`, as there is no style encoder: train one "
+            "by `train-style`, and name it by --style-encoder"
+        )
     print_result(f"SavedModel: {path}")
 
 

@@ -122,6 +122,13 @@ class CaptionedFolder(ListedSource):
         tables = self._find_tables()
         if tables:
             captions_of = self._read_tables(tables, set(images))
+            stems = set(map(without_suffix, images))
+            texts = set(map(without_suffix, set(files).difference(images)))
+            if texts & stems:
+                self.notes.append(
+                    f"captions are read from {tables[0].name}, and not from "
+                    f"{len(texts & stems)} .txt files beside images"
+                )
         else:
             captions_of = self._pair_with_texts(images, files)
         for image in images:

@@ -21,6 +21,10 @@ from keras_t2i.metrics.neighbors import precision_recall
 from keras_t2i.recipes.recipe import MEASURES
 
 FEWEST_IMAGES = 50
+LARGER_SPLIT = (
+    "Name a larger split. `train` will do, but measures what a model has "
+    "been trained on."
+)
 
 
 def check_num_images(what: str, count: int, remedy: str) -> None:
@@ -119,7 +123,7 @@ class QuickEvaluation:
         image_size: int,
         show_progress: ShowProgress | None = None,
     ):
-        check_num_images("real", len(captions), "Name a larger split.")
+        check_num_images("real", len(captions), LARGER_SPLIT)
         self.captions = captions
         self.judge = judge
         self.image_size = image_size

@@ -253,7 +253,9 @@ class _Progress(StepCallback):
         total = self._stop.steps
         if total is None and self._stop.minutes is not None:
             done = self._stop.recorder.seconds / (60.0 * self._stop.minutes)
-            total = max(step + 1, math.ceil(step / done)) if done < 1 else step
+            # It ends with a recorded step.
+            every = self._stop.recorder.every_steps
+            total = every * math.ceil(step / min(done, 1.0) / every)
         losses = ", ".join(
             f"{name.replace('_', ' ')} {float(value):.3g}"
             for name, value in logs.items()

@@ -313,10 +313,10 @@ def test_data_without_enough_images_to_measure_on(data, tmp_path, refused):
     line = refused("--data", data)
     assert "a split val of at least 50 images. Received: the splits " in line
     assert "test, train, val, with 6 images in val. Prepare" in line
+    assert "valclasses.txt, or leave out --keep-best." in line
     write_set(tmp_path / "few", num_test=2, num_training=0)
     line = refused("--data", tmp_path / "few")
-    assert "Received: the splits test. Prepare the data set with" in line
-    assert "valclasses.txt, or leave out --keep-best." in line
+    assert "the split 'train'. Received: one with ['test'] alone." in line
 
 
 def test_a_training_that_would_end_before_it_is_measured(refused):

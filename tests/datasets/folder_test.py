@@ -281,6 +281,19 @@ def test_a_header_in_quotation_marks(tmp_path):
     assert keys == [("a.jpg", ("red",))]
 
 
+def test_text_files_beside_a_table_are_not_read(tmp_path):
+    for name in "ab":
+        write_image(tmp_path / f"{name}.jpg")
+        write_text(tmp_path / f"{name}.txt", "blue")
+    write_text(tmp_path / "captions.csv", "file,caption\na.jpg,red\n")
+    folder = CaptionedFolder(tmp_path)
+    assert _captions(folder) == {"a.jpg": ("red",)}
+    assert folder.notes == [
+        "captions are read from captions.csv, and not from 2 .txt files beside "
+        "images"
+    ]
+
+
 @pytest.mark.parametrize("name", ["captions.txt", "captions.csv"])
 def test_flickr8k(tmp_path, name):
     for number in "12":

@@ -185,6 +185,13 @@ def test_minutes(tmp_path, capsys):
     assert RunFolder(path).last_step() > last
 
 
+def test_the_last_step_that_is_shown_is_the_last_one(tmp_path, capsys):
+    # By the clock, the training has ended within its first step.
+    _fit(tmp_path / "run", minutes=1e-6, decay_share=None)
+    assert RunFolder(tmp_path / "run").last_step() == 10
+    assert "10 of 10 steps" in capsys.readouterr().err.splitlines()[-1]
+
+
 class _InterruptAt(StepCallback):
     def __init__(self, first_step):
         super().__init__(first_step)
