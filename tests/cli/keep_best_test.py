@@ -15,15 +15,19 @@ import pytest
 from keras_t2i import Recipe
 from keras_t2i.callbacks.checkpoints import checkpoint_path
 from keras_t2i.callbacks.checkpoints import checkpoint_steps
+from keras_t2i.datasets.manifest import data_fingerprint
+from keras_t2i.datasets.manifest import read_embedding_manifest
 from keras_t2i.datasets.manifest import read_manifest
 from keras_t2i.datasets.manifest import write_manifest
 from keras_t2i.evaluation import EvaluationCaptions
 from keras_t2i.evaluation import Judge
 from keras_t2i.evaluation import QuickEvaluation
+from keras_t2i.text.embeddings import embeddings_fingerprint
 from keras_t2i.training.entry import INPUTS
 from keras_t2i.training.entry import prepared
 from keras_t2i.training.gan_training import GANTraining
 from keras_t2i.training.model_files import load_gan
+from keras_t2i.training.model_files import load_text_encoder
 from keras_t2i.training.run_folder import RunFolder
 from tests.cli.conftest import contents
 from tests.cli.run_states import assert_same_state
@@ -140,28 +144,49 @@ def test_what_is_measured(whole, measured_data, judge):
 
 
 def test_training_is_as_on_the_training_split_without_measuring(
-    whole, measured_data, given, judge, tmp_path
+    whole, measured_data, text_run, given, tmp_path
 ):
     data = shutil.copytree(measured_data, tmp_path / "data")
     manifest = read_manifest(data)
+    digest = data_fingerprint(manifest)
     splits = {name: manifest.splits[name] for name in ("train", "test")}
-    write_manifest(data, dataclasses.replace(manifest, splits=splits))
+    manifest = dataclasses.replace(manifest, splits=splits)
+    write_manifest(data, manifest)
+    # Extracted again, beside those of fewer images, their last digits would be
+    # others.
+    (embeddings,) = (
+        path
+        for path in text_run.glob("embeddings-*")
+        if read_embedding_manifest(path).data_fingerprint == digest
+    )
+    embeddings = shutil.copytree(embeddings, tmp_path / "embeddings")
+    of_embeddings = read_embedding_manifest(embeddings)
+    write_manifest(
+        embeddings,
+        dataclasses.replace(
+            of_embeddings,
+            data_fingerprint=data_fingerprint(manifest),
+            fingerprint=embeddings_fingerprint(
+                manifest, load_text_encoder(text_run)
+            ),
+            splits={name: of_embeddings.splits[name] for name in splits},
+        ),
+    )
     run = tmp_path / "run"
     recipe = RECIPE.override(keep_best=None)
-    _train(run, recipe, {**given, "data": str(data)}, None)
-    # But for the last digits of embeddings, extracted beside those of fewer
-    # images. A step moves weights by up to 4e-4.
+    inputs = {"data": str(data), "text_embeddings": str(embeddings)}
+    _train(run, recipe, {**given, **inputs}, None)
     for weight, expected in zip(
         load_gan(run).get_weights(), load_gan(whole).get_weights(), strict=True
     ):
-        np.testing.assert_allclose(weight, expected, atol=1e-4)
+        np.testing.assert_array_equal(weight, expected)
     assert not (run / "best.keras").exists()
     without = [
         {name: line[name] for name in line if not name.startswith("val_")}
         for line in lines_of(whole)
     ]
     for line, expected in zip(lines_of(run), without, strict=True):
-        assert line == pytest.approx(expected, rel=1e-3, abs=1e-4)
+        assert line == expected
 
 
 # Which steps are the best, and which checkpoints stay, is also shown in
