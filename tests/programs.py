@@ -2,6 +2,7 @@
 
 import os
 import socket
+import sys
 
 
 def script(path, text):
@@ -10,6 +11,12 @@ def script(path, text):
     path.write_text(f"#!/bin/sh\n{text}\n")
     path.chmod(0o755)
     return path
+
+
+def with_this_python():
+    """The environment of a shell in which `python3` is this one."""
+    folder = os.path.dirname(sys.executable)
+    return {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
 
 
 def runs(pid):

@@ -4,12 +4,9 @@ The same C++ loader, kernels and text operations as in TensorFlow Serving, and
 no Keras. What is not run here: its REST API, batching and version manager.
 """
 
-import os
-import pathlib
 import re
 import shutil
 import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -29,6 +26,7 @@ from tests.export.tiny_served import decode
 from tests.export.tiny_served import expected_answer
 from tests.export.tiny_served import inputs_of_signatures
 from tests.export.tiny_served import strings
+from tests.programs import with_this_python
 
 SIGNATURES = list(inputs_of_signatures())
 
@@ -283,13 +281,10 @@ def test_the_command_that_the_readme_has_without_a_server(
     readme = (folder / "README.md").read_text("utf-8")
     command = readme.rpartition("```sh\n")[2].partition("```")[0]
     assert "saved_model_cli" in command
-    path = os.pathsep.join(
-        [str(pathlib.Path(sys.executable).parent), os.environ["PATH"]]
-    )
     subprocess.run(
         ["bash", "-c", command],
         cwd=folder,
-        env={**os.environ, "PATH": path},
+        env=with_this_python(),
         check=True,
         capture_output=True,
     )

@@ -16,6 +16,7 @@ from tests.export.stand_in_servers import grpc_stand_in
 from tests.export.stand_in_servers import rest_stand_in
 from tests.export.tiny_served import decode
 from tests.export.tiny_served import tiny_served_gan
+from tests.programs import with_this_python
 from tests.tiny_models import EMBEDDING_DIM
 from tests.tiny_models import tiny_discriminator
 from tests.tiny_models import tiny_gan
@@ -288,6 +289,7 @@ def test_the_readme_of_a_model_without_texts(without_texts, tmp_path):
         subprocess.run(
             ["bash", "-euc", block.replace(address, stand_in)],
             cwd=tmp_path,
+            env=with_this_python(),
             check=True,
         )
     np.testing.assert_array_equal(decode([image.read_bytes()]), expected)

@@ -33,6 +33,7 @@ from tests.export.tiny_served import inputs_of_signatures
 from tests.export.tiny_served import style_images
 from tests.export.tiny_served import tiny_served_gan
 from tests.programs import a_free_port
+from tests.programs import with_this_python
 
 pytestmark = pytest.mark.tf_serving
 
@@ -138,7 +139,10 @@ def test_the_requests_of_the_readme(server, rest, tmp_path, gan):
     for block in blocks:
         block = block.replace("http://localhost:8501/v1/models/flowers", rest)
         subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", block], cwd=tmp_path, check=True
+            ["bash", "-euo", "pipefail", "-c", block],
+            cwd=tmp_path,
+            env=with_this_python(),
+            check=True,
         )
     files = [(tmp_path / f"image{n}.png").read_bytes() for n in ("", 0, 1)]
     text = "a red flower with a yellow center"
