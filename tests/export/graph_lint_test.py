@@ -1,5 +1,6 @@
 """Holds the saved graph to what TensorFlow Serving can run and send."""
 
+import operator
 import re
 
 import numpy as np
@@ -23,10 +24,14 @@ def meta_graph(saved_model):
 
 
 @pytest.fixture(scope="module")
-def nodes(meta_graph):
-    graph = meta_graph.graph_def
-    nodes = list(graph.node)
-    for function in graph.library.function:
+def functions(meta_graph):
+    return operator.attrgetter("library.function")(meta_graph.graph_def)
+
+
+@pytest.fixture(scope="module")
+def nodes(meta_graph, functions):
+    nodes = list(meta_graph.graph_def.node)
+    for function in functions:
         nodes += function.node_def
     return nodes
 
@@ -45,12 +50,12 @@ def test_every_operation_is_one_of_the_server(nodes):
     assert {"NormalizeUTF8", "EncodePng", "StatelessRandomNormalV2"} <= used
 
 
-def test_no_signature_reads_or_writes_files(meta_graph):
+def test_no_signature_reads_or_writes_files(functions):
     """Only the saving and restoring of weights does, which no request calls."""
     touching = re.compile("File|Save|Restore|Checkpoint|Reader|Print|Dump")
     found = {
         (function.signature.name, node.op)
-        for function in meta_graph.graph_def.library.function
+        for function in functions
         for node in function.node_def
         if touching.search(node.op)
     }
@@ -61,8 +66,7 @@ def test_no_signature_reads_or_writes_files(meta_graph):
         assert re.match("__inference__traced_(save|restore)_", name)
 
 
-def test_nothing_is_compiled(meta_graph, nodes):
-    functions = meta_graph.graph_def.library.function
+def test_nothing_is_compiled(functions, nodes):
     assert len(functions) > 6
     for holder in (*functions, *nodes):
         assert not holder.attr["_XlaMustCompile"].b, holder
