@@ -9,7 +9,8 @@ mixed. Prints the measures of `evaluate` before and after --minutes, beside
 those of the same settings from the start. The kernel distance is unbiased, so
 it can be read with so few images; the Frechet distance cannot, and is not
 printed. A ratio of nearest training images far below that of real ones says
-that images are copied. before.png, after.png and from_start.png show a few
+that images are copied. The folders measured_before, measured_after and
+measured_from_start hold the measures, the nearest training images, and a few
 captions of all classes. Existing runs are resumed.
 """
 
@@ -54,8 +55,10 @@ def _write_own_images(data, folder):
             path.with_suffix(".txt").write_text("\n".join(example.captions))
 
 
-def _measured(model, data, out):
+def _measured(model, data, folder):
+    out = folder / "evaluation.json"
     if not out.exists():
+        folder.mkdir(exist_ok=True)
         _run(
             *("evaluate", "--model", model, "--data", data, "--out", out),
             *("--images-per-caption", 5),
@@ -70,7 +73,7 @@ def _measured(model, data, out):
         seed=np.tile(np.arange(_COLUMNS), _ROWS),
     )
     images = images.reshape(_ROWS, _COLUMNS, *images.shape[1:])
-    image_grid(images, captions).savefig(out.with_suffix(".png"))
+    image_grid(images, captions).savefig(folder / "captions.png")
     return json.loads(out.read_text())
 
 
@@ -109,16 +112,17 @@ def main():
         "after": {"model": _PRESET},
         "from_start": {"text_encoder": _PRESET},
     }
-    results = {"before": _measured(_PRESET, data, out / "before.json")}
+    before = _measured(_PRESET, data, out / "measured_before")
+    results = {"before": before}
     for name, source in ways.items():
         run = out / name
         keras_t2i.train(
             recipe, data=data, out=run, resume=run.exists(), **source
         )
-        results[name] = _measured(run, data, out / f"{name}.json")
+        results[name] = _measured(run, data, out / f"measured_{name}")
     print(f"| measure | {' | '.join(results)} | real |")
     print("|---" * (len(results) + 2) + "|")
-    real = results["before"]["real"]
+    real = before["real"]
     for measure in _MEASURES:
         values = [result[measure] for result in results.values()]
         row = " | ".join(
