@@ -1,5 +1,6 @@
 """The `keras-t2i` command, and `python -m keras_t2i`."""
 
+import signal
 import sys
 
 from keras_t2i.terminal import print_error
@@ -13,7 +14,15 @@ def main() -> int:
     except KeyboardInterrupt:
         print_error("keras-t2i: interrupted")
         return 130
-    return command_line.main()
+    try:
+        status = command_line.main()
+    except KeyboardInterrupt:
+        # Once more, after a command has said that it ends.
+        status = 130
+    if status in (130, 143):
+        # Python would print where it is, which is at its end.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    return status
 
 
 if __name__ == "__main__":

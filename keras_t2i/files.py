@@ -61,7 +61,7 @@ def atomic_write(path: StrPath) -> Iterator[pathlib.Path]:
         os.replace(temporary, path)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        _name_file(error, path)
+        _name_file(error, path, temporary)
         raise
 
 
@@ -70,9 +70,8 @@ def atomic_new_folder(path: StrPath) -> Iterator[pathlib.Path]:
     """Gives an empty folder that becomes `path` when the block succeeds.
 
     An error or Ctrl-C inside the block removes it. The parent must exist.
-
-    Raises:
-        OSError: the folder cannot be written, or `path` exists already.
+    Raises `OSError` if the folder cannot be written, or if `path` exists
+    already and is not an empty folder.
     """
     path = pathlib.Path(path)
     # At random: two processes may make the same folder at the same time, and
@@ -80,21 +79,26 @@ def atomic_new_folder(path: StrPath) -> Iterator[pathlib.Path]:
     temporary = path.with_name(
         f"{_TEMPORARY}{path.name}-{secrets.token_hex(4)}"
     )
-    temporary.mkdir()
     try:
+        temporary.mkdir()
         yield temporary
         # Unlike `replace`, this fails if `path` is a folder that is not empty.
         os.rename(temporary, path)
     except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        _name_file(error, path)
+        _name_file(error, path, temporary)
         raise
 
 
-def _name_file(error: BaseException, path: pathlib.Path) -> None:
-    # A full disk shows in `write`, which does not know the file's name.
-    if isinstance(error, OSError) and error.filename is None:
+def _name_file(
+    error: BaseException, path: pathlib.Path, temporary: pathlib.Path
+) -> None:
+    # A full disk shows in `write`, which does not know the file's name. That of
+    # the temporary file says nothing to users.
+    if isinstance(error, OSError) and error.filename in (None, str(temporary)):
         error.filename = str(path)
+        # Set to `None`, it would still be written.
+        del error.filename2
 
 
 def _remove(path: pathlib.Path) -> None:
@@ -137,13 +141,8 @@ def os_error(message: str, path: StrPath) -> OSError:
 def locked_folder(folder: StrPath, wait: bool = True) -> Iterator[None]:
     """Keeps other processes that lock the same folder out of this block.
 
-    Args:
-        folder: path of a folder.
-        wait: bool. Whether to wait for another process that has locked it; that
-            is an error otherwise. Defaults to `True`.
-
-    Raises:
-        ValueError: another process has locked it, and `wait` is `False`.
+    It waits for another process that has locked the folder. If `wait` is
+    `False`, it raises `ValueError` instead.
     """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -173,12 +172,8 @@ def file_sha256(path: StrPath) -> str:
 def write_checksums(folder: StrPath, files: Iterable[str]) -> None:
     """Writes `SHA256SUMS`, which `sha256sum -c SHA256SUMS` checks too.
 
-    Args:
-        folder: path of the folder.
-        files: paths of files, relative to it, with `/` between their parts.
-
-    Raises:
-        OSError: a file cannot be read or written.
+    `files` are paths relative to the folder, with `/` between their parts.
+    Raises `OSError` if a file cannot be read or written.
     """
     folder = pathlib.Path(folder)
     lines = [f"{file_sha256(folder / file)}  {file}\n" for file in files]
@@ -190,15 +185,9 @@ def check_checksums(folder: StrPath, needed: Iterable[str]) -> None:
     """Checks the files that `SHA256SUMS` lists, if there is one.
 
     It finds damage, not intent: who changes a file can change its checksum.
-    Earlier versions of this library have written none.
-
-    Args:
-        folder: path of the folder.
-        needed: names of files that it must list.
-
-    Raises:
-        ValueError: a file is missing or damaged, or the list is.
-        OSError: a file cannot be read.
+    Earlier versions of this library have written none. The list must name the
+    `needed` files. Raises `ValueError` if a file is missing or damaged, or if
+    the list is damaged. Raises `OSError` if a file cannot be read.
     """
     path = pathlib.Path(folder) / CHECKSUMS_FILE
     if not path.is_file():

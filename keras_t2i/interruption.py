@@ -22,14 +22,9 @@ def interruptions_handled(
     """Has a function called on Ctrl-C and SIGTERM, within the block.
 
     Signals that are ignored stay so. Outside of the main thread nothing is
-    handled.
-
-    Args:
-        handler: function of the signal's number and the frame, or
-            `signal.SIG_DFL`: the process ends at once.
-
-    Returns:
-        Context manager of a function that puts the earlier handlers back.
+    handled. `handler` takes the signal's number and the frame; with
+    `signal.SIG_DFL` the process ends at once. The block gets a function that
+    puts the earlier handlers back.
     """
     earlier = {
         number: before

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import rich.console
 import rich.progress
+import rich.table
 import rich.text
 
 from keras_t2i.terminal import is_quiet
@@ -16,6 +17,8 @@ from keras_t2i.terminal import visible
 
 _SECONDS_BETWEEN_LINES = 10.0
 _SECONDS_BETWEEN_CHANGES = 0.5
+# Of a line with a description, two numbers of five digits, rate and time left.
+_WIDTH_WITHOUT_BAR = 72
 
 
 class OnProgress(Protocol):
@@ -57,17 +60,23 @@ def show_progress(description: str, unit: str) -> Iterator[OnProgress]:
     if not console.is_terminal:
         yield _Lines(description, unit, _SECONDS_BETWEEN_LINES)
         return
+    bar_width = max(8, min(40, console.width - _WIDTH_WITHOUT_BAR))
     columns = (
         rich.progress.TextColumn("{task.description}"),
-        rich.progress.BarColumn(),
+        rich.progress.BarColumn(bar_width),
         rich.progress.TextColumn(
             "{task.completed:,.0f} of {task.total:,.0f} " + unit
         ),
         _RateColumn(unit),
-        rich.progress.TimeRemainingColumn(),
-        rich.progress.TextColumn("{task.fields[detail]}", markup=False),
+        rich.progress.TimeRemainingColumn(table_column=_one_line()),
+        # Where it is narrow, the detail gives way to all else.
+        rich.progress.TextColumn(
+            "{task.fields[detail]}",
+            markup=False,
+            table_column=_one_line(ratio=1, overflow="ellipsis"),
+        ),
     )
-    with rich.progress.Progress(*columns, console=console) as bar:
+    with rich.progress.Progress(*columns, console=console, expand=True) as bar:
         task = None
 
         def on_progress(done: float, total: float, detail: str = "") -> None:
@@ -82,9 +91,13 @@ def show_progress(description: str, unit: str) -> Iterator[OnProgress]:
         yield on_progress
 
 
+def _one_line(**options: Any) -> rich.table.Column:
+    return rich.table.Column(no_wrap=True, **options)
+
+
 class _RateColumn(rich.progress.ProgressColumn):
     def __init__(self, unit: str):
-        super().__init__()
+        super().__init__(_one_line())
         self._unit = unit
 
     def render(self, task: rich.progress.Task) -> rich.text.Text:
@@ -118,10 +131,9 @@ class _Lines:
         self._printed_at = now
         start, already_done = self._start
         rate = (done - already_done) / max(now - start, 1e-9)
-        line = (
-            f"{self._description}: {done:,.0f} of {total:,.0f} {self._unit}, "
-            f"{rate:,.1f} {self._unit}/s"
-        )
+        line = f"{self._description}: {done:,.0f} of {total:,.0f} {self._unit}"
+        if rate > 0:
+            line += f", {rate:,.1f} {self._unit}/s"
         if rate > 0 and done < total:
             line += f", {(total - done) / rate:,.0f} s left"
         self.show(f"{line}, {detail}" if detail else line)

@@ -51,7 +51,6 @@ _NAMES = (
     "RelativeDiversity",
     "RelativisticPairing",
     "ReplicaLoss",
-    "Share",
     "SoftmaxJointEmbedding",
     "SpectralConv2D",
     "StagedMatching",
@@ -67,8 +66,7 @@ _NAMES = (
 def register_with_keras() -> None:
     """Registers the classes with Keras, now or as soon as it is imported.
 
-    Raises:
-        ImportError: Keras is set to another backend than TensorFlow.
+    Raises `ImportError` if Keras is set to another backend than TensorFlow.
     """
     check_keras_backend()
     if "keras" in sys.modules:
@@ -208,7 +206,8 @@ def _quiet_stderr() -> Iterator[None]:
         os.dup2(messages.fileno(), 2)
         try:
             yield
-        except BaseException:
+        # Not at Ctrl-C, which has nothing to do with them.
+        except Exception:
             messages.seek(0)
             os.write(kept, messages.read())
             raise

@@ -150,3 +150,13 @@ def test_of_two_that_make_a_folder_at_the_same_time_the_first_to_end_does(
                 (early / "a.txt").write_text("early")
     assert (tmp_path / "7" / "a.txt").read_text() == "early"
     assert os.listdir(tmp_path) == ["7"]
+
+
+def test_the_temporary_file_is_not_named(tmp_path):
+    (tmp_path / "folder.png").mkdir()
+    with (
+        pytest.raises(OSError) as error,
+        atomic_write(tmp_path / "folder.png") as temporary,
+    ):
+        temporary.write_bytes(b"new")
+    assert str(error.value).endswith(f": {str(tmp_path / 'folder.png')!r}")

@@ -14,9 +14,9 @@ class _Terminal(io.StringIO):
 
 
 @contextlib.contextmanager
-def _on_terminal(monkeypatch):
+def _on_terminal(monkeypatch, columns=100):
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("COLUMNS", str(columns))
     with contextlib.redirect_stderr(_Terminal()) as terminal:
         yield terminal
 
@@ -64,6 +64,29 @@ def test_details_come_last(capsys, monkeypatch):
         on_progress(1, 2)
         on_progress(2, 2, "loss [2]")
     assert _last_line(terminal).rstrip().endswith("loss [2]")
+
+
+def test_details_give_way_where_it_is_narrow(monkeypatch):
+    with (
+        _on_terminal(monkeypatch, columns=80) as terminal,
+        show_progress("Training", "steps") as on_progress,
+    ):
+        for done in range(11_000, 11_951):
+            on_progress(done, 11_950, "loss 2, " * 20)
+            time.sleep(0.0002)
+    line = _last_line(terminal)
+    assert re.match(
+        r"Training ━{8} 11,950 of 11,950 steps [\d,.]+ steps/s 0:00:00 loss",
+        line,
+    )
+    assert line.rstrip().endswith("…")
+    assert len(line) <= 80
+
+
+def test_no_rate_of_work_that_was_done_before(capsys):
+    with show_progress("Training", "steps") as on_progress:
+        on_progress(4, 4)
+    assert capsys.readouterr().err == "Training: 4 of 4 steps\n"
 
 
 def test_quiet(capsys):

@@ -4,7 +4,6 @@ import argparse
 import pathlib
 
 from keras_t2i.cli.options import Subparsers
-from keras_t2i.cli.options import options_named
 from keras_t2i.cli.options import positive_number
 from keras_t2i.recipes.recipe import Recipe
 from keras_t2i.recipes.recipe import TextRecipe
@@ -66,8 +65,13 @@ def _demo(arguments: argparse.Namespace) -> None:
     from keras_t2i.training.run_folder import RunFolder
 
     out = pathlib.Path(arguments.out)
-    with options_named(arguments):
-        RunFolder(out).check_free()
+    if (out / "data").exists():
+        raise ValueError(
+            "--out must name a new or empty folder. Received: "
+            f"{arguments.out!r}, which holds an earlier demo. Remove it, or "
+            "name another one."
+        )
+    RunFolder(out).check_free()
     data, text, gan = out / "data", out / "text", out / "gan"
     print_note("1 of 4: rendering captioned flowers")
     with show_progress("Rendering", "images") as progress:

@@ -144,7 +144,6 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     if arguments.out is not None:
         # Checked first, since the evaluation may take an hour.
         out = checked_out(arguments.out, ".json")
-        out.parent.mkdir(parents=True, exist_ok=True)
     if arguments.images is not None and arguments.images_per_caption:
         raise ValueError(
             "--images-per-caption is for images that --model generates. "
@@ -202,6 +201,7 @@ def _write(out: pathlib.Path, text: str, evaluation: "Evaluation") -> None:
     """Writes both files, or none of them."""
     from keras_t2i.plots.grids import image_rows
 
+    out.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(out) as temporary:
         temporary.write_text(text + "\n", "utf-8")
         if evaluation.nearest_images is not None:

@@ -42,7 +42,7 @@ def add_generate(subparsers: Subparsers) -> None:
     )
     add_model(
         parser,
-        more=", the folder of an exported model, or the address of a served "
+        more=", the folder of an exported model, the address of a served "
         "one, http://HOST:8501/v1/models/NAME (or grpc://HOST:8500/...)",
     )
     parser.add_argument(
@@ -131,12 +131,6 @@ def add_transfer(subparsers: Subparsers) -> None:
 
 
 def _generate(arguments: argparse.Namespace) -> None:
-    import numpy as np
-    import PIL.Image
-
-    from keras_t2i.datasets.images import IMAGE_SUFFIXES
-    from keras_t2i.plots.grids import image_grid
-
     captions, num = arguments.captions, arguments.num
     if bool(captions) == (arguments.embeddings is not None):
         raise ValueError(
@@ -144,12 +138,19 @@ def _generate(arguments: argparse.Namespace) -> None:
             + ("both." if captions else "neither.")
         )
     check_captions(captions)
+    import numpy as np
+    import PIL.Image
+
+    from keras_t2i.datasets.images import IMAGE_SUFFIXES
+    from keras_t2i.plots.grids import image_grid
+
     out = pathlib.Path(
         arguments.out
         or file_of_captions(captions[:1] or ["embeddings"], ".png")
     )
-    is_other_file = out.suffix.lower() != ".png" and out.is_file()
-    if is_other_file or out.suffix.lower() in set(IMAGE_SUFFIXES) - {".png"}:
+    suffix = out.suffix.lower()
+    is_other_kind = out.exists() and (suffix == ".png") == out.is_dir()
+    if is_other_kind or suffix in set(IMAGE_SUFFIXES) - {".png"}:
         raise ValueError(
             "--out must name a .png file or a folder. Received: "
             f"{arguments.out!r}."

@@ -21,6 +21,7 @@ from keras_t2i.cli import play
 from keras_t2i.cli import prepare
 from keras_t2i.cli import pretrained_models
 from keras_t2i.cli import train
+from keras_t2i.cli.options import options_named
 from keras_t2i.errors import FailedWhileRunning
 from keras_t2i.interruption import Terminated
 from keras_t2i.interruption import interruption_by
@@ -55,6 +56,15 @@ _DISK_FAILURES = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
 class _Parser(argparse.ArgumentParser):
+    def parse_known_args(  # type: ignore[override]
+        self, *arguments: Any
+    ) -> tuple[Any, list[str]]:
+        namespace, unknown = super().parse_known_args(*arguments)
+        if unknown:
+            # By the command's own parser, whose help lists what there is.
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return namespace, unknown
+
     def error(self, message: str) -> NoReturn:
         # One line, as for all other bad input, without the usage before it.
         line = visible(f"{self.prog}: {message}. See {self.prog} --help.")
@@ -62,14 +72,10 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command.
+    """Runs one command, with the process' arguments if `argv` is `None`.
 
-    Args:
-        argv: list of strings. Defaults to the arguments of the process.
-
-    Returns:
-        0 on success, 2 for bad usage or bad input, 1 for a failure while
-        running, 130 when interrupted by Ctrl-C, 143 by SIGTERM.
+    Returns 0 on success, 2 for bad usage or bad input, 1 for a failure while
+    running, 130 when interrupted by Ctrl-C, 143 by SIGTERM.
     """
     _open_standard_streams()
     parser = _Parser(
@@ -80,7 +86,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--version", action="version", version=f"keras-t2i {__version__}"
     )
-    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    subparsers = parser.add_subparsers(
+        dest="command", metavar="COMMAND", required=True
+    )
     for add_command in _COMMANDS:
         add_command(subparsers)
     for command in subparsers.choices.values():
@@ -91,13 +99,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     arguments = parser.parse_args(argv)
     received: list[KeyboardInterrupt] = []
-    if getattr(arguments, "out", None) == "":
-        parser.error("--out must name a file or a folder. Received: ''")
+    for name, value in vars(arguments).items():
+        if value == "":
+            # As a path, it would be the current folder.
+            option = name.replace("_", "-")
+            subparsers.choices[arguments.command].error(
+                f"--{option} must not be empty. Received: ''"
+            )
     try:
         with (
             warnings.catch_warnings(),
             _ended_by_signals(received),
             quiet(arguments.quiet),
+            options_named(arguments, out_path="out"),
         ):
             warnings.showwarning = _show_warning
             arguments.run(arguments)

@@ -30,27 +30,17 @@ DEFAULT_MODEL = "gan_int_cls_plus_flowers"
 def whole_number(at_least: int) -> Callable[[str], int]:
     """Returns an argparse type: a whole number of at least `at_least`."""
 
-    def parse(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = at_least - 1
-        if value < at_least:
-            raise argparse.ArgumentTypeError(
-                f"expected a whole number of at least {at_least}. Received: "
-                f"{text!r}"
-            )
-        return value
-
-    return parse
+    return _number(
+        int, f"a whole number of at least {at_least}", lambda x: x >= at_least
+    )
 
 
 def _number(
-    expected: str, is_right: Callable[[float], bool]
-) -> Callable[[str], float]:
-    def convert(text: str) -> float:
+    kind: type, expected: str, is_right: Callable[[Any], bool]
+) -> Callable[[str], Any]:
+    def convert(text: str) -> Any:
         try:
-            value = float(text)
+            value = kind(text)
         except ValueError:
             value = float("nan")
         if not is_right(value):
@@ -63,8 +53,10 @@ def _number(
 
 
 # Argparse types.
-positive_number = _number("a number above 0", lambda x: 0 < x < float("inf"))
-share = _number("a number from 0 to 1", lambda x: 0 <= x <= 1)
+positive_number = _number(
+    float, "a number above 0", lambda x: 0 < x < float("inf")
+)
+share = _number(float, "a number from 0 to 1", lambda x: 0 <= x <= 1)
 
 
 def caption(text: str) -> str:
@@ -79,6 +71,13 @@ def checked_out(path: StrPath, *suffixes: str) -> pathlib.Path:
         raise ValueError(
             f"--out must name a {' or '.join(suffixes)} file. Received: "
             f"{str(path)!r}."
+        )
+    # The file is written after long work.
+    folder = next(p for p in out.absolute().parents if p.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise ValueError(
+            "--out must lie in a folder that can be written. Received: "
+            f"{str(path)!r}, of {str(folder)!r}."
         )
     return out
 
@@ -112,8 +111,8 @@ def add_model(
         "--model",
         default=default,
         metavar="MODEL",
-        help="run folder of `train`, a .keras file, or a name that `keras-t2i "
-        f"models` lists{more}"
+        help=f"run folder of `train`, a .keras file{more}, or a name that "
+        "`keras-t2i models` lists"
         + (f" (default: {default})" if default is not None else ""),
     )
 
@@ -233,17 +232,13 @@ def recipe_of(
 ) -> AnyRecipe:
     """Returns the recipe that the options of a training stand for.
 
-    Args:
-        recipe_class: subclass of `BaseRecipe`.
-        arguments: what was parsed, with `out` and `resume`.
-        names: the options that change the recipe, with `preset` if there is
-            such an option. Those that are not given are `None`.
-        default: string or recipe. The preset if none is given, or the recipe
-            where there is no choice of a preset.
+    `arguments` are what was parsed, with `out` and `resume`. `names` are the
+    options that change the recipe, with `preset` if there is such an option;
+    those that are not given are `None`. `default` is the preset if none is
+    given, or the recipe where there is no choice of a preset.
 
-    Raises:
-        ValueError: there is no such preset or, to resume, no such run, or an
-            option differs from what the run was started with.
+    Raises `ValueError` if there is no such preset or, to resume, no such run,
+    or if an option differs from what the run was started with.
     """
     from keras_t2i.recipes.base_recipe import check_as_started
     from keras_t2i.training.run_folder import RunFolder
@@ -279,15 +274,15 @@ def options_named(
 ) -> Iterator[None]:
     """Names options in errors as users do: --batch-size, not `batch_size`.
 
-    Args:
-        arguments: what was parsed.
-        **others: options that have other names than their arguments.
+    `others` are options that have other names than their arguments.
     """
 
     def option(match: re.Match) -> str:
-        if match[1] not in vars(arguments):
+        name = others.get(match[1], match[1])
+        # Captions have no option.
+        if match[1] not in {**vars(arguments), **others} or name == "captions":
             return match[0]
-        return "--" + others.get(match[1], match[1]).replace("_", "-")
+        return "--" + name.replace("_", "-")
 
     try:
         yield
@@ -299,9 +294,8 @@ def options_named(
 def load_generating_model(path: str) -> "TextToImageGAN | Client":
     """Returns what generates images by `generate(captions, seed)`.
 
-    Args:
-        path: path of a run folder, a file or the folder of an exported model,
-            name of a preset with weights, or address of a served model.
+    `path` is that of a run folder, a file or the folder of an exported model,
+    the name of a preset with weights, or the address of a served model.
     """
     from keras_t2i.export.client import Client
     from keras_t2i.export.model_folder import versions

@@ -8,7 +8,6 @@ from keras_t2i.cli.options import add_model
 from keras_t2i.cli.options import add_style_encoder
 from keras_t2i.cli.options import add_truncation
 from keras_t2i.cli.options import load_generating_model
-from keras_t2i.cli.options import options_named
 from keras_t2i.cli.options import set_truncation
 from keras_t2i.cli.options import whole_number
 from keras_t2i.terminal import print_error
@@ -29,7 +28,7 @@ def add_parser(subparsers: Subparsers) -> None:
     source = parser.add_mutually_exclusive_group()
     add_model(
         source,
-        more=", the folder of an exported model, or the address of a served "
+        more=", the folder of an exported model, the address of a served "
         "one, http://HOST:8501/v1/models/NAME (or grpc://HOST:8500/...)",
     )
     source.add_argument(
@@ -82,8 +81,7 @@ def _run(arguments: argparse.Namespace) -> None:
         style_encoder = load_style_encoder_for(
             arguments.model, arguments.style_encoder
         )
-        with options_named(arguments):
-            page_model = PageModel(model, style_encoder)
+        page_model = PageModel(model, style_encoder)
         # Not the path or the host, which are nobody's business.
         name = arguments.model.rstrip("/").rpartition("/")[2]
         if not _is_this_machine_alone(host):

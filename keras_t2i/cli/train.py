@@ -293,13 +293,12 @@ def _train_text(arguments: argparse.Namespace) -> None:
 
     named = arguments.image_encoder in IMAGE_NETWORKS
     preset = _FEATURES_PRESET if named else _TEXT_PRESET
-    with options_named(arguments):
-        train(
-            recipe_of(TextRecipe, arguments, _TEXT_OPTIONS, preset),
-            out=arguments.out,
-            data=arguments.data,
-            resume=arguments.resume,
-        )
+    train(
+        recipe_of(TextRecipe, arguments, _TEXT_OPTIONS, preset),
+        out=arguments.out,
+        data=arguments.data,
+        resume=arguments.resume,
+    )
     print_result(f"text encoder: {RunFolder(arguments.out).model}")
 
 
@@ -310,14 +309,13 @@ def _train_style(arguments: argparse.Namespace) -> None:
     from keras_t2i.training.style_training import measured_file
 
     run = RunFolder(arguments.out)
-    with options_named(arguments):
-        train(
-            recipe_of(StyleRecipe, arguments, (*DURATIONS, "tensorboard")),
-            out=arguments.out,
-            data=arguments.data,
-            model=arguments.model,
-            resume=arguments.resume,
-        )
+    train(
+        recipe_of(StyleRecipe, arguments, (*DURATIONS, "tensorboard")),
+        out=arguments.out,
+        data=arguments.data,
+        model=arguments.model,
+        resume=arguments.resume,
+    )
     print_result(f"style encoder: {run.model}")
     measured = json.loads(measured_file(run).read_text("utf-8"))
     values = measured["r_squared_per_dimension"]

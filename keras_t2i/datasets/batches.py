@@ -127,8 +127,9 @@ def from_arrays(
         class_ids: ints, one per image. Defaults to `None`: a text mismatches
             every image but those that have it.
         batch_size: int. Defaults to `64`.
-        image_size: int. A square of this side is cropped at random. Defaults
-            to `None`: the shorter side of the images.
+        image_size: int. A square of this side is cropped at random, and
+            flipped by chance. Defaults to `None`: the shorter side of the
+            images.
         seed: int, at least 0. Defaults to `0`.
         start_step: int or `None`, as in `make_dataset`.
         mismatched: bool, as in `make_dataset`.
@@ -155,6 +156,9 @@ def from_arrays(
     check_whole_number(seed, "seed", at_least=0)
     if image_size is None:
         image_size = min(np.shape(images)[1:3], default=0)
+    check_whole_number(image_size, "image_size", at_least=0)
+    # TensorFlow tells NumPy's whole numbers from Python's.
+    image_size = int(image_size)
     examples = ArrayExamples(images, captions, class_ids, image_size)
     reader = BatchReader(
         examples,

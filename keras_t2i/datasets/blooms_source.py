@@ -8,10 +8,10 @@ from keras_t2i.blooms import bloom_at
 from keras_t2i.datasets.images import encode_png
 from keras_t2i.datasets.shards import CaptionedImage
 from keras_t2i.datasets.source import Key
-from keras_t2i.reading import UnusableFileError
+from keras_t2i.datasets.source import Source
 
 
-class BloomsSource:
+class BloomsSource(Source):
     """Rendered flowers with captions: 80% `train`, 10% `val`, 10% `test`.
 
     Args:
@@ -38,26 +38,12 @@ class BloomsSource:
                 "`num_images` must be at least 10, so that no split is empty. "
                 f"Received: {num_images}."
             )
+        super().__init__()
         self.class_names = list(CLASS_NAMES)
-        self.unusable: list[UnusableFileError] = []
-        self.notes: list[str] = []
-        num_held_out = num_images // 10
-        self._num_images = {
-            "train": num_images - 2 * num_held_out,
-            "val": num_held_out,
-            "test": num_held_out,
-        }
-        self._seed = seed
-
-    def splits(self) -> dict[str, list[Key]]:
-        """Returns the keys of each split."""
-        return {
-            split: [(split, index, self._seed) for index in range(num_images)]
-            for split, num_images in self._num_images.items()
-        }
-
-    def caption_file(self, key: Key) -> None:
-        """Returns `None`: the key makes the captions."""
+        rest = num_images // 10
+        sizes = {"train": num_images - 2 * rest, "val": rest, "test": rest}
+        for split, size in sizes.items():
+            self._splits[split] = [(split, i, seed) for i in range(size)]
 
     def read(self, key: Key, image_size: int) -> CaptionedImage:
         """Renders one flower."""
@@ -74,10 +60,8 @@ class BloomsSource:
 def bloom_of_record(record: CaptionedImage, seed: int = 0) -> Bloom:
     """Returns the bloom that a prepared record was made of.
 
-    Its image has 64 x 64 pixels, whatever size the record has.
-
-    Raises:
-        ValueError: the record was not made by `BloomsSource` with this seed.
+    Its image has 64 x 64 pixels, whatever size the record has. Raises
+    `ValueError` if `BloomsSource` has not made the record with this seed.
     """
     match = re.fullmatch(r"(train|val|test)-(\d{6,9})", record.id)
     if match is not None:

@@ -57,10 +57,8 @@ def read_json_lines(path: pathlib.Path) -> CaptionTable:
 
     A line may have one `caption` or `text` instead, and `file_name` or `image`
     in place of `file`. Returns also an error for each line, or caption of it,
-    that could not be used.
-
-    Raises:
-        ValueError: the file is no text or too large.
+    that could not be used. Raises `ValueError` if the file is no text or too
+    large.
     """
     table = _Table(path)
     lines = read_text(path, MAX_TABLE_BYTES).split("\n")
@@ -97,12 +95,9 @@ def _first(values: dict[str, Any], names: Collection[str]) -> Any:
 def read_csv(path: pathlib.Path) -> CaptionTable:
     """Reads a table with the columns `file` and `caption`.
 
-    Columns may also be called `file_name` or `image`, and `text`.
-
-    Raises:
-        ValueError: the header lacks a column, a quotation mark without a
-            second one makes a caption of several rows, or the file is no text
-            or too large.
+    Columns may also be called `file_name` or `image`, and `text`. Raises
+    `ValueError` if the header lacks a column, a quotation mark without a second
+    one makes a caption of several rows, or the file is no text or too large.
     """
     table = _Table(path)
     text = io.StringIO(read_text(path, MAX_TABLE_BYTES))

@@ -12,7 +12,7 @@ from keras_t2i.datasets.images import read_image
 from keras_t2i.datasets.images import stored_side
 from keras_t2i.datasets.shards import CaptionedImage
 from keras_t2i.datasets.source import Key
-from keras_t2i.datasets.source import ListedSource
+from keras_t2i.datasets.source import Source
 from keras_t2i.datasets.source import existing_folder
 from keras_t2i.reading import read_json
 from keras_t2i.types import StrPath
@@ -31,7 +31,7 @@ _LAYOUT = (
 )
 
 
-class CocoCaptions(ListedSource):
+class CocoCaptions(Source):
     """MS-COCO in its original layout, of 2014 or of 2017.
 
     - `annotations/captions_train2017.json` and `train2017`, for training;
@@ -76,9 +76,6 @@ class CocoCaptions(ListedSource):
                 f"none{f' ({self.unusable[0]})' if self.unusable else ''}. "
                 + _LAYOUT
             )
-
-    def caption_file(self, key: Key) -> None:
-        """Returns `None`: the key has the captions."""
 
     def read(self, key: Key, image_size: int) -> CaptionedImage:
         """Reads one image with its captions."""

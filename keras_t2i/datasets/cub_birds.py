@@ -12,7 +12,7 @@ from keras_t2i.datasets.images import read_image
 from keras_t2i.datasets.images import stored_side
 from keras_t2i.datasets.shards import CaptionedImage
 from keras_t2i.datasets.source import Key
-from keras_t2i.datasets.source import ListedSource
+from keras_t2i.datasets.source import Source
 from keras_t2i.datasets.source import existing_folder
 from keras_t2i.datasets.source import read_captions
 from keras_t2i.datasets.source import without_suffix
@@ -43,7 +43,7 @@ _LAYOUT = (
 )
 
 
-class CubBirds(ListedSource):
+class CubBirds(Source):
     """Caltech-UCSD Birds 200-2011 in their original layout.
 
     - `images.txt`, `image_class_labels.txt`, `classes.txt` and `images` in the

@@ -27,10 +27,8 @@ from keras_t2i.types import StrPath
 class Examples(Protocol):
     """What a stream of batches reads from.
 
-    Attributes:
-        class_ids: int array of shape `(num_images,)`, or `None` without
-            classes.
-        image_size: int. Side of the square crops, before any resizing.
+    `class_ids` are ints of shape `(num_images,)`, or `None` without classes.
+    `image_size` is the side of the square crops, before any resizing.
     """
 
     class_ids: np.ndarray | None
@@ -50,11 +48,8 @@ class Examples(Protocol):
 class PreparedExamples:
     """The images of one split of a prepared data set.
 
-    The split `"trainval"` joins `"train"` and `"val"`.
-
-    Raises:
-        ValueError: the folder is no prepared data set, is damaged, or has no
-            such split.
+    The split `"trainval"` joins `"train"` and `"val"`. Raises `ValueError` if
+    the folder is no prepared data set, is damaged, or has no such split.
     """
 
     def __init__(self, path: StrPath, split: str):
@@ -112,8 +107,7 @@ def images_of_class(
 class ExtractedEmbeddings:
     """The embeddings of `PreparedExamples`, from a folder of embeddings.
 
-    Raises:
-        ValueError: the folder is damaged or belongs to another data set.
+    Raises `ValueError` if the folder is damaged or belongs to another data set.
     """
 
     def __init__(self, path: StrPath, examples: PreparedExamples):
@@ -159,8 +153,7 @@ class ExtractedEmbeddings:
 class ArrayExamples:
     """Images and captions in memory, with the arguments of `from_arrays`.
 
-    Raises:
-        ValueError: images, captions and classes do not fit each other.
+    Raises `ValueError` if images, captions and classes do not fit each other.
     """
 
     def __init__(
@@ -193,10 +186,16 @@ class ArrayExamples:
                 f"{len(captions)} lists of captions"
             )
         for index, texts in enumerate(captions):
-            if isinstance(texts, str) or not len(texts):
+            is_list = isinstance(texts, Sequence | np.ndarray)
+            if (
+                not is_list
+                or isinstance(texts, str)
+                or not len(texts)
+                or not all(isinstance(text, str) for text in texts)
+            ):
                 raise ValueError(
                     "Each entry of `captions` must be a list of at least one "
-                    f"string. Received: {texts!r} for image {index}"
+                    f"string. Received: {texts!r:.200} for image {index}"
                 )
             check_captions(texts, f" for image {index}")
         self._images = images
@@ -204,12 +203,15 @@ class ArrayExamples:
         self.image_size = image_size
         self.class_ids = None
         if class_ids is not None:
-            self.class_ids = np.asarray(class_ids, np.int64)
-            if self.class_ids.shape != (len(images),):
+            given = np.asarray(class_ids)
+            is_whole = np.issubdtype(given.dtype, np.integer)
+            if given.shape != (len(images),) or not is_whole:
                 raise ValueError(
                     "`class_ids` must hold one int per image, of shape "
-                    f"({len(images)},). Received: shape {self.class_ids.shape}"
+                    f"({len(images)},). Received: {given.dtype} of shape "
+                    f"{given.shape}"
                 )
+            self.class_ids = given.astype(np.int64)
 
     def __len__(self) -> int:
         return len(self._images)

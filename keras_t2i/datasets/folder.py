@@ -16,7 +16,7 @@ from keras_t2i.datasets.images import read_image
 from keras_t2i.datasets.images import stored_side
 from keras_t2i.datasets.shards import CaptionedImage
 from keras_t2i.datasets.source import Key
-from keras_t2i.datasets.source import ListedSource
+from keras_t2i.datasets.source import Source
 from keras_t2i.datasets.source import check_several_classes
 from keras_t2i.datasets.source import existing_folder
 from keras_t2i.datasets.source import has_class_lists
@@ -36,7 +36,7 @@ _SPLIT_FOLDERS = {
 }
 
 
-class CaptionedFolder(ListedSource):
+class CaptionedFolder(Source):
     """A folder of images, with captions in a table or in text files.
 
     - `captions.jsonl`: lines of `{"file": "a.jpg", "captions": ["...", ...]}`

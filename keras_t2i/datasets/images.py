@@ -184,16 +184,9 @@ def read_square(path: StrPath, side: int) -> np.ndarray:
 def decoded_square(content: bytes, name: str, side: int) -> np.ndarray:
     """Decodes an image file as a square for a model, as `read_square` does.
 
-    Args:
-        content: bytes. A JPEG, PNG, GIF, BMP, TIFF, WebP or PPM file.
-        name: string. Its name, for the errors.
-        side: int. Pixels of the square's side.
-
-    Returns:
-        uint8 array of shape `(side, side, 3)`.
-
-    Raises:
-        UnusableFileError: the file cannot be used, as in `read_image`.
+    `content` is a JPEG, PNG, GIF, BMP, TIFF, WebP or PPM file, `name` is its
+    name for the errors. The square is uint8 of shape `(side, side, 3)`. Raises
+    `UnusableFileError` if the file cannot be used, as in `read_image`.
     """
     return _central_square(_prepared(content, name, side), side)
 
@@ -208,16 +201,12 @@ def model_square(encoded: bytes, crop_size: int, image_size: int) -> np.ndarray:
     """Crops a prepared image to the square that a model sees of it.
 
     It is the central one of the squares that training crops at random, resized
-    as there (bilinear, antialiased) if the model has another size.
+    as there (bilinear, antialiased) if the model has another size. The result
+    is uint8 of shape `(image_size, image_size, 3)`.
 
-    Args:
-        encoded: bytes. The JPEG or PNG file of a prepared data set.
-        crop_size: int. The `image_size` of the data set, in pixels. A smaller
-            image is cropped to its shorter side.
-        image_size: int. Side of the returned square, in pixels.
-
-    Returns:
-        uint8 array of shape `(image_size, image_size, 3)`.
+    `encoded` is the JPEG or PNG file of a prepared data set, `crop_size` is the
+    `image_size` of the data set, in pixels. A smaller image is cropped to its
+    shorter side.
     """
     with Image.open(io.BytesIO(encoded)) as image:
         side = min(crop_size, *image.size)

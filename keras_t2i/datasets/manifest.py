@@ -105,10 +105,8 @@ def write_manifest(
 def read_manifest(directory: StrPath) -> Manifest:
     """Reads and checks the manifest of a prepared data set.
 
-    The shards must be there, but are not read.
-
-    Raises:
-        ValueError: there is no manifest, or it is damaged.
+    The shards must be there, but are not read. Raises `ValueError` if there is
+    no manifest, or it is damaged.
     """
     fields = _read_fields(directory, made_by="keras-t2i prepare")
     class_names = fields.get("class_names", list)
@@ -131,8 +129,7 @@ def read_manifest(directory: StrPath) -> Manifest:
 def read_embedding_manifest(directory: StrPath) -> EmbeddingManifest:
     """Reads and checks the manifest of a folder of embeddings.
 
-    Raises:
-        ValueError: there is no manifest, or it is damaged.
+    Raises `ValueError` if there is no manifest, or it is damaged.
     """
     fields = _read_fields(directory, made_by="keras-t2i embed")
     manifest = EmbeddingManifest(

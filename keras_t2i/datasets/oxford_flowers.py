@@ -6,7 +6,7 @@ from keras_t2i.datasets.images import read_image
 from keras_t2i.datasets.images import stored_side
 from keras_t2i.datasets.shards import CaptionedImage
 from keras_t2i.datasets.source import Key
-from keras_t2i.datasets.source import ListedSource
+from keras_t2i.datasets.source import Source
 from keras_t2i.datasets.source import existing_folder
 from keras_t2i.datasets.source import read_captions
 from keras_t2i.types import StrPath
@@ -14,7 +14,7 @@ from keras_t2i.types import StrPath
 _SUFFIXES = (".jpg", ".JPG", ".jpeg", ".JPEG")
 
 
-class OxfordFlowers(ListedSource):
+class OxfordFlowers(Source):
     """Oxford-102 flowers in their original layout.
 
     - `jpg/image_00001.jpg`;

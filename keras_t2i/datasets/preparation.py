@@ -133,6 +133,11 @@ def prepare(
         for file, keys in shards.items()
     }
     whole_fingerprint = _with_captions(fingerprint, captions)
+    if out.is_file():
+        raise ValueError(
+            f"`out` must name a folder. Received: {str(out)!r}, which is a "
+            "file. Name another one."
+        )
     out.mkdir(parents=True, exist_ok=True)
     with locked_folder(out, wait=False):
         if (out / MANIFEST_FILE).exists():

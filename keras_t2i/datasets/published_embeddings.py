@@ -41,8 +41,7 @@ _LAYOUTS = (
 class PublishedEmbeddings(Protocol):
     """Arrays of images, each under the name that the file has for its image.
 
-    Attributes:
-        names: list of strings. The images that there are arrays of.
+    `names` are the images that there are arrays of.
     """
 
     names: list[str]
@@ -50,8 +49,8 @@ class PublishedEmbeddings(Protocol):
     def read(self, name: str) -> np.ndarray:
         """Returns float32 of shape `(num_captions, dim)`, or `(dim,)`.
 
-        Raises:
-            ValueError: it is damaged, or of another type or shape.
+        Raises `ValueError` if the array is damaged, or of another type or
+        shape.
         """
 
 
@@ -61,11 +60,8 @@ def open_published_embeddings(
     """Opens embeddings in whichever of the known layouts they have.
 
     Files of whole classes need `images_of_class`, the sorted ids of all images
-    of each class.
-
-    Raises:
-        ValueError: the path has no such layout, or is damaged.
-        OSError: it cannot be opened.
+    of each class. Raises `ValueError` if the path has no such layout or is
+    damaged, `OSError` if it cannot be opened.
     """
     path = pathlib.Path(path)
     if path.suffix in (".npz", ".npy", *_HDF5_SUFFIXES):
@@ -94,19 +90,10 @@ def match_names(
 ) -> list[str]:
     """Finds the name that a file of others has for each image.
 
-    Tries, in this order: names equal to the ids; both without the suffix of an
-    image file; both without folders as well.
-
-    Args:
-        ids: the data set's images.
-        names: the images in the file.
-        path: path of the file, for the message.
-
-    Returns:
-        List of one name per id.
-
-    Raises:
-        ValueError: images are missing in the file.
+    `ids` are the data set's images, `names` are those in the file. Tries, in
+    this order: names equal to the ids; both without the suffix of an image
+    file; both without folders as well. Returns one name per id. Raises
+    `ValueError`, with the file's `path`, if images are missing in it.
     """
     missing = list(ids)
     for canonical in (str, without_image_suffix, _stem):
@@ -235,8 +222,8 @@ def _read_table(path: pathlib.Path) -> tuple[list[str], np.ndarray]:
 class StackGANEmbeddings:
     """The pickles of StackGAN, in the folders of one or several splits.
 
-    Raises:
-        ValueError: a file is damaged, or they do not fit each other.
+    Raises `ValueError` if a file is damaged, or if the files do not fit each
+    other.
 
     Reference:
         - [Zhang et al., 2017](https://arxiv.org/abs/1612.03242)
@@ -341,11 +328,9 @@ class TorchEmbeddings:
 class TorchClassEmbeddings:
     """A folder of .t7 files, one per class, as the encoder's authors published.
 
-    Each is named after its class, and holds a tensor of shape `(num_images,
-    dim, num_captions)`, its images in the order of their names.
-
-    Raises:
-        ValueError: no file is of a class, or several are of one.
+    Each is named after its class, and holds a tensor of shape
+    `(num_images, dim, num_captions)`, its images in the order of their names.
+    Raises `ValueError` if no file is of a class, or several are of one.
 
     Reference:
         - [Reed et al., 2016](https://arxiv.org/abs/1605.05395)

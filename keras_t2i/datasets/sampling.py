@@ -19,11 +19,8 @@ _MAX_TRIES = 100
 class ShuffledEpochs:
     """Every image once an epoch, in an order of its own each epoch.
 
-    Args:
-        num_images: int.
-        batch_size: int. If there are fewer images, they repeat within the
-            batch. Images beyond the last whole batch of an epoch are left out.
-        seed: int.
+    If there are fewer images than `batch_size`, they repeat within the batch.
+    Images beyond the last whole batch of an epoch are left out.
     """
 
     def __init__(self, num_images: int, batch_size: int, seed: int):
@@ -51,13 +48,9 @@ class ShuffledEpochs:
 class DistinctClasses:
     """Random images of each of as many random classes as fit the batch.
 
-    Args:
-        class_ids: int array of shape `(num_images,)`.
-        batch_size: int. A batch is smaller if there are too few classes, or if
-            `images_per_class` does not divide it.
-        seed: int.
-        images_per_class: int. They are different if the class has as many.
-            Defaults to `1`.
+    `class_ids` are ints of shape `(num_images,)`. A batch is smaller than
+    `batch_size` if there are too few classes, or if `images_per_class` does not
+    divide it. The images of a class are different if the class has as many.
     """
 
     def __init__(
@@ -191,6 +184,11 @@ class MismatchedTexts:
                 numbers.append(number_of.setdefault(caption, len(number_of)))
         self._captions = np.array(numbers)
         self._image_of_caption = np.repeat(np.arange(len(counts)), counts)
+        # Found now, and not by the first batch of a training.
+        pairs = {*zip(numbers, self._image_of_caption.tolist())}
+        shared = np.bincount([caption for caption, _ in pairs])
+        if shared.max() == len(counts):
+            raise _all_share_captions("images that all share one")
         self._ends = np.cumsum(counts)
         self._starts = self._ends - counts
 
@@ -212,12 +210,17 @@ class MismatchedTexts:
         is_mismatch[self._image_of_caption[is_shared]] = False
         if is_mismatch.any():
             return int(generator.choice(np.flatnonzero(is_mismatch)))
-        raise ValueError(
-            "Mismatching texts need images with different captions. Received: "
-            f"image {index}, with which all others share a caption. Give the "
-            "images classes, or train without mismatching texts: "
-            "`--preset gan`."
+        raise _all_share_captions(
+            f"image {index}, with which all others share a caption"
         )
+
+
+def _all_share_captions(received: str) -> ValueError:
+    return ValueError(
+        "Mismatching texts need images with different captions. Received: "
+        f"{received}. Give the images classes, or train without mismatching "
+        "texts: `--preset gan` or, in Python, `mismatched=False`."
+    )
 
 
 def _mean_direction(embeddings: ExtractedEmbeddings, index: int) -> np.ndarray:

@@ -8,6 +8,7 @@ import os
 import pathlib
 import signal
 import threading
+import time
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -18,10 +19,13 @@ from keras_t2i.datasets.shards import new_tfrecord_file
 from keras_t2i.datasets.source import Key
 from keras_t2i.datasets.source import Source
 from keras_t2i.files import file_sha256
+from keras_t2i.files import remove_temporaries
 from keras_t2i.reading import UnusableFileError
 from keras_t2i.tokenizers import count_unread
 
 _SECONDS_BETWEEN_REPORTS = 0.2
+# How long processes may take to end at Ctrl-C.
+_SECONDS_TO_STOP = 3.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,19 +99,13 @@ def write_shards(
 ) -> None:
     """Reads examples and writes them as shards.
 
-    Args:
-        source: `Source` to read from.
-        shards: mapping of the files to write to the keys of their examples.
-        num_workers: int. Several write as many shards at a time, each in a
-            process of its own.
-        image_size: int, in pixels.
-        strict: bool. Whether a file that cannot be used is an error.
-        on_images: function called now and then with the images done.
-        on_shard: function called with each shard that is whole.
+    `shards` maps the files to write to the keys of their examples. Several
+    workers write as many shards at a time, each in a process of its own.
+    `on_images` is called now and then with the number of images done,
+    `on_shard` with each shard that is whole.
 
-    Raises:
-        UnusableFileError: a file cannot be used, with `strict`.
-        OSError: a shard cannot be written, or a process was killed.
+    Raises `UnusableFileError` if a file cannot be used, with `strict`. Raises
+    `OSError` if a shard cannot be written, or a process was killed.
     """
     options: dict[str, Any] = {"image_size": image_size, "strict": strict}
     if num_workers > 1:
@@ -184,6 +182,19 @@ def write_shards_in_processes(
             "A process that writes shards was killed, perhaps for want of "
             "memory. Run again: whole shards are kept."
         ) from None
+    except KeyboardInterrupt:
+        stop.set()
+        executor.shutdown(wait=False, cancel_futures=True)
+        # Those that write end with the image at hand. Those that are still
+        # starting have nothing to lose.
+        end = time.monotonic() + _SECONDS_TO_STOP
+        for process in processes:
+            process.join(max(0.0, end - time.monotonic()))
+            process.terminate()
+            process.join()
+        for folder in {path.parent for path in shards}:
+            remove_temporaries(folder)
+        raise
     finally:
         stop.set()
         executor.shutdown(cancel_futures=True)

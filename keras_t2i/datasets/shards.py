@@ -129,11 +129,8 @@ def new_tfrecord_file(
 ) -> Iterator[Callable[[bytes], None]]:
     """Gives a function that writes a record, bytes, to an atomic new file.
 
-    Args:
-        path: path of the file to write. Its folder must exist.
-
-    Raises:
-        OSError: the file cannot be written; the error names it.
+    The folder of `path` must exist. Raises an `OSError` that names the file if
+    it cannot be written.
     """
     with atomic_write(path) as temporary:
         try:
@@ -148,18 +145,9 @@ class ShardReader:
 
     All shards are read once, to verify their checksums and to learn where each
     record lies. After that, memory holds only those places, whatever the size
-    of the data.
-
-    Args:
-        directory: path of the folder of the shards.
-        shards: list of `Shard`.
-        columns: dict of names to dtypes. Scalar features to keep in memory.
-
-    Attributes:
-        columns: dict of names to arrays, with one entry per record.
-
-    Raises:
-        ValueError: a shard is not what the manifest says.
+    of the data, and the scalar features that `columns` names with their dtypes.
+    The attribute `columns` has an array of each, with one entry per record.
+    Raises `ValueError` if a shard is not what the manifest says.
     """
 
     def __init__(
@@ -280,18 +268,11 @@ def write_embeddings(
 ) -> None:
     """Writes the embeddings or features of all images of a data set.
 
-    Args:
-        data_path: path of the folder of the data set.
-        out_path: path of the folder to write to. It may exist, but must not
-            hold a manifest.
-        rows_of: function of the images of a shard to an array of shape
-            `(num_rows, dim)` for each of them, in their order.
-        fingerprint: function called last, that of the manifest.
-        progress: function of the number of images done and of all images.
-            Defaults to `None`.
-
-    Raises:
-        ValueError: `out_path` holds a manifest, or the data set is damaged.
+    `out_path` is a folder that may exist. `rows_of` maps the images of a shard
+    to an array of shape `(num_rows, dim)` for each of them, in their order.
+    `fingerprint` is called last, and returns that of the manifest. `progress`
+    gets the numbers of images done and of all images. Raises `ValueError` if
+    `out_path` holds a manifest, or the data set is damaged.
     """
     manifest, dim = read_manifest(data_path), 0
     out_path = pathlib.Path(out_path)

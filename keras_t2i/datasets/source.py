@@ -11,7 +11,6 @@ from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Mapping
 from typing import Any
-from typing import Protocol
 
 from keras_t2i.captions import caption_damage
 from keras_t2i.captions import is_utf8
@@ -25,12 +24,12 @@ from keras_t2i.types import StrPath
 Key = tuple
 
 
-class Source(Protocol):
+class Source:
     """Raw captioned images, as `prepare` reads them.
 
     A source lists its files when it is made, and reads them only in `read`.
-    That may run in another process, so a source must be picklable. Its pickle
-    should be small: the listing need not be in it.
+    That may run in another process, so a source must be picklable, which
+    leaves out the listing.
 
     Attributes:
         name: string. The manifest's name.
@@ -42,29 +41,6 @@ class Source(Protocol):
     """
 
     name: str
-    class_names: list[str]
-    unusable: list[UnusableFileError]
-    notes: list[str]
-
-    def splits(self) -> dict[str, list[Key]]:
-        """Returns the keys of each split, in the order they are written."""
-
-    def caption_file(self, key: Key) -> pathlib.Path | None:
-        """Returns the file with an example's captions.
-
-        `None` if the key has them, or makes them.
-        """
-
-    def read(self, key: Key, image_size: int) -> CaptionedImage:
-        """Reads one example, its image ready for models of `image_size`.
-
-        Raises:
-            UnusableFileError: the image or its captions cannot be used.
-        """
-
-
-class ListedSource:
-    """The part of a source that is the same for all folders of files."""
 
     def __init__(self) -> None:
         self.class_names: list[str] = []
@@ -78,8 +54,23 @@ class ListedSource:
         return {**self.__dict__, "_splits": None, "unusable": None}
 
     def splits(self) -> dict[str, list[Key]]:
-        """Returns the keys of each split."""
+        """Returns the keys of each split, in the order they are written."""
         return self._splits
+
+    def caption_file(self, key: Key) -> pathlib.Path | None:
+        """Returns the file with an example's captions.
+
+        `None` if the key has them, or makes them.
+        """
+        return None
+
+    def read(self, key: Key, image_size: int) -> CaptionedImage:
+        """Reads one example, its image ready for models of `image_size`.
+
+        Raises:
+            UnusableFileError: the image or its captions cannot be used.
+        """
+        raise NotImplementedError
 
     def _leave_out(self, file: object, reason: str, num_files: int = 1) -> None:
         self.unusable.append(UnusableFileError(str(file), reason, num_files))
@@ -125,11 +116,8 @@ def read_captions(
 ) -> tuple[tuple[str, ...], tuple[UnusableFileError, ...]]:
     """Reads a text file with one caption per line, at least one usable.
 
-    Returns:
-        The captions, and an error for each line that could not be used.
-
-    Raises:
-        UnusableFileError: the file cannot be read or has no usable caption.
+    Returns also an error for each line that could not be used. Raises
+    `UnusableFileError` if the file cannot be read or has no usable caption.
     """
     try:
         # Not `splitlines`, which also cuts at characters such as U+2028.
@@ -229,9 +217,8 @@ def split_examples(
 def check_several_classes(train_classes: Collection[str | None]) -> None:
     """Raises `ValueError` if no mismatching text can come from another class.
 
-    Args:
-        train_classes: collection of the class names in the `train` split;
-            `None` stands for no classes at all.
+    `train_classes` are the class names in the `train` split; `None` stands for
+    no classes at all.
     """
     if len(train_classes) == 1 and None not in train_classes:
         raise ValueError(
@@ -332,7 +319,7 @@ def _read_class_list(path: pathlib.Path) -> set[str]:
     return names
 
 
-class SeveralSources(ListedSource):
+class SeveralSources(Source):
     """Several sources, prepared as one data set.
 
     Each keeps its splits. The name of its source comes before an image's id,

@@ -40,7 +40,8 @@ def train(
     The folder gets `config.json`, with the recipe, the inputs and the versions
     of libraries; `metrics.jsonl`; `checkpoints/`; `model.keras`; and for a GAN
     `samples/` and, with `keep_best`, `best.keras`. It is locked, so that no
-    other process trains in it. Ctrl-C ends the training cleanly.
+    other process trains in it. Ctrl-C ends the training cleanly. The random
+    generators of Python, NumPy and Keras start from the seed of the recipe.
 
     Args:
         recipe: `Recipe` for a GAN, `TextRecipe` for a text encoder, or

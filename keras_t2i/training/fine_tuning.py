@@ -20,12 +20,9 @@ def fine_tuning_recipe(model: str) -> Recipe:
     that it has fallen to: the full noise would remove details again. The
     devices are those of this machine and not of that training.
 
-    Args:
-        model: path of a run folder, of a file or of a folder of
-            `save_to_preset`, or name of a preset with weights.
-
-    Raises:
-        ValueError: there is no such GAN, or it was made without a recipe.
+    `model` is the path of a run folder, of a file or of a folder of
+    `save_to_preset`, or the name of a preset with weights. Raises `ValueError`
+    if there is no such GAN, or it was made without a recipe.
     """
     if is_pretrained(model):
         recipe = Recipe.from_preset(model)
@@ -47,15 +44,10 @@ def load_source(
 ) -> TextToImageGAN:
     """Returns the trained GAN that a training begins with.
 
-    The discriminator of a preset with weights is new.
-
-    Args:
-        model: path or name, as of `fine_tuning_recipe`.
-        recipe: `Recipe` of the training, with its `image_size`.
-        has_embeddings: bool. Whether the training has embeddings of its own.
-
-    Raises:
-        ValueError: there is no such GAN, or it does not fit.
+    The discriminator of a preset with weights is new. `model` is as for
+    `fine_tuning_recipe`. `recipe` is that of the training, with its
+    `image_size`, and `has_embeddings` says whether the training has embeddings
+    of its own. Raises `ValueError` if there is no such GAN, or it does not fit.
     """
     # Not by `load_gan`, whose discriminator cannot be trained.
     gan = (
@@ -67,6 +59,8 @@ def load_source(
     for name in sorted(OF_NETWORKS):
         value, received = getattr(expected, name), getattr(recipe, name)
         if value != received:
+            # As the option is called.
+            name = "width" if name == "discriminator_width" else name
             raise ValueError(
                 f"`{name}` must be that of `model`, {value!r}, whose networks "
                 f"stay as they are. Received: {received!r}. Leave it out, or "
@@ -91,8 +85,7 @@ def take_weights(gan: TextToImageGAN, source: TextToImageGAN) -> None:
 def gan_digest(model: str) -> str:
     """Returns the SHA-256 digest of the file of a trained GAN.
 
-    Args:
-        model: path or name, as of `fine_tuning_recipe`.
+    `model` is a path or name, as for `fine_tuning_recipe`.
     """
     if is_pretrained(model):
         return pretrained_description(model)["files"]["generator.npz"]

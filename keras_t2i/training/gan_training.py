@@ -169,18 +169,17 @@ class GANTraining:
     def _read_data(self, judge: Judge | None) -> None:
         """Reads now what is needed, so that damaged data leave nothing behind.
 
-        Args:
-            judge: `Judge` for `keep_best`, or `None`: that of `evaluate`.
+        `judge` is for `keep_best`. `None` stands for that of `evaluate`.
         """
         paths = self._paths
         if self._embeddings is not None:
             check_embedding_dim(self._embeddings, self.gan.text_encoder, paths)
-        self._samples = _sample_captions(self._data, self._manifest)
-        self._sample_embeddings: np.ndarray | None = None
-        if self._embeddings is not None and paths["text_encoder"] is None:
-            self._sample_embeddings = _sample_embeddings(
-                self._data, self._manifest, self._embeddings
-            )
+        reads_texts = paths["text_encoder"] is not None
+        self._samples = _read_samples(
+            self._data,
+            self._manifest,
+            None if reads_texts else self._embeddings,
+        )
         self._make_batches(self._run.last_step())
         self._measured: tuple[EvaluationCaptions, Judge] | None = None
         if self._recipe.keep_best is not None:
@@ -210,9 +209,8 @@ class GANTraining:
     def fit(self) -> TextToImageGAN:
         """Trains; returns the GAN as it is after the last step.
 
-        Raises:
-            KeyboardInterrupt: Ctrl-C has ended the training cleanly.
-            TrainingError, FloatingPointError: as `fit_run`.
+        Raises `KeyboardInterrupt` if Ctrl-C has ended the training cleanly,
+        `TrainingError` if it fails, and `FloatingPointError` if it diverges.
         """
         # What all workers would say, the chief says.
         with quiet(is_quiet() or not self._run.workers.is_chief):
@@ -229,7 +227,7 @@ class GANTraining:
                 f"images are {self._steps} steps, and images show little "
                 f"before {_FEW_STEPS:,}. Set --steps or --minutes"
             )
-        captions, images = self._samples
+        captions, images, text_embeddings = self._samples
         with failures_while_running(run):
             if run.workers.is_chief:
                 _write_real_samples(run, captions, images)
@@ -240,13 +238,13 @@ class GANTraining:
                 self.gan,
                 self._make_batches,
                 recipe,
-                self._num_images,
+                self._steps_per_epoch,
                 callbacks=lambda first_step: [
                     ImageGrid(
                         run.samples,
                         captions,
                         first_step=first_step,
-                        text_embeddings=self._sample_embeddings,
+                        text_embeddings=text_embeddings,
                     ),
                     CollapseWarning(first_step=first_step),
                 ],
@@ -397,37 +395,29 @@ def _best_of(run: RunFolder, keep_best: KeepBest) -> str:
     )
 
 
-def _sample_captions(
-    data: str, manifest: Manifest
-) -> tuple[list[str], np.ndarray]:
-    """Returns captions, of unseen classes if possible, and their images."""
-    examples, indices = _sample_examples(data, manifest)
+def _read_samples(
+    data: str, manifest: Manifest, embeddings: StrPath | None
+) -> tuple[list[str], np.ndarray, np.ndarray | None]:
+    """Returns captions, of unseen classes if possible, and their images.
+
+    The third value is an embedding of each caption, if there are `embeddings`.
+    """
+    split = "test" if "test" in manifest.splits else next(iter(manifest.splits))
+    examples = PreparedExamples(data, split)
+    count = min(_NUM_SAMPLES, len(examples))
+    indices = np.linspace(0, len(examples) - 1, count).astype(int)
+    size = (manifest.image_size, manifest.image_size)
     captions, images = [], []
     for index in indices:
         example = examples.read(index)
         captions.append(example.captions[0])
         image = PIL.Image.open(io.BytesIO(example.image))
-        size = (manifest.image_size, manifest.image_size)
         images.append(np.asarray(PIL.ImageOps.fit(image, size)))
-    return captions, np.stack(images)
-
-
-def _sample_embeddings(
-    data: str, manifest: Manifest, embeddings: StrPath
-) -> np.ndarray:
-    """Returns an embedding for each of the sample captions."""
-    examples, indices = _sample_examples(data, manifest)
+    if embeddings is None:
+        return captions, np.stack(images), None
     extracted = ExtractedEmbeddings(embeddings, examples)
-    return np.stack([extracted.read(int(index))[0] for index in indices])
-
-
-def _sample_examples(
-    data: str, manifest: Manifest
-) -> tuple[PreparedExamples, np.ndarray]:
-    split = "test" if "test" in manifest.splits else next(iter(manifest.splits))
-    examples = PreparedExamples(data, split)
-    count = min(_NUM_SAMPLES, len(examples))
-    return examples, np.linspace(0, len(examples) - 1, count).astype(int)
+    rows = [extracted.read(int(index))[0] for index in indices]
+    return captions, np.stack(images), np.stack(rows)
 
 
 def _write_real_samples(

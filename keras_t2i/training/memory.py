@@ -25,9 +25,7 @@ _USUAL = 128
 def check_gan_memory(recipe: Recipe, num_workers: int = 1) -> None:
     """Raises `ValueError` if a GAN does not fit into the memory.
 
-    Args:
-        recipe: `Recipe`.
-        num_workers: int. Machines that share each batch. Defaults to `1`.
+    `num_workers` machines share each batch.
     """
     widths = recipe.generator_width, recipe.discriminator_width
     if max(*widths, recipe.batch_size) <= _USUAL:
@@ -52,10 +50,9 @@ def check_gan_memory(recipe: Recipe, num_workers: int = 1) -> None:
 def check_memory(weights: int, outputs: int, what: str) -> None:
     """Raises `ValueError` if so many floats do not fit into the memory.
 
-    Args:
-        weights: int. Weights, and what is kept for each.
-        outputs: int. Outputs of layers for all rows of a batch.
-        what: string. The fields that decide it, and their values.
+    `weights` counts weights and what is kept for each, and `outputs` the
+    outputs of layers for all rows of a batch. `what` names the fields that
+    decide it, and their values.
     """
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if 4 * (weights + outputs) > memory:

@@ -28,13 +28,9 @@ from keras_t2i.types import StrPath
 def model_file(path: StrPath, option: str) -> pathlib.Path:
     """Returns the model file of a run folder, or the file itself.
 
-    Args:
-        path: path of a file, or of a run folder. The file of a folder is its
-            `model.keras` or, if there is none yet, its last checkpoint.
-        option: string. The option that names the path, for the error.
-
-    Raises:
-        ValueError: there is no such file.
+    The file of a folder is its `model.keras` or, if there is none yet, its last
+    checkpoint. Raises `ValueError`, which calls the path `option`, if there is
+    no such file.
     """
     if "://" in str(path):
         raise ValueError(
@@ -46,7 +42,8 @@ def model_file(path: StrPath, option: str) -> pathlib.Path:
         if path.is_file():
             return path
         raise ValueError(
-            f"{option} must name a run folder or a .keras file. Received: "
+            f"{option} must name a run folder or a .keras file, or be a name "
+            "that `keras-t2i models` lists. Received: "
             f"{str(path)!r}, which is not there."
             + (
                 " The address of a served model begins with http://."
@@ -143,12 +140,9 @@ def load_text_encoder(
 def networks_of_text_encoder(path: str | None) -> list[str]:
     """Lists the networks whose features a text encoder has learned from.
 
-    Args:
-        path: path of the run folder of `train-text`, or of a file in it, or
-            name of a preset with weights; `None` without a text encoder.
-
-    Returns:
-        list of strings: one name if the network is known, else none.
+    `path` is that of the run folder of `train-text` or of a file in it, the
+    name of a preset with weights, or `None` without a text encoder. The list
+    holds one name if the network is known, else none.
     """
     if not isinstance(path, str):
         return []
@@ -166,9 +160,8 @@ def networks_of_gan(path: str) -> list[str]:
     text encoder of a run has learned from, if its run still exists. A run that
     started from another GAN has the text encoder of that one.
 
-    Args:
-        path: path of a run folder of `train` or of a file in it, name of a
-            preset with weights, or whatever else generates images.
+    `path` is that of a run folder of `train` or of a file in it, the name of a
+    preset with weights, or whatever else generates images.
     """
     seen: set[str] = set()
     while not is_pretrained(path):
@@ -205,15 +198,11 @@ def load_style_encoder(
 def load_style_encoder_for(
     gan_path: StrPath, path: StrPath | None
 ) -> StyleEncoder | None:
-    """Returns the style encoder to use with a GAN.
+    """Returns the style encoder to use with a GAN, or `None` if there is none.
 
-    Args:
-        gan_path: path or name of the GAN, as of `load_gan`.
-        path: path or name of the style encoder. `None`: the one that comes with
-            the GAN.
-
-    Returns:
-        `StyleEncoder`, or `None` if there is none.
+    `gan_path` is a path or name, as for `load_gan`, and `path` that of the
+    style encoder. A `path` of `None` stands for the one that comes with the
+    GAN.
     """
     if path is not None:
         return load_style_encoder(path)

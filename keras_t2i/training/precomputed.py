@@ -1,6 +1,7 @@
 """What trainings compute once of a data set and keep: embeddings, features."""
 
 import contextlib
+import errno
 import hashlib
 import os
 import pathlib
@@ -50,7 +51,8 @@ def embeddings_beside(
         path of the folder of embeddings.
 
     Raises:
-        ValueError: the data set is damaged.
+        ValueError: the data set is damaged, or nobody may write beside the
+            encoder.
         OSError: the embeddings cannot be written.
     """
     folder = pathlib.Path(encoder_path)
@@ -66,7 +68,16 @@ def embeddings_beside(
                 if read_embedding_manifest(path).fingerprint == fingerprint:
                     return path
     path = folder / f"embeddings-{fingerprint[:12]}"
-    path.mkdir(exist_ok=True)
+    try:
+        path.mkdir(exist_ok=True)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        raise ValueError(
+            f"Embeddings are kept in {str(folder)!r}, which cannot be written. "
+            "Embed the captions to another folder by `keras-t2i embed`, and "
+            "pass it as `text_embeddings` too."
+        ) from error
     # Another training with this encoder may be computing them.
     with locked_folder(path):
         if not (path / MANIFEST_FILE).is_file():
@@ -77,22 +88,13 @@ def embeddings_beside(
 
 
 def given_embeddings(path: StrPath, data: StrPath) -> pathlib.Path:
-    """Returns embeddings that a training is given, as shards.
+    """Returns embeddings that a training is given, as a folder of shards.
 
     Those in the layouts of others are imported once, and kept with the data
-    set.
-
-    Args:
-        path: path of a folder of shards, or of what `import_embeddings` reads.
-        data: path of a prepared data set.
-
-    Returns:
-        path of the folder of shards.
-
-    Raises:
-        ValueError: the embeddings or the data set are damaged, or images have
-            no embeddings.
-        OSError: the embeddings cannot be read or written.
+    set. `path` is that of a folder of shards, or of what `import_embeddings`
+    reads. Raises `ValueError` if the embeddings or the data set are damaged, or
+    images have no embeddings; `OSError` if the embeddings cannot be read or
+    written.
     """
     path = pathlib.Path(path)
     if (path / MANIFEST_FILE).is_file():
@@ -145,22 +147,13 @@ def report_unread(encoder: CharCNNRNN, unread: Unread) -> None:
 def network_features(
     name: str, data: StrPath, num_features: int | None = None
 ) -> pathlib.Path:
-    """Returns features of all images; computes them if need be.
+    """Returns the path of features of all images, computed if need be.
 
-    They are kept with the data set.
-
-    Args:
-        name: string. One of `IMAGE_NETWORKS`.
-        data: path of a prepared data set.
-        num_features: int, as of `pooled_network`. Defaults to `None`.
-
-    Returns:
-        path of the features, for `ImageFeatures`.
-
-    Raises:
-        ValueError: there is no such network, its weights are missing or
-            damaged, or the data set is damaged.
-        OSError: the features cannot be written.
+    They are for `ImageFeatures`, and kept with the data set. `name` is one of
+    `IMAGE_NETWORKS`, and `num_features` is as for `pooled_network`. Raises
+    `ValueError` if there is no such network, its weights are missing or
+    damaged, or the data set is damaged; `OSError` if the features cannot be
+    written.
     """
     if name not in IMAGE_NETWORKS:
         raise ValueError(

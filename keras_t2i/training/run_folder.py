@@ -43,11 +43,8 @@ AnyModel = TypeVar("AnyModel", bound=keras.Model)
 class RunFolder:
     """The folder of a run: config, metrics, samples, checkpoints and models.
 
-    Of several workers, the chief alone locks it and writes to it.
-
-    Args:
-        path: path of the folder.
-        workers: `Workers`. Defaults to `None`: this process is alone.
+    Of several workers, the chief alone locks it and writes to it. If `workers`
+    is `None`, this process is alone.
     """
 
     def __init__(self, path: StrPath, workers: Workers | None = None) -> None:
@@ -85,10 +82,14 @@ class RunFolder:
             found = (
                 "a run. Name another one, or resume that run by `resume=True`"
             )
+        elif self.path.is_file():
+            raise ValueError(
+                "`out` must name a new or empty folder. Received: "
+                f"{str(self.path)!r}, which is a file. Name another one."
+            )
         # A run that was killed before it had a config leaves temporary files.
-        elif self.path.exists() and not (
-            self.path.is_dir()
-            and all(is_temporary(entry.name) for entry in self.path.iterdir())
+        elif self.path.exists() and not all(
+            is_temporary(entry.name) for entry in self.path.iterdir()
         ):
             found = "other files. Name another one"
         else:
@@ -101,10 +102,8 @@ class RunFolder:
     def lock(self) -> None:
         """Keeps other processes from training in this folder.
 
-        The lock ends with this object or its process, however that ends.
-
-        Raises:
-            ValueError: another process trains in it.
+        The lock ends with this object or its process, however that ends. Raises
+        `ValueError` if another process trains in the folder.
         """
         if self._is_locked or not self.workers.is_chief:
             return
@@ -125,11 +124,10 @@ class RunFolder:
     def write_config(self, recipe: BaseRecipe, inputs: Inputs) -> None:
         """Locks the folder and writes the recipe, inputs and versions.
 
-        Raises:
-            ValueError: another process trains in the folder, or has done so
-                since `check_free`; an input has changed since the run was
-                started; or workers differ, or do not share the folder.
-            TrainingError: the clock is wrong, or it fails on another worker.
+        Raises `ValueError` if another process trains in the folder, or has done
+        so since `check_free`; if an input has changed since the run was
+        started; or if workers differ, or do not share the folder. Raises
+        `TrainingError` if the clock is wrong, or if it fails on another worker.
         """
         _check_clock()
         self.check_same(recipe, inputs)
@@ -200,11 +198,8 @@ class RunFolder:
     ) -> tuple[AnyRecipe, dict[str, Any]]:
         """Returns what the run in this folder was started with.
 
-        Returns:
-            The recipe, and a dict of its fields and of the paths of the inputs.
-
-        Raises:
-            ValueError: there is no such run.
+        That is the recipe, and a dict of its fields and of the paths of the
+        inputs. Raises `ValueError` if there is no such run.
         """
         if not self.config.is_file():
             raise ValueError(
@@ -219,20 +214,13 @@ class RunFolder:
     ) -> tuple[AnyRecipe, dict[str, str | None]]:
         """Locks the folder; returns the recipe and the inputs of its run.
 
-        Args:
-            recipe: the recipe to resume with. Only its duration may differ
-                from what the run was started with.
-            paths: dict of names of inputs to paths, or to `None` where not
-                given. Where the run knows its digest, an input may lie
-                elsewhere now; `check_unchanged` then says whether it is the
-                same.
-
-        Returns:
-            `recipe`, and a dict as `paths` of all inputs.
-
-        Raises:
-            ValueError: there is no such run, something else differs, an input
-                is gone, or another process trains in the folder.
+        Only the duration of `recipe` may differ from what the run was started
+        with. `paths` maps names of inputs to paths, or to `None` where not
+        given; the returned dict, of all inputs, is like it. Where the run knows
+        its digest, an input may lie elsewhere now; `check_unchanged` then says
+        whether it is the same. Raises `ValueError` if there is no such run,
+        something else differs, an input is gone, or another process trains in
+        the folder.
         """
         _, started_with = self.started_with(type(recipe))
         fixed = {
@@ -266,12 +254,8 @@ class RunFolder:
     def load_checkpoint(self, kind: type[AnyModel]) -> AnyModel:
         """Returns the model of the last checkpoint.
 
-        Args:
-            kind: class of the model.
-
-        Raises:
-            ValueError: the file is damaged.
-            TrainingError: it holds a model of another class.
+        Raises `ValueError` if the file is damaged, `TrainingError` if it holds
+        a model of another class than `kind`.
         """
         *earlier, last = checkpoint_steps(self.checkpoints)
         path = checkpoint_path(self.checkpoints, last)
@@ -360,13 +344,8 @@ class RunFolder:
         """Makes the checkpoint of a step the run's `best.keras`.
 
         A run that was killed may have saved a better model after its last
-        checkpoint. It will reach that step again.
-
-        Args:
-            step: int, or `None` if there is no best step yet.
-
-        Raises:
-            ValueError: the checkpoint is missing.
+        checkpoint. It will reach that step again. `step` is `None` if there is
+        no best step yet. Raises `ValueError` if the checkpoint is missing.
         """
         if step is None:
             self.best.unlink(missing_ok=True)
@@ -415,15 +394,11 @@ def _is_same(path: str, other: str | None) -> bool:
 
 
 def options_of_run(path: StrPath) -> dict[str, Any]:
-    """Returns what a run was started with.
+    """Returns what a run was started with, from its folder or a file in it.
 
-    Args:
-        path: path of a run folder, or of a file in it.
-
-    Returns:
-        dict of the fields of its recipe and the paths of its inputs, empty if
-        there is no such run. Runs from before there were recipes have the
-        options of the command instead of fields.
+    The dict holds the fields of the recipe and the paths of the inputs. It is
+    empty if there is no such run. Runs from before there were recipes have the
+    options of the command instead of fields.
     """
     path = pathlib.Path(path)
     folder = path if path.is_dir() else path.parent

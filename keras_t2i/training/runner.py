@@ -68,7 +68,7 @@ def fit_run(
     model: keras.Model,
     make_stream: Callable[[int], tf.data.Dataset],
     recipe: BaseRecipe,
-    num_images: int,
+    steps_per_epoch: int,
     callbacks: Callable[[int], list[keras.callbacks.Callback]] = lambda _: [],
     keep_best: KeepBest | None = None,
 ) -> KeyboardInterrupt | None:
@@ -83,7 +83,7 @@ def fit_run(
         make_stream: function of a step to an endless `tf.data.Dataset`.
         recipe: recipe, of which the duration and the `decay_share` are used. If
             there is a `decay_share`, the optimizers have `LinearDecay`.
-        num_images: int. Images of an epoch.
+        steps_per_epoch: int.
         callbacks: function of the first step to a list of callbacks, in
             addition to those that every run has. Of several workers, the chief
             alone has them. Defaults to none.
@@ -102,8 +102,6 @@ def fit_run(
     """
     first_step = run.last_step()
     stream = make_stream(first_step)
-    batch_size = next(iter(stream.element_spec.values())).shape[0]
-    steps_per_epoch = max(1, num_images // batch_size)
     workers, written = run.workers, run.written()
     steps = total_steps(recipe, steps_per_epoch)
     # The chief's, who alone changes the files that this is read from.
@@ -208,13 +206,8 @@ def _is_over(
 def failures_while_running(run: RunFolder) -> Iterator[None]:
     """Turns errors that are not the caller's fault into `TrainingError`.
 
-    After a full disk or a lack of memory, the run can be resumed as it is.
-
-    Args:
-        run: `RunFolder`, with its config written.
-
-    Raises:
-        TrainingError: in place of `OSError` and `tf.errors.OpError`.
+    These are `OSError` and `tf.errors.OpError`. After a full disk or a lack of
+    memory, the run can be resumed as it is. Its config must be written.
     """
     is_one_of_several = run.workers.number > 1
     try:
@@ -313,7 +306,8 @@ def _stops_in_order(interruptions: list[KeyboardInterrupt]) -> Iterator[None]:
 
 def set_up(recipe: BaseRecipe) -> None:
     """Seeds all random generators and sets the precision of new layers."""
-    keras.utils.set_random_seed(recipe.seed)
+    # NumPy's takes 32 bits.
+    keras.utils.set_random_seed(recipe.seed % 2**32)
     # Only recipes of GANs have a precision.
     precision = getattr(recipe, "precision", "float32")
     keras.mixed_precision.set_dtype_policy(precision)

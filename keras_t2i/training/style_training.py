@@ -40,19 +40,13 @@ def train_style_encoder(
 ) -> StyleInversion:
     """Trains a style encoder in a run folder and measures it.
 
-    Args:
-        run: `RunFolder`, free or of a run to resume.
-        recipe: `StyleRecipe`.
-        paths: dict of `model` and `data` to the paths of a GAN and of a
-            prepared data set.
+    `run` is free, or of a run to resume. `paths` maps `model` and `data` to the
+    paths of a GAN and of a prepared data set. The measures are in
+    `measured_file(run)`.
 
-    Returns:
-        `StyleInversion`. The measures are in `measured_file(run)`.
-
-    Raises:
-        ValueError: an input is missing or damaged.
-        KeyboardInterrupt: Ctrl-C has ended the training cleanly.
-        TrainingError, FloatingPointError: as `fit_run`.
+    Raises `ValueError` if an input is missing or damaged. Raises
+    `KeyboardInterrupt` if Ctrl-C has ended the training cleanly,
+    `TrainingError` if it fails, and `FloatingPointError` if it diverges.
     """
     model, data = paths["model"], paths["data"]
     if model is None or data is None:
@@ -94,9 +88,10 @@ def train_style_encoder(
             "model": {"path": model, "digest": digest},
         },
     )
+    steps_per_epoch = max(1, num_images(manifest, split) // recipe.batch_size)
     with failures_while_running(run):
         interruption = fit_run(
-            run, inversion, make_batches, recipe, num_images(manifest, split)
+            run, inversion, make_batches, recipe, steps_per_epoch
         )
         # Measures of an earlier model do not apply to this one.
         measured_file(run).unlink(missing_ok=True)

@@ -46,18 +46,12 @@ def train_text_encoder(
 ) -> JointEmbedding:
     """Trains a text encoder in a run folder.
 
-    Args:
-        run: `RunFolder`, free or of a run to resume.
-        recipe: `TextRecipe`.
-        paths: dict of `data` to the path of a prepared data set.
+    `run` is free, or of a run to resume. `paths` maps `data` to the path of a
+    prepared data set. The model is returned as saved in the run folder.
 
-    Returns:
-        `JointEmbedding`, as saved in the run folder.
-
-    Raises:
-        ValueError: the data set is damaged, or does not fit the recipe.
-        KeyboardInterrupt: Ctrl-C has ended the training cleanly.
-        TrainingError, FloatingPointError: as `fit_run`.
+    Raises `ValueError` if the data set is damaged, or does not fit the recipe.
+    Raises `KeyboardInterrupt` if Ctrl-C has ended the training cleanly,
+    `TrainingError` if it fails, and `FloatingPointError` if it diverges.
     """
     data = paths["data"]
     if data is None:
@@ -114,7 +108,7 @@ def train_text_encoder(
     _report_smaller_batches(recipe, num_rows, unit)
     with failures_while_running(run):
         interruption = fit_run(
-            run, model, make_batches, recipe, steps_per_epoch * num_rows
+            run, model, make_batches, recipe, steps_per_epoch
         )
         # Checkpoints, from which a run is resumed, are not standardized.
         some = batches.take(50).as_numpy_iterator()

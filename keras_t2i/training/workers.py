@@ -51,11 +51,7 @@ class Workers:
     0, writes the run folder. A process alone is the chief.
 
     Each method but `scope` must be called by all workers, in the same order.
-
-    Args:
-        strategy: `tf.distribute.Strategy`.
-        index: int. Place of this worker. Defaults to `0`.
-        number: int. Number of workers. Defaults to `1`.
+    `index` is the place of this worker among the `number` of them.
     """
 
     def __init__(
@@ -83,8 +79,7 @@ class Workers:
     def gathered(self, value: Any) -> list[Any]:
         """Returns what each worker has passed, which must fit into JSON.
 
-        Raises:
-            tf.errors.OpError: one of `LOST`, if another worker has ended.
+        Raises `tf.errors.OpError`, one of `LOST`, if another worker has ended.
         """
         if self.number == 1:
             return [value]
@@ -138,10 +133,8 @@ class Workers:
         """Has all workers leave the block, or none if it fails on one.
 
         Variables must not be made in the block, since that waits for the other
-        workers too.
-
-        Raises:
-            TrainingError: the block has failed on another worker.
+        workers too. Raises `TrainingError` if the block has failed on another
+        worker.
         """
         if self.number == 1:
             yield
@@ -163,8 +156,7 @@ class Workers:
     def wait_for_file(self, path: pathlib.Path) -> None:
         """Raises `ValueError` if this worker does not see a file of the chief.
 
-        Args:
-            path: path of a file in `out`.
+        `path` is that of a file in `out`.
         """
         started = time.monotonic()
         while not path.exists():
@@ -180,8 +172,7 @@ class Workers:
     def check_same(self, values: dict[str, Any]) -> None:
         """Raises `ValueError` if a value differs between workers.
 
-        Args:
-            values: dict of what each value is to the value.
+        `values` maps what each value is to the value.
         """
         with _losses_named():
             ours, *others = self.gathered(values)
@@ -198,8 +189,7 @@ class Workers:
     def scope(self) -> Iterator[None]:
         """Makes a model whose variables all workers have.
 
-        Raises:
-            TrainingError: another worker has ended.
+        Raises `TrainingError` if another worker has ended.
         """
         with _losses_named(), self.strategy.scope():
             yield
@@ -208,14 +198,10 @@ class Workers:
 def start_workers(strategy: str) -> Workers:
     """Returns this process among the workers of a strategy.
 
-    Args:
-        strategy: string, as of `Recipe`. With `"multi_worker"` it returns when
-            all workers are there; it must be called before anything else that
-            TensorFlow does.
-
-    Raises:
-        ValueError: there is no cluster, or TensorFlow has been used.
-        TrainingError: the workers do not find each other.
+    `strategy` is as of `Recipe`. With `"multi_worker"` it returns when all
+    workers are there; it must be called before anything else that TensorFlow
+    does. Raises `ValueError` if there is no cluster or TensorFlow has been
+    used, `TrainingError` if the workers do not find each other.
     """
     if strategy == "multi_worker":
         return _workers_of_cluster()

@@ -50,3 +50,9 @@ def test_out_that_is_taken(small, tmp_path, error_of):
     line = error_of("demo", "--out", tmp_path)
     assert "--out must name a new or empty folder" in line
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_an_earlier_demo(tmp_path, error_of):
+    (tmp_path / "data").mkdir()
+    line = error_of("demo", "--out", tmp_path)
+    assert "which holds an earlier demo. Remove it" in line

@@ -221,21 +221,29 @@ def test_what_can_not_be_written(gan_run, tmp_path, error_of, name):
     assert json.loads((run / "config.json").read_text())["command"] == "train"
 
 
-def test_data_that_can_not_be_used_end_the_process(text_run, tmp_path, capsys):
-    source, prepared = tmp_path / "source", tmp_path / "prepared"
+def _prepared(folder, captions, capsys):
+    """Images with these captions, as a prepared data set."""
+    source, prepared = folder / "source", folder / "prepared"
     source.mkdir()
-    images = random_images(8)
+    images = random_images(len(captions))
     with open(source / "captions.jsonl", "w") as file:
-        for index, image in enumerate(images):
+        for index, (image, texts) in enumerate(zip(images, captions)):
             name = f"{index}.png"
             PIL.Image.fromarray(np.uint8(127 * image + 127)).save(source / name)
-            row = {"file": name, "captions": ["a red flower"]}
-            file.write(json.dumps(row) + "\n")
+            file.write(json.dumps({"file": name, "captions": texts}) + "\n")
     prepare = ["prepare", "folder", "--source", source, "--image-size", 32]
     argv = [str(part) for part in [*prepare, "--out", prepared]]
     assert main(argv) == 0
     capsys.readouterr()
-    options = ["--steps", 4, "--batch-size", 4]
+    return prepared
+
+
+def test_data_that_can_not_be_used_end_the_process(text_run, tmp_path, capsys):
+    names = [f"flower {number}" for number in range(8)]
+    # The first four have the captions of all. Not all of them are for tests.
+    captions = [*(4 * [names]), *([name] for name in names)]
+    prepared = _prepared(tmp_path, captions, capsys)
+    options = ["--steps", 8, "--batch-size", 4]
     argv = _command(prepared, text_run, tmp_path / "run", *options)
     assert main(argv) == 1
     out, error = capsys.readouterr()
@@ -243,6 +251,18 @@ def test_data_that_can_not_be_used_end_the_process(text_run, tmp_path, capsys):
     line = error.splitlines()[-1]
     assert line.startswith("keras-t2i: The training was stopped: Mismatching")
     assert "with which all others share a caption" in line
+
+
+def test_one_caption_for_all_images_is_found_at_once(
+    text_run, tmp_path, capsys, error_of
+):
+    prepared = _prepared(tmp_path, 8 * [["a red flower"]], capsys)
+    for more in ([], ["--dry-run"]):
+        options = ["--batch-size", 4, *more]
+        argv = _command(prepared, text_run, tmp_path / "run", *options)
+        line = error_of(*argv)
+        assert "images that all share one. Give" in line
+        assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

@@ -161,7 +161,7 @@ def test_what_does_not_fit(data, text_run, source, tmp_path, error_of):
         assert not out.exists()
         return line
 
-    assert "--from must name a run folder or a .keras file. Received: " in (
+    assert "--from must name a run folder or a .keras file, or be a" in (
         line_of("--from", tmp_path / "nothing")
     )
     assert (
@@ -176,7 +176,7 @@ def test_what_does_not_fit(data, text_run, source, tmp_path, error_of):
         line_of("--from", source, "--text-encoder", text_run)
     )
     line = line_of("--from", source, "--width", 8)
-    assert "`discriminator_width` must be that of --from, 4, whose" in line
+    assert "`width` must be that of --from, 4, whose" in line
     assert "Received: 8. Leave it out" in line
     line = line_of("--from", text_run)
     assert "--from must name a text-to-image GAN" in line

@@ -363,6 +363,7 @@ print(open({str(tmp_path / "file")!r}, "w").fileno() > 2)
         ["train", "--data", "data"],
         ["generate", "a rose", "--model", "run"],
         ["export", "--model", "run"],
+        ["embed", "a rose"],
     ],
 )
 def test_out_without_a_name(argv, capsys, tmp_path, monkeypatch):
@@ -371,5 +372,89 @@ def test_out_without_a_name(argv, capsys, tmp_path, monkeypatch):
         main([*argv, "--out", ""])
     assert error.value.code == 2
     line = capsys.readouterr().err
-    assert "--out must name a file or a folder. Received: ''" in line
+    assert "--out must not be empty. Received: ''" in line
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["generate", "a rose", "--model", ""],
+        ["train", "--out", "run", "--data", ""],
+        ["export", "--style-encoder", ""],
+    ],
+)
+def test_an_empty_path_is_not_the_current_folder(argv, capsys):
+    with pytest.raises(SystemExit):
+        main(argv)
+    line = capsys.readouterr().err
+    assert f"{argv[-2]} must not be empty. Received: ''" in line
+
+
+def test_errors_name_the_options_of_all_commands(error_of, data, tmp_path):
+    options = ["--data", data, "--split", "nope", "--model", "x"]
+    assert "--split must be one of" in error_of("evaluate", *options)
+    options = ["--num-images", 5, "--out", tmp_path / "b"]
+    assert "--num-images must be at" in error_of("prepare", "blooms", *options)
+
+
+def test_an_out_of_another_kind_is_named_at_once(error_of, data, tmp_path):
+    file, folder = tmp_path / "file", tmp_path / "folder.png"
+    file.write_text("mine")
+    folder.mkdir()
+    for argv, message in (
+        (["generate", "a rose", "--out", folder], ".png file or a folder"),
+        (["prepare", "blooms", "--out", file], "which is a file"),
+        (["train", "--data", data, "--out", file], "which is a file"),
+        (
+            ["interpolate", "a", "b", "--out", file / "a.png"],
+            "in a folder that can be written",
+        ),
+    ):
+        assert message in error_of(*argv)
+    assert file.read_text() == "mine"
+
+
+_SLOW_END = """
+import signal, time
+from keras_t2i.cli import main as command_line
+from keras_t2i import __main__
+
+def interrupted():
+    print("begun", flush=True)
+    try:
+        time.sleep(60)
+    except KeyboardInterrupt:
+        pass
+    return 130
+
+command_line.main = interrupted
+status = __main__.main()
+print("ended", status, flush=True)
+time.sleep(60)
+"""
+
+
+def test_one_more_interruption_at_the_end_shows_no_traceback():
+    process = subprocess.Popen(
+        [sys.executable, "-c", _SLOW_END],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "begun\n"
+    process.send_signal(signal.SIGINT)
+    assert process.stdout.readline() == "ended 130\n"
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert errors == ""
+    assert process.returncode == -signal.SIGINT
+
+
+def test_an_option_of_another_command(capsys):
+    with pytest.raises(SystemExit):
+        main(["train-style", "--out", "run", "--epochs", "2"])
+    assert capsys.readouterr().err == (
+        "keras-t2i train-style: unrecognized arguments: --epochs 2. See "
+        "keras-t2i train-style --help.\n"
+    )

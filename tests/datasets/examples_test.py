@@ -296,8 +296,11 @@ def test_arrays():
         ({"captions": [["a"], []]}, r"Received: \[\] for image 1"),
         ({"captions": [["a"], ["b", " "]]}, "Received: ' ' for image 1"),
         ({"captions": [["a"], ["{}"]]}, "Received: '{}' for image 1"),
-        ({"class_ids": [1]}, r"of shape \(2,\). Received: shape \(1,\)"),
-        ({"class_ids": [[1], [2]]}, r"Received: shape \(2, 1\)"),
+        (
+            {"class_ids": [1]},
+            r"of shape \(2,\). Received: int64 of shape \(1,\)",
+        ),
+        ({"class_ids": [[1], [2]]}, r"Received: int64 of shape \(2, 1\)"),
         ({"image_size": 11}, r"at least 11 pixels.*Received: 10 x 12"),
     ],
 )

@@ -168,7 +168,7 @@ def test_bad_arguments(arguments):
         (_IMAGES, _CAPTIONS[:5], None, "6 images and 5 lists of captions"),
         (_IMAGES, ["a rose"] * 6, None, "a list.*Received: 'a rose'"),
         (_IMAGES, [*_CAPTIONS[:5], ["\n"]], None, "some text.*for image 5"),
-        (_IMAGES, _CAPTIONS, [0, 1], r"Received: shape \(2,\)"),
+        (_IMAGES, _CAPTIONS, [0, 1], r"Received: int64 of shape \(2,\)"),
         (_IMAGES, _CAPTIONS, [3] * 6, "one class only.*--preset gan"),
         (_IMAGES[:1], _CAPTIONS[:1], None, "two images. Received: 1 image"),
     ],
@@ -186,3 +186,26 @@ def test_image_size_beyond_the_images():
 def test_one_class_without_mismatched_texts():
     dataset = from_arrays(_IMAGES, _CAPTIONS, [3] * 6, mismatched=False)
     assert set(dataset.element_spec) == {"images", "token_ids"}
+
+
+@pytest.mark.parametrize(
+    ("captions", "class_ids", "message"),
+    [
+        ([[b"a"], [b"b"]], None, "list of at least one string"),
+        ([[1], [2]], None, "list of at least one string"),
+        ([None, ["b"]], None, "list of at least one string. Received: None"),
+        ([["a"], ["b"]], ["rose", "tulip"], "one int per image.*<U5"),
+        ([["a"], ["b"]], [0.2, 0.7], "one int per image.*float64"),
+    ],
+)
+def test_values_of_another_kind(captions, class_ids, message):
+    images = np.zeros((2, 8, 8, 3), "uint8")
+    with pytest.raises(ValueError, match=message):
+        from_arrays(images, captions, class_ids)
+
+
+def test_numbers_of_numpy():
+    images = np.zeros((2, 40, 40, 3), "uint8")
+    size = np.int64(32)
+    dataset = from_arrays(images, [["a"], ["b"]], batch_size=2, image_size=size)
+    assert next(iter(dataset))["images"].shape == (2, 32, 32, 3)

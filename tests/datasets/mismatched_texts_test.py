@@ -92,7 +92,17 @@ def test_captions_alone_are_compared(monkeypatch):
 
 
 def test_all_images_share_a_caption():
-    texts = MismatchedTexts(_examples([["a flower", "red"], ["a flower"]]))
+    with pytest.raises(
+        ValueError,
+        match="different captions. Received: images that all share one.*"
+        "--preset gan.*mismatched=False",
+    ):
+        MismatchedTexts(_examples([["a flower", "red"], ["a flower"]]))
+
+
+def test_an_image_shares_a_caption_with_each_other_one():
+    texts = MismatchedTexts(_examples([["a"], ["a", "b"], ["b"]]))
+    assert set(_samples(texts, 0, 10)) == {2}
     with pytest.raises(
         ValueError,
         match="different captions. Received: image 1, with which all others "

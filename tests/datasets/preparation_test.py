@@ -471,6 +471,6 @@ def test_full_disk(tmp_path, file, after):
 
 def test_out_is_a_file(tmp_path):
     (tmp_path / "out").write_text("precious")
-    with pytest.raises(OSError, match="out"):
+    with pytest.raises(ValueError, match="`out` must.*which is a file"):
         prepare(Squares(), tmp_path / "out")
     assert (tmp_path / "out").read_text() == "precious"

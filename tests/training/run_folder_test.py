@@ -77,8 +77,10 @@ def test_folder_of_a_run_that_was_killed_at_once(tmp_path):
     RunFolder(tmp_path).check_free()
 
 
-@pytest.mark.parametrize("kind", ["folder", "file"])
-def test_folder_with_other_files(tmp_path, kind):
+@pytest.mark.parametrize(
+    ("kind", "found"), [("folder", "holds other files"), ("file", "is a file")]
+)
+def test_folder_with_other_files(tmp_path, kind, found):
     path = tmp_path / "run"
     if kind == "folder":
         path.mkdir()
@@ -86,7 +88,7 @@ def test_folder_with_other_files(tmp_path, kind):
     else:
         path.touch()
     with pytest.raises(
-        ValueError, match="^`out` must.*which holds other files. Name another"
+        ValueError, match=f"^`out` must.*which {found}. Name another"
     ) as error:
         RunFolder(path).check_free()
     assert "resume" not in str(error.value)
