@@ -46,6 +46,15 @@ def check_shares(**shares: float) -> None:
             raise ValueError(f"`{name}` must be in [0, 1]. Received: {value!r}")
 
 
+def check_not_negative(**values: float) -> None:
+    """Raises `ValueError` if one of these arguments is below 0, or NaN."""
+    for name, value in values.items():
+        if not value >= 0.0:
+            raise ValueError(
+                f"`{name}` must be at least 0. Received: {value!r}"
+            )
+
+
 def check_text_encoder(model: Any, name: str = "text_encoder") -> None:
     """Raises `ValueError` for a path, or for a model that has an encoder."""
     if hasattr(model, "text_encoder"):
@@ -67,6 +76,16 @@ def check_networks(
 ) -> None:
     """Raises `ValueError` if the networks of a GAN do not fit each other."""
     check_text_encoder(text_encoder)
+    for name, network, attribute in (
+        ("generator", generator, "noise_dim"),
+        ("generator", generator, "image_size"),
+        ("discriminator", discriminator, "image_size"),
+    ):
+        if not hasattr(network, attribute):
+            raise ValueError(
+                f"`{name}` must be a {name} of this library, or have its "
+                f"`{attribute}`. Received: {network!r:.100}"
+            )
     if generator.image_size != discriminator.image_size:
         raise ValueError(
             "`generator` and `discriminator` must have one `image_size`. "

@@ -1,17 +1,32 @@
 """Functional models that are rebuilt from their constructor arguments."""
 
+import inspect
+from collections.abc import Iterator
 from typing import Any
 from typing import Self
 
 import keras
 
+from keras_t2i.checks import check_whole_number
+
+# Arguments of networks that count something.
+_COUNTS = (
+    "width",
+    "embedding_dim",
+    "noise_dim",
+    "penalty_interval",
+    "projection_dim",
+    "text_embedding_dim",
+    "text_projection_dim",
+)
+_FROZEN_LAYERS = "frozen_layers"
+
 
 def check_keras_config(dtype: Any = None) -> None:
     """Raises `ValueError` for settings of Keras that no network here knows.
 
-    Args:
-        dtype: the argument of a Keras model. Defaults to `None`: the policy of
-            new layers.
+    `dtype` is the argument of a Keras model. `None` stands for the policy of
+    new layers.
     """
     policy = keras.dtype_policies.get(dtype)
     for what, value, expected, remedy in (
@@ -38,7 +53,8 @@ def check_keras_config(dtype: Any = None) -> None:
         if value != expected:
             raise ValueError(
                 f"The {what} must be {expected!r}. Received: {value!r}, as in "
-                f"keras.json or in this program. Set it by {remedy}."
+                "keras.json, in this program or in the argument `dtype`. Set "
+                f"it by {remedy}."
             )
 
 
@@ -52,7 +68,22 @@ class ConfiguredModel(keras.Model):
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         # Before any layer is built, which would fail in ways of its own.
         check_keras_config(kwargs.get("dtype"))
+        names = list(inspect.signature(cls.__init__).parameters)[1:]
+        for name, value in {**dict(zip(names, args)), **kwargs}.items():
+            if name in _COUNTS:
+                check_whole_number(value, name, at_least=1)
         return super().__new__(cls, *args, **kwargs)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # Keras would ignore them.
+        unknown = set(kwargs) - {"inputs", "outputs", "name", "trainable"}
+        if unknown:
+            raise ValueError(
+                f"`{type(self).__name__}` has no argument "
+                f"{', '.join(map(repr, sorted(unknown)))}. Leave it out, or "
+                "see how it is spelt."
+            )
+        super().__init__(*args, **kwargs)
 
     def set_arguments(
         self, dtype_policy: keras.dtype_policies.DTypePolicy, **arguments: Any
@@ -76,7 +107,34 @@ class ConfiguredModel(keras.Model):
             "trainable": self.trainable,
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),
         }
+        # Those of a model that is frozen as a whole follow from that.
+        frozen = list(_frozen_layers(self)) if self.trainable else []
+        if frozen:
+            config[_FROZEN_LAYERS] = frozen
         return {
             **config,
             **{name: getattr(self, name) for name in self._argument_names},
         }
+
+    @classmethod
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: Any = None
+    ) -> Self:
+        config = dict(config)
+        frozen = config.pop(_FROZEN_LAYERS, ())
+        model = super().from_config(config, custom_objects)
+        for path in frozen:
+            layer = model
+            for name in path.split("/"):
+                layer = layer.get_layer(name)
+            layer.trainable = False
+        return model
+
+
+def _frozen_layers(model: keras.Model, path: str = "") -> Iterator[str]:
+    """Yields the paths of layers whose weights the user has frozen."""
+    for layer in model.layers:
+        if not layer.trainable and layer.weights:
+            yield f"{path}{layer.name}"
+        elif isinstance(layer, keras.Model):
+            yield from _frozen_layers(layer, f"{path}{layer.name}/")

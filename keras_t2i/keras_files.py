@@ -67,16 +67,10 @@ _NUMBERS = re.compile(r"bool|(b?float|u?int)\d+")
 def load_keras_file(path: StrPath, compile: bool = False) -> keras.Model:
     """Loads the model of a `.keras` file; nothing in the file is executed.
 
-    Args:
-        path: path of a file that Keras has saved.
-        compile: bool. Whether to compile the model as it was when it was
-            saved. Defaults to `False`.
-
-    Raises:
-        ValueError: the file is of another kind, or it holds more than layers
-            and their weights.
-        OSError: the file cannot be read.
-        Exception: Keras raises others for files that are damaged.
+    With `compile`, the model is compiled as it was when it was saved. Raises
+    `ValueError` if the file is of another kind or holds more than layers and
+    their weights, `OSError` if it cannot be read. Keras raises other errors for
+    files that are damaged.
     """
     with open_file(path, _MAX_FILE_BYTES) as file:
         size = os.fstat(file.fileno()).st_size
@@ -108,11 +102,8 @@ def _part(archive: zipfile.ZipFile, name: str, max_bytes: int) -> bytes:
 def check_config(config: Any) -> None:
     """Checks that a config of Keras names only what a model is made of.
 
-    Args:
-        config: what `keras.saving.serialize_keras_object` returns.
-
-    Raises:
-        ValueError: it names something else.
+    `config` is what `keras.saving.serialize_keras_object` returns. Raises
+    `ValueError` if it names something else.
     """
     left = [config]
     while left:
@@ -166,9 +157,8 @@ def _has_numbers(config: Any) -> bool:
 def check_weights(content: bytes) -> None:
     """Checks that all weights of an HDF5 file are in it, and can be read.
 
-    Raises:
-        ValueError: some are in other files, or made of fewer bytes.
-        OSError: it is no HDF5 file.
+    Raises `ValueError` if some weights are in other files or made of fewer
+    bytes, `OSError` if the content is no HDF5 file.
     """
     check_hdf5_heaps(content)
     with h5py.File(io.BytesIO(content), "r") as weights:
@@ -207,12 +197,8 @@ def preset_weights(path: StrPath) -> pathlib.Path:
 def save_preset_folder(model: keras.Model, path: StrPath) -> None:
     """Writes a model's config and weights, without its optimizers.
 
-    Args:
-        model: `keras.Model` of this library.
-        path: path of the folder. It may exist.
-
-    Raises:
-        OSError: a file cannot be written.
+    The model is one of this library. The folder may exist. Raises `OSError` if
+    a file cannot be written.
     """
     path = pathlib.Path(path)
     path.mkdir(parents=True, exist_ok=True)
@@ -228,14 +214,9 @@ def save_preset_folder(model: keras.Model, path: StrPath) -> None:
 def load_preset_folder(path: StrPath) -> keras.Model:
     """Returns the model of a folder, not compiled.
 
-    Nothing in the folder is executed.
-
-    Args:
-        path: path of a folder from `save_preset_folder`, or of a run folder
-            with a `model.keras`.
-
-    Raises:
-        ValueError: it is neither, or its files are damaged.
+    Nothing in the folder is executed. The folder is one from
+    `save_preset_folder`, or a run folder with a `model.keras`. Raises
+    `ValueError` if it is neither, or its files are damaged.
     """
     path = pathlib.Path(path)
     is_run = (path / _MODEL_OF_RUN).is_file()

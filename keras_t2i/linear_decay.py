@@ -112,13 +112,8 @@ def schedules_of(
 ) -> list[keras.optimizers.schedules.LearningRateSchedule]:
     """Lists the learning rate schedules of a model's optimizers.
 
-    Args:
-        model: compiled `keras.Model`, with one `optimizer` or, as
-            `TextToImageGAN`, one for each network.
-
-    Returns:
-        list of `keras.optimizers.schedules.LearningRateSchedule`, empty where
-        the learning rates are numbers.
+    The model is compiled, with one `optimizer` or, as `TextToImageGAN`, one for
+    each network. The list is empty where the learning rates are numbers.
     """
     schedules = []
     for name in ("optimizer", "generator_optimizer", "discriminator_optimizer"):

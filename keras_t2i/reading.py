@@ -40,11 +40,9 @@ _BYTE_ORDER_MARKS = {
 class UnusableFileError(ValueError):
     """A file or a part of it cannot be used, for a reason; others still can.
 
-    Args:
-        file: string. Path of the file, or another name of what is not used.
-        reason: string. What follows the name and a colon in the message.
-        num_files: int. How many files are not used for this reason. Defaults
-            to `1`.
+    `file` is the path of the file, or another name of what is not used.
+    `reason` is what follows the name and a colon in the message. `num_files` is
+    how many files are not used for this reason.
     """
 
     def __init__(self, file: str, reason: str, num_files: int = 1):
@@ -61,10 +59,9 @@ class UnusableFileError(ValueError):
 def open_file(path: StrPath, max_bytes: int) -> Iterator[io.BufferedReader]:
     """Opens a regular file of at most `max_bytes`, to read bytes.
 
-    Raises:
-        UnusableFileError: it is a pipe, a device or the like, which may never
-            end, or it is larger.
-        OSError: the file cannot be opened.
+    Raises `UnusableFileError` if the file is larger, or if it is a pipe, a
+    device or the like, which may never end. Raises `OSError` if it cannot be
+    opened.
     """
     # Otherwise, to open a pipe would be to wait for who writes to it.
     with open(
@@ -95,18 +92,12 @@ def read_text(
 ) -> str:
     """Reads a text file, whatever editor wrote it, with `\\n` as line ends.
 
-    Args:
-        path: path of a file in UTF-8, or in UTF-16 or UTF-32 with a byte-order
-            mark.
-        max_bytes: int. Larger files are refused. Defaults to 16 MiB.
-        errors: string. What becomes of bytes that are not UTF-8: surrogates
-            (`"surrogateescape"`), U+FFFD (`"replace"`) or an error
-            (`"strict"`). Defaults to `"surrogateescape"`, with which
-            `keras_t2i.captions.is_utf8` finds the lines that are damaged.
-
-    Raises:
-        ValueError: the file is no text, no regular one, or too large.
-        OSError: the file cannot be opened or read.
+    The file is in UTF-8, or in UTF-16 or UTF-32 with a byte-order mark.
+    `errors` says what bytes that are not UTF-8 become: surrogates
+    (`"surrogateescape"`), U+FFFD (`"replace"`) or an error (`"strict"`). With
+    surrogates, `keras_t2i.captions.is_utf8` finds the lines that are damaged.
+    Raises `ValueError` if the file is no text, no regular one, or larger than
+    `max_bytes`. Raises `OSError` if it cannot be opened or read.
     """
     return decode_text(read_file(path, max_bytes), str(path), errors)
 
@@ -146,9 +137,8 @@ def decode_text(
 def read_json(path: StrPath, max_bytes: int = _MAX_TEXT_BYTES) -> Any:
     """Reads a JSON file.
 
-    Raises:
-        ValueError: it is damaged, no regular file, or too large.
-        OSError: the file cannot be opened or read.
+    Raises `ValueError` if the file is damaged, not a regular one, or too large.
+    Raises `OSError` if it cannot be opened or read.
     """
     return parse_json(read_text(path, max_bytes, "strict"))
 
@@ -171,12 +161,8 @@ def walk(
     """Lists all that is in a folder and its sub-folders, in order.
 
     Links to folders are listed, and not followed. Unlike `Path.rglob`, this
-    needs no recursion, and it can tell which folders could not be read.
-
-    Args:
-        folder: path of the folder.
-        unusable: list to which such folders are added. Defaults to `None`:
-            they are left out in silence.
+    needs no recursion, and it can tell which folders could not be read: it adds
+    them to `unusable`, or leaves them out in silence if `unusable` is `None`.
     """
     found: list[pathlib.Path] = []
     folders = [pathlib.Path(folder)]
@@ -202,13 +188,9 @@ def walk(
 def check_hdf5_heaps(content: bytes | mmap.mmap) -> None:
     """Refuses a heap in which the HDF5 library would search forever.
 
-    It goes from object to object by their sizes, also by one of 0.
-
-    Args:
-        content: bytes or `mmap.mmap`. A whole file.
-
-    Raises:
-        ValueError: the sizes in a heap of texts do not add up to its own.
+    The library goes from object to object by their sizes, also by one of 0.
+    `content` is a whole file. Raises `ValueError` if the sizes in a heap of
+    texts do not add up to its own.
     """
     for match in _HDF5_HEAP.finditer(content):
         head = match.start()

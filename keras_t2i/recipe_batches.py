@@ -28,17 +28,10 @@ def recipe_batches(
 ) -> tf.data.Dataset:
     """Makes the batches of a recipe, and sets the GAN's text standardization.
 
-    Args:
-        gan: `TextToImageGAN`.
-        recipe: `Recipe`, or `None` for the defaults of `make_dataset`.
-        path: path of a prepared data set.
-        split: string.
-        text_embeddings: path of its embeddings, or `None`.
-        start_step: int or `None`, as in `make_dataset`.
-        **options: arguments of `make_dataset`, in place of the recipe's.
-
-    Returns:
-        `tf.data.Dataset`, that of `make_dataset`.
+    `gan` is a `TextToImageGAN`. A `recipe` of `None` stands for the defaults of
+    `make_dataset`. `path` is that of a prepared data set, and `text_embeddings`
+    that of its embeddings or `None`. `start_step` is as in `make_dataset`,
+    whose arguments in `options` take the place of the recipe's.
     """
     given = {"mismatched": gan.matching_aware, "image_size": gan.image_size}
     tokenize = getattr(gan.text_encoder, "tokenize", None)
@@ -81,15 +74,9 @@ def sample_texts(
 ) -> np.ndarray:
     """Returns embeddings as the networks see them in training.
 
-    Args:
-        path: path of a prepared data set.
-        split: string.
-        text_embeddings: path of its embeddings.
-        captions_per_image: int or ints, as in `make_dataset`.
-        seed: int.
-
-    Returns:
-        float32 array of shape `(3200, embedding_dim)`.
+    `path` is that of a prepared data set, and `text_embeddings` that of its
+    embeddings. `captions_per_image` is as in `make_dataset`. The result is
+    float32 of shape `(3200, embedding_dim)`.
     """
     embeddings = ExtractedEmbeddings(
         text_embeddings, PreparedExamples(path, split)

@@ -12,11 +12,12 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from keras_t2i.batch_checks import OF_TARGETS
-from keras_t2i.batch_checks import checked_batches
-from keras_t2i.batch_checks import has_targets
-from keras_t2i.batch_checks import images_in_range
-from keras_t2i.linear_decay import schedules_of
+from keras_t2i.fit_checks import OF_TARGETS
+from keras_t2i.fit_checks import check_callbacks
+from keras_t2i.fit_checks import checked_batches
+from keras_t2i.fit_checks import has_targets
+from keras_t2i.fit_checks import images_in_range
+from keras_t2i.fit_checks import uses_ema
 from keras_t2i.types import StrPath
 from keras_t2i.types import Tensor
 
@@ -133,7 +134,7 @@ class StreamTrainedModel(keras.Model):
         inner = getattr(optimizer, "inner_optimizer", optimizer)
         name = "gradient_accumulation_steps"
         self._check_one_device(name, getattr(inner, name, None), None)
-        if self.why_no_use_ema is not None and _uses_ema(optimizer):
+        if self.why_no_use_ema is not None and uses_ema(optimizer):
             raise ValueError(
                 f"An optimizer of a `{type(self).__name__}` cannot have "
                 f"`use_ema`: {self.why_no_use_ema}. Received: use_ema=True. "
@@ -174,6 +175,13 @@ class StreamTrainedModel(keras.Model):
         # Keras empties the config of a Functional model while reading it.
         config = copy.deepcopy(config)
         return cls(**_deserialized(config, cls.object_arguments))
+
+    def export(self, *args: Any, **kwargs: Any) -> None:
+        """Raises `NotImplementedError`: its networks are what is exported."""
+        raise NotImplementedError(
+            f"A `{type(self).__name__}` is for training. Export one of its "
+            f"networks: {', '.join(self.object_arguments)}."
+        )
 
     def save(self, filepath: StrPath, *args: Any, **kwargs: Any) -> None:
         """Saves the model in a `.keras` file, as `keras.Model.save` does.
@@ -264,11 +272,9 @@ class StreamTrainedModel(keras.Model):
             ValueError: an argument, a batch or a callback does not fit.
         """
         given = inspect.signature(super().fit).bind(x, *args, **kwargs)
-        for name in OF_TARGETS:
-            if given.arguments.get(name) is not None:
-                raise has_targets(f"`{name}`")
         options = given.arguments
-        self._check_callbacks(options.get("callbacks"))
+        _refuse_targets(options)
+        check_callbacks(self, options.get("callbacks"))
         if shuffle is None:
             shuffle = isinstance(x, dict)
         batch_size = options.get("batch_size")
@@ -297,8 +303,10 @@ class StreamTrainedModel(keras.Model):
         """
         # `fit` has checked its own, and Keras takes them from where it left.
         if not kwargs.get("_use_cached_eval_dataset"):
-            given = inspect.signature(super().evaluate).bind_partial(x, *args)
-            x = self._checked(x, (given.arguments | kwargs).get("batch_size"))
+            bound = inspect.signature(super().evaluate).bind_partial(x, *args)
+            given = bound.arguments | kwargs
+            _refuse_targets(given)
+            x = self._checked(x, given.get("batch_size"))
         with images_in_range():
             return super().evaluate(x, *args, **kwargs)
 
@@ -317,6 +325,7 @@ class StreamTrainedModel(keras.Model):
         Raises:
             ValueError: an argument or the batch does not fit.
         """
+        _refuse_targets(kwargs)
         return super().train_on_batch(self._checked_batch(x), *args, **kwargs)
 
     def test_on_batch(self, x: Any, *args: Any, **kwargs: Any) -> Any:
@@ -324,6 +333,7 @@ class StreamTrainedModel(keras.Model):
 
         The arguments, the result and the errors are those of `train_on_batch`.
         """
+        _refuse_targets(kwargs)
         return super().test_on_batch(self._checked_batch(x), *args, **kwargs)
 
     def _checked_batch(self, batch: Any) -> Any:
@@ -340,40 +350,6 @@ class StreamTrainedModel(keras.Model):
             batch_size,
             getattr(self, "text_encoder", None),
         )
-
-    def _check_callbacks(self, callbacks: Any) -> None:
-        for callback in keras.tree.flatten(
-            getattr(callbacks, "callbacks", callbacks or [])
-        ):
-            name = type(callback).__name__
-            if isinstance(
-                callback,
-                (
-                    keras.callbacks.LearningRateScheduler,
-                    keras.callbacks.ReduceLROnPlateau,
-                ),
-            ):
-                for schedule in schedules_of(self):
-                    raise ValueError(
-                        f"`{name}` sets the learning rate, which must be a "
-                        "number and not a schedule. Received: a "
-                        f"{type(schedule).__name__}. Compile with numbers, or "
-                        "leave the callback out."
-                    )
-            if not isinstance(callback, keras.callbacks.SwapEMAWeights):
-                continue
-            if self.why_no_use_ema is not None:
-                raise ValueError(
-                    f"`{name}` is not for a `{type(self).__name__}`: "
-                    f"{self.why_no_use_ema}. Received: such a callback. Leave "
-                    "it out."
-                )
-            if not _uses_ema(self.optimizer):
-                raise ValueError(
-                    f"`{name}` is for an optimizer with `use_ema=True`. "
-                    f"Received: {self.optimizer.name} without. Compile with "
-                    "such an optimizer, or leave the callback out."
-                )
 
     def _maybe_symbolic_build(
         self, iterator: Any = None, data_batch: Any = None
@@ -399,14 +375,19 @@ class StreamTrainedModel(keras.Model):
 def batch_of(data: Any) -> dict[str, Tensor]:
     """Returns the batch of a step, which must be all that Keras hands over.
 
-    Raises:
-        ValueError: there are targets or sample weights too.
+    Raises `ValueError` if there are targets or sample weights too.
     """
     batch, *others = keras.utils.unpack_x_y_sample_weight(data)
     for name, value in zip(OF_TARGETS, others):
         if value is not None:
             raise has_targets(f"a batch with `{name}`")
     return batch
+
+
+def _refuse_targets(arguments: dict[str, Any]) -> None:
+    for name in OF_TARGETS:
+        if arguments.get(name) is not None:
+            raise has_targets(f"`{name}`")
 
 
 class _StepCounter:
@@ -420,11 +401,6 @@ class _StepCounter:
             aggregation="only_first_replica",
             name="steps_trained",
         )
-
-
-def _uses_ema(optimizer: Any) -> bool:
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
-    return getattr(inner, "use_ema", False)
 
 
 def _serialized(model: keras.Model, names: Iterable[str]) -> dict[str, Any]:

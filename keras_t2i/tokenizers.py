@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_text as tf_text
 
-from keras_t2i.batch_checks import words_of
+from keras_t2i.fit_checks import words_of
 from keras_t2i.types import Tensor
 
 # "-" is there twice, as in the published code. Its look-up keeps the later
@@ -150,12 +150,8 @@ def count_unread(
 ) -> Unread:
     """Counts what a text encoder does not read of some texts.
 
-    Args:
-        texts: iterable of strings.
-        tokenize: function of a string tensor to ids, 0 for what is not known.
-            Defaults to that of this module.
-        lengths: function of a string tensor to the numbers of characters or
-            words. Defaults to `num_characters`.
+    `tokenize` turns a string tensor into ids, 0 for what is not known.
+    `lengths` turns it into the numbers of characters or words.
     """
     counts = [Unread()]
     for part in _utf8_parts(texts):
@@ -210,11 +206,8 @@ def vocabulary_read_by(
 ) -> tuple[str, ...] | None:
     """Returns the words that a tokenizer knows, none for one of characters.
 
-    Args:
-        tokenizer: `tokenize`, or the method `tokenize` of a text encoder.
-
-    Returns:
-        tuple of strings, or `None` for other functions.
+    `tokenizer` is `tokenize`, or the method `tokenize` of a text encoder. The
+    result is `None` for other functions.
     """
     if tokenizer is tokenize:
         return ()
@@ -260,17 +253,12 @@ def words_of_no_text(words: Iterable[str]) -> list[str]:
 
 
 def tokenize_words(texts: Tensor, vocabulary: tuple[str, ...]) -> Tensor:
-    """Turns texts into word ids.
+    """Turns UTF-8 texts of shape `(batch,)` into word ids.
 
     Each word takes one column: its place in the vocabulary, from 1, or 0 for a
-    word outside it and for padding.
-
-    Args:
-        texts: string tensor of shape `(batch,)`. UTF-8.
-        vocabulary: tuple of strings, as those of `vocabulary_of`.
-
-    Returns:
-        int32 tensor of shape `(batch, 201)`. Longer texts are cut.
+    word outside it and for padding. `vocabulary` is like those of
+    `vocabulary_of`. The ids are int32 of shape `(batch, 201)`. Longer texts are
+    cut.
     """
     words = split_words(texts)[:, :MAX_CHARACTERS]
     words = words.to_tensor(shape=(None, MAX_CHARACTERS))

@@ -3,13 +3,13 @@
 import inspect
 
 import keras
+import numpy as np
 import pytest
 
 import keras_t2i
 from keras_t2i import registration
 from keras_t2i.models.adversarial_training import RelativeDiversity
 from keras_t2i.models.adversarial_training import ReplicaLoss
-from keras_t2i.models.adversarial_training import Share
 from keras_t2i.models.augmentation import ImageNoise
 from keras_t2i.models.layers import BoxedConv2D
 from keras_t2i.models.layers import BoxedConv2DTranspose
@@ -65,7 +65,6 @@ MAKERS = {
     "RelativeDiversity": RelativeDiversity,
     "RelativisticPairing": keras_t2i.losses.RelativisticPairing,
     "ReplicaLoss": ReplicaLoss,
-    "Share": Share,
     "SoftmaxJointEmbedding": keras_t2i.losses.SoftmaxJointEmbedding,
     "SpectralConv2D": lambda: SpectralConv2D(2, 3),
     "StagedMatching": lambda: keras_t2i.StagedMatching(start_step=1),
@@ -109,3 +108,25 @@ def _as_config(value):
     if hasattr(value, "to_dict"):
         return value.to_dict()
     return keras.saving.serialize_keras_object(value)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [MinibatchDeviation, Modulation, OneHotCharacters, TextStandardization],
+)
+def test_layers_that_are_given_a_policy_have_a_config(kind):
+    policy = keras.dtype_policies.get("mixed_bfloat16")
+    config = kind(dtype=policy, name="mine").get_config()
+    copy = kind.from_config(config)
+    assert (copy.name, copy.dtype_policy.name) == ("mine", "mixed_bfloat16")
+
+
+def test_a_part_of_a_network_can_be_saved(tmp_path):
+    encoder = tiny_text_encoder()
+    steps = encoder.get_layer("mean_over_time").output
+    keras.Model(encoder.input, steps).save(tmp_path / "part.keras")
+    part = keras.saving.load_model(tmp_path / "part.keras")
+    token_ids = encoder.tokenize(["a rose"])
+    np.testing.assert_array_equal(
+        part(token_ids), keras.Model(encoder.input, steps)(token_ids)
+    )

@@ -4,11 +4,15 @@ from keras_t2i import JointEmbedding
 from keras_t2i import StyleInversion
 from keras_t2i import TextToImageGAN
 from keras_t2i.checks import check_image_size
+from keras_t2i.checks import check_not_negative
 from keras_t2i.text import embed_texts
 from keras_t2i.text import extract_embeddings
+from tests.tiny_models import tiny_discriminator
 from tests.tiny_models import tiny_gan
+from tests.tiny_models import tiny_generator
 from tests.tiny_models import tiny_joint_embedding
 from tests.tiny_models import tiny_style_encoder
+from tests.tiny_models import tiny_text_encoder
 
 
 @pytest.mark.parametrize("image_size", [32, 64, 128, 256])
@@ -42,3 +46,20 @@ def test_what_is_no_text_encoder(tmp_path):
         for use in uses:
             with pytest.raises(ValueError, match=f"Received: {received}"):
                 use(wrong)
+
+
+def test_networks_in_each_others_place():
+    networks = tiny_discriminator(), tiny_generator(), tiny_text_encoder()
+    with pytest.raises(
+        ValueError, match="`generator` must be.*`noise_dim`.*Discriminator"
+    ):
+        TextToImageGAN(*networks)
+    with pytest.raises(ValueError, match="`discriminator` must be a discrim"):
+        TextToImageGAN(tiny_generator(), None, tiny_text_encoder())
+
+
+@pytest.mark.parametrize("value", [-0.5, float("nan")])
+def test_numbers_that_are_not_at_least_0(value):
+    with pytest.raises(ValueError, match=f"`weight` must be.*: {value}"):
+        check_not_negative(weight=value)
+    check_not_negative(weight=0.0)

@@ -1,6 +1,8 @@
 import keras
 import pytest
 
+from keras_t2i import Generator
+from keras_t2i import StyleEncoder
 from keras_t2i.configured_model import ConfiguredModel
 from keras_t2i.text import image_encoder
 from tests.tiny_models import tiny_discriminator
@@ -98,3 +100,45 @@ def test_what_no_network_can_do_is_refused(
 def test_a_type_of_weights_that_is_given_is_refused_too():
     with pytest.raises(ValueError, match="weights.*Received: 'float16'"):
         tiny_text_encoder(dtype="float16")
+
+
+def test_arguments_that_are_not_there_are_named():
+    with pytest.raises(ValueError, match="`Scaled` has no argument 'unit'"):
+        Scaled(4, unit=5)
+    with pytest.raises(ValueError, match="`Generator` has no argument 'widht'"):
+        tiny_generator(widht=4)
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.5])
+def test_counts_are_whole_numbers(value):
+    with pytest.raises(ValueError, match=f"`width` must be.*: {value}"):
+        Generator(32, value)
+    with pytest.raises(ValueError, match=f"`noise_dim` must be.*: {value}"):
+        StyleEncoder(32, width=2, noise_dim=value)
+
+
+@pytest.mark.parametrize(
+    ("make", "path"),
+    [
+        (tiny_generator, "convolution_4"),
+        (tiny_text_encoder, "convolution_2"),
+        (tiny_discriminator, "trunk/convolution_16"),
+        (tiny_discriminator, "head"),
+    ],
+)
+def test_frozen_layers_are_still_frozen_when_loaded(make, path, tmp_path):
+    def found(model):
+        for name in path.split("/"):
+            model = model.get_layer(name)
+        return model
+
+    model = make()
+    found(model).trainable = False
+    num_trained = len(model.trainable_weights)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert not found(loaded).trainable
+    assert len(loaded.trainable_weights) == num_trained
+    loaded.trainable = False
+    loaded.trainable = True
+    assert "frozen_layers" not in loaded.get_config()

@@ -22,7 +22,7 @@ ORDER = (
     | {"reading", "terminal", "types", "version"},
     {"registration"},
     {
-        *("batch_checks", "configured_model", "linear_decay"),
+        *("fit_checks", "configured_model", "linear_decay"),
         *("stream_trained_model", "untuned"),
     },
     {"keras_files", "pretrained", "progress"},
@@ -90,7 +90,7 @@ _SECONDS_OF_HELP = 1.2
 # tf.data and TFRecord, a tape, a strategy, strings, a SavedModel, and what
 # TensorFlow raises. Everything else is Keras.
 IMPORTS_TENSORFLOW = {
-    "batch_checks",
+    "fit_checks",
     "callbacks.recording",
     "datasets.batches",
     "datasets.examples",

@@ -6,6 +6,7 @@ import pytest
 
 from keras_t2i import Recipe
 from keras_t2i import TextToImageGAN
+from tests.tiny_models import EMBEDDING_DIM
 from tests.tiny_models import tiny_gan
 from tests.tiny_models import tiny_style_encoder
 from tests.tiny_models import tiny_text_encoder
@@ -98,9 +99,30 @@ def test_overrides_of_a_folder(gan, tmp_path):
             np.testing.assert_array_equal(weight, expected)
     with pytest.raises(ValueError, match="stay as they are. Received: width"):
         TextToImageGAN.from_preset(tmp_path, width=4)
-    tiny_gan().save_to_preset(tmp_path)
+    plain = tiny_gan(truncation=0.5)
+    plain.save_to_preset(tmp_path)
     with pytest.raises(ValueError, match="Received: one without, and beta_1"):
         TextToImageGAN.from_preset(tmp_path, beta_1=0.1)
+    loaded = TextToImageGAN.from_preset(tmp_path, text_encoder=encoder)
+    assert loaded.text_encoder is encoder
+    assert loaded.truncation == 0.5
+    np.testing.assert_array_equal(
+        loaded.generate_from_embeddings(np.ones((1, EMBEDDING_DIM)), seed=3),
+        plain.generate_from_embeddings(np.ones((1, EMBEDDING_DIM)), seed=3),
+    )
+
+
+def test_options_that_were_set_later_are_kept(gan, tmp_path):
+    gan.truncation = 0.25
+    gan.save_to_preset(tmp_path)
+    assert TextToImageGAN.from_preset(tmp_path, seed=3).truncation == 0.25
+    loaded = TextToImageGAN.from_preset(tmp_path, truncation=0.75)
+    assert loaded.truncation == 0.75
+
+
+def test_a_name_that_is_neither_preset_nor_folder(tmp_path):
+    with pytest.raises(ValueError, match="gan_int_cls_plus_flowers, .*neither"):
+        TextToImageGAN.from_preset(str(tmp_path / "nowhere"))
 
 
 def test_folders_that_hold_something_else(gan, tmp_path):

@@ -5,6 +5,8 @@ import tensorflow as tf
 
 from keras_t2i.stream_trained_model import StreamTrainedModel
 from keras_t2i.stream_trained_model import batch_of
+from tests.tiny_models import tiny_gan
+from tests.tiny_models import tiny_joint_embedding
 
 ROWS = {"row": np.arange(64)}
 
@@ -162,6 +164,20 @@ def test_targets_and_weights_are_refused_before_training(
     assert model.seen == []
 
 
+def test_evaluation_refuses_them_too(model):
+    weights = {"sample_weight": np.ones(64)}
+    for of_rows in (
+        model.evaluate,
+        model.train_on_batch,
+        model.test_on_batch,
+    ):
+        with pytest.raises(ValueError, match="Received: `sample_weight`"):
+            of_rows(ROWS, **weights)
+    with pytest.raises(ValueError, match="Received: `class_weight`"):
+        model.train_on_batch(ROWS, class_weight={0: 2.0})
+    assert model.seen == []
+
+
 @pytest.mark.parametrize("others", [(np.ones(4),), (None, np.ones(4))])
 def test_a_step_takes_a_batch_alone(others):
     with pytest.raises(
@@ -228,12 +244,38 @@ def test_images_of_another_range_are_refused_before_training(
     assert float(model.total) == 0
 
 
+def _with_bright_image():
+    images = np.zeros((16, 4, 4, 3), "float32")
+    images[9] = 1.5
+    return images
+
+
+@pytest.mark.parametrize("as_tuple", [False, True])
+def test_generators_are_looked_at_too(as_tuple):
+    model = Brightness()
+    model.compile()
+    batches = ({"images": rows} for rows in np.split(_with_bright_image(), 2))
+    if as_tuple:
+        batches = ((batch,) for batch in batches)
+    with pytest.raises(ValueError, match="values as large as 1.5"):
+        model.fit(batches, steps_per_epoch=2, verbose=0)
+
+
+def test_streams_of_tuples_are_looked_at_too():
+    model = Brightness()
+    model.compile()
+    images = {"images": _with_bright_image()}
+    stream = tf.data.Dataset.from_tensor_slices((images,)).batch(8)
+    with pytest.raises(ValueError, match="values as large as 1.5"):
+        model.fit(stream, verbose=0)
+    assert float(model.total) == 1
+
+
 def test_later_batches_are_looked_at_too():
     model = Brightness()
     model.compile()
-    images = np.zeros((16, 4, 4, 3), "float32")
-    images[9] = 1.5
-    stream = tf.data.Dataset.from_tensor_slices({"images": images}).batch(8)
+    images = {"images": _with_bright_image()}
+    stream = tf.data.Dataset.from_tensor_slices(images).batch(8)
     with pytest.raises(ValueError, match="values as large as 1.5"):
         model.fit(stream, verbose=0)
     assert float(model.total) == 1
@@ -276,3 +318,10 @@ def test_other_formats_than_keras_are_refused(model, tmp_path, name):
     with pytest.raises(ValueError, match="ends in `.keras`. Received: .*model"):
         model.save(tmp_path / name)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("make", [tiny_joint_embedding, tiny_gan])
+def test_networks_are_exported_and_not_what_trains_them(make, tmp_path):
+    model = make()
+    with pytest.raises(NotImplementedError, match="text_encoder|export_saved"):
+        model.export(tmp_path / "exported")

@@ -259,11 +259,8 @@ def fold_batch_normalization(
 ) -> dict[str, list[np.ndarray]]:
     """Turns the weights of the PyTorch network into those of the layers here.
 
-    Args:
-        weights: dict of names to arrays, from `read_pytorch_weights`.
-
-    Returns:
-        dict of layer names to float32 kernel and bias.
+    Takes the weights of `read_pytorch_weights`. Returns a float32 kernel and
+    bias under the name of each layer.
     """
     folded = {
         "stem": _folded(weights, "_conv_stem", "_bn0"),

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from keras_t2i.datasets.images import model_square
+from keras_t2i.datasets.images import to_model_range
 from keras_t2i.datasets.manifest import MANIFEST_FILE
 from keras_t2i.datasets.manifest import Manifest
 from keras_t2i.datasets.manifest import data_fingerprint
@@ -135,18 +136,12 @@ def extract_image_features(
 def features_of_images(network: keras.Model, images: np.ndarray) -> np.ndarray:
     """Computes the features of images, the mean over the last feature map.
 
-    Args:
-        network: `keras.Model` from images in [-1, 1] to a feature map or to a
-            vector.
-        images: uint8 array of shape `(num_images, size, size, 3)`.
-
-    Returns:
-        float32 array of shape `(num_images, num_features)`.
-
-    Raises:
-        ValueError: the network returns NaN or infinities.
+    `network` maps images in [-1, 1] to a feature map or to a vector. `images`
+    are uint8 of shape `(num_images, size, size, 3)`, the features are float32
+    of shape `(num_images, num_features)`. Raises `ValueError` if the network
+    returns NaN or infinities.
     """
-    features = network.predict_on_batch(images / np.float32(127.5) - 1.0)
+    features = network.predict_on_batch(to_model_range(images))
     if features.ndim > 2:
         features = features.mean(axis=(1, 2))
     if not np.isfinite(features).all():

@@ -23,11 +23,8 @@ Preprocess = Callable[[np.ndarray], np.ndarray]
 def find_network(name: str) -> tuple[Callable[..., keras.Model], Preprocess]:
     """Finds a network of `keras.applications`, such as `"MobileNetV2"`.
 
-    Returns:
-        The function that makes the network, and its preprocessing function.
-
-    Raises:
-        ValueError: there is no such network.
+    Returns the function that makes the network, and its preprocessing function.
+    Raises `ValueError` if there is no such network.
     """
     known = {
         key: value
@@ -94,17 +91,12 @@ def feature_network(name: str, image_size: int) -> keras.Model:
             "A feature network takes images of a multiple of 32 pixels. "
             f"Received: {image_size}"
         )
-    if name in IMAGE_NETWORKS:
-        network = IMAGE_NETWORKS[name](image_size=image_size, dtype="float32")
-        candidates = network.block_outputs
-    else:
-        network = _network_of_keras(name, image_size)
-        candidates = [
-            layer.output
-            for layer in network.layers
-            if len(getattr(layer.output, "shape", ())) == 4
-        ]
-    check_finite_weights(network, name)
+    network = image_network(name, image_size)
+    candidates = getattr(network, "block_outputs", None) or [
+        layer.output
+        for layer in network.layers
+        if len(getattr(layer.output, "shape", ())) == 4
+    ]
     maps = _last_maps(name, candidates, image_size)
     model = keras.Model(network.input, maps, name=name)
     model.trainable = False

@@ -17,19 +17,9 @@ def read_pytorch_weights(path: StrPath, sha256: str) -> dict[str, np.ndarray]:
     """Reads a `state_dict` in PyTorch's file format before version 1.6.
 
     The file is a sequence of pickles, followed by the numbers. It is unpickled
-    only if it is the published one, and no class or function that it names is
-    looked up.
-
-    Args:
-        path: path of the file.
-        sha256: string. Digest of the published file.
-
-    Returns:
-        dict of names to arrays of float32 or int64.
-
-    Raises:
-        ValueError: it is another file.
-        OSError: the file cannot be read.
+    only if it is the published one, of digest `sha256`, and no class or
+    function that it names is looked up. Its arrays are float32 or int64. Raises
+    `ValueError` if it is another file, `OSError` if it cannot be read.
     """
     data = pathlib.Path(path).read_bytes()
     check_published(data, sha256, path)

@@ -133,7 +133,7 @@ class KeepBest(StepCallback):
         self.seconds = 0.0
 
     def on_step_end(self, step: int, logs: dict[str, Any]) -> None:
-        if step % self.every_steps:
+        if not self.is_due(self.every_steps):
             return
         started = time.monotonic()
         self._results = self._measured()
@@ -223,6 +223,7 @@ class Checkpoints(StepCallback):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(first_step)
+        check_whole_number(every_steps, "every_steps", at_least=1)
         self.folder = pathlib.Path(folder)
         self.every_steps = every_steps
         self.every_seconds = every_seconds
@@ -247,10 +248,9 @@ class Checkpoints(StepCallback):
         self._saved_at = self.clock()
 
     def on_step_end(self, step: int, logs: dict[str, Any]) -> None:
-        is_due = step % self.every_steps == 0 and (
-            self.clock() - self._saved_at >= self.every_seconds
-        )
-        if is_due or step in self._best_steps():
+        is_due = self.is_due(self.every_steps)
+        waited = self.clock() - self._saved_at >= self.every_seconds
+        if (is_due and waited) or step in self._best_steps():
             self._save()
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
@@ -299,8 +299,7 @@ def last_good_checkpoint(folder: StrPath | None) -> str:
 def checkpoint_steps(folder: StrPath) -> list[int]:
     """Lists the steps of the checkpoints in a folder, in rising order.
 
-    Args:
-        folder: path. It need not be there.
+    The folder need not be there.
     """
     folder = pathlib.Path(folder)
     names = [path.name for path in folder.iterdir()] if folder.is_dir() else []

@@ -16,6 +16,7 @@ import tensorflow as tf
 from keras_t2i.callbacks.checkpoints import KeepBest
 from keras_t2i.callbacks.step_callback import Logs
 from keras_t2i.callbacks.step_callback import StepCallback
+from keras_t2i.checks import check_whole_number
 from keras_t2i.files import atomic_write
 from keras_t2i.plots.grids import image_grid
 from keras_t2i.types import StrPath
@@ -65,6 +66,7 @@ class RunRecorder(StepCallback):
         agreed: Callable[[float], float] | None = None,
     ) -> None:
         super().__init__(first_step)
+        check_whole_number(every_steps, "every_steps", at_least=1)
         self.path = path
         self.steps_per_epoch = steps_per_epoch
         self.every_steps = every_steps
@@ -107,7 +109,7 @@ class RunRecorder(StepCallback):
 
     def _keep_metrics(self) -> None:
         """Keeps the metrics since the last line, which `fit` is to reset."""
-        if self.step % self.every_steps:
+        if not self.is_due(self.every_steps):
             self._metric_values = [
                 (variable, keras.ops.convert_to_numpy(variable))
                 for metric in self.model.metrics
@@ -115,12 +117,12 @@ class RunRecorder(StepCallback):
             ]
 
     def on_train_end(self, logs: Logs = None) -> None:
-        if self.step % self.every_steps and self._logs:
+        if self._logs and not self.is_due(self.every_steps):
             self._write(self.step, self._logs)
 
     def on_step_end(self, step: int, logs: dict[str, Any]) -> None:
         self._logs = logs
-        if step % self.every_steps == 0:
+        if self.is_due(self.every_steps):
             self._write(step, logs)
             self.model.reset_metrics()
 
@@ -170,6 +172,12 @@ class ImageGrid(StepCallback):
         text_embeddings: np.ndarray | None = None,
     ) -> None:
         super().__init__(first_step)
+        check_whole_number(every_steps, "every_steps", at_least=1)
+        if isinstance(captions, str):
+            raise ValueError(
+                "`captions` must be a list of strings. Received: one string, "
+                f"{captions[:40]!r}"
+            )
         self.folder = pathlib.Path(folder)
         self.captions = list(captions)
         self.text_embeddings = text_embeddings
@@ -178,7 +186,7 @@ class ImageGrid(StepCallback):
         self.seed = seed
 
     def on_step_end(self, step: int, logs: dict[str, Any]) -> None:
-        if step % self.every_steps == 0:
+        if self.is_due(self.every_steps):
             self._write()
 
     def on_train_end(self, logs: Logs = None) -> None:
@@ -309,12 +317,12 @@ class TensorBoardWriter(StepCallback):
 
     def on_step_end(self, step: int, logs: dict[str, float]) -> None:
         self._logs = dict(logs)
-        if step % self.every_steps == 0:
+        if self.is_due(self.every_steps):
             self._write_scalars()
         self._write_image()
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
-        if self.step % self.every_steps and self._logs:
+        if self._logs and not self.is_due(self.every_steps):
             self._write_scalars()
         self._write_image()
         self._writer.close()

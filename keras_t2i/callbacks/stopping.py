@@ -89,7 +89,7 @@ class StopAfter(StepCallback):
     def on_step_end(self, step: int, logs: dict[str, Any]) -> None:
         if self.steps is not None and step >= self.steps:
             self.model.stop_training = True
-        if step % self.recorder.every_steps:
+        if not self.is_due(self.recorder.every_steps):
             return
         if self.requested or (
             self.minutes is not None
@@ -155,7 +155,7 @@ class BeginDecay(StepCallback):
 
     def on_step_end(self, step: int, logs: dict[str, Any]) -> None:
         recorder, minutes = self.stop.recorder, self.stop.minutes
-        if minutes is None or step % recorder.every_steps:
+        if minutes is None or not self.is_due(recorder.every_steps):
             return
         # The recorded seconds: a resumed run reads them and decides the same.
         seconds = recorder.recorded_seconds

@@ -159,11 +159,12 @@ def evaluate_images(
     training = _training_examples(captions, manifest)
 
     captions_of_images = [captions.captions[i] for i in images.indices]
-    looker = _Looker(judge, caption_match, manifest.name == "blooms")
+    judges = judge, caption_match, manifest.name == "blooms"
     with show_progress("Measuring generated images", "images") as progress:
-        generated = looker.look(images.read, captions_of_images, progress)
+        generated = _look(*judges, images.read, captions_of_images, progress)
     with show_progress("Measuring real images", "images") as progress:
-        real = looker.look(
+        real = _look(
+            *judges,
             seen_by_models(captions.examples, images.image_size),
             captions.captions,
             progress,
@@ -298,53 +299,42 @@ class _Look:
     attributes: dict[str, float | None]
 
 
-class _Looker:
-    """Goes through images once, and keeps none of them."""
-
-    def __init__(
-        self,
-        judge: Judge,
-        caption_match: CaptionMatch | None,
-        are_blooms: bool,
-    ):
-        self._judge = judge
-        self._caption_match = caption_match
-        self._are_blooms = are_blooms
-
-    def look(
-        self,
-        read: _Read,
-        captions: list[str],
-        progress: Progress,
-        known_features: np.ndarray | None = None,
-    ) -> _Look:
-        """Looks at one image for each caption."""
-        features, embeddings, grains, readings = [], [], [], []
-        num_images = len(captions)
-        progress(0, num_images)
-        for rows, batch in image_batches(read, num_images):
-            if known_features is None:
-                features.append(self._judge.features(batch))
-            else:
-                features.append(known_features[rows])
-            if self._caption_match is not None:
-                embeddings.append(
-                    self._caption_match.image_embeddings(batch, features[-1])
-                )
-            if has_grain(batch.shape[1]):
-                grains.append(grain(batch) * len(batch))
-            if self._are_blooms:
-                readings += [
-                    bloom_attribute_accuracy(image[None], [captions[row]])
-                    for image, row in zip(batch, rows)
-                ]
-            progress(int(rows[-1]) + 1, num_images)
-        return _Look(
-            np.concatenate(features),
-            np.concatenate(embeddings or [np.empty(0)]),
-            sum(grains) / num_images if grains else None,
-            _means(readings) if self._are_blooms else {},
-        )
+def _look(
+    judge: Judge,
+    caption_match: CaptionMatch | None,
+    are_blooms: bool,
+    read: _Read,
+    captions: list[str],
+    progress: Progress,
+    known_features: np.ndarray | None = None,
+) -> _Look:
+    """Goes through an image for each caption once, and keeps none."""
+    features, embeddings, grains, readings = [], [], [], []
+    num_images = len(captions)
+    progress(0, num_images)
+    for rows, batch in image_batches(read, num_images):
+        if known_features is None:
+            features.append(judge.features(batch))
+        else:
+            features.append(known_features[rows])
+        if caption_match is not None:
+            embeddings.append(
+                caption_match.image_embeddings(batch, features[-1])
+            )
+        if has_grain(batch.shape[1]):
+            grains.append(grain(batch) * len(batch))
+        if are_blooms:
+            readings += [
+                bloom_attribute_accuracy(image[None], [captions[row]])
+                for image, row in zip(batch, rows)
+            ]
+        progress(int(rows[-1]) + 1, num_images)
+    return _Look(
+        np.concatenate(features),
+        np.concatenate(embeddings or [np.empty(0)]),
+        sum(grains) / num_images if grains else None,
+        _means(readings) if are_blooms else {},
+    )
 
 
 def _means(readings: list[dict[str, float]]) -> dict[str, float | None]:

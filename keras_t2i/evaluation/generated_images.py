@@ -66,10 +66,8 @@ def image_batches(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields batches of row numbers, and the images that `read` gives for them.
 
-    Args:
-        read: function of an int array of shape `(num_rows,)` to a uint8 array
-            of shape `(num_rows, image_size, image_size, 3)`.
-        num_images: int.
+    `read` maps ints of shape `(num_rows,)` to uint8 images of shape
+    `(num_rows, image_size, image_size, 3)`.
     """
     for start in range(0, num_images, _BATCH_SIZE):
         rows = np.arange(start, min(start + _BATCH_SIZE, num_images))

@@ -14,6 +14,7 @@ from keras_t2i.applications.feature_extraction import resized
 from keras_t2i.applications.feature_networks import check_finite_weights
 from keras_t2i.applications.feature_networks import image_network
 from keras_t2i.applications.feature_networks import pooled_network
+from keras_t2i.datasets.images import to_model_range
 from keras_t2i.evaluation.generated_images import FolderImages
 from keras_t2i.evaluation.generated_images import ModelImages
 from keras_t2i.files import file_sha256
@@ -270,7 +271,7 @@ class CaptionMatch:
         else:
             images = resized(images, self._image_size)
             if self._network is None:
-                inputs = images / np.float32(127.5) - 1.0
+                inputs = to_model_range(images)
             else:
                 inputs = features_of_images(self._network, images)
         embeddings = self._image_encoder.predict_on_batch(inputs)

@@ -30,10 +30,8 @@ LARGER_SPLIT = (
 def check_num_images(what: str, count: int, remedy: str) -> None:
     """Raises `ValueError` if there are fewer than 50 images.
 
-    Args:
-        what: string. `"real"` or `"generated"`, for the error.
-        count: int. How many there are.
-        remedy: string. What to do about it, a sentence.
+    `what` is `"real"` or `"generated"`, for the error. `remedy` is a sentence
+    on what to do about it.
     """
     if count < FEWEST_IMAGES:
         raise ValueError(
@@ -47,10 +45,8 @@ def feature_distances(
 ) -> dict[str, float]:
     """Compares two sets of features, by all measures of `metrics` that do so.
 
-    Args:
-        real_features: array of shape `(num_real_images, num_features)`.
-        generated_features: array of shape
-            `(num_generated_images, num_features)`.
+    The arrays have the shapes `(num_real_images, num_features)` and
+    `(num_generated_images, num_features)`.
     """
     both = (real_features, generated_features)
     kernel_mean, kernel_deviation = kernel_distance(*both)

@@ -18,8 +18,9 @@ from keras_t2i.export.transports import GrpcTransport
 from keras_t2i.export.transports import ModelAddress
 from keras_t2i.export.transports import RestTransport
 from keras_t2i.export.transports import SavedModelTransport
+from keras_t2i.models.image_generation import between_captions
+from keras_t2i.models.image_generation import between_noises
 from keras_t2i.models.image_generation import encode_captions
-from keras_t2i.models.image_generation import interpolation_weights
 from keras_t2i.models.noise import seeds_of_rows
 from keras_t2i.text.embeddings import checked_embeddings
 from keras_t2i.types import StrPath
@@ -197,21 +198,9 @@ class Client:
                 seeds do not fit, or there are too few steps.
             ServerError: the server gives no answer.
         """
-        captions_from = encode_captions(captions_from)
-        captions_to = encode_captions(captions_to)
-        if len(captions_from) != len(captions_to):
-            raise ValueError(
-                "`captions_to` must hold one caption for each of "
-                f"`captions_from`. Received: {len(captions_from)} and "
-                f"{len(captions_to)} captions"
-            )
-        seeds = seeds_of_rows(seed, len(captions_from))
-        weights = interpolation_weights(steps)
-        return self._interpolate(
-            *(captions_from, captions_to, weights),
-            *(seeds, seeds, np.zeros_like(weights)),
-            as_png=as_png,
-        )
+        ends = encode_captions(captions_from), encode_captions(captions_to)
+        rows = between_captions(*ends, steps, seed)
+        return self._interpolate(*rows, as_png=as_png)
 
     def interpolate_noise(
         self,
@@ -240,14 +229,8 @@ class Client:
             ServerError: the server gives no answer.
         """
         captions = encode_captions(captions)
-        seeds_from = seeds_of_rows(seed_from, len(captions), "seed_from")
-        seeds_to = seeds_of_rows(seed_to, len(captions), "seed_to")
-        weights = interpolation_weights(steps)
-        return self._interpolate(
-            *(captions, captions, np.zeros_like(weights)),
-            *(seeds_from, seeds_to, weights),
-            as_png=as_png,
-        )
+        rows = between_noises(captions, seed_from, seed_to, steps)
+        return self._interpolate(*rows, as_png=as_png)
 
     def _interpolate(
         self,

@@ -12,13 +12,9 @@ from typing import Any
 def http_opener(is_this_machine: bool) -> urllib.request.OpenerDirector:
     """Returns what opens an address, to be read within limits of time.
 
-    No redirect to another host is followed. The time of a server that sends
-    nothing is what `open` is told, and that of the whole answer, its headers
-    included, is twice as much.
-
-    Args:
-        is_this_machine: bool. Whether the server runs on this machine, which no
-            proxy is asked for.
+    No redirect to another host is followed, and no proxy is asked for a server
+    on this machine. The time of a server that sends nothing is what `open` is
+    told, and that of the whole answer, its headers included, is twice as much.
     """
     # No proxy for this machine itself, whatever is set.
     proxies: dict[str, str] | None = {} if is_this_machine else None

@@ -18,11 +18,9 @@ _ENVIRONMENT = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
 def loading_error(path: pathlib.Path) -> str | None:
     """Returns why a SavedModel cannot be loaded, or `None` if it can.
 
-    It is loaded in another process, which a damaged one may end, and whose
-    memory is free again afterwards.
-
-    Args:
-        path: path of the folder of a version.
+    `path` is the folder of a version. The SavedModel is loaded in another
+    process, which a damaged one may end, and whose memory is free again
+    afterwards.
     """
     done = subprocess.run(
         # By its path: a script needs no package, and is there at once.

@@ -95,8 +95,8 @@ def next_version(path: StrPath) -> int:
 def version_folder(path: StrPath, version: int) -> pathlib.Path:
     """Returns the folder of a version.
 
-    Raises:
-        ValueError: `version` is not a whole number from 1 to `2**63 - 1`.
+    Raises `ValueError` if `version` is not a whole number from 1 to
+    `2**63 - 1`.
     """
     check_whole_number(version, "version", at_least=1)
     if version > _LARGEST_VERSION:
@@ -185,9 +185,8 @@ def batching_parameters() -> str:
 def check_batching_parameters(text: str, file: StrPath) -> None:
     """Raises `ValueError` where warm-up requests would not fit into a batch.
 
-    Args:
-        text: string, of a `batching_parameters.txt`.
-        file: path. Where the text is from, for the error.
+    `text` is from a `batching_parameters.txt`. `file` is its path, for the
+    error.
     """
     found = re.search(r"^\s*max_batch_size\s*\{\s*value:\s*(\d+)", text, re.M)
     if found and int(found[1]) < MAX_BATCH_SIZE:
@@ -208,11 +207,9 @@ def readme(
 ) -> str:
     """Returns the README of a model's folder, as Markdown.
 
-    Args:
-        name: string. The name that the model is served by.
-        version: int or string. An existing version, for the examples.
-        signatures: dict of names to functions, from `make_signatures`.
-        max_style_pixels: int. The most pixels of a style image.
+    The model is served under `name`. `version` is an existing version, for the
+    examples. `signatures` are those of `make_signatures`. `max_style_pixels`
+    are the most pixels of a style image.
     """
     style = weights = ""
     if "transfer_style" in signatures:

@@ -112,12 +112,9 @@ class DockerProgram:
 def find_program() -> LocalProgram | DockerProgram | None:
     """Finds TensorFlow Serving on this machine.
 
-    Returns:
-        What `$TF_SERVING_BINARY` names, else `tensorflow_model_server` on the
-        PATH, else Docker if it runs, else `None`.
-
-    Raises:
-        ValueError: `$TF_SERVING_BINARY` names no program.
+    Returns what `$TF_SERVING_BINARY` names, else `tensorflow_model_server` on
+    the PATH, else Docker if it runs, else `None`. Raises `ValueError` if
+    `$TF_SERVING_BINARY` names no program.
     """
     named = os.environ.get(BINARY_VARIABLE)
     path = shutil.which(named or _BINARY)

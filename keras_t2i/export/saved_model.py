@@ -40,16 +40,9 @@ class HalfPrecisionWeights:
     """Copies of the weights of networks in half precision.
 
     Vectors, such as those of normalization, stay as they are: they are small.
-    So are all weights in half precision that come with the library.
-
-    Args:
-        networks: list of `keras.Model`.
-
-    Attributes:
-        variables: list of `tf.Variable`. What a SavedModel must hold.
-
-    Raises:
-        ValueError: a weight is not finite, or too large for half precision.
+    So are all weights in half precision that come with the library. A
+    SavedModel must hold the `variables`. Raises `ValueError` if a weight is not
+    finite, or too large for half precision.
     """
 
     def __init__(self, networks: Sequence[keras.Model]):
@@ -138,6 +131,12 @@ def export_saved_model(
     >>> bool(np.all(image == gan.generate("a rose", seed=7)[0]))
     True
     """
+    if not isinstance(gan, TextToImageGAN):
+        raise ValueError(
+            f"`gan` must be a `TextToImageGAN`. Received: {gan!r:.200}. Load "
+            "it by `TextToImageGAN.from_preset` or "
+            "`keras.saving.load_model`."
+        )
     path = pathlib.Path(os.path.abspath(path))
     check_name(path.name)
     if style_encoder is not None:

@@ -154,10 +154,7 @@ def _while_unavailable(ask: Callable[[], Any], url: str) -> Any:
 class RestTransport:
     """Sends requests as JSON, one column per input.
 
-    Args:
-        address: `ModelAddress`.
-        timeout: float. Seconds for one try.
-        headers: dict of strings, sent with each request.
+    `timeout` is in seconds, for one try. `headers` are sent with each request.
     """
 
     def __init__(
@@ -171,15 +168,8 @@ class RestTransport:
     def ask(self, signature: str, inputs: dict[str, np.ndarray]) -> np.ndarray:
         """Returns the one output of a signature.
 
-        Args:
-            signature: string.
-            inputs: dict of arrays; strings are arrays of bytes objects.
-
-        Returns:
-            array. Strings are an array of bytes objects.
-
-        Raises:
-            ServerError: the server gives no answer.
+        Strings are arrays of bytes objects, in the inputs and in the output.
+        Raises `ServerError` if the server gives no answer.
         """
         columns = {name: _to_json(values) for name, values in inputs.items()}
         content = {"signature_name": signature, "inputs": columns}
@@ -277,13 +267,8 @@ def _from_json(values: list[Any]) -> np.ndarray:
 class GrpcTransport:
     """Sends requests as protocol buffers.
 
-    Args:
-        address: `ModelAddress`.
-        timeout: float. Seconds for one try.
-        headers: dict of strings, sent with each request as metadata.
-
-    Raises:
-        ValueError: tensorflow-serving-api is not installed.
+    `timeout` is in seconds, for one try. `headers` are sent with each request
+    as metadata. Raises `ValueError` if tensorflow-serving-api is not installed.
     """
 
     def __init__(
@@ -371,12 +356,8 @@ class GrpcTransport:
 class SavedModelTransport:
     """Answers from a SavedModel, without a server.
 
-    Args:
-        path: path of a model's folder, whose newest version is loaded, or of
-            one version's folder.
-
-    Raises:
-        ValueError: there is no SavedModel, or it is damaged.
+    `path` is a model's folder, whose newest version is loaded, or one version's
+    folder. Raises `ValueError` if there is no SavedModel, or it is damaged.
     """
 
     def __init__(self, path: StrPath):

@@ -29,11 +29,9 @@ def write_warm_up_requests(
 ) -> None:
     """Writes one request for each signature and batch size.
 
-    Args:
-        path: path of the file to write.
-        model_name: string. The name that the model is served by.
-        signatures: dict of names to functions, from `make_signatures`.
-        batch_sizes: ints. Rows of the requests.
+    `path` is the file to write. The model is served under `model_name`.
+    `signatures` are those of `make_signatures`. `batch_sizes` are the numbers
+    of rows of the requests.
     """
     with tf.io.TFRecordWriter(str(path)) as writer:
         for name, function in signatures.items():

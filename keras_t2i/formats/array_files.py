@@ -48,13 +48,9 @@ def read_npy(content: bytes, name: str) -> np.ndarray:
     """Reads the content of a `.npy` file, which messages call `name`.
 
     Nothing is executed, and each size in the content is compared with the
-    content itself before it is used.
-
-    Returns:
-        Array of numbers, strings, or named fields of them.
-
-    Raises:
-        ValueError: the content is damaged, or holds Python objects.
+    content itself before it is used. The array holds numbers, strings, or named
+    fields of them. Raises `ValueError` if the content is damaged or holds
+    Python objects.
     """
     file = io.BytesIO(content[:_MAX_HEADER])
     try:
@@ -96,9 +92,8 @@ def _damaged_npy(name: str, received: str) -> ValueError:
 class NpzFile:
     """The arrays of a `.npz` file, whose names are in the order of the file.
 
-    Raises:
-        ValueError: the file is damaged.
-        OSError: it cannot be opened.
+    Raises `ValueError` if the file is damaged, `OSError` if it cannot be
+    opened.
     """
 
     def __init__(self, path: StrPath):
@@ -116,8 +111,7 @@ class NpzFile:
     def read(self, name: str) -> np.ndarray:
         """Returns one array.
 
-        Raises:
-            ValueError: it is damaged, or holds Python objects.
+        Raises `ValueError` if it is damaged or holds Python objects.
         """
         with name_damages(self._path):
             member = self._zip.getinfo(f"{name}.npy")
@@ -155,16 +149,13 @@ def name_damages(path: StrPath) -> Iterator[None]:
 class HDF5File:
     """The floating point arrays of a HDF5 file, by the name of their image.
 
-    A data set is named by its place in the file, without the leading slash.
-    Or, as in the `flowers.hdf5` that several projects share, each caption has
-    a group, with its embedding as `embeddings` and its image as `name`; the
+    A data set is named by its place in the file, without the leading slash. Or,
+    as in the `flowers.hdf5` that several projects share, each caption has a
+    group, with its embedding as `embeddings` and its image as `name`; the
     embeddings of an image are put together.
 
-    Links to other files are not followed, and data in them are not read.
-
-    Raises:
-        ValueError: the file is damaged.
-        OSError: it cannot be opened.
+    Links to other files are not followed, and data in them are not read. Raises
+    `ValueError` if the file is damaged, `OSError` if it cannot be opened.
     """
 
     def __init__(self, path: StrPath):
@@ -187,8 +178,7 @@ class HDF5File:
     def read(self, name: str) -> np.ndarray:
         """Returns the array of one image.
 
-        Raises:
-            ValueError: it is damaged, too large or in another file.
+        Raises `ValueError` if it is damaged, too large or in another file.
         """
         try:
             rows = [self._read(place) for place in self._places[name]]

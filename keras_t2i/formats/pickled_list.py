@@ -327,13 +327,8 @@ def write_pickled_list(
 ) -> None:
     """Writes a pickled list that Python 2 and 3 read.
 
-    Args:
-        path: path of the file.
-        items: iterable of ints, strings and float arrays of two axes, one at
-            a time in memory. Arrays are written as float32.
-
-    Raises:
-        OSError: the file cannot be written.
+    Arrays have two axes and are written as float32. One item at a time is in
+    memory. Raises `OSError` if the file cannot be written.
     """
     with open(path, "wb") as file:
         file.write(b"\x80\x02]")

@@ -170,12 +170,9 @@ class LabelObjective:
     def right(self, scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Tells which pairs a discriminator has judged correctly.
 
-        Args:
-            scores: dict of `"real"`, `"generated"` and, if there are any,
-                `"mismatched"` pairs to scores of shape `(batch, 1)`.
-
-        Returns:
-            dict of these names to bool tensors of the same shape.
+        `scores` maps `"real"`, `"generated"` and, if there are any,
+        `"mismatched"` pairs to scores of shape `(batch, 1)`. The result maps
+        these names to bool tensors of the same shape.
         """
         return {
             name: score > 0 if name == "real" else score <= 0
@@ -227,12 +224,9 @@ class RelativisticObjective:
 def mean_scores(logits: Mapping[str, Sequence[Tensor]]) -> dict[str, Tensor]:
     """Adds up what several discriminators say of pairs.
 
-    Args:
-        logits: dict of names to lists of logits, one tensor of shape
-            `(batch, num_logits)` per discriminator, which averages its own.
-
-    Returns:
-        dict of these names to scores of shape `(batch, 1)`.
+    `logits` maps names to one tensor of shape `(batch, num_logits)` per
+    discriminator, which averages its own. The result maps these names to scores
+    of shape `(batch, 1)`.
     """
     return {
         name: sum(ops.mean(rows, axis=-1, keepdims=True) for rows in members)

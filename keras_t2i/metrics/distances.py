@@ -26,15 +26,9 @@ def check_finite(values: np.ndarray, name: str) -> None:
 def feature_sets(at_least: int = 1, **sets: ArrayLike) -> list[np.ndarray]:
     """Returns sets of features as float64 arrays of the same width.
 
-    Args:
-        at_least: int. How many images each set must have. Defaults to `1`.
-        **sets: argument names to arrays of shape `(num_images, num_features)`.
-
-    Returns:
-        list of float64 arrays, in the given order.
-
-    Raises:
-        ValueError: the shapes do not fit, or features are not finite.
+    Each set has the shape `(num_images, num_features)` and at least `at_least`
+    images. The arrays are in the given order. Raises `ValueError` if the shapes
+    do not fit, or features are not finite.
     """
     checked = []
     for name, values in sets.items():
@@ -78,13 +72,9 @@ def squared_distance_blocks(
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """Yields squared Euclidean distances of some rows to all others.
 
-    Args:
-        features: float64 array of shape `(num_rows, num_features)`.
-        others: float64 array of shape `(num_others, num_features)`.
-
-    Yields:
-        The slice of the rows, and an array of shape
-        `(rows_of_slice, num_others)`, which the caller may write to.
+    `features` is float64 of shape `(num_rows, num_features)`, and `others` of
+    `(num_others, num_features)`. Each item is the slice of the rows, and an
+    array of shape `(rows_of_slice, num_others)`, which the caller may write to.
     """
     squares = np.einsum("ij,ij->i", features, features)
     other_squares = np.einsum("ij,ij->i", others, others)

@@ -62,6 +62,9 @@ def zero_shot_accuracy(
     Returns:
         Share of the images, in [0, 1].
 
+    Raises:
+        ValueError: the shapes do not fit, or embeddings are not finite.
+
     Example:
 
     >>> images = np.array([[1.0, 0.0], [0.0, 1.0], [2.0, 1.0]])
@@ -74,7 +77,10 @@ def zero_shot_accuracy(
     Reference:
         - [Reed et al., 2016](https://arxiv.org/abs/1605.05395), section 5.
     """
-    scores = np.asarray(image_embeddings) @ np.asarray(class_texts).T
+    images, texts = feature_sets(
+        image_embeddings=image_embeddings, class_texts=class_texts
+    )
+    scores = images @ texts.T
     found = np.asarray(classes)[scores.argmax(axis=1)]
     return float(np.mean(found == np.asarray(image_classes)))
 
@@ -103,6 +109,10 @@ def retrieval_precision(
     Returns:
         float in [0, 1].
 
+    Raises:
+        ValueError: the shapes do not fit, embeddings are not finite, or `k` is
+            no whole number of at least 1.
+
     Example:
 
     >>> images = np.array([[3.0, 0.0], [2.0, 1.0], [1.0, 2.0]])
@@ -114,7 +124,11 @@ def retrieval_precision(
     Reference:
         - [Reed et al., 2016](https://arxiv.org/abs/1605.05395), section 5.
     """
-    scores = np.asarray(class_texts) @ np.asarray(image_embeddings).T
+    check_whole_number(k, "k", at_least=1)
+    images, texts = feature_sets(
+        image_embeddings=image_embeddings, class_texts=class_texts
+    )
+    scores = texts @ images.T
     first = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     found = np.asarray(image_classes)[first]
     num_own = np.sum(found == np.asarray(classes)[:, None])
@@ -272,6 +286,9 @@ def linear_probe_accuracy(
     Returns:
         Share of the test rows, in [0, 1].
 
+    Raises:
+        ValueError: the shapes do not fit, or embeddings are not finite.
+
     Example:
 
     >>> embeddings = np.array([[0.0, 5.0], [1.0, 5.0], [2.0, 5.0], [3.0, 5.0]])
@@ -281,11 +298,13 @@ def linear_probe_accuracy(
     ... )
     1.0
     """
-    train = np.asarray(embeddings, np.float64)
+    train, test = feature_sets(
+        embeddings=embeddings, test_embeddings=test_embeddings
+    )
     mean, deviation = train.mean(axis=0), train.std(axis=0)
     deviation[deviation == 0] = 1.0
     features = (train - mean) / deviation
-    test_features = (np.asarray(test_embeddings, np.float64) - mean) / deviation
+    test_features = (test - mean) / deviation
     known, places = np.unique(labels, return_inverse=True)
     targets = np.eye(len(known))[places]
     share = targets.mean(axis=0)
@@ -324,7 +343,8 @@ def interpolation_premise(
         `centered_random`.
 
     Raises:
-        ValueError: there are fewer than two pairs.
+        ValueError: there are fewer than two pairs, the shapes do not fit, or
+            embeddings are not finite.
 
     Example:
 
@@ -336,13 +356,15 @@ def interpolation_premise(
     Reference:
         - [Reed et al., 2016](https://arxiv.org/abs/1605.05396), section 4.3.
     """
-    a, b, between = (
-        np.asarray(rows, np.float64)
-        for rows in (embeddings_a, embeddings_b, embeddings_between)
+    a, b, between = feature_sets(
+        embeddings_a=embeddings_a,
+        embeddings_b=embeddings_b,
+        embeddings_between=embeddings_between,
     )
-    if len(a) < 2:
+    if len(a) < 2 or not len(a) == len(b) == len(between):
         raise ValueError(
-            f"`embeddings_a` must hold at least two rows. Received: {len(a)}"
+            "The three arrays must hold one row per pair, of at least two "
+            f"pairs. Received: {len(a)}, {len(b)} and {len(between)} rows"
         )
     center = np.concatenate([a, b]).mean(axis=0)
     cosines = {}

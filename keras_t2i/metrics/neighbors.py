@@ -214,13 +214,8 @@ def nearest_training_ratio(
 def squared_radii(features: np.ndarray, k: int, name: str) -> np.ndarray:
     """Returns the squared distance of each row to its k-th nearest other row.
 
-    Args:
-        features: float64 array of shape `(num_rows, num_features)`.
-        k: int, at least 1.
-        name: string. The caller's argument that holds the features, for errors.
-
-    Returns:
-        float64 array of shape `(num_rows,)`.
+    `features` is float64 of shape `(num_rows, num_features)`, and the result is
+    float64 of shape `(num_rows,)`. Errors call the features `name`.
     """
     check_whole_number(k, "k", at_least=1)
     if len(features) <= k:

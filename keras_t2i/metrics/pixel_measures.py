@@ -121,7 +121,8 @@ def diversity(images: np.ndarray) -> float:
         [0, 1]. 1 is the difference between black and white.
 
     Raises:
-        ValueError: there are fewer than two images.
+        ValueError: there are fewer than two images, or the array is of another
+            kind.
 
     Example:
 
@@ -130,9 +131,12 @@ def diversity(images: np.ndarray) -> float:
     1.0
     """
     images = np.asarray(images)
-    if len(images) < 2:
+    is_whole = np.issubdtype(images.dtype, np.integer)
+    if images.ndim != 4 or len(images) < 2 or not is_whole:
         raise ValueError(
-            f"`images` must hold at least two. Received: shape {images.shape}"
+            "`images` must be uint8 of shape (num_images, height, width, "
+            "channels), of at least two images. Received: "
+            f"{images.dtype} of shape {images.shape}"
         )
     # Two independent samples differ by twice the variance. It is the sample's
     # (ddof=1), since no image is compared with itself.

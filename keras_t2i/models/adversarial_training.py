@@ -275,12 +275,8 @@ class RelativeDiversity(keras.metrics.Mean):
 def relative_diversity(generated_images: Tensor, real_images: Tensor) -> Tensor:
     """Returns the ratio that `RelativeDiversity` is the mean of.
 
-    Args:
-        generated_images: tensor of shape `(batch, height, width, channels)`.
-        real_images: tensor of the same shape.
-
-    Returns:
-        float32 scalar, 0 where the real images are all alike.
+    The images have the shape `(batch, height, width, channels)`. The ratio is a
+    float32 scalar, 0 where the real images are all alike.
     """
     replica = tf.distribute.get_replica_context()
     variances = []
@@ -293,17 +289,6 @@ def relative_diversity(generated_images: Tensor, real_images: Tensor) -> Tensor:
         variances.append(ops.mean(square - ops.square(mean)))
     generated, real = variances
     return ops.sqrt(ops.maximum(ops.divide_no_nan(generated, real), 0.0))
-
-
-@keras.saving.register_keras_serializable("keras_t2i")
-class Share(keras.metrics.Mean):
-    """The share of the rows for which something holds.
-
-    Call input: bool tensor.
-    """
-
-    def update_state(self, holds: Tensor) -> None:
-        super().update_state(ops.cast(holds, "float32"))
 
 
 @keras.saving.register_keras_serializable("keras_t2i")
@@ -322,19 +307,18 @@ def training_metrics(
 ) -> dict[str, keras.metrics.Metric]:
     """Makes the metrics of a GAN, in the order in which a saved model has them.
 
-    Args:
-        matching_aware: bool. Whether there are mismatched pairs.
-        mode_seeking_weight: float. 0 without a mode seeking loss.
-        matching_schedule: `StagedMatching` or `None`.
-
-    Returns:
-        dict of names to `keras.metrics.Metric`.
+    `matching_aware` says whether there are mismatched pairs.
+    `mode_seeking_weight` is 0 without a mode seeking loss. `matching_schedule`
+    is a `StagedMatching` or `None`.
     """
     metrics = [ReplicaLoss("discriminator_loss"), ReplicaLoss("generator_loss")]
-    metrics.append(Share("real_accuracy"))
+    metrics.append(keras.metrics.Mean("real_accuracy"))
     if matching_aware:
-        metrics.append(Share("mismatched_accuracy"))
-    metrics += [Share("generated_accuracy"), RelativeDiversity("diversity")]
+        metrics.append(keras.metrics.Mean("mismatched_accuracy"))
+    metrics += [
+        keras.metrics.Mean("generated_accuracy"),
+        RelativeDiversity("diversity"),
+    ]
     if mode_seeking_weight:
         metrics.append(ReplicaLoss(NOT_EVALUATED))
     if matching_schedule is not None:

@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from keras_t2i.checks import check_not_negative
 from keras_t2i.models.batch_texts import GeneratorTexts
 from keras_t2i.models.noise import StepNoise
 from keras_t2i.types import Tensor
@@ -16,10 +17,8 @@ from keras_t2i.types import Tensor
 class ImageNoise(keras.layers.Layer):
     """Adds normal noise, whose deviation falls with the steps.
 
-    Args:
-        deviation: float. Standard deviation at the first step.
-        half_life: int. Steps in which the deviation falls to half. Defaults to
-            `None`: it does not fall.
+    `deviation` is the standard deviation at the first step. It falls to half in
+    `half_life` steps, or not at all if that is `None`.
 
     Call input: images; the noise of the step (`StepNoise`); which of its
     streams; and the rows, as in `StepNoise.normal`. Output: images.
@@ -28,10 +27,7 @@ class ImageNoise(keras.layers.Layer):
     def __init__(
         self, deviation: float, half_life: int | None = None, **kwargs: Any
     ) -> None:
-        if deviation < 0.0:
-            raise ValueError(
-                f"`image_noise` must be at least 0. Received: {deviation!r}"
-            )
+        check_not_negative(image_noise=deviation)
         if half_life is not None and half_life < 1:
             raise ValueError(
                 "`image_noise_half_life` must be at least 1, or None. "

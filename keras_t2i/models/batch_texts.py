@@ -19,13 +19,8 @@ def embeddings_of_batch(
 ) -> Tensor:
     """Returns the text embeddings of a batch, or those of its token ids.
 
-    Args:
-        text_encoder: `keras.Model` from `token_ids` to embeddings.
-        batch: dict of tensors.
-        prefix: string. Of the names in the batch. Defaults to `""`.
-
-    Raises:
-        ValueError: the batch holds neither.
+    Their names in the batch begin with `prefix`. Raises `ValueError` if the
+    batch holds neither.
     """
     if prefix + "text_embeddings" in batch:
         return batch[prefix + "text_embeddings"]

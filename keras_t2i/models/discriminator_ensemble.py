@@ -106,12 +106,8 @@ class PairScoring:
 
     Images become *views*, which are what the trunk of each member reads, and
     then *features*. The text joins in the members' heads, so features are
-    scored with several texts after one pass of the trunk.
-
-    Args:
-        discriminator: a discriminator, or a `DiscriminatorEnsemble`.
-        jointly: bool. Whether all pairs pass a head in one batch, so that its
-            batch norm treats them alike.
+    scored with several texts after one pass of the trunk. If `jointly`, all
+    pairs pass a head in one batch, so that its batch norm treats them alike.
     """
 
     def __init__(self, discriminator: keras.Model, jointly: bool) -> None:

@@ -30,6 +30,8 @@ from keras_t2i.recipes.recipe import Recipe
 from keras_t2i.text.char_cnn_rnn import CharCNNRNN
 
 _DEFAULT_IMAGE_SIZE = 64
+# Where an argument's attribute has another name.
+_ATTRIBUTES = {"interpolate": "interpolate_texts"}
 # The fields that the networks are made of, which trained ones cannot change.
 OF_NETWORKS = {
     "image_size",
@@ -56,14 +58,9 @@ PRESETS = presets("gan") | {
 def networks_of_recipe(
     recipe: Recipe, text_encoder: keras.Model | None
 ) -> tuple[keras.Model, keras.Model, keras.Model]:
-    """Makes untrained networks.
+    """Returns an untrained generator and discriminator, and the text encoder.
 
-    Args:
-        recipe: `Recipe`.
-        text_encoder: `keras.Model`, or `None` for a new `CharCNNRNN`.
-
-    Returns:
-        Generator, discriminator and text encoder.
+    A `text_encoder` of `None` stands for a new `CharCNNRNN`.
     """
     text_encoder = CharCNNRNN() if text_encoder is None else text_encoder
     check_text_encoder(text_encoder)
@@ -149,16 +146,11 @@ def gan_options(gan_class: Any, recipe: Recipe) -> dict[str, Any]:
 def gan_optimizer(
     recipe: Recipe | None, network: str, steps_per_epoch: int | None = None
 ) -> keras.optimizers.Optimizer:
-    """Makes the optimizer of a network.
+    """Makes the Adam optimizer of `network`.
 
-    Args:
-        recipe: `Recipe`, or `None` for the optimizer of the paper.
-        network: string. `"generator"` or `"discriminator"`.
-        steps_per_epoch: int. Defaults to `None`: the learning rate is not
-            halved after some epochs.
-
-    Returns:
-        `keras.optimizers.Adam`.
+    `network` is `"generator"` or `"discriminator"`. A `recipe` of `None` stands
+    for the optimizer of the paper. If `steps_per_epoch` is `None`, the learning
+    rate is not halved after some epochs.
     """
     if recipe is None:
         return keras.optimizers.Adam(2e-4, beta_1=0.5)
@@ -221,13 +213,14 @@ class MadeFromRecipe(keras.Model):
         Args:
             name_or_folder: string. One of `TextToImageGAN.presets`, or path of
                 a run folder with a `model.keras`, or of a folder that
-                `save_to_preset` has written.
+                `save_to_preset` has written. A folder of a preset's name is
+                found as `./name`.
             text_encoder: `keras.Model` from `token_ids` to embeddings.
-                Defaults to `None`: that of the folder or, for a name, a new
-                `CharCNNRNN`.
+                Defaults to `None`: that of the folder or of the preset with
+                weights; otherwise a new `CharCNNRNN`.
             **overrides: fields of `keras_t2i.Recipe` in place of the preset's,
-                or `width`, as of `Recipe.override`. With a folder, fields of
-                the networks cannot be overridden.
+                or `width`, as of `Recipe.override`. Fields of the networks
+                cannot be overridden where there are weights.
 
         Returns:
             `TextToImageGAN`, not compiled.
@@ -242,7 +235,12 @@ class MadeFromRecipe(keras.Model):
             if text_encoder is None and not overrides:
                 return gan
             return _with_overrides(gan, text_encoder, overrides)
-        if name_or_folder in PRESETS or not is_folder(name_or_folder):
+        if name_or_folder not in PRESETS and not is_folder(name_or_folder):
+            raise ValueError(
+                f"A preset must be one of {', '.join(PRESETS)}, or a folder. "
+                f"Received: {str(name_or_folder)!r}, which is neither."
+            )
+        if name_or_folder in PRESETS:
             _check_overrides(overrides)
             recipe = Recipe.from_preset(name_or_folder).override(**overrides)
             return cls.from_recipe(recipe, text_encoder=text_encoder)
@@ -324,11 +322,9 @@ class MadeFromRecipe(keras.Model):
 def load_pretrained_gan(cls: Any, name: str, recipe: Recipe) -> keras.Model:
     """Returns a GAN with the weights that come with the package.
 
-    Args:
-        cls: `TextToImageGAN`.
-        name: string, one of `pretrained_names`.
-        recipe: `Recipe` of this name, whose discriminator, which is new, may
-            be another one.
+    `cls` is `TextToImageGAN`, and `name` is one of `pretrained_names`. `recipe`
+    is the recipe of this name. Its discriminator, which is new, may be another
+    one.
     """
     gan = cls.from_recipe(recipe, text_encoder=pretrained_text_encoder(name))
     for generator in (gan.generator, gan.ema_generator):
@@ -349,27 +345,42 @@ def _with_overrides(
 ) -> keras.Model:
     """Returns a trained GAN with other options or another text encoder.
 
-    Raises:
-        ValueError: an option is none of a recipe, or one of the networks.
+    Raises `ValueError` if an option is none of a recipe, or one of the
+    networks.
     """
     _check_overrides(overrides)
     fixed = sorted(({*OF_NETWORKS, "width"}) & set(overrides))
     if fixed:
         raise ValueError(
             "The networks of a trained GAN stay as they are. Received: "
-            f"{', '.join(fixed)}. Begin with a preset's name to change them."
+            f"{', '.join(fixed)}. Begin with a preset without weights, such as "
+            "'gan_int_cls_plus', to change them."
         )
-    if gan.recipe is None:
+    if gan.recipe is None and overrides:
         raise ValueError(
             "Only a GAN that was made from a recipe has options to override. "
-            f"Received: one without, and {', '.join(overrides) or 'no option'}."
+            f"Received: one without, and {', '.join(overrides)}."
         )
-    recipe = gan.recipe.override(**overrides)
+    # The options may differ from the recipe, as `truncation` does once set.
+    networks = ("generator", "discriminator", "text_encoder")
+    options = {
+        name: getattr(gan, _ATTRIBUTES.get(name, name))
+        for name in gan.arguments
+        if name not in networks
+    }
+    if gan.recipe is not None:
+        before = gan_options(type(gan), gan.recipe)
+        after = gan_options(type(gan), gan.recipe.override(**overrides))
+        options |= {
+            name: value
+            for name, value in after.items()
+            if value != before.get(name)
+        }
     changed = type(gan)(
         gan.generator,
         gan.discriminator,
         text_encoder or gan.text_encoder,
-        **gan_options(type(gan), recipe),
+        **options,
     )
     changed.ema_generator.set_weights(gan.ema_generator.get_weights())
     changed.set_steps_trained(gan.steps_trained)

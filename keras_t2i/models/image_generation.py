@@ -38,6 +38,10 @@ _SEEDS = tf.TensorSpec([None], tf.int64)
 _WEIGHTS = tf.TensorSpec([None], tf.float32)
 _EMBEDDINGS = tf.TensorSpec([None, None], tf.float32)
 _SCALAR = tf.TensorSpec([], tf.float32)
+# Texts of both ends, the weights of the second in each step; seeds likewise.
+_Interpolation = tuple[
+    np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray
+]
 
 
 def embed_text(gan: keras.Model, text: Tensor) -> Tensor:
@@ -210,20 +214,8 @@ class ImageGeneration:
         Reference:
             - [Reed et al., 2016](https://arxiv.org/abs/1605.05396), section 5.
         """
-        captions_from = self._encoded(captions_from)
-        captions_to = self._encoded(captions_to)
-        if len(captions_from) != len(captions_to):
-            raise ValueError(
-                "`captions_to` must hold one caption for each of "
-                f"`captions_from`. Received: {len(captions_from)} and "
-                f"{len(captions_to)} captions"
-            )
-        seeds = seeds_of_rows(seed, len(captions_from))
-        weights = interpolation_weights(steps)
-        return self._interpolate(
-            *(captions_from, captions_to, weights),
-            *(seeds, seeds, np.zeros_like(weights)),
-        )
+        ends = self._encoded(captions_from), self._encoded(captions_to)
+        return self._interpolate(*between_captions(*ends, steps, seed))
 
     def interpolate_noise(
         self,
@@ -259,12 +251,8 @@ class ImageGeneration:
             - [Reed et al., 2016](https://arxiv.org/abs/1605.05396), section 5.
         """
         captions = self._encoded(captions)
-        seeds_from = seeds_of_rows(seed_from, len(captions), "seed_from")
-        seeds_to = seeds_of_rows(seed_to, len(captions), "seed_to")
-        weights = interpolation_weights(steps)
         return self._interpolate(
-            *(captions, captions, np.zeros_like(weights)),
-            *(seeds_from, seeds_to, weights),
+            *between_noises(captions, seed_from, seed_to, steps)
         )
 
     def transfer_style(
@@ -386,11 +374,8 @@ class ImageGeneration:
 def encode_captions(captions: Any) -> np.ndarray:
     """Returns captions of any accepted kind as an array of UTF-8 bytes.
 
-    Args:
-        captions: string, or list, NumPy array or tensor of strings.
-
-    Raises:
-        ValueError: there is none, or one is empty or not a string.
+    `captions` is a string, or a list, NumPy array or tensor of strings. Raises
+    `ValueError` if there is none, or one is empty or not a string.
     """
     if tf.is_tensor(captions):
         captions = captions.numpy()
@@ -416,8 +401,36 @@ def encode_captions(captions: Any) -> np.ndarray:
     return np.array(encoded, object)
 
 
-def interpolation_weights(steps: int) -> np.ndarray:
-    """Returns weights from 0 to 1 for `steps` images, at least 2."""
+def between_captions(
+    text_from: np.ndarray, text_to: np.ndarray, steps: int, seed: Any
+) -> _Interpolation:
+    """Returns the arrays of an interpolation between texts of one seed each.
+
+    Raises `ValueError` if there are not as many texts at both ends, seeds do
+    not fit, or there are fewer than 2 steps.
+    """
+    if len(text_from) != len(text_to):
+        raise ValueError(
+            "`captions_to` must hold one caption for each of "
+            f"`captions_from`. Received: {len(text_from)} and "
+            f"{len(text_to)} captions"
+        )
+    seeds = seeds_of_rows(seed, len(text_from))
+    weights = _interpolation_weights(steps)
+    return text_from, text_to, weights, seeds, seeds, np.zeros_like(weights)
+
+
+def between_noises(
+    text: np.ndarray, seed_from: Any, seed_to: Any, steps: int
+) -> _Interpolation:
+    """Returns the arrays of an interpolation between the noises of a text."""
+    seeds_from = seeds_of_rows(seed_from, len(text), "seed_from")
+    seeds_to = seeds_of_rows(seed_to, len(text), "seed_to")
+    weights = _interpolation_weights(steps)
+    return text, text, np.zeros_like(weights), seeds_from, seeds_to, weights
+
+
+def _interpolation_weights(steps: int) -> np.ndarray:
     check_whole_number(steps, "steps", at_least=2)
     return np.linspace(0.0, 1.0, steps, dtype="float32")
 

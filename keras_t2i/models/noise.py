@@ -15,14 +15,8 @@ def noise_from_seeds(seeds: Tensor, noise_dim: int) -> Tensor:
     """Samples one row of normal noise for each seed.
 
     A row depends on its own seed alone, so an image can be generated again in
-    any batch.
-
-    Args:
-        seeds: int64 tensor of shape `(batch,)`.
-        noise_dim: int.
-
-    Returns:
-        float32 tensor of shape `(batch, noise_dim)`.
+    any batch. `seeds` is int64 of shape `(batch,)`, and the noise is float32 of
+    shape `(batch, noise_dim)`.
     """
 
     def row(seed: Tensor) -> Tensor:
@@ -38,14 +32,9 @@ def noise_from_seeds(seeds: Tensor, noise_dim: int) -> Tensor:
 def seeds_of_rows(seed: Any, num_rows: int, name: str = "seed") -> np.ndarray:
     """Returns one int64 seed per row.
 
-    Args:
-        seed: int, the first of consecutive seeds, or one int per row.
-        num_rows: int.
-        name: string. Name of the argument, for the errors. Defaults to
-            `"seed"`.
-
-    Raises:
-        ValueError: the seeds are not such ints, or too few or too many.
+    `seed` is an int, the first of consecutive seeds, or one int per row. Raises
+    `ValueError` if the seeds are not such ints, or too few or too many. The
+    error calls the argument `name`.
     """
     if tf.is_tensor(seed):
         seed = seed.numpy()
@@ -72,14 +61,9 @@ def seeds_of_rows(seed: Any, num_rows: int, name: str = "seed") -> np.ndarray:
 def noise_of_batch(rows: Tensor, noise_dim: int) -> Tensor:
     """Samples noise from the seeds 0, 1, ... for the rows of a batch.
 
-    On several devices the seeds go on from one device to the next.
-
-    Args:
-        rows: tensor of shape `(batch, ...)`.
-        noise_dim: int.
-
-    Returns:
-        float32 tensor of shape `(batch, noise_dim)`.
+    On several devices the seeds go on from one device to the next. `rows` has
+    the shape `(batch, ...)`, and the noise is float32 of shape
+    `(batch, noise_dim)`.
     """
     num_rows = tf.shape(rows)[0]
     replica = tf.distribute.get_replica_context()
@@ -109,11 +93,8 @@ class StepNoise:
 
     They are a function of seed, stream and step. Every replica generates the
     rows of the global batch and takes its share of them. So no two rows are
-    alike, and several devices have the rows that one would have.
-
-    Args:
-        seed: int.
-        step: int scalar tensor. Steps trained before.
+    alike, and several devices have the rows that one would have. `step`, an int
+    scalar, is the number of steps trained before.
     """
 
     def __init__(self, seed: int, step: Tensor) -> None:
@@ -123,16 +104,11 @@ class StepNoise:
     def normal(
         self, stream: int, rows: Tensor | GeneratorTexts, dim: int
     ) -> Tensor:
-        """Returns normal noise.
+        """Returns normal noise, float32 of shape `(num_rows, dim)`.
 
-        Args:
-            stream: int, such as a `Stream`.
-            rows: int or scalar tensor, the number of rows on each replica; or
-                `GeneratorTexts`, one row for each of its texts.
-            dim: int.
-
-        Returns:
-            float32 tensor of shape `(num_rows, dim)`.
+        `stream` is an int such as a `Stream`. `rows` is the number of rows on
+        each replica, an int or scalar tensor; or `GeneratorTexts`, one row for
+        each of its texts.
         """
         return self._rows(tf.random.stateless_normal, stream, rows, dim)
 
@@ -189,15 +165,9 @@ def slerp(noise_from: Tensor, noise_to: Tensor, weight: Tensor) -> Tensor:
     Noise on the straight line between two rows is shorter than any that the
     generator has seen.
 
-    Args:
-        noise_from: float32 tensor of shape `(batch, noise_dim)`.
-        noise_to: float32 tensor of the same shape.
-        weight: float32 tensor of shape `(batch,)`. 0 is `noise_from`, 1 is
-            `noise_to`.
-
-    Returns:
-        float32 tensor of shape `(batch, noise_dim)`. Between two equal rows,
-        exactly that row.
+    The noise is float32 of shape `(batch, noise_dim)`. `weight`, float32 of
+    shape `(batch,)`, is 0 for `noise_from` and 1 for `noise_to`. Between two
+    equal rows, the result is exactly that row.
     """
     weight = weight[:, None]
     cosine = tf.reduce_sum(

@@ -92,6 +92,11 @@ class Modulation(layers.Layer):
         )
         self.dense.build(vector)
 
+    def get_config(self) -> dict[str, Any]:
+        # Keras knows no config of a layer that was given its policy, unless
+        # there is this method.
+        return super().get_config()
+
     def call(self, inputs: list[Tensor]) -> Tensor:
         maps, vector = inputs
         scale, offset = ops.split(self.dense(vector), 2, axis=-1)
@@ -125,17 +130,31 @@ class TextStandardization(layers.Layer):
             shape, "ones", name="deviation", **fixed
         )
 
+    def get_config(self) -> dict[str, Any]:
+        # Keras knows no config of a layer that was given its policy, unless
+        # there is this method.
+        return super().get_config()
+
     def call(self, inputs: Tensor) -> Tensor:
         inputs = ops.cast(inputs, "float32")
         outputs = (inputs - self.mean) / self.deviation
         return ops.cast(outputs, self.compute_dtype)
 
     def adapt(self, text_embeddings: Tensor) -> None:
-        """Takes the mean and deviation of some texts.
+        """Takes the mean and deviation of texts of shape `(num_texts, dim)`.
 
-        Args:
-            text_embeddings: float array of shape `(num_texts, dim)`.
+        Raises `ValueError` if there are no texts, or they are of another size
+        or not finite.
         """
+        text_embeddings = ops.convert_to_tensor(text_embeddings, "float32")
+        shape, expected = tuple(text_embeddings.shape), self.mean.shape[0]
+        is_finite = bool(ops.all(ops.isfinite(text_embeddings)))
+        if shape[1:] != (expected,) or not shape[0] or not is_finite:
+            raise ValueError(
+                "`text_embeddings` must be finite and of shape (num_texts, "
+                f"{expected}), of at least one text. Received: shape {shape}"
+                f"{'' if is_finite else ', with NaN or infinity'}"
+            )
         self.mean.assign(ops.mean(text_embeddings, axis=0))
         deviation = ops.std(text_embeddings, axis=0)
         # What never varies here may do so a little in the texts of users, and

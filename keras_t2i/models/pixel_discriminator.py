@@ -9,6 +9,7 @@ from keras import layers
 from keras import ops
 
 from keras_t2i.checks import check_image_size
+from keras_t2i.checks import check_not_negative
 from keras_t2i.models.discriminator import TextDiscriminator
 from keras_t2i.models.discriminator import text_scores
 from keras_t2i.models.layers import BoxedConv2D
@@ -74,6 +75,7 @@ class PixelDiscriminator(TextDiscriminator):
         **kwargs: Any,
     ) -> None:
         check_image_size(image_size)
+        check_not_negative(penalty_weight=penalty_weight)
         policy = keras.dtype_policies.get(kwargs.pop("dtype", None))
         trunk = _trunk(image_size, width, policy)
         head = _head(
@@ -189,6 +191,11 @@ class MinibatchDeviation(layers.Layer):
     Reference:
         - [Karras et al., 2018](https://arxiv.org/abs/1710.10196), section 3.
     """
+
+    def get_config(self) -> dict[str, Any]:
+        # Keras knows no config of a layer that was given its policy, unless
+        # there is this method.
+        return super().get_config()
 
     def call(self, inputs: Tensor) -> Tensor:
         # float32: squares of half-precision numbers overflow or vanish.

@@ -98,12 +98,7 @@ class StyleEncoder(ConfiguredModel):
 
 
 def check_style_encoder(style_encoder: keras.Model, gan: Any) -> None:
-    """Raises `ValueError` for a model that is no style encoder of a GAN.
-
-    Args:
-        style_encoder: `StyleEncoder`, or another `keras.Model`.
-        gan: `TextToImageGAN`.
-    """
+    """Raises `ValueError` for a model that is no style encoder of a GAN."""
     expected = (None, gan.image_size, gan.image_size, 3), (None, gan.noise_dim)
     received = tuple(
         getattr(style_encoder, name, None)
@@ -157,12 +152,8 @@ def noise_recovery(
 ) -> NoiseRecovery:
     """Generates images and compares the noise found in them with their own.
 
-    Args:
-        generator: `Generator`.
-        style_encoder: `keras.Model` from images to noise.
-        text_embeddings: float32 array of shape
-            `(num_images, text_embedding_dim)`.
-        seeds: int array of shape `(num_images,)`.
+    `text_embeddings` is float32 of shape `(num_images, text_embedding_dim)`,
+    and `seeds` are ints of shape `(num_images,)`.
     """
     noise = np.array(noise_from_seeds(seeds, generator.noise_dim))
 

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from keras_t2i.checks import check_not_negative
 from keras_t2i.checks import check_text_encoder
 from keras_t2i.models.batch_texts import embeddings_of_batch
 from keras_t2i.models.batch_texts import sum_over_devices
@@ -116,15 +117,11 @@ class StyleInversion(StreamTrainedModel):
     ) -> None:
         super().__init__(**kwargs)
         _check_networks(generator, text_encoder, style_encoder)
-        for name, value in (
-            ("image_noise", image_noise),
-            ("color_jitter", color_jitter),
-            ("reconstruction_weight", reconstruction_weight),
-        ):
-            if value < 0.0:
-                raise ValueError(
-                    f"`{name}` must be at least 0. Received: {value!r}"
-                )
+        check_not_negative(
+            image_noise=image_noise,
+            color_jitter=color_jitter,
+            reconstruction_weight=reconstruction_weight,
+        )
         self.generator = generator
         self.text_encoder = text_encoder
         self.style_encoder = style_encoder

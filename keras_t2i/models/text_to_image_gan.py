@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras import tree
 
 from keras_t2i.checks import check_networks
+from keras_t2i.checks import check_not_negative
 from keras_t2i.checks import check_shares
 from keras_t2i.losses.adversarial import LabelObjective
 from keras_t2i.losses.adversarial import RelativisticObjective
@@ -110,7 +111,8 @@ class TextToImageGAN(
             optimizers of the paper.
 
     Call input: dict of `text_embeddings` or `token_ids`, and optionally
-    `noise`. Output: float32 images in [-1, 1].
+    `noise`. Without it, row `k` of a batch has the noise of seed `k`, whatever
+    the `truncation`. Output: float32 images in [-1, 1].
 
     Example:
 
@@ -180,10 +182,13 @@ class TextToImageGAN(
             cutout=cutout,
             ema_decay=ema_decay,
         )
-        if mode_seeking_weight < 0.0:
+        check_not_negative(
+            mode_seeking_weight=mode_seeking_weight,
+            interpolation_weight=interpolation_weight,
+        )
+        if not isinstance(recipe, Recipe | None):
             raise ValueError(
-                "`mode_seeking_weight` must be at least 0. Received: "
-                f"{mode_seeking_weight!r}"
+                f"`recipe` must be a `Recipe` or None. Received: {recipe!r}"
             )
         if matching_schedule is not None and not matching_aware:
             raise ValueError(
@@ -226,10 +231,9 @@ class TextToImageGAN(
         )
         # float32 whatever the generator's own precision: it is a sum of very
         # many small changes, and it is what is exported.
-        config = generator.get_config()
-        self.ema_generator = type(generator).from_config(
-            {**config, "name": "ema_generator", "dtype": "float32"}
-        )
+        config = {**generator.get_config(), "name": "ema_generator"}
+        config["dtype"] = "float32"
+        self.ema_generator = type(generator).from_config(config)
         self.ema_generator.trainable = False
         self.ema_generator.set_weights(generator.get_weights())
         self.built = True
@@ -263,8 +267,8 @@ class TextToImageGAN(
                 as of `keras.Model.compile`.
 
         Raises:
-            ValueError: there are other arguments, both optimizers are one, or
-                one has `use_ema`.
+            ValueError: Keras' losses or metrics are given, both optimizers are
+                one, or one has `use_ema`.
         """
         if "optimizer" in kwargs:
             raise ValueError(
@@ -272,19 +276,18 @@ class TextToImageGAN(
                 "`discriminator_optimizer`. Received: optimizer="
                 f"{kwargs['optimizer']!r}"
             )
-        # Not left out: that would make an RMSprop that nobody uses.
-        super().compile(optimizer=None, **kwargs)
-        self.generator_optimizer = self._optimizer(
-            "generator", generator_optimizer
-        )
-        self.discriminator_optimizer = self._optimizer(
-            "discriminator", discriminator_optimizer
-        )
-        if self.generator_optimizer is self.discriminator_optimizer:
+        # All checks come first: what was compiled before stays whole.
+        first = self._optimizer("generator", generator_optimizer)
+        second = self._optimizer("discriminator", discriminator_optimizer)
+        if first is second:
             raise ValueError(
                 "`compile` takes two optimizers, one for each network. "
                 f"Received: {generator_optimizer!r} for both"
             )
+        # Not left out: that would make an RMSprop that nobody uses.
+        super().compile(optimizer=None, **kwargs)
+        self.generator_optimizer = first
+        self.discriminator_optimizer = second
         # Built here, not in the first step: strategies and loading need it.
         self.generator_optimizer.build(self.generator.trainable_variables)
         self.discriminator_optimizer.build(

@@ -23,11 +23,8 @@ def skipped_together(
     """Makes gradients NaN on all replicas if they overflow on one of them.
 
     `LossScaleOptimizer` skips a step whose gradients are not finite, but looks
-    at the first replica alone: the others' would spoil the weights.
-
-    Returns:
-        The gradients, unchanged on one device or without a
-        `LossScaleOptimizer`.
+    at the first replica alone: the others' would spoil the weights. On one
+    device, or without a `LossScaleOptimizer`, the gradients stay unchanged.
     """
     replica = tf.distribute.get_replica_context()
     scales = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
@@ -47,11 +44,9 @@ def skipped_together(
 class ExponentialMovingAverage:
     """Keeps a second network at the moving average of a first one's weights.
 
-    The decay rises to its value during the first steps: the full decay would
-    show the initial weights, and so gray images, for the first thousand.
-
-    Args:
-        decay: float in [0, 1].
+    The decay, in [0, 1], rises to its value during the first steps: the full
+    decay would show the initial weights, and so gray images, for the first
+    thousand.
     """
 
     def __init__(self, decay: float) -> None:
@@ -62,10 +57,8 @@ class ExponentialMovingAverage:
     ) -> None:
         """Moves `averages` towards the weights of `network`.
 
-        Args:
-            averages: `keras.Model`, which holds the averages.
-            network: `keras.Model` with the same weights in the same order.
-            step: int scalar. Steps trained, this one included.
+        Both have the same weights in the same order. `step`, an int scalar, is
+        the number of steps trained, this one included.
         """
         step = ops.cast(step, "float32")
         decay = ops.minimum(self.decay, (1.0 + step) / (10.0 + step))
@@ -100,12 +93,9 @@ class ExponentialMovingAverage:
 class OptimizerPair:
     """A view of two optimizers as one, for callbacks and `summary`.
 
-    `ReduceLROnPlateau` and `LearningRateScheduler` set the generator's
-    learning rate, and the discriminator's follows: their ratio stays.
-
-    Args:
-        generator_optimizer: built `keras.optimizers.Optimizer`.
-        discriminator_optimizer: built `keras.optimizers.Optimizer`.
+    `ReduceLROnPlateau` and `LearningRateScheduler` set the generator's learning
+    rate, and the discriminator's follows: their ratio stays. Both optimizers
+    must be built.
     """
 
     name = "generator_optimizer"

@@ -50,11 +50,8 @@ def generated_images(
 ) -> str:
     """Shows images of one caption, with their seeds.
 
-    Args:
-        images: uint8 array of shape `(count, height, width, 3)`.
-        caption: string.
-        seed: int, of the first image.
-        note: string, above the images. Defaults to `""`.
+    `images` is uint8 of shape `(count, height, width, 3)`. `seed` is that of
+    the first image, and `note` stands above the images.
     """
     last = seed + len(images) - 1
     seeds = f"seed {seed}" if last == seed else f"seeds {seed} to {last}"
@@ -82,10 +79,8 @@ def interpolated_images(
 ) -> str:
     """Shows the image that a slider chooses; a script moves them.
 
-    Args:
-        images: uint8 array of shape `(steps, height, width, 3)`.
-        label_from: string. What the first image shows.
-        label_to: string. What the last image shows.
+    `images` is uint8 of shape `(steps, height, width, 3)`. `label_from` and
+    `label_to` say what the first and the last image show.
     """
     last = len(images) - 1
     middle = last // 2

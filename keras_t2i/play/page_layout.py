@@ -105,12 +105,7 @@ figcaption a, .way a { margin: 0 0.75rem 0 0 !important;
 
 
 def make_page(model: PageModel, name: str) -> Any:
-    """Returns the page as `gradio.Blocks`.
-
-    Args:
-        model: `PageModel`.
-        name: string. What the page calls the model.
-    """
+    """Returns the page as `gradio.Blocks`, which calls the model `name`."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     import gradio
 

@@ -85,14 +85,9 @@ class PageModel:
     def generate(self, caption: str, seed: Any, count: Any) -> np.ndarray:
         """Generates images of one caption, by consecutive seeds.
 
-        Args:
-            caption: string.
-            seed: what was typed for the seed of the first image: an int if it
-                is right, in [0, 2**53 - 1], else anything.
-            count: likewise for the number of images, from 1 to 16.
-
-        Returns:
-            uint8 array of shape `(count, image_size, image_size, 3)`.
+        `seed`, of the first image, and `count` are what was typed: ints in
+        [0, 2**53 - 1] and from 1 to 16 if they are right, else anything. The
+        images are uint8 of shape `(count, image_size, image_size, 3)`.
         """
         _check_caption(caption)
         count = checked_number(count, "The number of images", 1, MAX_IMAGES)
@@ -104,8 +99,7 @@ class PageModel:
     ) -> np.ndarray:
         """Generates the way between two captions, at one noise.
 
-        Returns:
-            uint8 array of shape `(NUM_STEPS, image_size, image_size, 3)`.
+        The images are uint8 of shape `(NUM_STEPS, image_size, image_size, 3)`.
         """
         _check_caption(caption)
         _check_caption(other_caption)
@@ -130,15 +124,11 @@ class PageModel:
     ) -> tuple[np.ndarray, list[str], np.ndarray]:
         """Generates captions in the style of an image.
 
-        Args:
-            style_file: string. The content of an image file, in base 64.
-            name: string. Its name, for the errors.
-            captions: string. One caption per line, at most 16.
-
-        Returns:
-            The style image as the model sees it, uint8 of shape
-            `(image_size, image_size, 3)`; the captions; and an array of
-            images, one per caption.
+        `style_file` is the content of an image file in base 64, which errors
+        call `name`. `captions` holds one caption per line, at most 16. Returns
+        the style image as the model sees it, uint8 of shape
+        `(image_size, image_size, 3)`; the captions; and an array of images, one
+        per caption.
         """
         lines = [line for line in captions.splitlines() if line.strip()]
         for line in lines or [""]:

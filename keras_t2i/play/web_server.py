@@ -36,11 +36,7 @@ _HEADERS = {
 
 
 class Guard:
-    """An ASGI application in front of another, which gets less to answer.
-
-    Args:
-        application: ASGI application.
-    """
+    """An ASGI application in front of another, which gets less to answer."""
 
     def __init__(self, application: Any) -> None:
         self._application = application
@@ -99,8 +95,7 @@ def check_installed() -> None:
 def listening_socket(host: str, port: int) -> socket.socket:
     """Returns a socket that listens.
 
-    Raises:
-        ValueError: the port is taken, or the host is not this machine.
+    Raises `ValueError` if the port is taken, or the host is not this machine.
     """
     if port > _LARGEST_PORT:
         raise ValueError(
@@ -120,8 +115,7 @@ def listening_socket(host: str, port: int) -> socket.socket:
 def server_of(page: Any) -> Any:
     """Returns a `uvicorn.Server` of a page: `await serve(sockets=[...])`.
 
-    Args:
-        page: `gradio.Blocks`, from `make_page`.
+    `page` is `gradio.Blocks`, from `make_page`.
     """
     import fastapi
     import gradio

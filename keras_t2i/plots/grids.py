@@ -47,15 +47,9 @@ def image_rows(
     A pixel of an image becomes one pixel of the figure, or a square of several.
     Save the figure at its own resolution to see every pixel.
 
-    Args:
-        images: uint8 array of shape `(rows, columns, height, width, 3)`.
-        left: list of strings, one per row. Defaults to `None`.
-        right: list of strings, one per row. Defaults to `None`.
-        above: list of strings, one per column. Defaults to `None`.
-        characters: int. Characters in a line beside a row. Defaults to `36`.
-
-    Returns:
-        `matplotlib.figure.Figure`.
+    `images` is uint8 of shape `(rows, columns, height, width, 3)`. `left` and
+    `right` hold one text per row, and `above` one per column. `characters` is
+    the number of characters in a line beside a row.
     """
     num_rows, num_columns, image_height, image_width = images.shape[:4]
     scale = max(1, round(_LEAST_SIDE / max(image_height, image_width)))

@@ -76,9 +76,8 @@ def pretrained_text_encoder(name: str) -> "keras.Model":
 def pretrained_style_encoder(name: str) -> "keras.Model":
     """Returns the style encoder of a GAN that comes with the package.
 
-    Raises:
-        ValueError: there is no such GAN, it comes without a style encoder, or
-            the file is damaged.
+    Raises `ValueError` if there is no such GAN, it comes without a style
+    encoder, or the file is damaged.
     """
     import keras
 
@@ -108,16 +107,11 @@ def pretrained_size(name: str) -> int:
 def load_pretrained_weights(
     network: "keras.Model", name: str, file: str
 ) -> None:
-    """Sets the weights of a network to those of a file.
+    """Sets the weights of a network to those of `file` in the folder `name`.
 
-    Args:
-        network: `keras.Model`, like the one whose weights were saved.
-        name: string. Name of the folder.
-        file: string. Name of the file.
-
-    Raises:
-        ValueError: the file is missing or not the one that was shipped, or the
-            network has weights of other shapes.
+    The network is like the one whose weights were saved. Raises `ValueError` if
+    the file is missing or not the one that was shipped, or the network has
+    weights of other shapes.
     """
     import numpy as np
 
@@ -152,9 +146,7 @@ def write_pretrained_weights(network: "keras.Model", path: StrPath) -> str:
     """Writes the weights of a network to `path`; returns the file's digest.
 
     Vectors stay float32, since they are small. All else is rounded to float16.
-
-    Raises:
-        ValueError: a weight is not finite, or too large for float16.
+    Raises `ValueError` if a weight is not finite, or too large for float16.
     """
     import numpy as np
 

@@ -1,6 +1,7 @@
 """What all recipes have in common: checked fields, presets, JSON, runs."""
 
 import dataclasses
+import functools
 import json
 import math
 import numbers
@@ -32,13 +33,9 @@ def checked(
 ) -> Any:
     """Returns a dataclass field whose value is checked.
 
-    Args:
-        default: the field's default.
-        expected: string. What follows "must be" in the error.
-        convert: function of a value to the value that is kept. It raises
-            `ValueError` or `TypeError` for a bad value.
-        optional: bool. Whether the field may also be `None`. Defaults to
-            `False`.
+    `expected` is what follows "must be" in the error. `convert` turns a value
+    into the one that is kept, and raises `ValueError` or `TypeError` for a bad
+    one. If `optional`, the field may also be `None`.
     """
     if optional:
         expected += ", or None"
@@ -82,30 +79,22 @@ def number(
     return checked(default, expected, convert, optional)
 
 
-def share(default: float | None, optional: bool = False) -> Any:
-    """Returns a field for a number from 0 to 1."""
-    return number(
-        default, "a number in [0, 1]", lambda value: 0 <= value <= 1, optional
-    )
-
-
-def part(default: float | None, optional: bool = False) -> Any:
-    """Returns a field for a number between 0 and 1, which are excluded."""
-    return number(
-        default, "a number in (0, 1)", lambda value: 0 < value < 1, optional
-    )
-
-
-def weight(default: float | None) -> Any:
-    """Returns a field for a number of at least 0."""
-    return number(default, "a number of at least 0", lambda value: value >= 0)
-
-
-def positive(default: float | None, optional: bool = False) -> Any:
-    """Returns a field for a number above 0."""
-    return number(
-        default, "a number above 0", lambda value: value > 0, optional
-    )
+# Fields for numbers within some bounds.
+share = functools.partial(
+    number, expected="a number in [0, 1]", fits=lambda value: 0 <= value <= 1
+)
+part = functools.partial(
+    number, expected="a number in (0, 1)", fits=lambda value: 0 < value < 1
+)
+below_one = functools.partial(
+    number, expected="a number in [0, 1)", fits=lambda value: 0 <= value < 1
+)
+weight = functools.partial(
+    number, expected="a number of at least 0", fits=lambda value: value >= 0
+)
+positive = functools.partial(
+    number, expected="a number above 0", fits=lambda value: value > 0
+)
 
 
 def flag(default: bool) -> Any:
@@ -146,9 +135,8 @@ def _one_of(value: Any, choices: Iterable[Any]) -> Any:
 def to_whole_number(value: Any, at_least: int) -> int:
     """Returns a value as an int.
 
-    Raises:
-        TypeError: it is not a whole number.
-        ValueError: it is less than `at_least`.
+    Raises `TypeError` if it is not a whole number, `ValueError` if it is less
+    than `at_least`.
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError

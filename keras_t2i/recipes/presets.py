@@ -8,14 +8,10 @@ from typing import Any
 
 @functools.cache
 def presets(kind: str) -> dict[str, dict[str, Any]]:
-    """Returns all presets of one kind.
+    """Returns all presets of one kind, `"gan"` or `"text_encoder"`, by name.
 
-    Args:
-        kind: string. `"gan"` or `"text_encoder"`.
-
-    Returns:
-        dict of names to presets. Each is a dict of its `description` and of
-        the fields of a recipe that differ from their defaults.
+    Each is a dict of its `description` and of the fields of a recipe that
+    differ from their defaults.
     """
     folder = importlib.resources.files(__package__)
     known = json.loads((folder / f"{kind}.json").read_text("utf-8"))
@@ -29,11 +25,7 @@ def presets(kind: str) -> dict[str, dict[str, Any]]:
 
 
 def preset(kind: str, name: str) -> dict[str, Any]:
-    """Returns one preset.
-
-    Raises:
-        ValueError: there is no preset of this name.
-    """
+    """Returns a preset; raises `ValueError` if there is none of this name."""
     known = presets(kind)
     if name not in known:
         raise ValueError(

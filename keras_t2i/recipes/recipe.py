@@ -8,6 +8,7 @@ from typing import Self
 from keras_t2i.pretrained.network_files import pretrained_description
 from keras_t2i.pretrained.network_files import pretrained_names
 from keras_t2i.recipes.base_recipe import BaseRecipe
+from keras_t2i.recipes.base_recipe import below_one
 from keras_t2i.recipes.base_recipe import checked
 from keras_t2i.recipes.base_recipe import choice
 from keras_t2i.recipes.base_recipe import flag
@@ -176,9 +177,7 @@ class Recipe(BaseRecipe):
     ema_decay: float = share(0.999)
     truncation: float = share(1.0)
     matching_start_step: int | None = whole_number(None, optional=True)
-    matching_accuracy_threshold: float | None = number(
-        None, "a number between 0 and 1", lambda value: 0 < value < 1, True
-    )
+    matching_accuracy_threshold: float | None = part(None, optional=True)
     matching_patience: int = whole_number(100, 1)
     matching_rise_steps: int = whole_number(1000, 1)
     batch_size: int = whole_number(32, 1)
@@ -189,12 +188,8 @@ class Recipe(BaseRecipe):
     epochs: int | None = whole_number(200, 1, optional=True)
     generator_learning_rate: float = positive(4e-4)
     discriminator_learning_rate: float = positive(1e-4)
-    beta_1: float = number(
-        0.5, "a number in [0, 1)", lambda value: 0 <= value < 1
-    )
-    beta_2: float = number(
-        0.999, "a number in [0, 1)", lambda value: 0 <= value < 1
-    )
+    beta_1: float = below_one(0.5)
+    beta_2: float = below_one(0.999)
     epochs_per_halving: int | None = whole_number(None, 1, optional=True)
     decay_share: float | None = part(None, optional=True)
     standardize_texts: bool = flag(False)
@@ -372,9 +367,7 @@ class TextRecipe(BaseRecipe):
         None, "a number in (0, 1]", lambda value: 0 < value <= 1, True
     )
     decay_share: float | None = part(None, optional=True)
-    ema_momentum: float | None = number(
-        None, "a number in [0, 1)", lambda value: 0 <= value < 1, True
-    )
+    ema_momentum: float | None = below_one(None, optional=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import layers
 from keras import ops
 
@@ -23,6 +24,11 @@ from keras_t2i.types import Tensor
 @keras.saving.register_keras_serializable("keras_t2i")
 class OneHotCharacters(layers.Layer):
     """Turns character ids 1 to 70 into one-hot rows, and 0 into zeros."""
+
+    def get_config(self) -> dict[str, Any]:
+        # Keras knows no config of a layer that was given its policy, unless
+        # there is this method.
+        return super().get_config()
 
     def call(self, inputs: Tensor) -> Tensor:
         # Id 0 becomes -1, which is out of range and so has no column set.
@@ -332,11 +338,24 @@ class CharCNNRNN(ConfiguredModel):
         Where the windows of the convolutions hold padding alone, all steps are
         alike. So the first of them is computed once and repeated.
         """
+        # Of a batch of more, the ids alone.
+        inputs, *_ = keras.utils.unpack_x_y_sample_weight(data)
+        if isinstance(inputs, dict):
+            inputs = inputs.get("token_ids", ())
+        token_ids: Any = next(iter(keras.tree.flatten(inputs)), None)
+        shape = tuple(getattr(token_ids, "shape", ()))
+        # Keras may not tell the columns, once it has seen other ones.
+        if shape[1:] not in ((MAX_CHARACTERS,), (None,)):
+            raise ValueError(
+                "`predict` takes token ids of shape (batch, "
+                f"{MAX_CHARACTERS}), or a dict with such `token_ids`. "
+                f"Received: {f'shape {shape}' if shape else 'none'}. Make them "
+                "by `tokenize`."
+            )
+        token_ids = tf.ensure_shape(token_ids, (None, MAX_CHARACTERS))
         if self.jit_compile:
             # XLA compiles for one length.
-            return super().predict_step(data)
-        # A tensor, a dict of it, or a tuple that begins with either.
-        token_ids = keras.tree.flatten(data)[0]
+            return super().predict_step(token_ids)
         x = token_ids[:, : self._num_columns_needed(token_ids)]
         for layer in self.layers[1:]:
             if layer.name == "recurrence":

@@ -354,13 +354,9 @@ def checked_embeddings(
 ) -> np.ndarray:
     """Returns text embeddings as a float32 array of a row for each text.
 
-    Args:
-        text_embeddings: array of numbers of shape `(num_texts, dim)`.
-        dim: int. The size that they must have. Defaults to `None`: any.
-
-    Raises:
-        ValueError: they have another shape, there is none, or they hold NaN or
-            infinity.
+    `dim` is the size that they must have, or `None` for any. Raises
+    `ValueError` if their shape is not `(num_texts, dim)`, there is none, or
+    they hold NaN or infinity.
     """
     rows = np.asarray(text_embeddings, np.float32)
     finite = np.isfinite(rows).all()

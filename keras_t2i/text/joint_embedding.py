@@ -154,10 +154,21 @@ class JointEmbedding(StreamTrainedModel):
                 `auto_scale_loss`, as of `keras.Model.compile`.
 
         Raises:
-            ValueError: there are other arguments.
+            ValueError: there are other arguments, or one is of another kind.
         """
         if loss is None:
             loss = StructuredJointEmbedding()
+        if not isinstance(loss, keras.losses.Loss):
+            raise ValueError(
+                "`loss` must be a `keras.losses.Loss` of the compatibilities, "
+                "such as `keras_t2i.losses.SoftmaxJointEmbedding()`. Received: "
+                f"{loss!r}"
+            )
+        if optimizer is None:
+            raise ValueError(
+                "`optimizer` must be a string or a "
+                "`keras.optimizers.Optimizer`. Received: None"
+            )
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
         # Built here, not in the first step: strategies and saving need it.
         self.optimizer.build(self.trainable_variables)

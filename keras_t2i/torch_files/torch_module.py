@@ -18,11 +18,9 @@ _MAX_NESTING = 20
 def read_network(path: StrPath, *keys: str) -> "TorchModule":
     """Reads the network of a .t7 file.
 
-    If the file holds a table, `keys` say where in it the network is.
-
-    Raises:
-        ValueError: the file cannot be read, or has no network there.
-        OSError: the file cannot be opened.
+    If the file holds a table, `keys` say where in it the network is. Raises
+    `ValueError` if the file cannot be read or has no network there, `OSError`
+    if it cannot be opened.
     """
     value = read_t7(path)
     where = str(path)

@@ -64,3 +64,15 @@ def test_grids_are_drawn_every_few_steps_and_at_the_end(tmp_path):
     gan.fit(stream, callbacks=[grid], verbose=0)
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["step-00000008.png", "step-00000010.png"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"captions": "a rose"}, "list of strings. Received: one string"),
+        ({"captions": ["a rose"], "every_steps": 0}, "`every_steps` must be"),
+    ],
+)
+def test_arguments_that_would_fail_later(tmp_path, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        ImageGrid(tmp_path, **arguments)

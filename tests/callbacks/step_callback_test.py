@@ -48,3 +48,19 @@ def test_an_execution_that_an_epoch_ends_early():
     fit(model, [steps], num_steps=5, epochs=2)
     assert [step for step, _ in steps.calls] == [2, 4, 5, 7, 9, 10]
     assert model.count == 10
+
+
+def test_what_is_due_within_an_execution_of_several_steps():
+    class Due(Steps):
+        def on_step_end(self, step, logs):
+            if self.is_due(3):
+                self.calls.append(step)
+
+    one_by_one, four_at_once = Due(first_step=1), Due(first_step=1)
+    fit(stepping_model(), [one_by_one], num_steps=12)
+    assert one_by_one.calls == [3, 6, 9, 12]
+    model = stepping_model()
+    model.compile(steps_per_execution=4)
+    # Of steps 2 to 5, 6 to 9, and 10 to 13.
+    fit(model, [four_at_once], num_steps=12)
+    assert four_at_once.calls == [5, 9, 13]

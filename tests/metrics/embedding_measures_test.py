@@ -298,3 +298,39 @@ def test_what_all_have_in_common_is_taken_away():
 def test_one_pair_has_no_other():
     with pytest.raises(ValueError, match="at least two .*Received: 1"):
         interpolation_premise(A[:1], B[:1], A[:1])
+
+
+_NAN = np.full((2, 2), np.nan)
+
+
+@pytest.mark.parametrize(
+    ("measure", "message"),
+    [
+        (lambda: zero_shot_accuracy(_NAN, [0, 1], [0, 1], np.eye(2)), "finite"),
+        (
+            lambda: retrieval_precision(_NAN, [0, 1], [0, 1], np.eye(2)),
+            "finite",
+        ),
+        (lambda: linear_probe_accuracy(_NAN, [0, 1], _NAN, [0, 1]), "finite"),
+        (lambda: interpolation_premise(_NAN, _NAN, _NAN), "finite"),
+        (
+            lambda: interpolation_premise(
+                np.eye(2), np.ones((1, 2)), np.eye(2)
+            ),
+            "one row per pair.*2, 1 and 2 rows",
+        ),
+        (
+            lambda: zero_shot_accuracy(np.eye(3), [0] * 3, [0, 1], np.eye(2)),
+            "same number of features",
+        ),
+        (
+            lambda: retrieval_precision(
+                np.eye(2), [0, 1], [0, 1], np.eye(2), k=0
+            ),
+            "`k` must be a whole number of at least 1",
+        ),
+    ],
+)
+def test_what_would_give_a_wrong_number(measure, message):
+    with pytest.raises(ValueError, match=message):
+        measure()

@@ -168,7 +168,7 @@ def test_diversity_by_hand():
 
 @pytest.mark.parametrize("num_images", [0, 1])
 def test_one_image_has_no_diversity(num_images):
-    with pytest.raises(ValueError, match=r"at least two.*Received: shape"):
+    with pytest.raises(ValueError, match=r"at least two.*Received: uint8"):
         diversity(np.zeros((num_images, 2, 2, 3), "uint8"))
 
 
@@ -289,3 +289,11 @@ def test_blooms_of_one_background_are_alike():
 def test_background_what_does_not_fit(images, masks, message):
     with pytest.raises(ValueError, match=message):
         background_colors(images, masks)
+
+
+@pytest.mark.parametrize(
+    "images", [np.zeros((4, 2, 2, 3)), np.zeros((32, 32, 3), "uint8")]
+)
+def test_diversity_is_that_of_whole_levels_of_several_images(images):
+    with pytest.raises(ValueError, match="must be uint8 of shape.*Received"):
+        diversity(images)

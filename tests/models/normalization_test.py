@@ -306,3 +306,19 @@ def test_the_difference_is_taken_in_float32(policy):
     outputs = layer(texts)
     assert outputs.dtype == policy.removeprefix("mixed_")
     np.testing.assert_allclose(np.array(outputs, "float32"), [[-1.0], [1.0]])
+
+
+@pytest.mark.parametrize(
+    ("texts", "received"),
+    [
+        (np.ones((0, 3)), r"shape \(0, 3\)"),
+        (np.ones((2, 4)), r"shape \(2, 4\)"),
+        ([[1.0, 2.0, np.nan]], "with NaN"),
+    ],
+)
+def test_texts_that_would_break_it(texts, received):
+    layer = TextStandardization()
+    layer.build((None, 3))
+    with pytest.raises(ValueError, match=f"must be finite.*{received}"):
+        layer.adapt(texts)
+    np.testing.assert_array_equal(layer.mean, np.zeros(3))

@@ -177,6 +177,16 @@ def test_swap_ema_weights_is_refused_before_training(trained):
     assert int(model.steps_trained) == steps
 
 
+def test_terminate_on_nan_would_watch_nothing(trained):
+    model, _, _ = trained
+    callback = keras.callbacks.TerminateOnNaN()
+    if isinstance(model, keras_t2i.TextToImageGAN):
+        with pytest.raises(ValueError, match="watches `loss`.*StopOnNaN`"):
+            _fit(trained, callback)
+    else:
+        _fit(trained, callback)
+
+
 @pytest.mark.usefixtures("eagerly")
 def test_swap_ema_weights_where_the_optimizer_averages():
     model, batch, _ = _joint_embedding()

@@ -5,7 +5,6 @@ import tensorflow as tf
 
 from keras_t2i.models.adversarial_training import RelativeDiversity
 from keras_t2i.models.adversarial_training import ReplicaLoss
-from keras_t2i.models.adversarial_training import Share
 from keras_t2i.models.adversarial_training import training_metrics
 from keras_t2i.models.staged_matching import StagedMatching
 
@@ -43,8 +42,8 @@ def test_relative_diversity_is_that_of_all_replicas(two_replicas):
     assert float(metric.result()) == pytest.approx(1.0)
 
 
-def test_share_counts_rows():
-    metric = Share()
+def test_accuracies_count_rows():
+    metric = training_metrics(False, 0.0, None)["real_accuracy"]
     metric.update_state(tf.constant([[True], [False], [False], [False]]))
     assert float(metric.result()) == 0.25
     metric.update_state(tf.constant([[True], [True]]))
@@ -64,7 +63,7 @@ def test_replica_losses_are_added_up(two_replicas):
     assert float(metric.result()) == 6.0
 
 
-@pytest.mark.parametrize("kind", (RelativeDiversity, ReplicaLoss, Share))
+@pytest.mark.parametrize("kind", (RelativeDiversity, ReplicaLoss))
 def test_they_come_back_from_their_config(kind):
     metric = kind("mine")
     config = keras.saving.serialize_keras_object(metric)

@@ -415,3 +415,21 @@ def test_config_round_trip(layer):
     assert type(copy) is type(layer)
     assert copy.get_config() == layer.get_config()
     assert copy.units == UNITS
+
+
+def test_predictions_are_of_the_ids_alone():
+    encoder = tiny_text_encoder()
+    ids, others = encoder.tokenize(["a rose"]), encoder.tokenize(["a tulip"])
+    batch = {"images": np.zeros((1, 4, 4, 3)), "mismatched_token_ids": others}
+    np.testing.assert_array_equal(
+        encoder.predict({**batch, "token_ids": ids}, verbose=0),
+        encoder.predict(ids, verbose=0),
+    )
+    with pytest.raises(ValueError, match="of shape \\(batch, 201\\).*: none"):
+        encoder.predict(batch, verbose=0)
+    short = ids[:, :100]
+    with pytest.raises(ValueError, match="Received: shape \\(1, 100\\)"):
+        tiny_text_encoder().predict(short, verbose=0)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="not compatible"):
+        encoder.predict(short, verbose=0)
+    encoder.predict(ids, verbose=0)

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_t2i.batch_checks import checked_batches
+from keras_t2i.fit_checks import checked_batches
 from keras_t2i.stream_trained_model import StreamTrainedModel
 from keras_t2i.stream_trained_model import batch_of
 from tests.tiny_models import embeddings_batch

@@ -1,13 +1,16 @@
-"""Checks of the batches that a model is trained or evaluated on."""
+"""Checks of the batches and callbacks that a model is trained with."""
 
 import contextlib
 import re
+import types
 from collections.abc import Iterator
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_t2i.linear_decay import schedules_of
 from keras_t2i.types import Tensor
 
 # Arguments of Keras that are about targets, which no batch here has.
@@ -37,8 +40,8 @@ def checked_batches(
     """Returns data whose batches fit a model.
 
     Args:
-        data: `tf.data.Dataset` of batches, or a dict of arrays. Anything else
-            is returned as it is.
+        data: `tf.data.Dataset` or generator of batches, or a dict of arrays.
+            Anything else is returned as it is.
         image_size: int. Side of the model's images, if it has any.
         num_devices: int. Devices that share each batch. In a stream, a batch
             that would leave one of them without rows has some rows twice.
@@ -59,6 +62,12 @@ def checked_batches(
         element is not None for element in elements[1:]
     ):
         raise has_targets(f"{len(elements)} elements")
+    if isinstance(data, types.GeneratorType):
+        return _checked_one_by_one(data, image_size)
+    if isinstance(data, tf.data.Dataset) and isinstance(elements, tuple):
+        # Keras' way to write a batch without targets.
+        data = data.map(lambda batch, *_: batch)
+        elements = data.element_spec
     is_known = isinstance(data, (dict, tf.data.Dataset))
     if not is_known or not isinstance(elements, dict):
         return data
@@ -67,6 +76,18 @@ def checked_batches(
     if num_devices > 1:
         data = _on_all_devices(data, num_devices, batch_size or _BATCH_SIZE)
     return data
+
+
+def _checked_one_by_one(
+    batches: Iterator[Any], image_size: int | None
+) -> Iterator[Any]:
+    """Yields what a generator does, and looks at it first."""
+    for batch in batches:
+        inputs, *_ = keras.utils.unpack_x_y_sample_weight(batch)
+        if isinstance(inputs, dict) and "images" in inputs:
+            images = np.asarray(inputs["images"])
+            _with_checked_images({"images": images}, images, image_size)
+        yield batch
 
 
 def words_of(encoder: Any) -> tuple[str, ...] | None:
@@ -200,3 +221,56 @@ def _on_all_devices(data: Any, num_devices: int, batch_size: int) -> Any:
                 "`batch_size`, or leave these rows out."
             )
     return data
+
+
+def check_callbacks(model: Any, callbacks: Any) -> None:
+    """Raises `ValueError` for callbacks of Keras that would do nothing.
+
+    `model` is compiled. `callbacks` are a list, a
+    `keras.callbacks.CallbackList`, or `None`.
+    """
+    kind = type(model).__name__
+    for callback in keras.tree.flatten(
+        getattr(callbacks, "callbacks", callbacks or [])
+    ):
+        name = type(callback).__name__
+        if isinstance(
+            callback,
+            keras.callbacks.LearningRateScheduler
+            | keras.callbacks.ReduceLROnPlateau,
+        ):
+            for schedule in schedules_of(model):
+                raise ValueError(
+                    f"`{name}` sets the learning rate, which must be a number "
+                    "and not a schedule. Received: a "
+                    f"{type(schedule).__name__}. Compile with numbers, or "
+                    "leave the callback out."
+                )
+        if (
+            isinstance(callback, keras.callbacks.TerminateOnNaN)
+            and "optimizer" not in model.compiled_objects
+        ):
+            raise ValueError(
+                f"`{name}` watches `loss`, which a `{kind}` does not have. "
+                "Received: such a callback. Use "
+                "`keras_t2i.callbacks.StopOnNaN`."
+            )
+        if not isinstance(callback, keras.callbacks.SwapEMAWeights):
+            continue
+        if model.why_no_use_ema is not None:
+            raise ValueError(
+                f"`{name}` is not for a `{kind}`: {model.why_no_use_ema}. "
+                "Received: such a callback. Leave it out."
+            )
+        if not uses_ema(model.optimizer):
+            raise ValueError(
+                f"`{name}` is for an optimizer with `use_ema=True`. Received: "
+                f"{model.optimizer.name} without. Compile with such an "
+                "optimizer, or leave the callback out."
+            )
+
+
+def uses_ema(optimizer: Any) -> bool:
+    """Whether an optimizer averages the weights."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    return getattr(inner, "use_ema", False)
