@@ -105,8 +105,8 @@ def test_a_type_of_weights_that_is_given_is_refused_too():
 def test_arguments_that_are_not_there_are_named():
     with pytest.raises(ValueError, match="`Scaled` has no argument 'unit'"):
         Scaled(4, unit=5)
-    with pytest.raises(ValueError, match="`Generator` has no argument 'widht'"):
-        tiny_generator(widht=4)
+    with pytest.raises(ValueError, match="`Generator` has no argument 'wide'"):
+        tiny_generator(wide=4)
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.5])
