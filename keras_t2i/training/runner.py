@@ -306,8 +306,7 @@ def _stops_in_order(interruptions: list[KeyboardInterrupt]) -> Iterator[None]:
 
 def set_up(recipe: BaseRecipe) -> None:
     """Seeds all random generators and sets the precision of new layers."""
-    # NumPy's takes 32 bits.
-    keras.utils.set_random_seed(recipe.seed % 2**32)
+    keras.utils.set_random_seed(recipe.seed)
     # Only recipes of GANs have a precision.
     precision = getattr(recipe, "precision", "float32")
     keras.mixed_precision.set_dtype_policy(precision)
