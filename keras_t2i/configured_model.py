@@ -80,8 +80,8 @@ class ConfiguredModel(keras.Model):
         if unknown:
             raise ValueError(
                 f"`{type(self).__name__}` has no argument "
-                f"{', '.join(map(repr, sorted(unknown)))}. Leave it out, or "
-                "see how it is spelt."
+                f"{', '.join(map(repr, sorted(unknown)))}. Check the spelling, "
+                "or leave it out."
             )
         super().__init__(*args, **kwargs)
 

@@ -115,6 +115,7 @@ IMPORTS_TENSORFLOW = {
     "models.weight_updates",
     "recipe_batches",
     "stream_trained_model",
+    "text.char_cnn_rnn",
     "text.embeddings",
     "tokenizers",
     "training.gan_training",

@@ -28,7 +28,7 @@ class Source:
     """Raw captioned images, as `prepare` reads them.
 
     A source lists its files when it is made, and reads them only in `read`.
-    That may run in another process, so a source must be picklable, which
+    That may run in another process, so a source must be picklable. Its pickle
     leaves out the listing.
 
     Attributes:

@@ -176,7 +176,7 @@ def test_what_does_not_fit(data, text_run, source, tmp_path, error_of):
         line_of("--from", source, "--text-encoder", text_run)
     )
     line = line_of("--from", source, "--width", 8)
-    assert "`width` must be that of --from, 4, whose" in line
+    assert "--width must be that of --from, 4, whose" in line
     assert "Received: 8. Leave it out" in line
     line = line_of("--from", text_run)
     assert "--from must name a text-to-image GAN" in line
