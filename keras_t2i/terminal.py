@@ -4,6 +4,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
+from typing import TextIO
 
 _is_quiet = False
 
@@ -34,9 +35,8 @@ def print_result(*lines: str) -> None:
         for line in lines:
             print(visible(line), flush=True)
     except BrokenPipeError:
-        # Whoever reads, such as `head`, has had enough. Python writes what is
-        # left when it ends, which must not fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever reads, such as `head`, has had enough.
+        _leave(sys.stdout)
 
 
 def print_note(line: str) -> None:
@@ -49,8 +49,19 @@ def print_error(line: str) -> None:
     """Writes an error or a warning, on one line, to standard error."""
     # Work does not end because nobody listens. Standard error may be closed.
     if sys.stderr is not None:
-        with contextlib.suppress(OSError):
+        try:
             print(visible(line), file=sys.stderr, flush=True)
+        except OSError:
+            _leave(sys.stderr)
+
+
+def _leave(stream: TextIO) -> None:
+    """Sends a stream to the null device.
+
+    Python writes what is left in it when it ends, which must not fail again.
+    """
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def is_quiet() -> bool:

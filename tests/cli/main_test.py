@@ -330,7 +330,11 @@ def test_signals_are_handled_as_before_afterwards():
 
 
 @pytest.mark.parametrize("where", ["2>&-", "2>/dev/full", ">&- 2>&-"])
-def test_nobody_listens(tmp_path, model_folders, where):
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_nobody_listens(
+    tmp_path, model_folders, where, unbuffered, monkeypatch
+):
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
     for folder, status in (tmp_path / "none", 2), (model_folders, 0):
         command = f"{sys.executable} -m keras_t2i serve --print"
         result = subprocess.run(
