@@ -144,7 +144,7 @@ def write_shards_in_processes(
         initializer=_start_worker,
         initargs=(source, options, num_done, stop),
     )
-    others = multiprocessing.active_children()
+    others = set(multiprocessing.active_children())
     processes: list[multiprocessing.process.BaseProcess] = []
     try:
         # Processes inherit the blocked signal: at Ctrl-C this one alone
@@ -155,9 +155,10 @@ def write_shards_in_processes(
                 executor.submit(_write, path, keys): path
                 for path, keys in shards.items()
             }
+            # Not those of the program that calls this.
+            processes += set(multiprocessing.active_children()) - others
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        processes += multiprocessing.active_children()
         pending = set(paths)
         while pending:
             finished, pending = concurrent.futures.wait(
@@ -171,7 +172,7 @@ def write_shards_in_processes(
     except BrokenProcessPool:
         executor.shutdown()
         # When one ends, the others are terminated, which gives other codes.
-        if 1 in {p.exitcode for p in processes if p not in others}:
+        if 1 in {process.exitcode for process in processes}:
             raise ChildProcessError(
                 "A process that writes shards could not start; its error is "
                 "above. It imports the script that was run, which must do its "

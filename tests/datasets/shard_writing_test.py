@@ -1,3 +1,4 @@
+import multiprocessing
 import os
 import pathlib
 import signal
@@ -35,13 +36,15 @@ def _contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def _write(source, folder, keys=((0,), (1,), (2,))):
+def _write(
+    source, folder, keys=((0,), (1,), (2,)), on_images=lambda num_done: None
+):
     write_shards_in_processes(
         source,
         {folder / "a.tfrecord": keys},
         num_workers=1,
         options={"image_size": 8, "strict": True},
-        on_images=lambda num_done: None,
+        on_images=on_images,
         on_shard=lambda path, shard: None,
     )
 
@@ -69,6 +72,24 @@ def test_an_error_in_a_process_reaches_the_caller(tmp_path):
     source = Squares(troubles={1: UnusableFileError("1.png", "is broken")})
     with pytest.raises(UnusableFileError, match="1.png: is broken"):
         _write(source, tmp_path)
+    assert os.listdir(tmp_path) == []
+
+
+def test_an_interruption_ends_no_process_of_the_caller(tmp_path):
+    def interrupted(num_done):
+        raise KeyboardInterrupt
+
+    context = multiprocessing.get_context("spawn")
+    own = context.Process(target=time.sleep, args=(60,))
+    own.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            _write(Squares(), tmp_path, on_images=interrupted)
+        assert own.is_alive()
+        assert multiprocessing.active_children() == [own]
+    finally:
+        own.kill()
+        own.join()
     assert os.listdir(tmp_path) == []
 
 
