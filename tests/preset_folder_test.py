@@ -116,8 +116,10 @@ def test_options_that_were_set_later_are_kept(gan, tmp_path):
     gan.truncation = 0.25
     gan.save_to_preset(tmp_path)
     assert TextToImageGAN.from_preset(tmp_path, seed=3).truncation == 0.25
-    loaded = TextToImageGAN.from_preset(tmp_path, truncation=0.75)
-    assert loaded.truncation == 0.75
+    # The last one is that of the recipe.
+    for factor in (0.75, gan.recipe.truncation):
+        loaded = TextToImageGAN.from_preset(tmp_path, truncation=factor)
+        assert loaded.truncation == factor
 
 
 def test_a_name_that_is_neither_preset_nor_folder(tmp_path):

@@ -374,7 +374,7 @@ def _with_overrides(
         options |= {
             name: value
             for name, value in after.items()
-            if value != before.get(name)
+            if name in overrides or value != before.get(name)
         }
     changed = type(gan)(
         gan.generator,
