@@ -185,9 +185,9 @@ class MismatchedTexts:
         self._captions = np.array(numbers)
         self._image_of_caption = np.repeat(np.arange(len(counts)), counts)
         # Found now, and not by the first batch of a training.
-        pairs = {*zip(numbers, self._image_of_caption.tolist())}
-        shared = np.bincount([caption for caption, _ in pairs])
-        if shared.max() == len(counts):
+        most_used = np.bincount(self._captions).argmax()
+        used_by = self._image_of_caption[self._captions == most_used]
+        if len(np.unique(used_by)) == len(counts):
             raise _all_share_captions("images that all share one")
         self._ends = np.cumsum(counts)
         self._starts = self._ends - counts
