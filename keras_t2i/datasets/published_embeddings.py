@@ -1,5 +1,6 @@
 """Embeddings and image features that others have computed, by image id."""
 
+import dataclasses
 import functools
 import os
 import pathlib
@@ -7,7 +8,6 @@ import re
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 
@@ -38,13 +38,16 @@ _LAYOUTS = (
 )
 
 
-class PublishedEmbeddings(Protocol):
+@dataclasses.dataclass(frozen=True)
+class PublishedEmbeddings:
     """Arrays of images, each under the name that the file has for its image.
 
-    `names` are the images that there are arrays of.
+    `names` are the images that there are arrays of. `find` returns the array
+    of one, unchecked, and where it is from, for messages.
     """
 
     names: list[str]
+    find: Callable[[str], tuple[np.ndarray, str]]
 
     def read(self, name: str) -> np.ndarray:
         """Returns float32 of shape `(num_captions, dim)`, or `(dim,)`.
@@ -52,6 +55,20 @@ class PublishedEmbeddings(Protocol):
         Raises `ValueError` if the array is damaged, or of another type or
         shape.
         """
+        array, where = self.find(name)
+        right_shape = array.ndim in (1, 2) and array.size
+        if array.dtype.kind != "f" or not right_shape:
+            raise ValueError(
+                f"{where} must be floating point numbers of shape (dim,) or "
+                f"(num, dim). Received: {array.dtype} of shape {array.shape}."
+            )
+        with np.errstate(over="ignore"):
+            array = array.astype(np.float32)
+        if not np.isfinite(array).all():
+            raise ValueError(
+                f"{where} must be finite. Received: NaN or infinity."
+            )
+        return array
 
 
 def open_published_embeddings(
@@ -65,20 +82,20 @@ def open_published_embeddings(
     """
     path = pathlib.Path(path)
     if path.suffix in (".npz", ".npy", *_HDF5_SUFFIXES):
-        return ArraysById(path)
+        return arrays_by_id(path)
     if path.is_dir():
         folders = [path, path / "train", path / "test"]
         folders = [f for f in folders if (f / STACKGAN_EMBEDDINGS).exists()]
         if folders:
-            return StackGANEmbeddings(folders)
+            return _stackgan_embeddings(folders)
         files = [file for file in walk(path) if file.suffix == ".t7"]
         if files:
             # Those of an image are tables, those of a class are tensors.
             if isinstance(read_t7(files[0]), Table):
-                return TorchEmbeddings(path, files)
-            return TorchClassEmbeddings(files, images_of_class)
+                return _torch_embeddings(path, files)
+            return _torch_class_embeddings(files, images_of_class)
         if any(file.suffix == ".npy" for file in walk(path)):
-            return ArraysById(path)
+            return arrays_by_id(path)
     raise ValueError(
         f"Expected arrays by image: {_LAYOUTS}. Received: {str(path)!r}, which "
         + ("has none of these." if path.exists() else "is not there.")
@@ -118,23 +135,8 @@ def _stem(name: str) -> str:
     return without_image_suffix(name).rpartition("/")[2]
 
 
-def _float_array(array: np.ndarray, where: str) -> np.ndarray:
-    """Checks the array of one image, and makes it float32."""
-    right_shape = array.ndim in (1, 2) and array.size
-    if array.dtype.kind != "f" or not right_shape:
-        raise ValueError(
-            f"{where} must be floating point numbers of shape (dim,) or "
-            f"(num, dim). Received: {array.dtype} of shape {array.shape}."
-        )
-    with np.errstate(over="ignore"):
-        array = array.astype(np.float32)
-    if not np.isfinite(array).all():
-        raise ValueError(f"{where} must be finite. Received: NaN or infinity.")
-    return array
-
-
-class ArraysById:
-    """Arrays in NumPy's formats or HDF5, each named by its image's id.
+def arrays_by_id(path: pathlib.Path) -> PublishedEmbeddings:
+    """Opens arrays in NumPy's formats or HDF5, each named by its image's id.
 
     - a `.npz` file as `numpy.savez(path, **{id: array, ...})` writes it;
     - a `.npy` file of a structured array, with the fields `id`, a string, and
@@ -142,57 +144,49 @@ class ArraysById:
     - a folder of `.npy` files, each at its image's id, without image suffix;
     - a `.h5` or `.hdf5` file, as `HDF5File` says.
 
-    Raises:
-        ValueError: the file is damaged, or none of these.
-        OSError: it cannot be opened.
+    Raises `ValueError` if the file is damaged or none of these, `OSError` if it
+    cannot be opened.
     """
+    get: Callable[[str], np.ndarray]
+    if path.is_dir():
+        files = {
+            file.relative_to(path).as_posix()[: -len(".npy")]: file
+            for file in walk(path)
+            if file.suffix == ".npy" and os.path.isfile(file)
+        }
+        names, get = list(files), lambda name: _read_npy_file(files[name])
+    elif path.exists() and not path.is_file():
+        # A pipe or a device, which may never end.
+        raise ValueError(f"Expected a file or a folder. Received: {path}.")
+    elif path.suffix == ".npz":
+        npz = NpzFile(path)
+        names, get = npz.names, npz.read
+    elif path.suffix in _HDF5_SUFFIXES:
+        hdf5 = HDF5File(path)
+        names, get = hdf5.names, hdf5.read
+    else:
+        names, rows = _read_table(path)
+        get = dict(zip(names, rows)).__getitem__
+    if not names:
+        raise ValueError(
+            f"{path} must hold an array for each image. Received: none."
+        )
+    if len(set(names)) < len(names):
+        raise ValueError(
+            f"{path} must name each image once. Received: {len(names)} names, "
+            f"{len(set(names))} different."
+        )
+    return PublishedEmbeddings(
+        names, lambda name: (get(name), f"{path}, {name!r},")
+    )
 
-    def __init__(self, path: StrPath):
-        self._path = pathlib.Path(path)
-        self._get: Callable[[str], np.ndarray]
-        if self._path.is_dir():
-            self._files = {
-                file.relative_to(self._path).as_posix()[: -len(".npy")]: file
-                for file in walk(self._path)
-                if file.suffix == ".npy" and os.path.isfile(file)
-            }
-            self._get, self.names = self._from_folder, list(self._files)
-        elif self._path.exists() and not self._path.is_file():
-            # A pipe or a device, which may never end.
-            raise ValueError(
-                f"Expected a file or a folder. Received: {self._path}."
-            )
-        elif self._path.suffix == ".npz":
-            file = NpzFile(self._path)
-            self._get, self.names = file.read, file.names
-        elif self._path.suffix in _HDF5_SUFFIXES:
-            arrays = HDF5File(self._path)
-            self._get, self.names = arrays.read, arrays.names
-        else:
-            self.names, rows = _read_table(self._path)
-            self._get = dict(zip(self.names, rows)).__getitem__
-        if not self.names:
-            raise ValueError(
-                f"{self._path} must hold an array for each image. Received: "
-                "none."
-            )
-        if len(set(self.names)) < len(self.names):
-            raise ValueError(
-                f"{self._path} must name each image once. Received: "
-                f"{len(self.names)} names, {len(set(self.names))} different."
-            )
 
-    def read(self, name: str) -> np.ndarray:
-        """Returns the array of one image."""
-        return _float_array(self._get(name), f"{self._path}, {name!r},")
-
-    def _from_folder(self, name: str) -> np.ndarray:
-        file = self._files[name]
-        return read_npy(read_file(file, MAX_ARRAY_BYTES), str(file))
+def _read_npy_file(path: pathlib.Path) -> np.ndarray:
+    return read_npy(read_file(path, MAX_ARRAY_BYTES), str(path))
 
 
 def _read_table(path: pathlib.Path) -> tuple[list[str], np.ndarray]:
-    table = read_npy(read_file(path, MAX_ARRAY_BYTES), str(path))
+    table = _read_npy_file(path)
     fields = table.dtype.names or ()
     if table.ndim != 1 or not {"id", "embeddings"} <= set(fields):
         raise ValueError(
@@ -219,34 +213,28 @@ def _read_table(path: pathlib.Path) -> tuple[list[str], np.ndarray]:
     return ids, table["embeddings"]
 
 
-class StackGANEmbeddings:
-    """The pickles of StackGAN, in the folders of one or several splits.
-
-    Raises `ValueError` if a file is damaged, or if the files do not fit each
-    other.
+def _stackgan_embeddings(
+    folders: Sequence[pathlib.Path],
+) -> PublishedEmbeddings:
+    """Opens the pickles of StackGAN, in the folders of one or several splits.
 
     Reference:
         - [Zhang et al., 2017](https://arxiv.org/abs/1612.03242)
     """
-
-    def __init__(self, folders: Sequence[pathlib.Path]):
-        self._rows: dict[str, np.ndarray] = {}
-        count = 0
-        for folder in folders:
-            names, rows = _read_stackgan_folder(folder)
-            self._rows.update(zip(names, rows))
-            count += len(names)
-        if len(self._rows) < count or not count:
-            raise ValueError(
-                f"{STACKGAN_FILES} in {folders[0]} must name each image once. "
-                f"Received: {count} names, {len(self._rows)} different."
-            )
-        self.names = list(self._rows)
-        self._where = folders[0]
-
-    def read(self, name: str) -> np.ndarray:
-        """Returns the embeddings of one image."""
-        return _float_array(self._rows[name], f"{self._where}, {name!r},")
+    row_of: dict[str, np.ndarray] = {}
+    count = 0
+    for folder in folders:
+        names, rows = _read_stackgan_folder(folder)
+        row_of.update(zip(names, rows))
+        count += len(names)
+    if len(row_of) < count or not count:
+        raise ValueError(
+            f"{STACKGAN_FILES} in {folders[0]} must name each image once. "
+            f"Received: {count} names, {len(row_of)} different."
+        )
+    return PublishedEmbeddings(
+        list(row_of), lambda name: (row_of[name], f"{folders[0]}, {name!r},")
+    )
 
 
 def _read_stackgan_folder(
@@ -295,8 +283,10 @@ def _read_stackgan_folder(
     return names, arrays
 
 
-class TorchEmbeddings:
-    """A folder of .t7 files, one per image, as the GAN's authors published it.
+def _torch_embeddings(
+    folder: pathlib.Path, files: Sequence[pathlib.Path]
+) -> PublishedEmbeddings:
+    """Opens .t7 files, one per image, as the GAN's authors published them.
 
     Each holds a table with the embeddings as `txt`. Names are relative to the
     folder.
@@ -304,17 +294,13 @@ class TorchEmbeddings:
     Reference:
         - [Reed et al., 2016](https://arxiv.org/abs/1605.05396)
     """
+    file_of = {
+        file.relative_to(folder).with_suffix("").as_posix(): file
+        for file in files
+    }
 
-    def __init__(self, folder: pathlib.Path, files: Sequence[pathlib.Path]):
-        self._files = {
-            file.relative_to(folder).with_suffix("").as_posix(): file
-            for file in files
-        }
-        self.names = list(self._files)
-
-    def read(self, name: str) -> np.ndarray:
-        """Returns the embeddings of one image."""
-        path = self._files[name]
+    def find(name: str) -> tuple[np.ndarray, str]:
+        path = file_of[name]
         table = read_t7(path)
         embeddings = table.get(b"txt") if isinstance(table, Table) else None
         if not isinstance(embeddings, np.ndarray):
@@ -322,62 +308,58 @@ class TorchEmbeddings:
                 f"{path} must hold a table with a tensor `txt`. Received: "
                 f"{type(embeddings).__name__}."
             )
-        return _float_array(embeddings, str(path))
+        return embeddings, str(path)
+
+    return PublishedEmbeddings(list(file_of), find)
 
 
-class TorchClassEmbeddings:
-    """A folder of .t7 files, one per class, as the encoder's authors published.
+def _torch_class_embeddings(
+    files: Sequence[pathlib.Path],
+    images_of_class: Mapping[str, Sequence[str]],
+) -> PublishedEmbeddings:
+    """Opens .t7 files, one per class, as the encoder's authors published them.
 
     Each is named after its class, and holds a tensor of shape
     `(num_images, dim, num_captions)`, its images in the order of their names.
-    Raises `ValueError` if no file is of a class, or several are of one.
 
     Reference:
         - [Reed et al., 2016](https://arxiv.org/abs/1605.05395)
     """
+    images_of = {_class_key(name): ids for name, ids in images_of_class.items()}
+    # The file of each image, its row in it, and how many rows there are.
+    places: dict[str, tuple[pathlib.Path, int, int]] = {}
+    for path in files:
+        ids = images_of.get(_class_key(path.stem), ())
+        for row, id in enumerate(ids):
+            if id in places:
+                # Such as image features beside the embeddings.
+                raise ValueError(
+                    "There must be one .t7 file for each class. Received: "
+                    f"{places[id][0]} and {path}, both named after one. Name "
+                    "the folder of the embeddings alone."
+                )
+            places[id] = (path, row, len(ids))
+    if not places:
+        raise ValueError(
+            f"{files[0].parent} must hold a .t7 file for each class of the "
+            f"data set. Received: files like {files[0].name}, and classes "
+            f"like {next(iter(images_of_class), 'none')!r}."
+        )
+    # Images are read class by class.
+    read_class = functools.lru_cache(maxsize=1)(_read_class)
 
-    def __init__(
-        self,
-        files: Sequence[pathlib.Path],
-        images_of_class: Mapping[str, Sequence[str]],
-    ):
-        images_of = {
-            _class_key(name): ids for name, ids in images_of_class.items()
-        }
-        # The file of each image, its row in it, and how many rows there are.
-        self._places: dict[str, tuple[pathlib.Path, int, int]] = {}
-        for path in files:
-            ids = images_of.get(_class_key(path.stem), ())
-            for row, id in enumerate(ids):
-                if id in self._places:
-                    # Such as image features beside the embeddings.
-                    raise ValueError(
-                        "There must be one .t7 file for each class. Received: "
-                        f"{self._places[id][0]} and {path}, both named after "
-                        "one. Name the folder of the embeddings alone."
-                    )
-                self._places[id] = (path, row, len(ids))
-        if not self._places:
-            raise ValueError(
-                f"{files[0].parent} must hold a .t7 file for each class of the "
-                f"data set. Received: files like {files[0].name}, and classes "
-                f"like {next(iter(images_of_class), 'none')!r}."
-            )
-        self.names = list(self._places)
-        # Images are read class by class.
-        self._read_class = functools.lru_cache(maxsize=1)(_read_class)
-
-    def read(self, name: str) -> np.ndarray:
-        """Returns the embeddings of one image."""
-        path, row, num_images = self._places[name]
-        array = self._read_class(path)
+    def find(name: str) -> tuple[np.ndarray, str]:
+        path, row, num_images = places[name]
+        array = read_class(path)
         if len(array) != num_images:
             raise ValueError(
                 f"{path} must have a row for each of the {num_images} images "
                 "that the data set has of this class, in the order of their "
                 f"names. Received: {len(array)} rows."
             )
-        return _float_array(array[row].T, f"{path}, row {row},")
+        return array[row].T, f"{path}, row {row},"
+
+    return PublishedEmbeddings(list(places), find)
 
 
 def _read_class(path: pathlib.Path) -> np.ndarray:

@@ -1,10 +1,11 @@
 import io
+import pathlib
 import zipfile
 
 import numpy as np
 import pytest
 
-from keras_t2i.datasets.published_embeddings import ArraysById
+from keras_t2i.datasets.published_embeddings import arrays_by_id
 from keras_t2i.datasets.published_embeddings import match_names
 from tests.damaged_files import check_damaged_files
 
@@ -36,7 +37,7 @@ def path(request, tmp_path):
 
 
 def test_arrays(path):
-    source = ArraysById(path)
+    source = arrays_by_id(path)
     assert sorted(source.names) == sorted(ARRAYS)
     for name, array in ARRAYS.items():
         read = source.read(name)
@@ -52,7 +53,7 @@ def test_a_table(tmp_path, id_type):
     table["id"] = [n.encode() for n in names] if id_type == "S9" else names
     table["embeddings"] = np.arange(9).reshape(3, 3)
     np.save(path, table)
-    source = ArraysById(path)
+    source = arrays_by_id(path)
     assert source.names == names
     np.testing.assert_array_equal(source.read("a/2.x"), [3, 4, 5])
 
@@ -69,7 +70,7 @@ def test_ids_that_are_no_text(tmp_path):
         content[place : place + len(letter)] = b"\xff" * len(letter)
         path.write_bytes(content)
         with pytest.raises(ValueError, match="damaged one .*decode"):
-            ArraysById(path)
+            arrays_by_id(path)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +87,7 @@ def test_arrays_that_are_refused(tmp_path, array, message):
     path = tmp_path / "a.npz"
     np.savez(path, a=array)
     with pytest.raises(ValueError, match=message):
-        ArraysById(path).read("a")
+        arrays_by_id(path).read("a")
 
 
 def test_objects_are_never_read(tmp_path):
@@ -100,7 +101,7 @@ def test_objects_are_never_read(tmp_path):
         else:
             np.save(path, np.array([Trap()]))
         with pytest.raises(ValueError, match="Python objects"):
-            ArraysById(path).read("a")
+            arrays_by_id(path).read("a")
 
 
 def test_what_unpacks_to_very_much_is_refused(tmp_path):
@@ -108,7 +109,7 @@ def test_what_unpacks_to_very_much_is_refused(tmp_path):
     with zipfile.ZipFile(path, "w") as file:
         file.writestr("a.npy", bytes(2**26 + 1))
     with pytest.raises(ValueError, match="67108865 bytes for 'a' of 67108864"):
-        ArraysById(path).read("a")
+        arrays_by_id(path).read("a")
 
 
 def test_arrays_that_unpack_to_very_much_together_are_refused(tmp_path):
@@ -116,13 +117,13 @@ def test_arrays_that_unpack_to_very_much_together_are_refused(tmp_path):
     sparse = np.zeros(2**18, "f4")
     sparse[::50] = np.random.default_rng(0).normal(size=len(sparse[::50]))
     np.savez_compressed(path, a=sparse, b=sparse)
-    np.testing.assert_array_equal(ArraysById(path).read("b"), sparse)
+    np.testing.assert_array_equal(arrays_by_id(path).read("b"), sparse)
     np.savez_compressed(path, a=np.zeros(2**18, "f4"), b=np.ones(2**18, "f4"))
     size = path.stat().st_size
     assert size < 10_000
     message = f"a.npz must be a .npz .*2097408 bytes in a file of {size}"
     with pytest.raises(ValueError, match=message):
-        ArraysById(path)
+        arrays_by_id(path)
 
 
 @pytest.mark.parametrize(
@@ -137,37 +138,37 @@ def test_other_files(tmp_path, name, content, message):
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(ValueError, match=f"{name} must be .*{message}"):
-        ArraysById(path)
+        arrays_by_id(path)
 
 
 def test_other_tables(tmp_path):
     path = tmp_path / "a.npy"
     np.save(path, np.ones((2, 3)))
     with pytest.raises(ValueError, match=r"`id` and `embeddings`.*float64"):
-        ArraysById(path)
+        arrays_by_id(path)
     np.save(path, np.ones(2, [("id", "i4"), ("embeddings", "f4", (2,))]))
     with pytest.raises(ValueError, match="strings as `id`. Received: int32"):
-        ArraysById(path)
+        arrays_by_id(path)
     np.save(path, _table({"a": [1, 2, 3], "b": [1, 2, 3]})[[0, 0]])
     with pytest.raises(ValueError, match="2 names, 1 different"):
-        ArraysById(path)
+        arrays_by_id(path)
 
 
 def test_nothing_there(tmp_path):
     with pytest.raises(FileNotFoundError, match="a.npz"):
-        ArraysById(tmp_path / "a.npz")
+        arrays_by_id(tmp_path / "a.npz")
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="array for each image. .* none"):
-        ArraysById(tmp_path / "empty")
+        arrays_by_id(tmp_path / "empty")
     with pytest.raises(ValueError, match="a file or a folder.*/dev/zero"):
-        ArraysById("/dev/zero")
+        arrays_by_id(pathlib.Path("/dev/zero"))
 
 
 # === Damaged files ===
 
 
 def _read_all(path):
-    source = ArraysById(path)
+    source = arrays_by_id(path)
     for name in source.names[:10]:
         source.read(name)
 
