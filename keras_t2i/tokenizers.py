@@ -224,6 +224,25 @@ def tokenize_for(encoder: Any, texts: Tensor) -> Tensor:
     return getattr(encoder, "tokenize", tokenize)(texts)
 
 
+def token_batches(encoder: Any, texts: Any, batch_size: int) -> tf.data.Dataset:
+    """Makes batches of the ids that a text encoder reads of encoded texts."""
+    batches = tf.data.Dataset.from_tensor_slices(texts).batch(batch_size)
+    batches = batches.map(lambda some: tokenize_for(encoder, some))
+    return untuned(batches.prefetch(2))
+
+
+def untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Switches autotuning off, for streams that leave it nothing to choose.
+
+    The tuner wakes after 10 ms, then after twice as long each time, up to a
+    minute. In TensorFlow 2.21 a stream that ends often waits until it wakes
+    again: up to as long as the stream has taken, and at most a minute.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
+
+
 def split_words(texts: Tensor) -> Tensor:
     """Splits texts into words, after `keras_t2i.text.normalize`.
 

@@ -21,10 +21,7 @@ ORDER = (
     {"captions", "checks", "errors", "files", "interruption"}
     | {"reading", "terminal", "types", "version"},
     {"registration"},
-    {
-        *("fit_checks", "configured_model", "linear_decay"),
-        *("stream_trained_model", "untuned"),
-    },
+    {"fit_checks", "configured_model", "linear_decay", "stream_trained_model"},
     {"keras_files", "pretrained", "progress"},
     {"recipes"},
     {"tokenizers"},
@@ -116,7 +113,6 @@ IMPORTS_TENSORFLOW = {
     "recipe_batches",
     "stream_trained_model",
     "text.char_cnn_rnn",
-    "text.embeddings",
     "tokenizers",
     "training.gan_training",
     "training.run_folder",
@@ -124,7 +120,6 @@ IMPORTS_TENSORFLOW = {
     "training.style_training",
     "training.text_training",
     "training.workers",
-    "untuned",
 }
 IMPORTS_TENSORFLOW_TEXT = {"tokenizers"}
 # These never see a path.

@@ -16,10 +16,10 @@ from keras_t2i.datasets.sampling import BatchReader
 from keras_t2i.datasets.sampling import DistinctClasses
 from keras_t2i.datasets.sampling import ShuffledEpochs
 from keras_t2i.tokenizers import tokenize
+from keras_t2i.tokenizers import untuned
 from keras_t2i.tokenizers import vocabulary_read_by
 from keras_t2i.types import StrPath
 from keras_t2i.types import Tensor
-from keras_t2i.untuned import untuned
 
 _TRAINING_SPLITS = ("train", "trainval")
 

@@ -24,8 +24,8 @@ from keras_t2i.files import atomic_write
 from keras_t2i.files import file_sha256
 from keras_t2i.files import os_error
 from keras_t2i.reading import UnusableFileError
+from keras_t2i.tokenizers import untuned
 from keras_t2i.types import StrPath
-from keras_t2i.untuned import untuned
 
 # A TFRecord frames each record with its length and two checksums.
 _HEADER_SIZE = 12

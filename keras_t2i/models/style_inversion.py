@@ -22,9 +22,8 @@ from keras_t2i.models.style_encoder import noise_recovery
 from keras_t2i.models.weight_updates import apply_gradients
 from keras_t2i.stream_trained_model import StreamTrainedModel
 from keras_t2i.stream_trained_model import batch_of
-from keras_t2i.tokenizers import tokenize_for
+from keras_t2i.tokenizers import token_batches
 from keras_t2i.types import Tensor
-from keras_t2i.untuned import untuned
 
 
 class _Stream(enum.IntEnum):
@@ -251,12 +250,7 @@ class StyleInversion(StreamTrainedModel):
             )
         seeds = seeds_of_rows(seed, len(captions))
         embeddings = self.text_encoder.predict(
-            untuned(
-                tf.data.Dataset.from_tensor_slices(captions)
-                .batch(64)
-                .map(lambda texts: tokenize_for(self.text_encoder, texts))
-            ),
-            verbose=0,
+            token_batches(self.text_encoder, captions, 64), verbose=0
         )
         return noise_recovery(
             self.generator,

@@ -10,7 +10,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import layers
 
 from keras_t2i.checks import check_text_encoder
@@ -33,13 +32,12 @@ from keras_t2i.files import atomic_new_folder
 from keras_t2i.formats.pickled_list import write_pickled_list
 from keras_t2i.tokenizers import Unread
 from keras_t2i.tokenizers import sum_unread
-from keras_t2i.tokenizers import tokenize_for
+from keras_t2i.tokenizers import token_batches
 from keras_t2i.tokenizers import unread_by
 from keras_t2i.tokenizers import utf8
 from keras_t2i.tokenizers import warn_of_unknown
 from keras_t2i.types import StrPath
 from keras_t2i.types import Tensor
-from keras_t2i.untuned import untuned
 
 _BATCH_SIZE = 256
 # The folders of StackGAN, and the splits whose images they hold.
@@ -88,10 +86,8 @@ def _embed(encoder: Any, texts: list[str]) -> np.ndarray:
     )
     # By length, as a batch takes as long as the longest text in it.
     by_length = np.argsort([len(text) for text in unique], kind="stable")
-    dataset = tf.data.Dataset.from_tensor_slices(unique[by_length])
-    dataset = dataset.batch(_BATCH_SIZE)
-    dataset = dataset.map(lambda texts: tokenize_for(encoder, texts))
-    embeddings = encoder.predict(untuned(dataset.prefetch(2)), verbose=0)
+    batches = token_batches(encoder, unique[by_length], _BATCH_SIZE)
+    embeddings = encoder.predict(batches, verbose=0)
     # The places of the different texts among those by length.
     rank = np.argsort(by_length)
     return np.asarray(embeddings, np.float32)[rank[places]]
