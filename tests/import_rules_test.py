@@ -18,8 +18,8 @@ _ROOT = pathlib.Path(keras_t2i.__file__).parent
 # Each imports from those before it, from those in its own line and from itself.
 # `cli`, the last, and the package itself see everything.
 ORDER = (
-    {"captions", "checks", "errors", "files", "interruption"}
-    | {"reading", "terminal", "types", "version"},
+    {"captions", "checks", "errors", "files", "reading", "terminal", "types"}
+    | {"version"},
     {"registration"},
     {"fit_checks", "configured_model", "linear_decay", "stream_trained_model"},
     {"keras_files", "pretrained", "progress"},

@@ -23,9 +23,9 @@ from keras_t2i.cli import pretrained_models
 from keras_t2i.cli import train
 from keras_t2i.cli.options import options_named
 from keras_t2i.errors import FailedWhileRunning
-from keras_t2i.interruption import Terminated
-from keras_t2i.interruption import interruption_by
-from keras_t2i.interruption import interruptions_handled
+from keras_t2i.errors import Terminated
+from keras_t2i.errors import interruption_by
+from keras_t2i.errors import interruptions_handled
 from keras_t2i.terminal import print_error
 from keras_t2i.terminal import quiet
 from keras_t2i.terminal import visible

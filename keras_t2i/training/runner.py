@@ -19,10 +19,10 @@ from keras_t2i.callbacks.stopping import StopAfter
 from keras_t2i.callbacks.stopping import StopOnNaN
 from keras_t2i.callbacks.stopping import decay_seconds
 from keras_t2i.datasets.manifest import Manifest
+from keras_t2i.errors import Terminated
 from keras_t2i.errors import TrainingError
-from keras_t2i.interruption import Terminated
-from keras_t2i.interruption import interruption_by
-from keras_t2i.interruption import interruptions_handled
+from keras_t2i.errors import interruption_by
+from keras_t2i.errors import interruptions_handled
 from keras_t2i.linear_decay import linear_decays
 from keras_t2i.progress import OnProgress
 from keras_t2i.progress import show_progress

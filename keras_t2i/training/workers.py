@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from keras_t2i.errors import FailedWhileRunning
 from keras_t2i.errors import TrainingError
-from keras_t2i.interruption import interruptions_handled
+from keras_t2i.errors import interruptions_handled
 from keras_t2i.terminal import print_note
 from keras_t2i.types import Tensor
 

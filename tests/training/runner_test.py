@@ -16,7 +16,7 @@ from keras_t2i.callbacks.step_callback import StepCallback
 from keras_t2i.datasets.manifest import Manifest
 from keras_t2i.datasets.manifest import Shard
 from keras_t2i.datasets.manifest import Split
-from keras_t2i.interruption import Terminated
+from keras_t2i.errors import Terminated
 from keras_t2i.linear_decay import linear_decays
 from keras_t2i.text import feature_encoder
 from keras_t2i.training.run_folder import RunFolder
