@@ -10,10 +10,7 @@ IMAGE_SIZES = (32, 64, 128, 256)
 def check_whole_number(value: Any, name: str, at_least: int) -> None:
     """Raises `ValueError` unless a value is a whole number and large enough.
 
-    Args:
-        value: the argument. NumPy's integers pass too, floats and bools fail.
-        name: string. Name of the argument, for the message.
-        at_least: int.
+    NumPy's integers pass too, floats and bools fail.
 
     Example:
 

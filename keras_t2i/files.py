@@ -33,15 +33,8 @@ def atomic_write(path: StrPath) -> Iterator[pathlib.Path]:
     A full disk, an error or Ctrl-C inside the block removes the temporary
     file and leaves `path` as it was. What has the temporary file's name before,
     left by a killed process or a link put there, is removed and not followed.
-
-    Args:
-        path: path of the file to write. Its folder must exist.
-
-    Returns:
-        Context manager of a `pathlib.Path` in the same folder, to write to.
-
-    Raises:
-        OSError: the file cannot be written; the error names it.
+    The folder must exist. Raises an `OSError` that names `path` if it cannot be
+    written.
 
     Example:
 
@@ -121,10 +114,8 @@ def remove_temporaries(folder: StrPath) -> None:
 def os_error(message: str, path: StrPath) -> OSError:
     """Returns TensorFlow's error of a write as Python's, which names a path.
 
-    Args:
-        message: string. It has the operating system's words in the end, which
-            the name of TensorFlow's operation may follow.
-        path: path of the file or folder.
+    The operating system's words end `message`, but for the name of TensorFlow's
+    operation, which may follow them.
 
     Example:
 

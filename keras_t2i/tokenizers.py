@@ -148,7 +148,7 @@ def count_unread(
     tokenize: Callable[[Tensor], Tensor] = tokenize,
     lengths: Callable[[Tensor], Tensor] = num_characters,
 ) -> Unread:
-    """Counts what a text encoder does not read of some texts.
+    """Counts what is not read of some texts.
 
     `tokenize` turns a string tensor into ids, 0 for what is not known.
     `lengths` turns it into the numbers of characters or words.
@@ -301,17 +301,9 @@ def num_words(texts: Tensor) -> Tensor:
 
 
 def vocabulary_of(texts: Iterable[str], size: int) -> tuple[str, ...]:
-    """Lists the most frequent words.
+    """Lists the `size` most frequent words, equals in alphabetic order.
 
-    Args:
-        texts: iterable of strings.
-        size: int. How many words at most, at least 1.
-
-    Returns:
-        Tuple of strings, the most frequent first, equals in alphabetic order.
-
-    Raises:
-        ValueError: `size` is below 1, or the texts hold no word.
+    Raises `ValueError` if `size` is below 1, or the texts hold no word.
 
     Example:
 

@@ -5,7 +5,6 @@ import pathlib
 from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -24,32 +23,13 @@ from keras_t2i.datasets.shards import ShardReader
 from keras_t2i.types import StrPath
 
 
-class Examples(Protocol):
-    """What a stream of batches reads from.
-
-    `class_ids` are ints of shape `(num_images,)`, or `None` without classes.
-    `image_size` is the side of the square crops, before any resizing.
-    """
-
-    class_ids: np.ndarray | None
-    image_size: int
-
-    def __len__(self) -> int: ...
-
-    def read(self, index: int) -> CaptionedImage:
-        """Returns one image with its captions."""
-        ...
-
-    def captions(self, index: int) -> tuple[str, ...]:
-        """Returns the captions of one image."""
-        ...
-
-
 class PreparedExamples:
     """The images of one split of a prepared data set.
 
-    The split `"trainval"` joins `"train"` and `"val"`. Raises `ValueError` if
-    the folder is no prepared data set, is damaged, or has no such split.
+    `class_ids` are ints of shape `(num_images,)`, or `None` without classes.
+    `image_size` is the side of the square crops, before any resizing. The split
+    `"trainval"` joins `"train"` and `"val"`. Raises `ValueError` if the folder
+    is no prepared data set, is damaged, or has no such split.
     """
 
     def __init__(self, path: StrPath, split: str):
@@ -67,10 +47,10 @@ class PreparedExamples:
             {"class_id": tf.int64, "id": tf.string},
         )
         self.ids = self._shards.columns["id"]
-        self.class_ids = None
         self.class_names = manifest.class_names
-        if manifest.class_names:
-            self.class_ids = self._shards.columns["class_id"]
+        self.class_ids = (
+            self._shards.columns["class_id"] if self.class_names else None
+        )
 
     def __len__(self) -> int:
         return len(self._shards)
@@ -112,9 +92,7 @@ class ExtractedEmbeddings:
 
     def __init__(self, path: StrPath, examples: PreparedExamples):
         manifest = read_embedding_manifest(path)
-        missing = [
-            name for name in examples.splits if name not in manifest.splits
-        ]
+        missing = sorted(set(examples.splits) - manifest.splits.keys())
         if missing:
             raise ValueError(
                 f"{path} must hold embeddings of the splits {examples.splits}. "
@@ -151,7 +129,7 @@ class ExtractedEmbeddings:
 
 
 class ArrayExamples:
-    """Images and captions in memory, with the arguments of `from_arrays`.
+    """`PreparedExamples` in memory, of the arguments of `from_arrays`.
 
     Raises `ValueError` if images, captions and classes do not fit each other.
     """
@@ -164,11 +142,8 @@ class ArrayExamples:
         image_size: int,
     ):
         images = np.asarray(images)
-        if (
-            images.dtype != np.uint8
-            or images.ndim != 4
-            or images.shape[-1] != 3
-        ):
+        is_rgb = images.ndim == 4 and images.shape[-1] == 3
+        if images.dtype != np.uint8 or not is_rgb:
             raise ValueError(
                 "`images` must be uint8 of shape (num_images, height, width, "
                 f"3). Received: {images.dtype} of shape {images.shape}"
@@ -227,6 +202,9 @@ class ArrayExamples:
         return self._captions[index]
 
 
+Examples = PreparedExamples | ArrayExamples
+
+
 def _joined_splits(
     split: str, splits: Mapping[str, object], path: StrPath
 ) -> list[str]:
@@ -248,21 +226,12 @@ def _joined_splits(
 class ImageFeatures:
     """The features of the images of a split, all of them in memory.
 
-    Args:
-        path: path of the folder that `extract_image_features` wrote, or of
-            what `open_published_embeddings` reads: for each image an array of
-            shape `(num_features,)` or, for several views such as crops,
-            `(num_views, num_features)`, the center crop first. The `.t7` file
-            of a class holds `(num_images, num_features, num_views)`.
-        data_path: path. Folder of the prepared data set.
-        split: string.
-
-    Attributes:
-        num_features: int.
-
-    Raises:
-        ValueError: the file is damaged, lacks images, or their arrays are not
-            of one size; or the data set is damaged.
+    `path` is the folder that `extract_image_features` wrote, or what
+    `open_published_embeddings` reads: for each image an array of shape
+    `(num_features,)` or, for several views such as crops, `(num_views,
+    num_features)`, the center crop first. The `.t7` file of a class holds
+    `(num_images, num_features, num_views)`. Raises `ValueError` if the file or
+    the data set is damaged, lacks images, or has arrays of several sizes.
     """
 
     def __init__(self, path: StrPath, data_path: StrPath, split: str):

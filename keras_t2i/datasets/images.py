@@ -33,13 +33,7 @@ _MID_GRAY = 0.0
 
 
 def to_model_range(images: Tensor) -> Tensor:
-    """Brings 8-bit images into the range that models work in.
-
-    Args:
-        images: uint8 tensor or array of any shape, in [0, 255].
-
-    Returns:
-        float32 tensor of the same shape, in [-1, 1].
+    """Brings uint8 images, of any shape, to float32 in [-1, 1] for models.
 
     Example:
 
@@ -53,14 +47,9 @@ def to_model_range(images: Tensor) -> Tensor:
 
 
 def to_uint8(images: Tensor) -> Tensor:
-    """Brings images from the range of models back to 8 bits.
+    """Brings float images, of any shape, from [-1, 1] back to uint8.
 
-    Args:
-        images: float tensor or array of any shape, in [-1, 1]. Values outside
-            are clipped; NaN becomes mid-gray.
-
-    Returns:
-        uint8 tensor of the same shape, in [0, 255].
+    Values outside are clipped; NaN becomes mid-gray.
 
     Example:
 
@@ -107,23 +96,14 @@ def read_image(
 ) -> bytes:
     """Reads an image file for a prepared data set.
 
-    Gray, palette, transparent (shown on white), CMYK, 16-bit and
-    EXIF-rotated images become plain upright RGB.
+    Gray, palette, transparent (shown on white), CMYK, 16-bit and EXIF-rotated
+    images become plain upright RGB, the shorter side as many pixels as `side`.
+    `crop_of` maps the upright image's width and height to the left, top, right
+    and bottom of the part to keep; it raises `ValueError` if there is none.
 
-    Args:
-        path: path of a JPEG, PNG, GIF, BMP, TIFF, WebP or PPM file.
-        side: int. Pixels of the shorter side; the aspect ratio is kept.
-        crop_of: function of the upright image's width and height to the left,
-            top, right and bottom of the part to keep. It raises `ValueError`
-            if there is none. Defaults to `None`: all of it.
-
-    Returns:
-        bytes. A PNG file, or the file as it was if it is a JPEG that needs no
-        change.
-
-    Raises:
-        UnusableFileError: the file is missing, is no regular file, is no image,
-            is truncated, is far too large or is extremely thin.
+    Returns a PNG file, or the file as it was if it is a JPEG that needs no
+    change. Raises `UnusableFileError` if the file is missing, no regular one,
+    no image, truncated, far too large or extremely thin.
     """
     try:
         content = read_file(path, _MAX_IMAGE_BYTES)
@@ -182,12 +162,7 @@ def read_square(path: StrPath, side: int) -> np.ndarray:
 
 
 def decoded_square(content: bytes, name: str, side: int) -> np.ndarray:
-    """Decodes an image file as a square for a model, as `read_square` does.
-
-    `content` is a JPEG, PNG, GIF, BMP, TIFF, WebP or PPM file, `name` is its
-    name for the errors. The square is uint8 of shape `(side, side, 3)`. Raises
-    `UnusableFileError` if the file cannot be used, as in `read_image`.
-    """
+    """Decodes the content of a file as `read_square` does; errors name it."""
     return _central_square(_prepared(content, name, side), side)
 
 

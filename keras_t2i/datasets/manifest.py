@@ -21,12 +21,9 @@ _BARE_NAME = re.compile(r"(?!\.\.?$)[^/\\\0]+")
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """One TFRecord file of a split.
+    """One TFRecord file of a split: its name in the folder, and what it holds.
 
-    Args:
-        file: string. Name inside the data set's folder.
-        sha256: string. 64 hexadecimal digits, of the whole file.
-        num_records: int. At least 1.
+    `sha256` has 64 hexadecimal digits.
     """
 
     file: str
@@ -36,13 +33,7 @@ class Shard:
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """One split, such as `train`.
-
-    Args:
-        num_images: int. The records of all shards together.
-        num_captions: int. At least one per image.
-        shards: tuple of `Shard`, in reading order.
-    """
+    """One split, such as `train`: its shards, and what they hold together."""
 
     num_images: int
     num_captions: int
@@ -75,12 +66,9 @@ class Manifest:
 class EmbeddingManifest:
     """Embeddings of the captions of a prepared data set.
 
-    Args:
-        embedding_dim: int.
-        data_fingerprint: string. Digest of the data set.
-        fingerprint: string. Digest of the data set and of the text encoder.
-        splits: dict of split names to `Split`. As many records, in the same
-            order, as the data set's own splits.
+    `data_fingerprint` is a digest of the data set, `fingerprint` of the text
+    encoder too. `splits` have as many records, in the same order, as those of
+    the data set.
     """
 
     embedding_dim: int

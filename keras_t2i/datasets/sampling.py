@@ -97,17 +97,9 @@ class MismatchedTexts:
     Candidates are sampled uniformly: with classes, from the images of all other
     classes; without them, from all other images that share no caption. Of
     several candidates, the one whose texts are most like the image's own is
-    taken. Such hard negatives differ in one thing only, which few random pairs
-    do.
-
-    Args:
-        examples: `Examples`.
-        embeddings: `ExtractedEmbeddings` of the examples. Needed for more than
-            one candidate. Defaults to `None`.
-        num_candidates: int, at least 1. Defaults to `1`.
-
-    Raises:
-        ValueError: there is only one class, or only one image.
+    taken, by their embeddings. Such hard negatives differ in one thing only,
+    which few random pairs do. Raises `ValueError` if there is only one class,
+    only one image, or a caption that all images share.
 
     Reference:
         - [Reed et al., 2016](https://arxiv.org/abs/1605.05396), Algorithm 1.

@@ -36,14 +36,9 @@ _FOOTER_SIZE = 4
 class CaptionedImage:
     """One image with its captions, as a prepared data set holds it.
 
-    Args:
-        id: string. Unique within the data set.
-        image: bytes. A JPEG or PNG file, three channels.
-        captions: tuple of strings. At least one.
-        class_id: int. Index into the manifest's `class_names`, -1 without
-            classes.
-        left_out: tuple of `UnusableFileError`. Captions of the raw files that
-            could not be used; not stored.
+    `image` is a JPEG or PNG file of three channels. `class_id` is an index into
+    the manifest's `class_names`, -1 without classes. `left_out` tells which
+    captions of the raw files could not be used; it is not stored.
     """
 
     id: str

@@ -176,20 +176,12 @@ def split_examples(
     `train`. Without any list, `test` has the tenth of the examples whose ids
     have the lowest SHA-256, and `train` the others.
 
-    Args:
-        class_of: mapping of ids to class names, or to `None` without classes.
-        *list_dirs: paths of the folders that may hold class lists, with one
-            class name per line. The first folder that holds any counts.
-        class_named: function of a name in a list to the name that the class
-            has in `class_of`. Defaults to `str`: the same.
-
-    Returns:
-        dict of split names to sorted lists of ids.
-
-    Raises:
-        ValueError: a list is empty, not UTF-8, names a class that no example
-            has or that another list has too, or there is no list for `train`;
-            or the training images are all of one class.
+    `class_of` maps ids to class names, or to `None` without classes. Of
+    `list_dirs` the first that holds any lists, of one class name per line,
+    counts. `class_named` maps a name in a list to that in `class_of`. The ids
+    of a split are sorted. Raises `ValueError` if a list is empty, not UTF-8,
+    names a class that no example has or that another list has too, or there is
+    none for `train`; or if the training images are all of one class.
 
     Example:
 

@@ -54,18 +54,10 @@ def read_pickled_list(path: StrPath) -> list:
     lists, tuples, numbers, strings and NumPy arrays of numbers need are
     allowed. None may take more memory than the file has bytes, and no class or
     function that the file names is ever looked up. Pickles of Python 2 and 3
-    are read. Reading takes twice the memory of the file, plus at most 400 MB
-    if it holds many tiny values.
-
-    Args:
-        path: path of the file.
-
-    Returns:
-        List. Strings of Python 2 are `bytes`; tuples may be in it.
-
-    Raises:
-        ValueError: the file is damaged, no pickle, or holds something else.
-        OSError: the file cannot be opened or read.
+    are read. Strings of Python 2 are `bytes`. Reading takes twice the memory of
+    the file, plus at most 400 MB if it holds many tiny values. Raises
+    `ValueError` if the file is damaged, no pickle, or holds something else,
+    `OSError` if it cannot be opened or read.
 
     Example:
 
