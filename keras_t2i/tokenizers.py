@@ -143,22 +143,24 @@ class Unread(NamedTuple):
         return 2 * self.num_unknown_tokens > self.num_tokens
 
 
-def count_unread(
-    texts: Iterable[str],
-    tokenize: Callable[[Tensor], Tensor] = tokenize,
-    lengths: Callable[[Tensor], Tensor] = num_characters,
-) -> Unread:
-    """Counts what is not read of some texts.
+def unread_by(encoder: Any, texts: Iterable[str]) -> Unread:
+    """Counts what a text encoder does not read of some texts.
 
-    `tokenize` turns a string tensor into ids, 0 for what is not known.
-    `lengths` turns it into the numbers of characters or words.
+    Like `None`, an encoder without a method `tokenize` reads characters. One
+    that has it must also have `lengths`, as `CharCNNRNN` has; otherwise nothing
+    is counted.
     """
+    lengths: Callable[[Tensor], Tensor] | None = num_characters
+    if hasattr(encoder, "tokenize"):
+        lengths = getattr(encoder, "lengths", None)
+    if lengths is None:
+        return Unread()
     counts = [Unread()]
     for part in _utf8_parts(texts):
         batch = tf.constant(part)
         length = np.asarray(lengths(batch))
         read = np.minimum(length, MAX_CHARACTERS)
-        unknown = read - np.count_nonzero(tokenize(batch), axis=1)
+        unknown = read - np.count_nonzero(tokenize_for(encoder, batch), axis=1)
         counts.append(
             Unread(
                 int(np.sum(length > MAX_CHARACTERS)),
@@ -171,23 +173,8 @@ def count_unread(
 
 
 def sum_unread(counts: Iterable[Iterable[int]]) -> Unread:
-    """Adds up what `count_unread` has counted."""
+    """Adds up what `unread_by` has counted."""
     return Unread(*map(sum, zip(*counts)))
-
-
-def unread_by(encoder: Any, texts: Iterable[str]) -> Unread:
-    """Counts what a text encoder does not read of some texts.
-
-    An encoder with a `tokenize` of its own must also have `lengths`, as
-    `CharCNNRNN` has; otherwise nothing is counted.
-    """
-    tokenize_own = getattr(encoder, "tokenize", None)
-    lengths = getattr(encoder, "lengths", None)
-    if tokenize_own is None:
-        return count_unread(texts)
-    if lengths is None:
-        return Unread()
-    return count_unread(texts, tokenize_own, lengths)
 
 
 def warn_of_unknown(encoder: Any, texts: Iterable[str]) -> None:

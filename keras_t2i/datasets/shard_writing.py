@@ -21,7 +21,7 @@ from keras_t2i.datasets.source import Source
 from keras_t2i.files import file_sha256
 from keras_t2i.files import remove_temporaries
 from keras_t2i.reading import UnusableFileError
-from keras_t2i.tokenizers import count_unread
+from keras_t2i.tokenizers import unread_by
 
 _SECONDS_BETWEEN_REPORTS = 0.2
 # How long processes may take to end at Ctrl-C.
@@ -80,7 +80,7 @@ def _write_shard(
     return WrittenShard(
         num_records=len(class_ids),
         num_captions=len(captions),
-        unread=count_unread(captions),
+        unread=unread_by(None, captions),
         class_ids=sorted(set(class_ids)),
         sha256=sha256,
         skipped=skipped,

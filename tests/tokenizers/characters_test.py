@@ -8,7 +8,6 @@ from keras_t2i.text import normalize
 from keras_t2i.text import tokenize
 from keras_t2i.tokenizers import CHARACTER_IDS
 from keras_t2i.tokenizers import Unread
-from keras_t2i.tokenizers import count_unread
 from keras_t2i.tokenizers import unread_by
 
 
@@ -133,21 +132,20 @@ def test_long_captions_are_counted_as_they_are_read():
     short = ["a" * 201, "é" * 201, "e\u0301" * 201, "🌹" * 201, "ß" * 100]
     long = ["a" * 202, "ß" * 101, "花" * 202, "\ufb01" * 101, "a\0" * 101]
     long += ["x" * 200 + "İ", "\ud800" * 202]
-    assert count_unread(short).num_cut == 0
-    assert count_unread(short + long).num_cut == len(long)
-    lengths = lambda texts: np.full(len(texts), 202)  # noqa: E731
-    assert count_unread(["a"] * 1001, lengths=lengths).num_cut == 1001
-    assert count_unread([]) == Unread()
+    assert unread_by(None, short).num_cut == 0
+    assert unread_by(None, short + long).num_cut == len(long)
+    assert unread_by(_LongTexts(), ["a"] * 1001).num_cut == 1001
+    assert unread_by(None, []) == Unread()
 
 
 def test_unknown_characters_are_counted():
     # Those that are read: not what is cut, and after normalization.
     texts = ["a red rose", "une fleur fanée", "красный цветок", "ＲＥＤ-", ""]
-    unread = count_unread([*texts, "a" * 201 + "é"])
+    unread = unread_by(None, [*texts, "a" * 201 + "é"])
     assert unread == Unread(1, 2, 10 + 15 + 14 + 4 + 201, 1 + 13)
     assert not unread.is_most
-    assert count_unread(["красный цветок", "红色的花"]).is_most
-    assert not count_unread([]).is_most
+    assert unread_by(None, ["красный цветок", "红色的花"]).is_most
+    assert not unread_by(None, []).is_most
     # Those of an encoder that nothing is known of are not counted.
     assert unread_by(_OwnTokens(), ["红色的花"]) == Unread()
 
@@ -157,3 +155,10 @@ class _OwnTokens:
 
     def tokenize(self, texts):
         return tf.zeros((len(texts), 3), "int32")
+
+
+class _LongTexts(_OwnTokens):
+    """An encoder that counts its tokens too."""
+
+    def lengths(self, texts):
+        return np.full(len(texts), 202)
