@@ -5,6 +5,7 @@ import re
 from keras_t2i.blooms import CLASS_NAMES
 from keras_t2i.blooms import Bloom
 from keras_t2i.blooms import bloom_at
+from keras_t2i.checks import check_whole_number
 from keras_t2i.datasets.images import encode_png
 from keras_t2i.datasets.shards import CaptionedImage
 from keras_t2i.datasets.source import Key
@@ -19,7 +20,8 @@ class BloomsSource(Source):
         seed: int. Other seeds give other flowers. Defaults to `0`.
 
     Raises:
-        ValueError: `num_images` is below 10.
+        ValueError: `num_images` is below 10, or an argument is no whole
+            number.
 
     Example:
 
@@ -33,17 +35,21 @@ class BloomsSource(Source):
     name = "blooms"
 
     def __init__(self, num_images: int, seed: int = 0):
+        # Now, and not when `prepare` has begun to write.
+        check_whole_number(seed, "seed", at_least=0)
         if num_images < 10:
             raise ValueError(
                 "`num_images` must be at least 10, so that no split is empty. "
                 f"Received: {num_images}."
             )
+        check_whole_number(num_images, "num_images", at_least=10)
         super().__init__()
         self.class_names = list(CLASS_NAMES)
         rest = num_images // 10
         sizes = {"train": num_images - 2 * rest, "val": rest, "test": rest}
         for split, size in sizes.items():
-            self._splits[split] = [(split, i, seed) for i in range(size)]
+            # Keys are JSON values, which NumPy's integers are not.
+            self._splits[split] = [(split, i, int(seed)) for i in range(size)]
 
     def read(self, key: Key, image_size: int) -> CaptionedImage:
         """Renders one flower."""

@@ -116,6 +116,8 @@ def prepare(
     16
     """
     check_whole_number(image_size, "image_size", at_least=1)
+    # JSON knows no whole numbers of NumPy.
+    image_size = int(image_size)
     if num_workers is not None:
         check_whole_number(num_workers, "num_workers", at_least=1)
     out = pathlib.Path(out)

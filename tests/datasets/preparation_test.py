@@ -158,6 +158,21 @@ def test_too_few_blooms():
         BloomsSource(9)
 
 
+def test_arguments_that_no_blooms_can_be_made_with():
+    with pytest.raises(ValueError, match="num_images.* Received: 10.5"):
+        BloomsSource(10.5)
+    # Before `prepare` has made a folder.
+    with pytest.raises(ValueError, match="seed.* Received: -1"):
+        BloomsSource(10, seed=-1)
+
+
+def test_whole_numbers_of_numpy(tmp_path):
+    prepare(BloomsSource(10, seed=3), tmp_path / "out", image_size=32)
+    source = BloomsSource(np.int64(10), seed=np.int64(3))
+    prepare(source, tmp_path / "other", image_size=np.int64(32))
+    assert _contents(tmp_path / "out") == _contents(tmp_path / "other")
+
+
 def test_shards_of_a_thousand(tmp_path):
     class ManySquares(Squares):
         def splits(self):
