@@ -8,8 +8,6 @@ from typing import Any
 from keras_t2i.captions import caption_damage
 from keras_t2i.captions import is_utf8
 from keras_t2i.captions import usable_captions
-from keras_t2i.datasets.images import read_image
-from keras_t2i.datasets.images import stored_side
 from keras_t2i.datasets.shards import CaptionedImage
 from keras_t2i.datasets.source import Key
 from keras_t2i.datasets.source import Source
@@ -71,19 +69,14 @@ class CocoCaptions(Source):
             if keys:
                 self._splits[_SPLITS[match[2]]] = keys
         if not self._splits:
-            raise ValueError(
-                f"Expected images in {self._root} with captions. Received: "
-                f"none{f' ({self.unusable[0]})' if self.unusable else ''}. "
-                + _LAYOUT
-            )
+            error = self._nothing_found(f"{self._root} with captions")
+            raise ValueError(f"{error} {_LAYOUT}")
 
     def read(self, key: Key, image_size: int) -> CaptionedImage:
         """Reads one image with its captions."""
         file, captions = key
-        return CaptionedImage(
-            id=file,
-            image=read_image(self._root / file, stored_side(image_size)),
-            captions=tuple(captions),
+        return self._read_files(
+            key, image_size, file, self._root / file, captions=captions
         )
 
     def _list_examples(self, folder: str, table: str) -> list[Key]:

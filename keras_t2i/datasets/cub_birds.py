@@ -8,13 +8,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from keras_t2i.datasets.images import read_image
-from keras_t2i.datasets.images import stored_side
 from keras_t2i.datasets.shards import CaptionedImage
 from keras_t2i.datasets.source import Key
 from keras_t2i.datasets.source import Source
 from keras_t2i.datasets.source import existing_folder
-from keras_t2i.datasets.source import read_captions
 from keras_t2i.datasets.source import without_suffix
 from keras_t2i.reading import read_text
 from keras_t2i.types import StrPath
@@ -88,10 +85,9 @@ class CubBirds(Source):
         names = self._read_list("classes.txt")
         keys = self._list_examples(names, crop_to_bounding_box)
         if not keys:
-            raise ValueError(
-                f"Expected images in {self._cub_dir} with captions of the "
-                f"same names in {self._caption_dir}. Received: none"
-                + (f" ({self.unusable[0]})." if self.unusable else ".")
+            raise self._nothing_found(
+                f"{self._cub_dir} with captions of the same names in "
+                f"{self._caption_dir}"
             )
         class_of = {id: class_name for id, (class_name, *_) in keys.items()}
         self.class_names = sorted(set(class_of.values()))
@@ -113,18 +109,13 @@ class CubBirds(Source):
     def read(self, key: Key, image_size: int) -> CaptionedImage:
         """Reads one image with its captions."""
         class_name, file, _, box = key
-        path = self._cub_dir / "images" / file
-        captions, left_out = read_captions(self.caption_file(key))
-        return CaptionedImage(
-            id=without_suffix(file),
-            image=read_image(
-                path,
-                stored_side(image_size),
-                box and functools.partial(_crop_around, box),
-            ),
-            captions=captions,
-            class_id=self.class_names.index(class_name),
-            left_out=left_out,
+        return self._read_files(
+            key,
+            image_size,
+            without_suffix(file),
+            self._cub_dir / "images" / file,
+            class_name=class_name,
+            crop_of=box and functools.partial(_crop_around, box),
         )
 
     def _list_examples(

@@ -12,8 +12,6 @@ from keras_t2i.datasets.caption_tables import TABLE_READERS
 from keras_t2i.datasets.caption_tables import has_header
 from keras_t2i.datasets.caption_tables import match_images
 from keras_t2i.datasets.images import IMAGE_SUFFIXES
-from keras_t2i.datasets.images import read_image
-from keras_t2i.datasets.images import stored_side
 from keras_t2i.datasets.shards import CaptionedImage
 from keras_t2i.datasets.source import Key
 from keras_t2i.datasets.source import Source
@@ -21,9 +19,7 @@ from keras_t2i.datasets.source import check_several_classes
 from keras_t2i.datasets.source import existing_folder
 from keras_t2i.datasets.source import has_class_lists
 from keras_t2i.datasets.source import is_like_class_list
-from keras_t2i.datasets.source import read_captions
 from keras_t2i.datasets.source import without_suffix
-from keras_t2i.reading import UnusableFileError
 from keras_t2i.reading import walk
 from keras_t2i.types import StrPath
 
@@ -75,11 +71,10 @@ class CaptionedFolder(Source):
         self._split_of = _split_folders(captions_of)
         class_of = self._classify(captions_of)
         if not class_of:
-            raise ValueError(
-                f"Expected images in {self._root} with captions in "
-                "captions.jsonl, in captions.csv or in a .txt file beside "
-                "each image. Received: no image that has captions"
-                + (f" ({self.unusable[0]})." if self.unusable else ".")
+            raise self._nothing_found(
+                f"{self._root} with captions in captions.jsonl, in "
+                "captions.csv or in a .txt file beside each image",
+                "no image that has captions",
             )
         self.class_names = sorted(
             name for name in set(class_of.values()) if name is not None
@@ -99,20 +94,13 @@ class CaptionedFolder(Source):
     def read(self, key: Key, image_size: int) -> CaptionedImage:
         """Reads one image with its captions."""
         file, captions = key
-        path = self._root / file
-        left_out: tuple[UnusableFileError, ...] = ()
-        caption_file = self.caption_file(key)
-        if caption_file is not None:
-            captions, left_out = read_captions(caption_file)
-        class_id = -1
-        if self.class_names:
-            class_id = self.class_names.index(self._class_folder(file))
-        return CaptionedImage(
-            id=file,
-            image=read_image(path, stored_side(image_size)),
-            captions=captions,
-            class_id=class_id,
-            left_out=left_out,
+        return self._read_files(
+            key,
+            image_size,
+            file,
+            self._root / file,
+            class_name=self._class_folder(file),
+            captions=captions or (),
         )
 
     def _list_captions(self) -> dict[str, tuple[str, ...] | None]:

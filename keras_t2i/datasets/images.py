@@ -14,6 +14,10 @@ from keras_t2i.reading import read_file
 from keras_t2i.types import StrPath
 from keras_t2i.types import Tensor
 
+# Maps the width and height of an image to the left, top, right and bottom of
+# the part to keep. Raises `ValueError` if there is none.
+CropOf = Callable[[int, int], tuple[int, int, int, int]]
+
 # Not every format Pillow knows: reading EPS would run Ghostscript.
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
 # Those of the files of these formats.
@@ -92,14 +96,13 @@ def stored_side(image_size: int) -> int:
 def read_image(
     path: StrPath,
     side: int,
-    crop_of: Callable[[int, int], tuple[int, int, int, int]] | None = None,
+    crop_of: CropOf | None = None,
 ) -> bytes:
     """Reads an image file for a prepared data set.
 
     Gray, palette, transparent (shown on white), CMYK, 16-bit and EXIF-rotated
     images become plain upright RGB, the shorter side as many pixels as `side`.
-    `crop_of` maps the upright image's width and height to the left, top, right
-    and bottom of the part to keep; it raises `ValueError` if there is none.
+    `crop_of` sees the upright image.
 
     Returns a PNG file, or the file as it was if it is a JPEG that needs no
     change. Raises `UnusableFileError` if the file is missing, no regular one,
@@ -116,7 +119,7 @@ def _prepared(
     content: bytes,
     name: str,
     side: int,
-    crop_of: Callable[[int, int], tuple[int, int, int, int]] | None = None,
+    crop_of: CropOf | None = None,
 ) -> bytes:
     try:
         with warnings.catch_warnings():

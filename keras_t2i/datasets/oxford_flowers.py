@@ -2,13 +2,10 @@
 
 import pathlib
 
-from keras_t2i.datasets.images import read_image
-from keras_t2i.datasets.images import stored_side
 from keras_t2i.datasets.shards import CaptionedImage
 from keras_t2i.datasets.source import Key
 from keras_t2i.datasets.source import Source
 from keras_t2i.datasets.source import existing_folder
-from keras_t2i.datasets.source import read_captions
 from keras_t2i.types import StrPath
 
 _SUFFIXES = (".jpg", ".JPG", ".jpeg", ".JPEG")
@@ -53,10 +50,9 @@ class OxfordFlowers(Source):
         self._caption_dir = _find(source_dir, "text_c10")
         class_of = self._list_examples()
         if not class_of:
-            raise ValueError(
-                f"Expected images in {self._image_dir} with captions of the "
-                f"same names in {self._caption_dir}/class_*. Received: none"
-                + (f" ({self.unusable[0]})." if self.unusable else ".")
+            raise self._nothing_found(
+                f"{self._image_dir} with captions of the same names in "
+                f"{self._caption_dir}/class_*"
             )
         self.class_names = sorted(set(class_of.values()))
         splits = self._split_examples(
@@ -75,17 +71,10 @@ class OxfordFlowers(Source):
     def read(self, key: Key, image_size: int) -> CaptionedImage:
         """Reads one image with its captions."""
         class_name, id = key
-        captions, left_out = read_captions(self.caption_file(key))
         images = [self._image_dir / f"{id}{suffix}" for suffix in _SUFFIXES]
-        return CaptionedImage(
-            id=id,
-            image=read_image(
-                next(filter(pathlib.Path.exists, images), images[0]),
-                stored_side(image_size),
-            ),
-            captions=captions,
-            class_id=self.class_names.index(class_name),
-            left_out=left_out,
+        image = next(filter(pathlib.Path.exists, images), images[0])
+        return self._read_files(
+            key, image_size, id, image, class_name=class_name
         )
 
     def _list_examples(self) -> dict[str, str]:

@@ -10,11 +10,15 @@ from collections.abc import Callable
 from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 from keras_t2i.captions import caption_damage
 from keras_t2i.captions import is_utf8
 from keras_t2i.captions import usable_captions
+from keras_t2i.datasets.images import CropOf
+from keras_t2i.datasets.images import read_image
+from keras_t2i.datasets.images import stored_side
 from keras_t2i.datasets.shards import CaptionedImage
 from keras_t2i.reading import UnusableFileError
 from keras_t2i.reading import read_text
@@ -31,13 +35,9 @@ class Source:
     That may run in another process, so a source must be picklable. Its pickle
     leaves out the listing.
 
-    Attributes:
-        name: string. The manifest's name.
-        class_names: list of strings. Empty without classes.
-        unusable: list of `UnusableFileError`. What the listing left out, such
-            as an image without captions.
-        notes: list of strings. What users should know of how the files were
-            understood.
+    `name` is that of the manifest. `class_names` are empty without classes.
+    `unusable` says what the listing left out, such as an image without
+    captions, and `notes` what users should know of how files were understood.
     """
 
     name: str
@@ -71,6 +71,44 @@ class Source:
             UnusableFileError: the image or its captions cannot be used.
         """
         raise NotImplementedError
+
+    def _read_files(
+        self,
+        key: Key,
+        image_size: int,
+        id: str,
+        image: pathlib.Path,
+        *,
+        class_name: str = "",
+        captions: Sequence[str] = (),
+        crop_of: CropOf | None = None,
+    ) -> CaptionedImage:
+        """Reads the image of an example, and its captions if a file has them.
+
+        `class_name` is for sources with classes.
+        """
+        left_out: tuple[UnusableFileError, ...] = ()
+        caption_file = self.caption_file(key)
+        if caption_file is not None:
+            captions, left_out = read_captions(caption_file)
+        return CaptionedImage(
+            id=id,
+            image=read_image(image, stored_side(image_size), crop_of),
+            captions=tuple(captions),
+            class_id=(
+                self.class_names.index(class_name) if self.class_names else -1
+            ),
+            left_out=left_out,
+        )
+
+    def _nothing_found(
+        self, expected: str, received: str = "none"
+    ) -> ValueError:
+        """Makes the error of a source without examples."""
+        reason = f" ({self.unusable[0]})" if self.unusable else ""
+        return ValueError(
+            f"Expected images in {expected}. Received: {received}{reason}."
+        )
 
     def _leave_out(self, file: object, reason: str, num_files: int = 1) -> None:
         self.unusable.append(UnusableFileError(str(file), reason, num_files))
