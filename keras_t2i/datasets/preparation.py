@@ -129,10 +129,11 @@ def prepare(
             raise _empty_split(split, source.unusable)
     fingerprint = _fingerprint(source, splits, image_size)
     plan = {split: _plan_shards(split, keys) for split, keys in splits.items()}
+    files = {
+        file: keys for part in plan.values() for file, keys in part.items()
+    }
     captions = {
-        file: _captions_digest(source, keys)
-        for shards in plan.values()
-        for file, keys in shards.items()
+        file: _captions_digest(source, keys) for file, keys in files.items()
     }
     whole_fingerprint = _with_captions(fingerprint, captions)
     if out.is_file():
@@ -145,17 +146,28 @@ def prepare(
         if (out / MANIFEST_FILE).exists():
             return _already_there(out, whole_fingerprint)
         remove_temporaries(out)
-        return _prepare(
+        journal = _Journal(out, fingerprint, captions)
+        _write_missing(
             source,
-            out,
-            plan,
-            _Journal(out, fingerprint, captions),
-            whole_fingerprint,
+            {out / file: keys for file, keys in files.items()},
+            journal,
             image_size=image_size,
             strict=strict,
             num_workers=num_workers,
             progress=progress,
         )
+        try:
+            preparation = _summarize(
+                source, plan, journal.shards, image_size, whole_fingerprint
+            )
+        except ValueError:
+            for file in files:
+                (out / file).unlink(missing_ok=True)
+            journal.remove()
+            raise
+        write_manifest(out, preparation.manifest)
+        journal.remove()
+        return preparation
 
 
 def _already_there(out: pathlib.Path, fingerprint: str) -> Preparation:
@@ -170,42 +182,33 @@ def _already_there(out: pathlib.Path, fingerprint: str) -> Preparation:
     return Preparation(manifest, (), 0, was_there=True)
 
 
-def _prepare(
+def _write_missing(
     source: Source,
-    out: pathlib.Path,
-    plan: Mapping[str, Mapping[str, list[Key]]],
+    shards: Mapping[pathlib.Path, list[Key]],
     journal: "_Journal",
-    fingerprint: str,
     *,
     image_size: int,
     strict: bool,
     num_workers: int | None,
     progress: Callable[[int, int], None] | None,
-) -> Preparation:
-    files = {
-        file: keys for shards in plan.values() for file, keys in shards.items()
+) -> None:
+    """Writes the shards that an earlier run has not left whole."""
+    missing = {
+        path: keys
+        for path, keys in shards.items()
+        if not journal.is_whole(path.name)
     }
-    written = {}
-    missing = {}
-    for file, keys in files.items():
-        shard = journal.whole_shard(file)
-        if shard is None:
-            missing[out / file] = keys
-        else:
-            written[file] = shard
-    num_images = sum(map(len, files.values()))
+    num_images = sum(map(len, shards.values()))
     num_missing = sum(map(len, missing.values()))
 
     def on_images(num_done: int) -> None:
         if progress is not None:
             progress(num_images - num_missing + num_done, num_images)
 
-    def on_shard(path: pathlib.Path, shard: WrittenShard) -> None:
-        journal.add(path.name, shard)
-        written[path.name] = shard
-
     if num_workers is None:
-        num_workers = _default_num_workers(num_missing)
+        num_workers = min(
+            num_missing // _IMAGES_PER_WORKER, os.cpu_count() or 1, _MAX_WORKERS
+        )
     try:
         write_shards(
             source,
@@ -214,21 +217,11 @@ def _prepare(
             image_size=image_size,
             strict=strict,
             on_images=on_images,
-            on_shard=on_shard,
+            on_shard=journal.add,
         )
     except BaseException:
         journal.remove_if_empty()
         raise
-    try:
-        preparation = _summarize(source, plan, written, image_size, fingerprint)
-    except ValueError:
-        for file in written:
-            (out / file).unlink(missing_ok=True)
-        journal.remove()
-        raise
-    write_manifest(out, preparation.manifest)
-    journal.remove()
-    return preparation
 
 
 def _plan_shards(split: str, keys: list[Key]) -> dict[str, list[Key]]:
@@ -274,12 +267,6 @@ def _with_captions(fingerprint: str, captions: Mapping[str, str]) -> str:
     if not digests:
         return fingerprint
     return hashlib.sha256((fingerprint + digests).encode()).hexdigest()
-
-
-def _default_num_workers(num_images: int) -> int:
-    return min(
-        num_images // _IMAGES_PER_WORKER, os.cpu_count() or 1, _MAX_WORKERS
-    )
 
 
 def _summarize(
@@ -354,10 +341,10 @@ class _Journal:
         captions: Mapping[str, str],
     ):
         self._directory = directory
-        self._captions = captions
-        self.fingerprint = fingerprint
         self._path = directory / _JOURNAL_FILE
-        self._shards: dict[str, WrittenShard] = {}
+        self._fingerprint = fingerprint
+        self._captions = captions
+        self.shards: dict[str, WrittenShard] = {}
         if self._path.exists():
             self._read()
         elif any(directory.glob(_WHOLE_SHARDS)):
@@ -369,23 +356,25 @@ class _Journal:
         else:
             self._write()
 
-    def whole_shard(self, file: str) -> WrittenShard | None:
-        """Returns what is known of a shard, or None if it must be written.
+    def is_whole(self, file: str) -> bool:
+        """Whether a shard need not be written again.
 
-        A shard with skipped images is written again, since their files may
-        have been repaired meanwhile, and so is one whose captions have changed.
+        One with skipped images must, since their files may have been repaired
+        meanwhile, and so must one whose captions have changed.
         """
-        written = self._shards.get(file)
+        written = self.shards.get(file)
         path = self._directory / file
-        if written is None or written.skipped or not path.exists():
-            return None
-        if written.captions_sha256 != self._captions[file]:
-            return None
-        return written if file_sha256(path) == written.sha256 else None
+        return (
+            written is not None
+            and not written.skipped
+            and path.exists()
+            and written.captions_sha256 == self._captions[file]
+            and file_sha256(path) == written.sha256
+        )
 
-    def add(self, file: str, written: WrittenShard) -> None:
-        self._shards[file] = dataclasses.replace(
-            written, captions_sha256=self._captions[file]
+    def add(self, path: pathlib.Path, written: WrittenShard) -> None:
+        self.shards[path.name] = dataclasses.replace(
+            written, captions_sha256=self._captions[path.name]
         )
         self._write()
 
@@ -401,7 +390,7 @@ class _Journal:
         try:
             journal = read_json(self._path, MAX_TABLE_BYTES)
             fingerprint = journal["fingerprint"]
-            self._shards = {
+            self.shards = {
                 file: WrittenShard(**values)
                 for file, values in journal["shards"].items()
             }
@@ -410,7 +399,7 @@ class _Journal:
                 f"{self._path} must say how far the data set is. Received: a "
                 f"damaged file. Empty the folder {self._directory}."
             ) from None
-        if fingerprint != self.fingerprint:
+        if fingerprint != self._fingerprint:
             raise ValueError(
                 "Expected to resume with the same source and options. "
                 f"Received: {self._directory}, which was begun with others. "
@@ -420,8 +409,8 @@ class _Journal:
     def _write(self) -> None:
         shards = {
             file: dataclasses.asdict(written)
-            for file, written in self._shards.items()
+            for file, written in self.shards.items()
         }
-        journal = {"fingerprint": self.fingerprint, "shards": shards}
+        journal = {"fingerprint": self._fingerprint, "shards": shards}
         with atomic_write(self._path) as temporary:
             temporary.write_text(json.dumps(journal), encoding="utf-8")

@@ -75,19 +75,13 @@ class DistinctClasses:
         """Returns the images of one step, shape `(batch_size,)`."""
         generator = np.random.default_rng([self.seed, step])
         chosen = generator.permutation(len(self._images_of_class))
-        return np.concatenate(
-            [
-                self._some_images(class_place, generator)
-                for class_place in chosen[: self._num_classes]
-            ]
+        count = self._images_per_class
+        shuffled = (
+            generator.permutation(self._images_of_class[place])
+            for place in chosen[: self._num_classes]
         )
-
-    def _some_images(
-        self, class_place: int, generator: np.random.Generator
-    ) -> np.ndarray:
-        images = generator.permutation(self._images_of_class[class_place])
-        return np.resize(
-            images[: self._images_per_class], self._images_per_class
+        return np.concatenate(
+            [np.resize(images[:count], count) for images in shuffled]
         )
 
 
@@ -237,10 +231,11 @@ class BatchReader:
         features: ImageFeatures | None = None,
         class_ids: np.ndarray | None = None,
     ):
-        if isinstance(captions_per_image, Sequence):
-            turns = tuple(captions_per_image)
-        else:
-            turns = (captions_per_image,)
+        turns = (
+            tuple(captions_per_image)
+            if isinstance(captions_per_image, Sequence)
+            else (captions_per_image,)
+        )
         if not turns:
             raise ValueError(
                 "`captions_per_image` must be a whole number, or a sequence "

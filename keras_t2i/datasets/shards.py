@@ -220,16 +220,13 @@ def _verified_scan(
             f"{path} must hold the records that its manifest lists. Received: "
             "records that cannot be read. Make the folder again."
         ) from None
-    if not batches:
-        raise ValueError(
-            f"{path} must hold at least one record. Received: an empty file."
-        )
-    sizes = np.concatenate([sizes for sizes, _ in batches]).astype(np.int64)
-    if len(sizes) != shard.num_records:
+    num_records = sum(len(sizes) for sizes, _ in batches)
+    if num_records != shard.num_records:
         raise ValueError(
             f"{path} must hold {shard.num_records} records, as its manifest "
-            f"says. Received: {len(sizes)} records. Make the folder again."
+            f"says. Received: {num_records} records. Make the folder again."
         )
+    sizes = np.concatenate([sizes for sizes, _ in batches]).astype(np.int64)
     kept = {
         name: np.concatenate([values[name] for _, values in batches])
         for name in columns
