@@ -283,7 +283,10 @@ def make_captions_dataset(
         texts = tf.numpy_function(read, [step], tf.string, stateful=False)
         return {"token_ids": tokenize(tf.ensure_shape(texts, (batch_size,)))}
 
-    return untuned(_steps(order, start_step).map(decode).prefetch(2))
+    dataset = untuned(_steps(order, start_step).map(decode).prefetch(2))
+    # `fit` compares it with what the text encoder reads.
+    dataset.vocabulary = vocabulary_read_by(tokenize)
+    return dataset
 
 
 def _make_stream(

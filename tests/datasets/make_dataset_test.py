@@ -13,6 +13,7 @@ from keras_t2i.datasets.batches import make_pairs_dataset
 from keras_t2i.datasets.examples import ExtractedEmbeddings
 from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.datasets.shards import CaptionedImage
+from keras_t2i.fit_checks import checked_batches
 from keras_t2i.text.embeddings import extract_embeddings
 from tests.captions_of_all_kinds import CAPTIONS_OF_ALL_KINDS
 from tests.datasets.prepared_sets import example
@@ -741,6 +742,18 @@ def test_captions_of_one_epoch(data):
     dataset = make_captions_dataset(data, "trainval", batch_size=5)
     assert len(list(dataset)) == int(dataset.cardinality()) == 3
     assert dataset.element_spec["token_ids"].shape == (5, 201)
+
+
+def test_captions_of_an_encoder_that_reads_words(data):
+    encoder = tiny_text_encoder(vocabulary=("a", "b", "c"))
+    assert make_captions_dataset(data, batch_size=5).vocabulary == ()
+    dataset = make_captions_dataset(
+        data, batch_size=5, tokenize=encoder.tokenize
+    )
+    assert dataset.vocabulary == ("a", "b", "c")
+    # `fit` tells them apart.
+    with pytest.raises(ValueError, match="Received: a data set of a vocab"):
+        checked_batches(dataset, text_encoder=tiny_text_encoder())
 
 
 @pytest.mark.parametrize(
