@@ -235,21 +235,19 @@ class ImageFeatures:
     """
 
     def __init__(self, path: StrPath, data_path: StrPath, split: str):
+        examples = PreparedExamples(data_path, split)
         if (pathlib.Path(path) / MANIFEST_FILE).is_file():
-            extracted = ExtractedEmbeddings(
-                path, PreparedExamples(data_path, split)
-            )
+            extracted = ExtractedEmbeddings(path, examples)
             self.num_features = extracted.embedding_dim
             self._views = [extracted.read(i) for i in range(len(extracted))]
             return
-        ids = PreparedExamples(data_path, split).text_ids()
         all_examples = (
             PreparedExamples(data_path, name)
             for name in read_manifest(data_path).splits
         )
         source = open_published_embeddings(path, images_of_class(all_examples))
         self._views = []
-        for name in match_names(ids, source.names, path):
+        for name in match_names(examples.text_ids(), source.names, path):
             views = np.atleast_2d(source.read(name))
             if self._views and views.shape[1] != self.num_features:
                 raise ValueError(

@@ -141,7 +141,9 @@ class CaptionedFolder(Source):
             if os.path.isdir(path):
                 if is_link:
                     self._leave_out_file(file, "is a link to a folder")
-            elif not _is_image_or_text(path):
+            elif path.suffix != _TEXT_SUFFIX and (
+                path.suffix.lower() not in IMAGE_SUFFIXES
+            ):
                 continue
             elif not os.path.isfile(path):
                 self._leave_out_file(file, "is no regular file")
@@ -312,10 +314,6 @@ def _split_folders(files: Iterable[str]) -> dict[str, str]:
 
 def _last_folder(class_name: str) -> str:
     return class_name.rpartition("/")[2]
-
-
-def _is_image_or_text(path: pathlib.Path) -> bool:
-    return path.suffix == _TEXT_SUFFIX or path.suffix.lower() in IMAGE_SUFFIXES
 
 
 def _leaves_folder(file: str) -> bool:
