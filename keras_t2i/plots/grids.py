@@ -2,6 +2,7 @@
 
 import io
 import textwrap
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +22,12 @@ class NotebookFigure(Figure):
         file = io.BytesIO()
         self.savefig(file, format="png")
         return file.getvalue()
+
+    def draw(self, renderer: Any) -> None:
+        with warnings.catch_warnings():
+            # Of characters that the font lacks, such as emoji: a box is shown.
+            warnings.filterwarnings("ignore", "Glyph |.*does not support")
+            super().draw(renderer)
 
 
 # A power of two, so that whole pixels are exact in inches.

@@ -279,6 +279,15 @@ def test_captions_are_shown_as_they_are():
     _pixels(figure)
 
 
+def test_characters_that_the_font_lacks_are_boxes():
+    # An emoji, and letters whose order matplotlib does not know. No warning of
+    # either passes: here it would be an error.
+    images = np.full((1, 1, 4, 4, 3), 255, "uint8")
+    for caption in ("\N{ROSE}", "\N{ORIYA LETTER A}"):
+        pixels = _pixels(image_grid(images, [caption]))
+        assert (pixels[:, :-128] < 128).any()
+
+
 def test_column_titles():
     titles = ["GAN", "GAN-CLS", "GAN-INT"]
     figure = image_grid(_caption_images(), ["a", "b"], column_titles=titles)
