@@ -1,6 +1,7 @@
 """Features of all images of a data set, computed once and kept beside it."""
 
 import contextlib
+import errno
 import hashlib
 import io
 import pathlib
@@ -86,9 +87,9 @@ def extract_image_features(
         path of the folder, for `ImageFeatures`.
 
     Raises:
-        ValueError: the data set is damaged, `num_views` has another value, or
-            the network returns NaN.
-        OSError: the folder cannot be written.
+        ValueError: the data set is damaged, nobody may write to its folder,
+            `num_views` has another value, or the network returns NaN.
+        OSError: the features cannot be written.
     """
     if num_views not in _VIEWS:
         raise ValueError(
@@ -116,7 +117,16 @@ def extract_image_features(
     path = data_path / f"features-{network.name}-{fingerprint[:12]}"
     if _is_whole(path, fingerprint):
         return path
-    path.mkdir(exist_ok=True)
+    try:
+        path.mkdir(exist_ok=True)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        raise ValueError(
+            "Features of images are kept in the folder of the data set, which "
+            f"must be writable. Received: {str(data_path)!r}, which cannot be "
+            "written. Allow it, or copy the data set to another folder."
+        ) from error
     # Another process may be computing them.
     with locked_folder(path):
         if _is_whole(path, fingerprint):

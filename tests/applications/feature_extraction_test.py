@@ -1,5 +1,7 @@
+import errno
 import io
 import os
+import pathlib
 import shutil
 
 import keras
@@ -223,3 +225,15 @@ def test_images_of_other_kinds(tmp_path):
     write_prepared_set(tmp_path, {"train": [[image, example(1)]]})
     path = extract_image_features(_network(), tmp_path, 8)
     assert ImageFeatures(path, tmp_path, "train").first_views().shape == (2, 5)
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EROFS])
+def test_a_data_set_that_nobody_may_write_to(data, monkeypatch, code):
+    def mkdir(path, *_, **__):
+        raise OSError(code, os.strerror(code), str(path))
+
+    # The owner of this process may write to all folders, if it is root.
+    monkeypatch.setattr(pathlib.Path, "mkdir", mkdir)
+    expected = f"must be writable. Received: '{data}'.*or copy the data set"
+    with pytest.raises(ValueError, match=expected):
+        extract_image_features(_network(), data, image_size=8)
