@@ -96,7 +96,8 @@ def retrieval_precision(
 
     For each class, all images are ranked by the dot product with its text
     embedding. The share of its own images among the first `k` is averaged over
-    the classes. A class of fewer than `k` images cannot reach 1.
+    the classes. The highest possible value is the mean of `min(1, size / k)`
+    over the classes, below 1 if one has a `size` of fewer than `k` images.
 
     Args:
         image_embeddings: array of shape `(num_images, embedding_dim)`.

@@ -67,6 +67,17 @@ def test_fifty_is_published():
     assert precision == pytest.approx((25 / 50 + 35 / 50) / 2)
 
 
+def test_highest_retrieval_precision():
+    # Each text finds the images of its class first.
+    sizes = [3, 10, 60]
+    classes = np.arange(3)
+    images = np.repeat(np.eye(3), sizes, axis=0)
+    precision = retrieval_precision(
+        images, np.repeat(classes, sizes), classes, np.eye(3), k=50
+    )
+    assert precision == pytest.approx((3 / 50 + 10 / 50 + 1) / 3)
+
+
 def test_caption_recall_by_hand():
     images = np.eye(3)
     captions = np.array(
