@@ -17,7 +17,7 @@ import zipfile
 import numpy as np
 
 from keras_t2i.applications.efficientnet_lite import fold_batch_normalization
-from keras_t2i.applications.pytorch_weights import read_pytorch_weights
+from keras_t2i.applications.efficientnet_lite import read_pytorch_weights
 from keras_t2i.files import atomic_write
 
 _MEMBER = (

@@ -1,10 +1,13 @@
-"""EfficientNet-Lite: image features of networks trained on ImageNet."""
+"""EfficientNet-Lite, and the reader of its published PyTorch weights."""
 
+import collections
+import hashlib
 import importlib.resources
 import importlib.util
 import io
 import math
 import pathlib
+import pickle
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,9 +15,8 @@ import keras
 import numpy as np
 from keras import layers
 
-from keras_t2i.applications.pytorch_weights import check_published
-from keras_t2i.applications.pytorch_weights import read_pytorch_weights
 from keras_t2i.configured_model import ConfiguredModel
+from keras_t2i.types import StrPath
 from keras_t2i.types import Tensor
 
 # Kernel size, strides, expansion, filters and repeats of each stage.
@@ -32,6 +34,8 @@ _HEAD_FILTERS = 1280
 _EPSILON = 1e-3
 _MEAN = np.array([0.485, 0.456, 0.406])
 _DEVIATION = np.array([0.229, 0.224, 0.225])
+# PyTorch's names of arrays of numbers.
+_STORAGES = {"FloatStorage": "<f4", "LongStorage": "<i8"}
 
 
 class EfficientNetLite(ConfiguredModel):
@@ -176,7 +180,7 @@ class EfficientNetLite0(EfficientNetLite):
         package = importlib.resources.files("keras_t2i.applications")
         name = "efficientnet_lite0.npz"
         data = (package / name).read_bytes()
-        check_published(data, cls._SHA256, f"keras_t2i/applications/{name}")
+        _check_published(data, cls._SHA256, f"keras_t2i/applications/{name}")
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
             arrays = dict(file)
         return {
@@ -294,6 +298,64 @@ def _folded(
     is_depthwise = convolution.endswith("_depthwise_conv")
     kernel = kernel.transpose((2, 3, 0, 1) if is_depthwise else (2, 3, 1, 0))
     return [kernel.astype("float32"), (beta - mean * scale).astype("float32")]
+
+
+def read_pytorch_weights(path: StrPath, sha256: str) -> dict[str, np.ndarray]:
+    """Reads a `state_dict` in PyTorch's file format before version 1.6.
+
+    The file is a sequence of pickles, followed by the numbers. It is unpickled
+    only if it is the published one, of digest `sha256`, and no class or
+    function of PyTorch is looked up. Its arrays are float32 or int64. Raises
+    `ValueError` if it is another file, `OSError` if it cannot be read.
+    """
+    data = pathlib.Path(path).read_bytes()
+    _check_published(data, sha256, path)
+    file = io.BytesIO(data)
+    # The first ones are a number, a version and sizes of the writer's machine.
+    *_, tensors, keys = (_Unpickler(file).load() for _ in range(5))
+    kinds = {key: kind for (kind, key), *_ in tensors.values()}
+    storages = {}
+    for key in keys:
+        count = int.from_bytes(file.read(8), "little")
+        storages[key] = np.frombuffer(
+            data, _STORAGES[kinds[key]], count, file.tell()
+        )
+        file.seek(storages[key].nbytes, io.SEEK_CUR)
+    return {
+        name: np.lib.stride_tricks.as_strided(
+            storages[key][offset:],
+            shape,
+            [stride * storages[key].itemsize for stride in strides],
+        ).copy()
+        for name, ((_, key), offset, shape, strides) in tensors.items()
+    }
+
+
+def _check_published(data: bytes, sha256: str, path: StrPath) -> None:
+    received = hashlib.sha256(data).hexdigest()
+    if received != sha256:
+        raise ValueError(
+            f"{path} must be the published file, of SHA-256 {sha256}. "
+            f"Received: {received}. Install the package again."
+        )
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        """Returns what stands for one of four names; refuses all others."""
+        if (module, name) == ("collections", "OrderedDict"):
+            return collections.OrderedDict
+        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
+            # Storage, offset, shape and strides.
+            return lambda *arguments: arguments[:4]
+        if module == "torch" and name in _STORAGES:
+            return name
+        raise ValueError(f"The file names {module}.{name}.")
+
+    def persistent_load(self, pid: Any) -> tuple[str, str]:
+        """Returns the kind and the key of a storage."""
+        _, kind, key, *_ = pid
+        return kind, key
 
 
 def _rounded(filters: float) -> int:
