@@ -96,7 +96,6 @@ IMPORTS_TENSORFLOW = {
     "export.saved_model",
     "export.signatures",
     "export.transports",
-    "export.warm_up",
     "losses.adversarial",
     "models.adversarial_training",
     "models.augmentation",

@@ -1,10 +1,8 @@
 """Exports a GAN as a SavedModel that TensorFlow Serving answers from."""
 
-import contextlib
 import os
 import pathlib
-from collections.abc import Callable
-from collections.abc import Sequence
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from contextlib import nullcontext
 from typing import Any
@@ -14,18 +12,20 @@ import tensorflow as tf
 
 from keras_t2i.checks import check_whole_number
 from keras_t2i.export.model_folder import BATCHING_PARAMETERS_FILE
+from keras_t2i.export.model_folder import EXAMPLE_TEXT
 from keras_t2i.export.model_folder import MADE_BY
 from keras_t2i.export.model_folder import MAX_BATCH_SIZE
 from keras_t2i.export.model_folder import MAX_STYLE_PIXELS
 from keras_t2i.export.model_folder import MODELS_CONFIG_FILE
+from keras_t2i.export.model_folder import Signatures
 from keras_t2i.export.model_folder import batching_parameters
 from keras_t2i.export.model_folder import check_name
+from keras_t2i.export.model_folder import input_specs
 from keras_t2i.export.model_folder import models_config
 from keras_t2i.export.model_folder import next_version
 from keras_t2i.export.model_folder import readme
 from keras_t2i.export.model_folder import version_folder
 from keras_t2i.export.signatures import make_signatures
-from keras_t2i.export.warm_up import write_warm_up_requests
 from keras_t2i.files import atomic_new_folder
 from keras_t2i.files import locked_folder
 from keras_t2i.files import os_error
@@ -34,43 +34,16 @@ from keras_t2i.models.style_encoder import check_style_encoder
 from keras_t2i.models.text_to_image_gan import TextToImageGAN
 from keras_t2i.text.embeddings import check_reads_texts
 from keras_t2i.types import StrPath
+from keras_t2i.types import Tensor
 
-
-class HalfPrecisionWeights:
-    """Copies of the weights of networks in half precision.
-
-    Vectors, such as those of normalization, stay as they are: they are small.
-    So are all weights in half precision that come with the library. A
-    SavedModel must hold the `variables`. Raises `ValueError` if a weight is not
-    finite, or too large for half precision.
-    """
-
-    def __init__(self, networks: Sequence[keras.Model]):
-        self.variables: list[tf.Variable] = []
-        self._copies: list[tuple[Any, tf.Variable]] = []
-        for weight in (w for network in networks for w in network.weights):
-            variable = weight.value
-            if weight.dtype == "float32" and len(weight.shape) > 1:
-                half = tf.cast(variable, tf.float16)
-                if not tf.reduce_all(tf.math.is_finite(half)):
-                    raise ValueError(
-                        f"{weight.path} must be finite in half precision. "
-                        f"Received: values up to "
-                        f"{tf.reduce_max(tf.abs(variable)).numpy():g}. Export "
-                        "without `half_precision`."
-                    )
-                variable = tf.Variable(half, trainable=False, name=weight.name)
-                self._copies.append((weight, variable))
-            self.variables.append(variable)
-
-    def in_use(self) -> contextlib.AbstractContextManager[Any]:
-        """Makes the networks compute with the copies, within a graph."""
-        return keras.StatelessScope(
-            [
-                (weight, tf.cast(half, "float32"))
-                for weight, half in self._copies
-            ]
-        )
+# Field numbers of tensorflow_serving/apis: prediction_log.proto, predict.proto
+# and model.proto.
+_LOG_PREDICT = 6
+_PREDICT_LOG_REQUEST = 1
+_REQUEST_MODEL, _REQUEST_INPUTS = 1, 2
+_MODEL_NAME, _MODEL_SIGNATURE = 1, 3
+# Of the entries of a map, in every message.
+_KEY, _VALUE = 1, 2
 
 
 def export_saved_model(
@@ -173,22 +146,30 @@ def _export(
     networks = [gan.text_encoder, gan.ema_generator]
     if style_encoder is not None:
         networks.append(style_encoder)
-    scope: Callable[[], AbstractContextManager[Any]] = nullcontext
-    if half_precision:
-        weights = HalfPrecisionWeights(networks)
-        variables, scope = weights.variables, weights.in_use
-    else:
-        variables = [w.value for network in networks for w in network.weights]
+    weights = [weight for network in networks for weight in network.weights]
+    stored = [_halved(w) if half_precision else w.value for w in weights]
+
+    def with_stored() -> AbstractContextManager[Any]:
+        return keras.StatelessScope(
+            [
+                (weight, tf.cast(value, "float32"))
+                for weight, value in zip(weights, stored)
+                if value is not weight.value
+            ]
+        )
+
+    scope = with_stored if half_precision else nullcontext
     signatures = make_signatures(gan, style_encoder, max_style_pixels, scope)
+    # Only the variables: a SavedModel with a Keras model in it holds each
+    # weight twice, or TensorFlow Serving cannot load it, depending on how it
+    # is saved.
+    module = tf.Module()
+    module.weights = stored
     with atomic_new_folder(folder) as temporary:
         extra = temporary / "assets.extra"
         extra.mkdir()
         try:
-            tf.saved_model.save(
-                _Weights(variables),
-                str(temporary),
-                signatures=signatures,
-            )
+            tf.saved_model.save(module, str(temporary), signatures=signatures)
             write_warm_up_requests(
                 extra / "tf_serving_warmup_requests",
                 path.name,
@@ -232,13 +213,78 @@ def _check_readme(path: pathlib.Path) -> None:
         )
 
 
-class _Weights(tf.Module):
-    """The weights of the served networks.
+def _halved(weight: keras.Variable) -> tf.Variable:
+    """Returns a copy in half precision, or of a small weight the variable.
 
-    Only the variables: a SavedModel with a Keras model in it holds each weight
-    twice, or TensorFlow Serving cannot load it, depending on how it is saved.
+    All weights in half precision that come with the library are such copies.
     """
+    if weight.dtype != "float32" or len(weight.shape) < 2:
+        return weight.value
+    half = tf.cast(weight.value, tf.float16)
+    if not tf.reduce_all(tf.math.is_finite(half)):
+        raise ValueError(
+            f"{weight.path} must be finite in half precision. Received: values "
+            f"up to {tf.reduce_max(tf.abs(weight.value)).numpy():g}. Export "
+            "without `half_precision`."
+        )
+    return tf.Variable(half, trainable=False, name=weight.name)
 
-    def __init__(self, variables: list[tf.Variable]):
-        super().__init__()
-        self.weights = variables
+
+def write_warm_up_requests(
+    path: StrPath,
+    model_name: str,
+    signatures: Signatures,
+    batch_sizes: Iterable[int],
+) -> None:
+    """Writes requests that a server answers when it loads a model.
+
+    One for each signature and number of rows: the server is then warm.
+    """
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for name, function in signatures.items():
+            specs = input_specs(function)
+            for num_rows in batch_sizes:
+                inputs = {key: _rows(specs[key], num_rows) for key in specs}
+                writer.write(_prediction_log(model_name, name, inputs))
+
+
+def _rows(spec: Any, num_rows: int) -> Tensor:
+    """Any rows that a signature takes."""
+    shape = [num_rows, *spec.shape[1:]]
+    if spec.dtype != tf.string:
+        return tf.zeros(shape, spec.dtype)
+    if spec.name.endswith("_bytes"):
+        return tf.io.encode_png(tf.zeros([*shape, 8, 8, 3], tf.uint8))
+    return tf.fill(shape, EXAMPLE_TEXT)
+
+
+def _prediction_log(
+    model_name: str, signature: str, inputs: dict[str, Tensor]
+) -> bytes:
+    # By hand: an export needs these four small messages, and nothing else of
+    # the package that has their classes.
+    model = _field(_MODEL_NAME, model_name.encode())
+    model += _field(_MODEL_SIGNATURE, signature.encode())
+    request = _field(_REQUEST_MODEL, model)
+    for name, rows in inputs.items():
+        tensor = tf.make_tensor_proto(rows).SerializeToString()
+        entry = _field(_KEY, name.encode()) + _field(_VALUE, tensor)
+        request += _field(_REQUEST_INPUTS, entry)
+    return _field(_LOG_PREDICT, _field(_PREDICT_LOG_REQUEST, request))
+
+
+def _field(number: int, content: bytes) -> bytes:
+    """A field of bytes, a string or a message."""
+    length_delimited = 2
+    tag = _varint(number << 3 | length_delimited)
+    return tag + _varint(len(content)) + content
+
+
+def _varint(value: int) -> bytes:
+    """Seven bits per byte, the lowest first; the eighth says: more follow."""
+    encoded = bytearray()
+    while value > 127:
+        encoded.append(value & 127 | 128)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)

@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from keras_t2i.export.warm_up import write_warm_up_requests
+from keras_t2i.export.saved_model import write_warm_up_requests
 from keras_t2i.text.embeddings import embed_texts
 from tests.captions_of_all_kinds import CAPTIONS_OF_ALL_KINDS
 from tests.export.loaders import ask_by_c_api
