@@ -21,8 +21,8 @@ import keras
 import numpy as np
 
 from keras_t2i.datasets.examples import PreparedExamples
-from keras_t2i.pretrained.network_files import write_description
-from keras_t2i.pretrained.network_files import write_pretrained_weights
+from keras_t2i.files import atomic_write
+from keras_t2i.files import file_sha256
 from keras_t2i.training.model_files import load_gan
 
 PACKAGE = pathlib.Path(keras_t2i.__file__).parent / "pretrained"
@@ -103,6 +103,35 @@ def main():
             f"largest difference of {NUM_COMPARED} images: "
             f"{difference.max()} gray levels; mean {difference.mean():.4f}"
         )
+
+
+def write_pretrained_weights(network, path):
+    """Writes the weights of a network to `path`; returns the file's digest.
+
+    Vectors stay float32, since they are small. All else is rounded to float16.
+    Raises `ValueError` if a weight is not finite, or too large for float16.
+    """
+    arrays = {}
+    for index, weight in enumerate(network.weights):
+        value = np.asarray(weight, "float32")
+        with np.errstate(over="ignore"):  # Refused below.
+            stored = value if value.ndim < 2 else value.astype("float16")
+        if not np.all(np.isfinite(stored)):
+            raise ValueError(
+                f"{weight.path} must be finite in half precision. Received: "
+                f"values up to {np.abs(value).max()}."
+            )
+        arrays[f"{index:04}"] = stored
+    with atomic_write(path) as temporary:
+        with open(temporary, "wb") as file:
+            np.savez_compressed(file, **arrays)
+    return file_sha256(path)
+
+
+def write_description(folder, description):
+    """Writes what `pretrained_description` reads."""
+    with atomic_write(folder / "preset.json") as temporary:
+        temporary.write_text(json.dumps(description, indent=2) + "\n", "utf-8")
 
 
 def _images(gan, data):

@@ -9,13 +9,10 @@ import importlib.resources
 import io
 import json
 import pathlib
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from typing import Any
 from typing import TypeGuard
 
-from keras_t2i.files import atomic_write
-from keras_t2i.files import file_sha256
 from keras_t2i.types import StrPath
 
 if TYPE_CHECKING:
@@ -27,9 +24,12 @@ _DESCRIPTION = "preset.json"
 def pretrained_names() -> tuple[str, ...]:
     """Returns the names of the GANs that come with the package, sorted."""
     return tuple(
-        name
-        for name in sorted(_folders())
-        if "recipe" in pretrained_description(name)
+        sorted(
+            folder.name
+            for folder in importlib.resources.files(__package__).iterdir()
+            if (folder / _DESCRIPTION).is_file()
+            and "recipe" in pretrained_description(folder.name)
+        )
     )
 
 
@@ -140,40 +140,3 @@ def load_pretrained_weights(
             "preset without weights."
         )
     network.set_weights([value.astype("float32") for value in values])
-
-
-def write_pretrained_weights(network: "keras.Model", path: StrPath) -> str:
-    """Writes the weights of a network to `path`; returns the file's digest.
-
-    Vectors stay float32, since they are small. All else is rounded to float16.
-    Raises `ValueError` if a weight is not finite, or too large for float16.
-    """
-    import numpy as np
-
-    arrays: dict[str, Any] = {}
-    for index, weight in enumerate(network.weights):
-        value = np.asarray(weight, "float32")
-        with np.errstate(over="ignore"):  # Refused below.
-            stored = value if value.ndim < 2 else value.astype("float16")
-        if not np.all(np.isfinite(stored)):
-            raise ValueError(
-                f"{weight.path} must be finite in half precision. Received: "
-                f"values up to {np.abs(value).max()}."
-            )
-        arrays[f"{index:04}"] = stored
-    with atomic_write(pathlib.Path(path)) as temporary:
-        with open(temporary, "wb") as file:
-            np.savez_compressed(file, **arrays)
-    return file_sha256(path)
-
-
-def write_description(folder: StrPath, description: dict[str, Any]) -> None:
-    """Writes what `pretrained_description` reads."""
-    with atomic_write(pathlib.Path(folder) / _DESCRIPTION) as temporary:
-        temporary.write_text(json.dumps(description, indent=2) + "\n", "utf-8")
-
-
-def _folders() -> Iterator[str]:
-    for folder in importlib.resources.files(__package__).iterdir():
-        if (folder / _DESCRIPTION).is_file():
-            yield folder.name

@@ -6,6 +6,8 @@ import keras
 import numpy as np
 import pytest
 
+from benchmarks.ship_weights import write_description
+from benchmarks.ship_weights import write_pretrained_weights
 from keras_t2i import StyleEncoder
 from keras_t2i import TextToImageGAN
 from keras_t2i.datasets.images import to_model_range
@@ -18,8 +20,6 @@ from keras_t2i.pretrained.network_files import load_pretrained_weights
 from keras_t2i.pretrained.network_files import names_with_style_encoder
 from keras_t2i.pretrained.network_files import pretrained_description
 from keras_t2i.pretrained.network_files import pretrained_names
-from keras_t2i.pretrained.network_files import write_description
-from keras_t2i.pretrained.network_files import write_pretrained_weights
 
 NAMES = pretrained_names()
 
