@@ -21,6 +21,11 @@ class ServerError(FailedWhileRunning):
     """A model server is not there, or refused or failed a request."""
 
 
+def first_line(error: Exception) -> str:
+    """Returns the first line of what an error says, never an empty one."""
+    return (str(error).strip() or repr(error)).splitlines()[0]
+
+
 class Terminated(KeyboardInterrupt):
     """SIGTERM, which schedulers and containers send, has ended the work."""
 

@@ -18,6 +18,7 @@ from typing import Any
 import h5py
 import keras
 
+from keras_t2i.errors import first_line
 from keras_t2i.files import atomic_write
 from keras_t2i.files import check_checksums
 from keras_t2i.files import write_checksums
@@ -237,10 +238,9 @@ def load_preset_folder(path: StrPath) -> keras.Model:
         model.load_weights(preset_weights(path))
     except Exception as error:
         # Keras raises errors of many kinds for files that are damaged.
-        first_line = (str(error).strip() or repr(error)).splitlines()[0]
         raise ValueError(
             "A folder to load from must hold a model that this library has "
             f"saved. Received: {str(path)!r}, which cannot be loaded: "
-            f"{first_line}"
+            f"{first_line(error)}"
         ) from error
     return model

@@ -64,32 +64,20 @@ def extract_image_features(
 ) -> pathlib.Path:
     """Computes the features of a data set's images, unless they exist.
 
-    Where the network returns a map, the features are the mean over it. They are
-    kept in the data set's folder, where the next call with the same network
-    finds them.
+    Returns the folder of features, for `ImageFeatures`. It is in that of the
+    data set, where the next call with the same network finds it.
 
-    Args:
-        network: `keras.Model` from images in [-1, 1] to a feature map, such as
-            `EfficientNetLite0`, or to a vector.
-        data_path: path. Folder that `keras-t2i prepare` wrote.
-        image_size: int. Side in pixels that each view is resized to, bicubic
-            and antialiased. Defaults to `224`.
-        num_views: int. `1`: the central square. `4`: the central square and a
-            corner, each also flipped. Defaults to `1`.
-        progress: function of the numbers of images done and of all images.
-            Defaults to `None`.
-        model_image_size: int. Views are of what a model of this size sees
-            (`model_square`). Defaults to `None`: of the whole image.
-        network_sha256: string. Identifies the network. Defaults to `None`: its
-            weights do.
+    `network` maps images in [-1, 1] to a feature map, of which the mean is
+    taken, or to a vector; `network_sha256` identifies it, or else its weights
+    do. A view is the central square of an image; of `num_views=4`, the others
+    are a corner and both flipped. Each is resized to `image_size` pixels,
+    bicubic and antialiased. With `model_image_size`, views are of what a model
+    of this size sees (`model_square`). `progress` gets the numbers of images
+    done and of all images.
 
-    Returns:
-        path of the folder, for `ImageFeatures`.
-
-    Raises:
-        ValueError: the data set is damaged, nobody may write to its folder,
-            `num_views` has another value, or the network returns NaN.
-        OSError: the features cannot be written.
+    Raises `ValueError` if the data set is damaged, nobody may write to its
+    folder, `num_views` has another value, or the network returns NaN. Raises
+    `OSError` if the features cannot be written.
     """
     if num_views not in _VIEWS:
         raise ValueError(
@@ -114,6 +102,17 @@ def extract_image_features(
         sizes = manifest.image_size, model_image_size
         return Image.fromarray(model_square(encoded, *sizes))
 
+    def rows_of(examples: list[CaptionedImage]) -> Iterator[np.ndarray]:
+        num_images = max(1, _BATCH_SIZE // num_views)
+        for start in range(0, len(examples), num_images):
+            views = [
+                _resized(view, image_size)
+                for example in examples[start : start + num_images]
+                for view in _VIEWS[num_views](read(example.image))
+            ]
+            features = features_of_images(network, np.stack(views))
+            yield from features.reshape(-1, num_views, features.shape[-1])
+
     path = data_path / f"features-{network.name}-{fingerprint[:12]}"
     if _is_whole(path, fingerprint):
         return path
@@ -132,13 +131,7 @@ def extract_image_features(
         if _is_whole(path, fingerprint):
             return path
         write_embeddings(
-            data_path,
-            path,
-            lambda examples: _features(
-                network, examples, image_size, num_views, read
-            ),
-            lambda: fingerprint,
-            progress,
+            data_path, path, rows_of, lambda: fingerprint, progress
         )
     return path
 
@@ -172,25 +165,6 @@ def resized(images: np.ndarray, image_size: int) -> np.ndarray:
 def _resized(image: Image.Image, image_size: int) -> np.ndarray:
     size = (image_size, image_size)
     return np.asarray(image.resize(size, Image.Resampling.BICUBIC))
-
-
-def _features(
-    network: keras.Model,
-    examples: list[CaptionedImage],
-    image_size: int,
-    num_views: int,
-    read: Callable[[bytes], Image.Image],
-) -> Iterator[np.ndarray]:
-    """Yields an array of shape `(num_views, num_features)` for each image."""
-    num_images = max(1, _BATCH_SIZE // num_views)
-    for start in range(0, len(examples), num_images):
-        views = [
-            _resized(view, image_size)
-            for example in examples[start : start + num_images]
-            for view in _VIEWS[num_views](read(example.image))
-        ]
-        features = features_of_images(network, np.stack(views))
-        yield from features.reshape(-1, num_views, features.shape[-1])
 
 
 def _is_whole(path: pathlib.Path, fingerprint: str) -> bool:

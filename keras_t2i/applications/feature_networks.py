@@ -11,11 +11,10 @@ import numpy as np
 from keras import layers
 
 from keras_t2i.applications.efficientnet_lite import IMAGE_NETWORKS
+from keras_t2i.errors import first_line
 
 # Pixels of the image for each pixel of a map.
 _STRIDES = (4, 8, 16, 32)
-
-
 # Of images in [0, 255] to what a network takes.
 Preprocess = Callable[[np.ndarray], np.ndarray]
 
@@ -65,26 +64,14 @@ def preprocessing_weights(preprocess: Preprocess) -> list[np.ndarray]:
 def feature_network(name: str, image_size: int) -> keras.Model:
     """Makes a frozen network that returns feature maps of four sizes.
 
-    Args:
-        name: string. `"efficientnet_lite0"`, `"efficientnet_lite2"`, or the
-            name of a network of `keras.applications`, such as
-            `"MobileNetV2"`, whose weights Keras downloads once.
-        image_size: int. Side of the images, a multiple of 32.
+    `name` is `"efficientnet_lite0"`, `"efficientnet_lite2"`, or that of a
+    network of `keras.applications`, such as `"MobileNetV2"`, whose weights
+    Keras downloads once. `image_size` is a multiple of 32.
 
-    Returns:
-        `keras.Model` from images in [-1, 1] to a list of four maps: the last
-        ones with a pixel for each 4, 8, 16 and 32 pixels of the image.
-
-    Raises:
-        ValueError: there is no such network, its weights cannot be loaded or
-            are not finite, or it lacks a map of one of these sizes.
-
-    Example:
-
-    >>> from keras_t2i.applications.feature_networks import feature_network
-    >>> network = feature_network("efficientnet_lite0", 96)
-    >>> [map.shape[1:] for map in network.outputs]
-    [(24, 24, 24), (12, 12, 40), (6, 6, 112), (3, 3, 320)]
+    The network takes images in [-1, 1] and returns a list of four maps: the
+    last ones with a pixel for each 4, 8, 16 and 32 pixels of the image. Raises
+    `ValueError` if there is no such network, its weights cannot be loaded or
+    are not finite, or it lacks a map of one of these sizes.
     """
     if image_size % 32:
         raise ValueError(
@@ -110,26 +97,12 @@ def pooled_network(
 
     They are the means over the four maps of `feature_network` and over the
     last map. Maps of early layers know colors and textures that the last one
-    has forgotten.
+    has forgotten. But older image encoders take the mean over the last map
+    alone: if `num_features`, the size of what an encoder takes, is that of the
+    last map, they get `image_network`.
 
-    Args:
-        name: string. `"efficientnet_lite0"` or `"efficientnet_lite2"`.
-        image_size: int. Side of the images, a multiple of 32.
-        num_features: int. How many features the image encoder takes: older
-            ones take the mean over the last map alone, and get
-            `image_network`. Defaults to `None`, for a new one.
-
-    Returns:
-        `keras.Model` of that name, from images in [-1, 1] to a vector.
-
-    Raises:
-        ValueError: its weights cannot be loaded or are not finite.
-
-    Example:
-
-    >>> from keras_t2i.applications.feature_networks import pooled_network
-    >>> pooled_network("efficientnet_lite0", 224).output_shape
-    (None, 1776)
+    `name` is one of `IMAGE_NETWORKS`. Raises `ValueError` if its weights cannot
+    be loaded or are not finite.
     """
     network = image_network(name, image_size)
     if num_features == network.output_shape[-1]:
@@ -161,22 +134,8 @@ def _last_maps(name: str, candidates: list[Any], image_size: int) -> list[Any]:
 def image_network(name: str, image_size: int) -> keras.Model:
     """Makes a frozen network that returns its last feature map.
 
-    Args:
-        name: string, as in `feature_network`.
-        image_size: int. Side of the images.
-
-    Returns:
-        `keras.Model` of that name, from images in [-1, 1] to a map.
-
-    Raises:
-        ValueError: there is no such network, or its weights cannot be loaded
-            or are not finite.
-
-    Example:
-
-    >>> from keras_t2i.applications.feature_networks import image_network
-    >>> image_network("efficientnet_lite0", 224).output_shape
-    (None, 7, 7, 1280)
+    The network takes images in [-1, 1]. `name` and errors are as for
+    `feature_network`.
     """
     if name in IMAGE_NETWORKS:
         network = IMAGE_NETWORKS[name](
@@ -216,10 +175,10 @@ def _network_of_keras(name: str, image_size: int) -> keras.Model:
             )
     # Keras raises errors of many kinds where a download fails.
     except Exception as error:
-        first_line = (str(error).strip() or repr(error)).splitlines()[0]
         raise ValueError(
             "A feature network needs its ImageNet weights. Received: "
-            f"{name!r}, whose weights Keras cannot load: {first_line:.200}"
+            f"{name!r}, whose weights Keras cannot load: "
+            f"{first_line(error):.200}"
         ) from error
     finally:
         keras.config.set_dtype_policy(policy)

@@ -15,6 +15,7 @@ from keras_t2i.applications.feature_networks import check_finite_weights
 from keras_t2i.applications.feature_networks import image_network
 from keras_t2i.applications.feature_networks import pooled_network
 from keras_t2i.datasets.images import to_model_range
+from keras_t2i.errors import first_line
 from keras_t2i.evaluation.generated_images import FolderImages
 from keras_t2i.evaluation.generated_images import ModelImages
 from keras_t2i.files import file_sha256
@@ -141,11 +142,10 @@ def load_judge(name_or_file: StrPath = DEFAULT_JUDGE) -> Judge:
         network = load_keras_file(path)
     # Keras raises errors of many kinds for other files.
     except Exception as error:
-        first_line = (str(error).strip() or repr(error)).splitlines()[0]
         raise ValueError(
             "The judge must be the name of a network or a .keras file. "
             f"Received: {str(path)!r}, which cannot be loaded: "
-            f"{first_line:.200}"
+            f"{first_line(error):.200}"
         ) from error
     return Judge(network, sha256)
 

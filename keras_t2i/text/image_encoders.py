@@ -8,6 +8,7 @@ from keras import layers
 from keras_t2i.applications.feature_networks import find_network
 from keras_t2i.applications.feature_networks import preprocessing_weights
 from keras_t2i.configured_model import check_keras_config
+from keras_t2i.errors import first_line
 from keras_t2i.types import StrPath
 
 
@@ -107,11 +108,10 @@ def application_encoder(
             network.load_weights(weights)
         # Keras raises errors of many kinds for files that do not fit.
         except Exception as error:
-            first_line = (str(error).strip() or repr(error)).splitlines()[0]
             raise ValueError(
                 f"`weights` must be those of {name} without its classifier. "
                 f"Received: {str(weights)!r}, which cannot be loaded: "
-                f"{first_line}"
+                f"{first_line(error)}"
             ) from error
     network.trainable = not frozen
     for layer in network.layers:
