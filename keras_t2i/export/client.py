@@ -30,6 +30,11 @@ _MAX_BYTES = 32 * 2**20
 # Of one image of an answer: 16 times as many as any model here generates.
 _MAX_PIXELS = 2**20
 _LONGEST_TIMEOUT = 86_400.0
+# The inputs of the signature, of what `between_captions` returns.
+_INTERPOLATION = (
+    *("text_from", "text_to", "text_weight"),
+    *("seed_from", "seed_to", "noise_weight"),
+)
 
 
 class Client:
@@ -199,8 +204,7 @@ class Client:
             ServerError: the server gives no answer.
         """
         ends = encode_captions(captions_from), encode_captions(captions_to)
-        rows = between_captions(*ends, steps, seed)
-        return self._interpolate(*rows, as_png=as_png)
+        return self._interpolate(between_captions(*ends, steps, seed), as_png)
 
     def interpolate_noise(
         self,
@@ -230,28 +234,19 @@ class Client:
         """
         captions = encode_captions(captions)
         rows = between_noises(captions, seed_from, seed_to, steps)
-        return self._interpolate(*rows, as_png=as_png)
+        return self._interpolate(rows, as_png)
 
     def _interpolate(
-        self,
-        text_from: np.ndarray,
-        text_to: np.ndarray,
-        text_weights: np.ndarray,
-        seed_from: np.ndarray,
-        seed_to: np.ndarray,
-        noise_weights: np.ndarray,
-        as_png: bool,
+        self, rows: tuple[np.ndarray, ...], as_png: bool
     ) -> np.ndarray:
-        num_rows, steps = len(text_from), len(text_weights)
-        files = self._ask(
-            "interpolate",
-            text_from=np.repeat(text_from, steps),
-            text_to=np.repeat(text_to, steps),
-            text_weight=np.tile(text_weights, num_rows),
-            seed_from=np.repeat(seed_from, steps),
-            seed_to=np.repeat(seed_to, steps),
-            noise_weight=np.tile(noise_weights, num_rows),
-        )
+        num_rows, steps = len(rows[0]), len(rows[2])
+        inputs = {
+            name: np.tile(values, num_rows)
+            if name.endswith("_weight")
+            else np.repeat(values, steps)
+            for name, values in zip(_INTERPOLATION, rows)
+        }
+        files = self._ask("interpolate", **inputs)
         return _images(files.reshape(num_rows, steps), as_png)
 
     def transfer_style(

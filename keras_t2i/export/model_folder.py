@@ -112,23 +112,9 @@ def models_config(
 ) -> str:
     """Returns the text of a `models.config`.
 
-    Args:
-        base_paths: dict of model names to their folders, as the server sees
-            them.
-        pinned: dict of model names to the one version to serve. Of other
-            models, the newest is served. Defaults to `None`: of all.
-
-    Example:
-
-    >>> from keras_t2i.export.model_folder import models_config
-    >>> print(models_config({"flowers": "/models/flowers"}), end="")
-    model_config_list {
-      config {
-        name: "flowers"
-        base_path: "/models/flowers"
-        model_platform: "tensorflow"
-      }
-    }
+    `base_paths` maps the names of models to their folders, as the server sees
+    them. Of models that `pinned` names, only this version is served, and of
+    others the newest.
     """
     policies = {
         name: "    model_version_policy { specific { versions: "

@@ -35,23 +35,11 @@ def decode_style_images(
 ) -> Tensor:
     """Decodes image files, cuts out their central square and resizes it.
 
-    Args:
-        files: string tensor of shape `(batch,)`. JPEG or PNG files. Anything
-            else becomes mid-gray, as do damaged files and images of more than
-            `max_pixels` pixels, before they are decoded.
-        image_size: int.
-        max_pixels: int. Defaults to `2**24`.
-
-    Returns:
-        uint8 tensor of shape `(batch, image_size, image_size, 3)`. A file of
-        this size is returned pixel by pixel.
-
-    Example:
-
-    >>> from keras_t2i.export.signatures import decode_style_images
-    >>> red = tf.io.encode_png(tf.constant([[[255, 0, 0]] * 9] * 9, "uint8"))
-    >>> decode_style_images(tf.stack([red, "no image"]), 1).numpy().tolist()
-    [[[[255, 0, 0]]], [[[128, 128, 128]]]]
+    `files` is a string tensor of shape `(batch,)`, of JPEG or PNG files.
+    Anything else becomes mid-gray, as do damaged files and images of more than
+    `max_pixels` pixels, before they are decoded. Returns uint8 of shape
+    `(batch, image_size, image_size, 3)`. A file of this size is returned pixel
+    by pixel.
     """
     gray = tf.fill([image_size, image_size, 3], tf.constant(_MID_GRAY, "uint8"))
     default = tf.data.Dataset.from_tensors(gray)
@@ -146,29 +134,19 @@ def make_signatures(
     max_style_pixels: int = MAX_STYLE_PIXELS,
     scope: Callable[[], AbstractContextManager[Any]] = nullcontext,
 ) -> dict[str, Any]:
-    """Makes the functions that a SavedModel of a GAN answers with.
+    """Makes the `tf.function`s that a SavedModel answers with, by their names.
 
     Each takes tensors of shape `(batch, ...)` and returns a dict of one such
     tensor. A row of it depends only on the same row of the inputs. No content
     of a row makes a function fail, since a server batches the rows of several
     requests.
 
-    Args:
-        gan: `TextToImageGAN`.
-        style_encoder: `keras.Model` from images to noise. Defaults to `None`:
-            there is no `transfer_style`.
-        max_style_pixels: int. Larger style images count as gray. Defaults to
-            `2**24`.
-        scope: function that returns a context manager, within which the
-            networks compute. Defaults to `contextlib.nullcontext`.
-
-    Returns:
-        dict of signature names to `tf.function`s. A GAN that reads no texts
-        has `from_embedding` alone.
+    A GAN that reads no texts has `from_embedding` alone. `transfer_style` needs
+    a `style_encoder`, and takes larger style images than `max_style_pixels` for
+    gray. The networks compute within the context that `scope` returns.
     """
     dim = gan.text_encoder.output_shape[-1]
     embedding = tf.TensorSpec([None, dim], tf.float32)
-
     model = gan, gan.truncation
 
     def serving_default(text: Tensor, seed: Tensor) -> dict[str, Tensor]:

@@ -63,15 +63,7 @@ class MixedBatch(ServerError):
 class ModelAddress:
     """Where a model is served, and which version of it is asked.
 
-    Attributes:
-        url: string. `SCHEME://HOST:PORT/v1/models/NAME`, which
-            `/versions/N` or `/labels/LABEL` may follow.
-        scheme: string. `"http"`, `"https"`, `"grpc"`, or `"grpcs"`, which is
-            gRPC with TLS.
-        host: string. With the port.
-        name: string. The model's.
-        version: int. `None` for the one that the server chooses.
-        label: string. The label of a version, or `None`.
+    `host` has the port too. Without `version` and `label`, the server chooses.
     """
 
     url: str
@@ -85,15 +77,7 @@ class ModelAddress:
     def parse(cls, url: str) -> "ModelAddress":
         """Reads an address.
 
-        Raises:
-            ValueError: it has another form, or holds credentials.
-
-        Example:
-
-        >>> from keras_t2i.export.transports import ModelAddress
-        >>> address = ModelAddress.parse("http://a:8501/v1/models/b/versions/3")
-        >>> address.name, address.version
-        ('b', 3)
+        Raises `ValueError` if it has another form, or holds credentials.
         """
         match = _ADDRESS.fullmatch(url)
         if "@" in urllib.parse.urlsplit(url).netloc:

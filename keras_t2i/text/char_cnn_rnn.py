@@ -70,9 +70,13 @@ class WordVectors(layers.Layer):
         }
 
 
-# Both recurrences differ from Keras' own layers in the first step, which has no
-# hidden term at all: no recurrent bias and, in the gated one, no gates.
 class _Recurrence(layers.Layer):
+    """Maps `(batch, steps, features)`, `steps` static, to every step's state.
+
+    Both recurrences differ from Keras' own layers in the first step, which has
+    no hidden term at all: no recurrent bias and, in the gated one, no gates.
+    """
+
     def __init__(self, units: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.units = units
@@ -99,20 +103,10 @@ class _Recurrence(layers.Layer):
 
 @keras.saving.register_keras_serializable("keras_t2i")
 class ReLURecurrence(_Recurrence):
-    """A recurrent layer with ReLU units, returning every step.
+    """A recurrent layer with ReLU units: `FixedRNN` of Reed et al.'s code.
 
     `h[1] = relu(W x[1] + b)`, then
     `h[t] = relu(W x[t] + b + U h[t-1] + b_u)`.
-
-    Args:
-        units: int. Size of the hidden state.
-
-    Call input: tensor of shape `(batch, steps, features)`, `steps` static.
-    Output: tensor of shape `(batch, steps, units)`.
-
-    Reference:
-        - `FixedRNN` in the code released with
-          [Reed et al., 2016](https://arxiv.org/abs/1605.05395).
     """
 
     def build(self, input_shape: tuple) -> None:
@@ -131,22 +125,12 @@ class ReLURecurrence(_Recurrence):
 
 @keras.saving.register_keras_serializable("keras_t2i")
 class GatedRecurrence(_Recurrence):
-    """A gated recurrent layer, returning every step.
+    """A gated recurrent layer: `FixedGRU` of Reed et al.'s code.
 
     `h[1] = tanh(W x[1] + b)`, without gates; then, with update gate `u` and
     reset gate `r`, `h[t] = u * c + (1 - u) * h[t-1]` where
     `c = tanh(W x[t] + b + U (r * h[t-1]) + b_u)`. The last axis of the weights
     holds update gate, reset gate and candidate, in this order.
-
-    Args:
-        units: int. Size of the hidden state.
-
-    Call input: tensor of shape `(batch, steps, features)`, `steps` static.
-    Output: tensor of shape `(batch, steps, units)`.
-
-    Reference:
-        - `FixedGRU` in the code released with
-          [Reed et al., 2016](https://arxiv.org/abs/1605.05396).
     """
 
     def build(self, input_shape: tuple) -> None:
@@ -307,16 +291,15 @@ class CharCNNRNN(ConfiguredModel):
         ('gated', False)
         """
         recipe = TextRecipe.from_preset(name)
-        layers = {
+        defaults = {
             "convolution_filters": recipe.convolution_filters,
             "third_pool": recipe.third_pool,
             "recurrence": recipe.recurrence,
             "embedding_dim": recipe.embedding_dim,
-        }
-        if recipe.vocabulary_size is not None:
             # A preset does not know the words: they must be given.
-            layers["vocabulary"] = ()
-        return cls(**{**layers, **arguments})
+            "vocabulary": None if recipe.vocabulary_size is None else (),
+        }
+        return cls(**{**defaults, **arguments})
 
     def tokenize(self, texts: Tensor) -> Tensor:
         """Turns texts into the ids that this encoder reads.
