@@ -11,6 +11,7 @@ import numpy as np
 import PIL
 import tensorflow as tf
 
+from keras_t2i import metrics
 from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.datasets.manifest import Manifest
 from keras_t2i.datasets.manifest import read_manifest
@@ -29,12 +30,6 @@ from keras_t2i.evaluation.quick_evaluation import LARGER_SPLIT
 from keras_t2i.evaluation.quick_evaluation import QuickEvaluation
 from keras_t2i.evaluation.quick_evaluation import check_num_images
 from keras_t2i.evaluation.quick_evaluation import feature_distances
-from keras_t2i.metrics.distances import diversity_within_captions
-from keras_t2i.metrics.embedding_measures import r_precision
-from keras_t2i.metrics.neighbors import nearest_training_images
-from keras_t2i.metrics.neighbors import nearest_training_ratio
-from keras_t2i.metrics.pixel_measures import bloom_attribute_accuracy
-from keras_t2i.metrics.pixel_measures import grain
 from keras_t2i.metrics.pixel_measures import has_grain
 from keras_t2i.version import __version__
 
@@ -172,13 +167,13 @@ def evaluate_images(
         )
     order = np.random.default_rng(_SEED).permutation(len(real_features))
     half, other_half = np.array_split(real_features[order], 2)
-    results: dict[str, Any] = {}
-    of_real: dict[str, Any] = {}
-    results.update(feature_distances(real_features, generated.features))
+    results: dict[str, Any] = {
+        **feature_distances(real_features, generated.features)
+    }
     with warnings.catch_warnings():
         # Few images: the warning about the whole set has said so.
         warnings.simplefilter("ignore", UserWarning)
-        of_real.update(feature_distances(half, other_half))
+        of_real: dict[str, Any] = {**feature_distances(half, other_half)}
     embeddings = None
     if caption_match is not None:
         embeddings = caption_match.text_embeddings(captions.captions)
@@ -188,7 +183,7 @@ def evaluate_images(
     ):
         figures["r_precision"] = None
         if embeddings is not None and class_ids is not None:
-            figures["r_precision"] = r_precision(
+            figures["r_precision"] = metrics.r_precision(
                 look.image_embeddings,
                 embeddings[indices],
                 class_ids[indices],
@@ -207,14 +202,13 @@ def evaluate_images(
             (of_real, half, other_half),
         ):
             figures["nearest_training_ratio"] = _unless_impossible(
-                nearest_training_ratio, rows, others, training_features
+                metrics.nearest_training_ratio, rows, others, training_features
             )
-        found, distances = nearest_training_images(
+        found, distances = metrics.nearest_training_images(
             generated.features, training_features
         )
         nearest = np.argsort(distances, kind="stable")[:_NUM_NEAREST]
-        read_training = seen_by_models(training, images.image_size)
-        neighbors = read_training(found[nearest])
+        neighbors = seen_by_models(training, images.image_size)(found[nearest])
         nearest_images = np.stack([images.read(nearest), neighbors], axis=1)
         nearest_captions = [captions_of_images[row] for row in nearest]
     results.update(
@@ -322,28 +316,24 @@ def _look(
                 caption_match.image_embeddings(batch, features[-1])
             )
         if has_grain(batch.shape[1]):
-            grains.append(grain(batch) * len(batch))
+            grains.append(metrics.grain(batch) * len(batch))
         if are_blooms:
             readings += [
-                bloom_attribute_accuracy(image[None], [captions[row]])
+                metrics.bloom_attribute_accuracy(image[None], [captions[row]])
                 for image, row in zip(batch, rows)
             ]
         progress(int(rows[-1]) + 1, num_images)
+    attributes: dict[str, float | None] = {}
+    for name in _BLOOM_ATTRIBUTES if are_blooms else ():
+        # Over the captions that name it.
+        shares = [reading[name] for reading in readings if name in reading]
+        attributes[name] = float(np.mean(shares)) if shares else None
     return _Look(
         np.concatenate(features),
         np.concatenate(embeddings or [np.empty(0)]),
         sum(grains) / num_images if grains else None,
-        _means(readings) if are_blooms else {},
+        attributes,
     )
-
-
-def _means(readings: list[dict[str, float]]) -> dict[str, float | None]:
-    """Means of each attribute over the captions that name it."""
-    means: dict[str, float | None] = {}
-    for name in _BLOOM_ATTRIBUTES:
-        shares = [reading[name] for reading in readings if name in reading]
-        means[name] = float(np.mean(shares)) if shares else None
-    return means
 
 
 def _diversity(features: np.ndarray, groups: np.ndarray | None) -> float | None:
@@ -353,7 +343,9 @@ def _diversity(features: np.ndarray, groups: np.ndarray | None) -> float | None:
     _, sizes = np.unique(groups, return_counts=True)
     if len(sizes) < 2 or sizes.max() < 2:
         return None
-    return _unless_impossible(diversity_within_captions, features, groups)
+    return _unless_impossible(
+        metrics.diversity_within_captions, features, groups
+    )
 
 
 def _unless_impossible(

@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 
+from keras_t2i import metrics
 from keras_t2i.applications.feature_extraction import extract_image_features
 from keras_t2i.datasets.examples import ImageFeatures
 from keras_t2i.evaluation.generated_images import EvaluationCaptions
@@ -14,10 +15,6 @@ from keras_t2i.evaluation.generated_images import image_batches
 from keras_t2i.evaluation.generated_images import show_nothing
 from keras_t2i.evaluation.judge import Judge
 from keras_t2i.evaluation.judge import check_independence
-from keras_t2i.metrics.distances import frechet_distance
-from keras_t2i.metrics.distances import kernel_distance
-from keras_t2i.metrics.neighbors import density_coverage
-from keras_t2i.metrics.neighbors import precision_recall
 from keras_t2i.recipes.recipe import MEASURES
 
 FEWEST_IMAGES = 50
@@ -49,11 +46,11 @@ def feature_distances(
     `(num_generated_images, num_features)`.
     """
     both = (real_features, generated_features)
-    kernel_mean, kernel_deviation = kernel_distance(*both)
-    precision, recall = precision_recall(*both)
-    density, coverage = density_coverage(*both)
+    kernel_mean, kernel_deviation = metrics.kernel_distance(*both)
+    precision, recall = metrics.precision_recall(*both)
+    density, coverage = metrics.density_coverage(*both)
     return {
-        "frechet_distance": frechet_distance(*both),
+        "frechet_distance": metrics.frechet_distance(*both),
         "kernel_distance": kernel_mean,
         "kernel_distance_std": kernel_deviation,
         "precision": precision,

@@ -379,19 +379,16 @@ def _newest_loadable(
     for entry in reversed(version_entries(folder)):
         error: str | None = f"it holds no {SAVED_MODEL_FILE}"
         if (entry / SAVED_MODEL_FILE).is_file():
-            error = _damage(entry) or loading_error(entry)
+            try:
+                check_checksums(entry, [SAVED_MODEL_FILE])
+            except (ValueError, OSError) as damage:
+                error = str(damage).rstrip(".")
+            else:
+                error = loading_error(entry)
         if error is None:
             return int(entry.name), errors
         errors[entry] = error
     return None, errors
-
-
-def _damage(version: pathlib.Path) -> str | None:
-    try:
-        check_checksums(version, [SAVED_MODEL_FILE])
-    except (ValueError, OSError) as error:
-        return str(error).rstrip(".")
-    return None
 
 
 def _text(path: pathlib.Path) -> str | None:
