@@ -26,7 +26,6 @@ from keras_t2i.evaluation.generated_images import show_nothing
 from keras_t2i.evaluation.judge import CaptionMatch
 from keras_t2i.evaluation.judge import Judge
 from keras_t2i.evaluation.judge import check_independence
-from keras_t2i.evaluation.quick_evaluation import LARGER_SPLIT
 from keras_t2i.evaluation.quick_evaluation import QuickEvaluation
 from keras_t2i.evaluation.quick_evaluation import check_num_images
 from keras_t2i.evaluation.quick_evaluation import feature_distances
@@ -244,8 +243,8 @@ def _check_numbers(
     class_ids: np.ndarray | None,
     caption_match: CaptionMatch | None,
 ) -> None:
-    check_num_images("real", len(captions), LARGER_SPLIT)
-    check_num_images("generated", len(images.indices), "Generate more.")
+    check_num_images("real", len(captions))
+    check_num_images("generated", len(images.indices))
     if class_ids is None:
         if caption_match is not None:
             raise ValueError(

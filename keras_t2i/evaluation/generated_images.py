@@ -151,7 +151,14 @@ class ModelImages:
         trained_with: Iterable[str] = (),
     ):
         check_whole_number(images_per_caption, "images_per_caption", 1)
-        _check_finite(model)
+        # Images would hide it: NaN becomes gray.
+        generator = getattr(model, "ema_generator", None)
+        weights = [] if generator is None else generator.get_weights()
+        if not all(np.isfinite(weight).all() for weight in weights):
+            raise ValueError(
+                "A model must have finite weights. Received: NaN or infinity "
+                "in its generator. Take an earlier checkpoint."
+            )
         self._model = model
         self._captions = captions.captions
         self.indices = np.repeat(np.arange(len(captions)), images_per_caption)
@@ -186,18 +193,6 @@ class ModelImages:
         """
         captions = [self._captions[index] for index in self.indices[rows]]
         return self._model.generate(captions, seed=self._seeds[rows].tolist())
-
-
-def _check_finite(model: ImageModel) -> None:
-    # Images would hide it: NaN becomes gray.
-    generator = getattr(model, "ema_generator", None)
-    if generator is None:
-        return
-    if not all(np.isfinite(w).all() for w in generator.get_weights()):
-        raise ValueError(
-            "A model must have finite weights. Received: NaN or infinity in "
-            "its generator. Take an earlier checkpoint."
-        )
 
 
 class FolderImages:

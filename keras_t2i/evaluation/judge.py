@@ -82,9 +82,7 @@ class Judge:
         self.image_size = _checked_image_size(network)
         check_finite_weights(network, self.name)
         self.network = network
-        self.sha256 = sha256 or _digest(
-            network, published_name or _architecture(network)
-        )
+        self.sha256 = sha256 or _digest(network, published_name)
 
     def features(self, images: np.ndarray) -> np.ndarray:
         """Computes the features of images.
@@ -174,14 +172,12 @@ def _checked_image_size(network: keras.Model) -> int:
     return sides[0] or _IMAGE_SIZE
 
 
-def _architecture(network: keras.Model) -> str:
-    config = json.dumps(network.get_config(), sort_keys=True, default=str)
-    # Keras numbers unnamed layers throughout a process.
-    config = re.sub(r'_\d+"', '"', config)
-    return f"{type(network).__name__} {config}"
-
-
-def _digest(network: keras.Model, about: str) -> str:
+def _digest(network: keras.Model, about: str | None) -> str:
+    if about is None:
+        config = json.dumps(network.get_config(), sort_keys=True, default=str)
+        # Keras numbers unnamed layers throughout a process.
+        config = re.sub(r'_\d+"', '"', config)
+        about = f"{type(network).__name__} {config}"
     digest = hashlib.sha256(about.encode())
     for weight in network.get_weights():
         digest.update(f"{weight.shape} {weight.dtype}".encode())

@@ -18,22 +18,23 @@ from keras_t2i.evaluation.judge import check_independence
 from keras_t2i.recipes.recipe import MEASURES
 
 FEWEST_IMAGES = 50
-LARGER_SPLIT = (
-    "Name a larger split. `train` will do, but measures what a model has "
-    "been trained on."
-)
+# What to do about too few of a kind.
+_REMEDIES = {
+    "real": "Name a larger split. `train` will do, but measures what a model "
+    "has been trained on.",
+    "generated": "Generate more.",
+}
 
 
-def check_num_images(what: str, count: int, remedy: str) -> None:
+def check_num_images(what: str, count: int) -> None:
     """Raises `ValueError` if there are fewer than 50 images.
 
-    `what` is `"real"` or `"generated"`, for the error. `remedy` is a sentence
-    on what to do about it.
+    `what` is `"real"` or `"generated"`.
     """
     if count < FEWEST_IMAGES:
         raise ValueError(
             f"An evaluation needs at least {FEWEST_IMAGES} {what} images. "
-            f"Received: {count}. {remedy}"
+            f"Received: {count}. {_REMEDIES[what]}"
         )
 
 
@@ -116,7 +117,7 @@ class QuickEvaluation:
         image_size: int,
         show_progress: ShowProgress | None = None,
     ):
-        check_num_images("real", len(captions), LARGER_SPLIT)
+        check_num_images("real", len(captions))
         self.captions = captions
         self.judge = judge
         self.image_size = image_size

@@ -64,13 +64,9 @@ def pretrained_description(name: str) -> dict[str, Any]:
 
 def pretrained_text_encoder(name: str) -> "keras.Model":
     """Returns the text encoder of a GAN that comes with the package."""
-    import keras
-
     folder = pretrained_description(name)["text_encoder"]
     config = pretrained_description(folder)["config"]
-    encoder = keras.saving.deserialize_keras_object(config)
-    load_pretrained_weights(encoder, folder, "weights.npz")
-    return encoder
+    return _network(config, folder, "weights.npz")
 
 
 def pretrained_style_encoder(name: str) -> "keras.Model":
@@ -79,8 +75,6 @@ def pretrained_style_encoder(name: str) -> "keras.Model":
     Raises `ValueError` if there is no such GAN, it comes without a style
     encoder, or the file is damaged.
     """
-    import keras
-
     known = names_with_style_encoder()
     if name not in known:
         raise ValueError(
@@ -88,9 +82,15 @@ def pretrained_style_encoder(name: str) -> "keras.Model":
             f"{name!r}. Train one by `keras-t2i train-style`, and load its run."
         )
     config = pretrained_description(name)["style_encoder"]
-    encoder = keras.saving.deserialize_keras_object(config)
-    load_pretrained_weights(encoder, name, "style_encoder.npz")
-    return encoder
+    return _network(config, name, "style_encoder.npz")
+
+
+def _network(config: dict[str, Any], name: str, file: str) -> "keras.Model":
+    import keras
+
+    network = keras.saving.deserialize_keras_object(config)
+    load_pretrained_weights(network, name, file)
+    return network
 
 
 def pretrained_size(name: str) -> int:
