@@ -13,7 +13,7 @@ from keras_t2i.cli.options import recipe_of
 from keras_t2i.cli.options import whole_number
 from keras_t2i.pretrained.network_files import pretrained_names
 from keras_t2i.recipes.base_recipe import DURATIONS
-from keras_t2i.recipes.presets import presets
+from keras_t2i.recipes.base_recipe import presets
 from keras_t2i.recipes.recipe import FINE_TUNING_MINUTES
 from keras_t2i.recipes.recipe import MEASURED_SPLIT
 from keras_t2i.recipes.recipe import MEASURED_STEPS

@@ -25,7 +25,7 @@ from keras_t2i.pretrained.network_files import load_pretrained_weights
 from keras_t2i.pretrained.network_files import pretrained_description
 from keras_t2i.pretrained.network_files import pretrained_names
 from keras_t2i.pretrained.network_files import pretrained_text_encoder
-from keras_t2i.recipes.presets import presets
+from keras_t2i.recipes.base_recipe import presets
 from keras_t2i.recipes.recipe import Recipe
 from keras_t2i.text.char_cnn_rnn import CharCNNRNN
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import importlib.resources
 import json
 import math
 import numbers
@@ -17,7 +18,6 @@ from keras_t2i.files import atomic_write
 from keras_t2i.reading import parse_json
 from keras_t2i.reading import read_json
 from keras_t2i.reading import read_text
-from keras_t2i.recipes.presets import preset
 from keras_t2i.types import StrPath
 
 AnyRecipe = TypeVar("AnyRecipe", bound="BaseRecipe")
@@ -143,6 +143,34 @@ def to_whole_number(value: Any, at_least: int) -> int:
     if value < at_least:
         raise ValueError
     return int(value)
+
+
+@functools.cache
+def presets(kind: str) -> dict[str, dict[str, Any]]:
+    """Returns all presets of one kind, `"gan"` or `"text_encoder"`, by name.
+
+    Each is a dict of its `description` and of the fields of a recipe that
+    differ from their defaults.
+    """
+    folder = importlib.resources.files(__package__)
+    known = json.loads((folder / f"{kind}.json").read_text("utf-8"))
+
+    def with_base(name: str) -> dict[str, Any]:
+        values = dict(known[name])
+        base = values.pop("base", None)
+        return values if base is None else {**with_base(base), **values}
+
+    return {name: with_base(name) for name in known}
+
+
+def preset(kind: str, name: str) -> dict[str, Any]:
+    """Returns a preset; raises `ValueError` if there is none of this name."""
+    known = presets(kind)
+    if name not in known:
+        raise ValueError(
+            f"A preset must be one of {', '.join(known)}. Received: {name!r}"
+        )
+    return known[name]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ from keras import layers
 from keras import ops
 
 from keras_t2i.configured_model import ConfiguredModel
-from keras_t2i.recipes.presets import presets
+from keras_t2i.recipes.base_recipe import presets
 from keras_t2i.recipes.recipe import TextRecipe
 from keras_t2i.tokenizers import ALPHABET
 from keras_t2i.tokenizers import MAX_CHARACTERS

@@ -6,7 +6,7 @@ from PIL import Image
 from keras_t2i.cli import demo
 from keras_t2i.cli.main import main
 from keras_t2i.datasets.manifest import read_manifest
-from keras_t2i.recipes.presets import preset
+from keras_t2i.recipes.base_recipe import preset
 from keras_t2i.training.model_files import load_gan
 
 

@@ -22,7 +22,7 @@ import sys
 
 from keras_t2i.callbacks import Checkpoints
 from keras_t2i.cli.main import main
-from keras_t2i.recipes.presets import preset
+from keras_t2i.recipes.base_recipe import preset
 from keras_t2i.training import runner
 
 runner.Checkpoints = functools.partial(Checkpoints, every_seconds=0)

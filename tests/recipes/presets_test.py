@@ -1,14 +1,19 @@
 import json
+import os
 import pathlib
+import subprocess
+import sys
+import zipfile
 
 import pytest
 
+import keras_t2i
 from keras_t2i import Recipe
 from keras_t2i import StyleRecipe
 from keras_t2i import TextRecipe
 from keras_t2i import TextToImageGAN
-from keras_t2i.recipes.presets import preset
-from keras_t2i.recipes.presets import presets
+from keras_t2i.recipes.base_recipe import preset
+from keras_t2i.recipes.base_recipe import presets
 from tests.tiny_models import VARIANTS
 from tests.tiny_models import tiny_text_encoder
 
@@ -23,6 +28,24 @@ LAYERS = ("convolution_filters", "third_pool", "recurrence", "embedding_dim")
 def test_the_defaults_are_presets():
     assert Recipe() == Recipe.from_preset("gan_int_cls")
     assert TextRecipe() == TextRecipe.from_preset("char_cnn_rnn_small_softmax")
+
+
+def test_presets_are_found_in_a_zip_file(tmp_path):
+    package = pathlib.Path(keras_t2i.__file__).parent
+    with zipfile.ZipFile(tmp_path / "library.zip", "w") as archive:
+        for pattern in ("*.py", "*.json"):
+            for path in package.rglob(pattern):
+                archive.write(path, path.relative_to(package.parent))
+    code = "import keras_t2i; print(keras_t2i.Recipe.from_preset('gan'))"
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "library.zip")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert result.stdout == f"{Recipe.from_preset('gan')}\n"
 
 
 @pytest.mark.parametrize("recipe_class", [Recipe, TextRecipe])
