@@ -14,8 +14,8 @@ import PIL.Image
 import tensorflow as tf
 
 from keras_t2i.callbacks.checkpoints import KeepBest
-from keras_t2i.callbacks.step_callback import Logs
-from keras_t2i.callbacks.step_callback import StepCallback
+from keras_t2i.callbacks.checkpoints import Logs
+from keras_t2i.callbacks.checkpoints import StepCallback
 from keras_t2i.checks import check_whole_number
 from keras_t2i.files import atomic_write
 from keras_t2i.plots.grids import image_grid

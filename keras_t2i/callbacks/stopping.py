@@ -3,10 +3,10 @@
 import math
 from typing import Any
 
+from keras_t2i.callbacks.checkpoints import Logs
+from keras_t2i.callbacks.checkpoints import StepCallback
 from keras_t2i.callbacks.checkpoints import last_good_checkpoint
 from keras_t2i.callbacks.recording import RunRecorder
-from keras_t2i.callbacks.step_callback import Logs
-from keras_t2i.callbacks.step_callback import StepCallback
 from keras_t2i.linear_decay import LinearDecay
 from keras_t2i.linear_decay import linear_decays
 from keras_t2i.types import StrPath

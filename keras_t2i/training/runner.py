@@ -11,9 +11,9 @@ import tensorflow as tf
 
 from keras_t2i.callbacks.checkpoints import Checkpoints
 from keras_t2i.callbacks.checkpoints import KeepBest
+from keras_t2i.callbacks.checkpoints import StepCallback
 from keras_t2i.callbacks.recording import RunRecorder
 from keras_t2i.callbacks.recording import TensorBoardWriter
-from keras_t2i.callbacks.step_callback import StepCallback
 from keras_t2i.callbacks.stopping import BeginDecay
 from keras_t2i.callbacks.stopping import StopAfter
 from keras_t2i.callbacks.stopping import StopOnNaN

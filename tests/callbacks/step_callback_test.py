@@ -1,6 +1,6 @@
 import pytest
 
-from keras_t2i.callbacks.step_callback import StepCallback
+from keras_t2i.callbacks.checkpoints import StepCallback
 from tests.callbacks.stepping_model import fit
 from tests.callbacks.stepping_model import stepping_model
 

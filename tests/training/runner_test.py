@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from keras_t2i import JointEmbedding
 from keras_t2i import TextRecipe
+from keras_t2i.callbacks.checkpoints import StepCallback
 from keras_t2i.callbacks.checkpoints import checkpoint_path
-from keras_t2i.callbacks.step_callback import StepCallback
 from keras_t2i.datasets.manifest import Manifest
 from keras_t2i.datasets.manifest import Shard
 from keras_t2i.datasets.manifest import Split
