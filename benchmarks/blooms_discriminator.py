@@ -25,8 +25,8 @@ from keras_t2i.blooms.attributes import PETAL_SHAPES
 from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.datasets.images import to_model_range
 from keras_t2i.losses.adversarial import mean_scores
+from keras_t2i.models.adversarial_training import PairScoring
 from keras_t2i.models.augmentation import ImageNoise
-from keras_t2i.models.discriminator_ensemble import PairScoring
 from keras_t2i.models.noise import StepNoise
 from keras_t2i.models.noise import Stream
 from keras_t2i.models.text_to_image_gan import TextToImageGAN

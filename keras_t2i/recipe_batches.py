@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras_t2i.datasets.batches import make_dataset
 from keras_t2i.datasets.examples import ExtractedEmbeddings
 from keras_t2i.datasets.examples import PreparedExamples
-from keras_t2i.models.discriminator_ensemble import members_of
+from keras_t2i.models.discriminator import members_of
 from keras_t2i.models.normalization import standardizations_of
 from keras_t2i.recipes.recipe import Recipe
 from keras_t2i.types import StrPath

@@ -100,7 +100,6 @@ IMPORTS_TENSORFLOW = {
     "models.adversarial_training",
     "models.augmentation",
     "models.batch_texts",
-    "models.discriminator_ensemble",
     "models.image_generation",
     "models.from_recipe",
     "models.noise",

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from keras_t2i import Recipe
-from keras_t2i.models.discriminator_ensemble import members_of
+from keras_t2i.models.discriminator import members_of
 from keras_t2i.models.from_recipe import networks_of_recipe
 from tests.tiny_models import EMBEDDING_DIM
 from tests.tiny_models import tiny_text_encoder

@@ -1,7 +1,7 @@
 """Generator, discriminator, the GAN made of them, and its inversion."""
 
 from keras_t2i.models.discriminator import Discriminator
-from keras_t2i.models.discriminator_ensemble import DiscriminatorEnsemble
+from keras_t2i.models.discriminator import DiscriminatorEnsemble
 from keras_t2i.models.feature_discriminator import FeatureDiscriminator
 from keras_t2i.models.generator import Generator
 from keras_t2i.models.generator import ModulatedGenerator

@@ -16,10 +16,7 @@ from keras_t2i.models.augmentation import augment
 from keras_t2i.models.batch_texts import GeneratorTexts
 from keras_t2i.models.batch_texts import embeddings_of_batch
 from keras_t2i.models.batch_texts import generator_texts
-from keras_t2i.models.discriminator_ensemble import Maps
-from keras_t2i.models.discriminator_ensemble import Pairs
-from keras_t2i.models.discriminator_ensemble import PairScoring
-from keras_t2i.models.discriminator_ensemble import members_of
+from keras_t2i.models.discriminator import members_of
 from keras_t2i.models.noise import StepNoise
 from keras_t2i.models.noise import Stream
 from keras_t2i.models.normalization import standardizations_of
@@ -27,6 +24,91 @@ from keras_t2i.types import Tensor
 
 # For each kind of pair, the logits of each discriminator.
 Logits = Mapping[str, list[Tensor]]
+
+
+# What trunks read or find: for each member a tensor or a list of them.
+Maps = list[Any]
+# For each pair's name: features of images, and texts.
+Pairs = Mapping[str, tuple[Maps, Tensor]]
+
+
+class PairScoring:
+    """Scores pairs of images and texts by a discriminator or an ensemble.
+
+    Images become *views*, which are what the trunk of each member reads, and
+    then *features*. The text joins in the members' heads, so features are
+    scored with several texts after one pass of the trunk. If `jointly`, all
+    pairs pass a head in one batch, so that its batch norm treats them alike.
+    """
+
+    def __init__(self, discriminator: keras.Model, jointly: bool) -> None:
+        self._members = members_of(discriminator)
+        self._jointly = jointly
+
+    def views(self, images: Tensor) -> Maps:
+        """Returns for each member what its trunk reads of images."""
+        return [member.views(images) for member in self._members]
+
+    def features(self, views: Maps, training: bool) -> Maps:
+        """Returns for each member the features that its trunk finds."""
+        return [
+            member.trunk(view, training=training)
+            for member, view in zip(self._members, views)
+        ]
+
+    def regularization(
+        self, real_views: Maps, text: Tensor, step: Tensor
+    ) -> Tensor:
+        """Returns what the members add to the discriminator's loss."""
+        return sum(
+            member.regularization(view, text, step)
+            for member, view in zip(self._members, real_views)
+        )
+
+    def score(self, pairs: Pairs, training: bool) -> dict[str, list[Tensor]]:
+        """Returns the logits of each pair, one tensor per member."""
+        if not self._jointly:
+            return {
+                name: self._logits(*pair, training)
+                for name, pair in pairs.items()
+            }
+        features, texts = zip(*pairs.values())
+        joined = tree.map_structure(
+            lambda *rows: ops.concatenate(rows), *features
+        )
+        logits = self._logits(joined, ops.concatenate(texts), training)
+        # tf.split, as that of Keras needs sizes that are known in a graph.
+        sizes = [ops.shape(text)[0] for text in texts]
+        members = [tf.split(rows, sizes) for rows in logits]
+        return {name: list(rows) for name, rows in zip(pairs, zip(*members))}
+
+    def score_among(
+        self,
+        name: str,
+        features: Maps,
+        text: Tensor,
+        pairs: Pairs,
+        training: bool,
+    ) -> list[Tensor]:
+        """Scores features and a text in place of the pair of a name.
+
+        The other pairs keep the features that they have. Batch norm must not
+        see generated images alone, after it has seen them among others.
+        """
+        replaced = {name: (features, text)}
+        if self._jointly:
+            replaced = {**pairs, **replaced}
+        return self.score(replaced, training)[name]
+
+    def _logits(
+        self, features: Maps, text: Tensor, training: bool
+    ) -> list[Tensor]:
+        return [
+            member.head(
+                {"features": rows, "text_embeddings": text}, training=training
+            )
+            for member, rows in zip(self._members, features)
+        ]
 
 
 class AdversarialTraining(keras.Model):

@@ -1,10 +1,14 @@
-"""What discriminators have in common, and the paper's: to one logit a pair."""
+"""The paper's discriminator, what all have in common, and several as one."""
 
+import copy
 from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import layers
+from keras import ops
 
 from keras_t2i.checks import check_image_size
 from keras_t2i.configured_model import ConfiguredModel
@@ -14,6 +18,7 @@ from keras_t2i.models.layers import downsampled
 from keras_t2i.models.layers import leaky_relu
 from keras_t2i.models.layers import linear
 from keras_t2i.models.layers import residual_block
+from keras_t2i.models.normalization import standardized
 from keras_t2i.types import Tensor
 
 
@@ -126,6 +131,38 @@ def text_scores(
     return layers.Add(**named("score", "float32"))([logit, match])
 
 
+def scoring_head(
+    features: Tensor | list[Tensor],
+    text_embedding_dim: int,
+    text_projection_dim: int,
+    projection_dim: int,
+    dtype: Any,
+) -> keras.Model:
+    """Makes a head whose logits are the `text_scores` of one map or several.
+
+    `features` is a `keras.Input`, or a list of them. The head standardizes the
+    texts.
+    """
+    text_embeddings = keras.Input((text_embedding_dim,), name="text_embeddings")
+    text = standardized(text_embeddings, dtype)
+
+    def scored(x: Tensor, name: str) -> Tensor:
+        return text_scores(
+            x, text, text_projection_dim, projection_dim, name, dtype
+        )
+
+    if isinstance(features, list):
+        scores = [scored(x, f"map_{i}") for i, x in enumerate(features)]
+        logits = layers.Concatenate(dtype="float32", name="logits")(scores)
+    else:
+        logits = scored(features, "map")
+    return keras.Model(
+        {"features": features, "text_embeddings": text_embeddings},
+        logits,
+        name="head",
+    )
+
+
 @keras.saving.register_keras_serializable("keras_t2i")
 class Discriminator(TextDiscriminator):
     """Judges whether an image is real and shows what a text says.
@@ -192,14 +229,19 @@ class Discriminator(TextDiscriminator):
                 f"`fusion_size` must be 2 or 4. Received: {fusion_size!r}"
             )
         policy = keras.dtype_policies.get(kwargs.pop("dtype", None))
-        trunk = _trunk(
-            image_size,
-            width,
-            fusion_size,
-            as_released,
-            falling_channels,
-            policy,
+        images = keras.Input((image_size, image_size, 3), name="images")
+        x = downsampled(
+            images, width, fusion_size, policy, as_released, falling_channels
         )
+        if as_released:
+            x = residual_block(
+                x,
+                x.shape[-1] // 4,
+                leaky_relu(policy),
+                f"residual_{fusion_size}",
+                policy,
+            )
+        trunk = keras.Model(images, x, name="trunk")
         head = _head(
             trunk.output_shape[1:],
             as_released,
@@ -221,29 +263,6 @@ class Discriminator(TextDiscriminator):
             text_projection_dim=text_projection_dim,
             falling_channels=falling_channels,
         )
-
-
-def _trunk(
-    image_size: int,
-    width: int,
-    fusion_size: int,
-    as_released: bool,
-    falling_channels: bool,
-    policy: Any,
-) -> keras.Model:
-    images = keras.Input((image_size, image_size, 3), name="images")
-    x = downsampled(
-        images, width, fusion_size, policy, as_released, falling_channels
-    )
-    if as_released:
-        x = residual_block(
-            x,
-            x.shape[-1] // 4,
-            leaky_relu(policy),
-            f"residual_{fusion_size}",
-            policy,
-        )
-    return keras.Model(images, x, name="trunk")
 
 
 def _head(
@@ -288,3 +307,85 @@ def _head(
         logits,
         name="head",
     )
+
+
+@keras.saving.register_keras_serializable("keras_t2i")
+class DiscriminatorEnsemble(keras.Model):
+    """Judges images and texts by several discriminators.
+
+    A GAN's loss is the sum of those of its members, each of which averages its
+    own logits.
+
+    Args:
+        members: list of discriminators of one `image_size` and
+            `text_embedding_dim`, such as `PixelDiscriminator` and
+            `FeatureDiscriminator`.
+
+    Call input: dict of `images` in [-1, 1], `(batch, image_size, image_size,
+    3)`, and `text_embeddings`, `(batch, text_embedding_dim)`. Output: float32
+    logits of all members, side by side.
+
+    Example:
+
+    >>> shared = {"image_size": 32, "width": 4, "text_embedding_dim": 16}
+    >>> discriminator = keras_t2i.DiscriminatorEnsemble(
+    ...     [
+    ...         keras_t2i.PixelDiscriminator(**shared),
+    ...         keras_t2i.FeatureDiscriminator(**shared),
+    ...     ]
+    ... )
+    >>> pairs = {"images": np.zeros((2, 32, 32, 3))}
+    >>> pairs["text_embeddings"] = np.zeros((2, 16))
+    >>> discriminator(pairs).shape
+    TensorShape([2, 5])
+
+    Raises:
+        ValueError: there are no members, or they do not fit each other.
+    """
+
+    def __init__(self, members: Sequence[keras.Model], **kwargs: Any) -> None:
+        # float32: each member rounds its own inputs, and no logit is rounded.
+        super().__init__(**{"dtype": "float32", **kwargs})
+        shapes = {
+            (member.image_size, member.text_embedding_dim) for member in members
+        }
+        if len(shapes) != 1:
+            raise ValueError(
+                "`members` must be discriminators of one `image_size` and one "
+                f"`text_embedding_dim`. Received: {sorted(shapes)}"
+            )
+        self.members = list(members)
+        ((self.image_size, self.text_embedding_dim),) = shapes
+        self.built = True
+
+    def call(
+        self, inputs: Mapping[str, Tensor], training: bool = False
+    ) -> Tensor:
+        logits = [member(inputs, training=training) for member in self.members]
+        return ops.concatenate(logits, axis=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "members": [
+                keras.saving.serialize_keras_object(member)
+                for member in self.members
+            ],
+        }
+
+    @classmethod
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: Any = None
+    ) -> "DiscriminatorEnsemble":
+        # Keras empties the config of a Functional model while reading it.
+        config = copy.deepcopy(config)
+        config["members"] = [
+            keras.saving.deserialize_keras_object(member)
+            for member in config["members"]
+        ]
+        return cls(**config)
+
+
+def members_of(discriminator: keras.Model) -> list[keras.Model]:
+    """Returns the members of an ensemble, or the one discriminator."""
+    return getattr(discriminator, "members", [discriminator])

@@ -9,9 +9,8 @@ from keras import layers
 from keras_t2i.applications.feature_networks import feature_network
 from keras_t2i.checks import check_image_size
 from keras_t2i.models.discriminator import TextDiscriminator
-from keras_t2i.models.discriminator import text_scores
+from keras_t2i.models.discriminator import scoring_head
 from keras_t2i.models.layers import SpectralConv2D
-from keras_t2i.models.normalization import standardized
 from keras_t2i.types import Tensor
 
 # Channels of the four mixed maps, the largest map first.
@@ -88,8 +87,11 @@ class FeatureDiscriminator(TextDiscriminator):
         size = network_size or (96 if image_size < 128 else 128)
         frozen = _frozen_maps(network, image_size, size, projection_seed)
         trunk = _trunk([map.shape[1:] for map in frozen.outputs], width, policy)
-        head = _head(
-            trunk.output_shape,
+        head = scoring_head(
+            [
+                keras.Input(shape[1:], name=f"features_{level}")
+                for level, shape in enumerate(trunk.output_shape)
+            ],
             text_embedding_dim,
             text_projection_dim,
             projection_dim,
@@ -240,35 +242,3 @@ def _trunk(
             index += 1
         outputs.append(x)
     return keras.Model(maps, outputs, name="trunk")
-
-
-def _head(
-    shapes: list[tuple[int, ...]],
-    text_embedding_dim: int,
-    text_projection_dim: int,
-    projection_dim: int,
-    policy: Any,
-) -> keras.Model:
-    features = [
-        keras.Input(shape[1:], name=f"features_{level}")
-        for level, shape in enumerate(shapes)
-    ]
-    text_embeddings = keras.Input((text_embedding_dim,), name="text_embeddings")
-    text = standardized(text_embeddings, policy)
-    logits = [
-        text_scores(
-            x,
-            text,
-            text_projection_dim,
-            projection_dim,
-            f"map_{level}",
-            policy,
-        )
-        for level, x in enumerate(features)
-    ]
-    logits = layers.Concatenate(dtype="float32", name="logits")(logits)
-    return keras.Model(
-        {"features": features, "text_embeddings": text_embeddings},
-        logits,
-        name="head",
-    )

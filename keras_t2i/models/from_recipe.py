@@ -13,8 +13,8 @@ from keras_t2i.keras_files import load_preset_folder
 from keras_t2i.keras_files import save_preset_folder
 from keras_t2i.linear_decay import LinearDecay
 from keras_t2i.models.discriminator import Discriminator
-from keras_t2i.models.discriminator_ensemble import DiscriminatorEnsemble
-from keras_t2i.models.discriminator_ensemble import members_of
+from keras_t2i.models.discriminator import DiscriminatorEnsemble
+from keras_t2i.models.discriminator import members_of
 from keras_t2i.models.feature_discriminator import FeatureDiscriminator
 from keras_t2i.models.generator import Generator
 from keras_t2i.models.generator import ModulatedGenerator

@@ -11,9 +11,8 @@ from keras import ops
 from keras_t2i.checks import check_image_size
 from keras_t2i.checks import check_not_negative
 from keras_t2i.models.discriminator import TextDiscriminator
-from keras_t2i.models.discriminator import text_scores
+from keras_t2i.models.discriminator import scoring_head
 from keras_t2i.models.layers import BoxedConv2D
-from keras_t2i.models.normalization import standardized
 from keras_t2i.types import Tensor
 
 
@@ -78,8 +77,8 @@ class PixelDiscriminator(TextDiscriminator):
         check_not_negative(penalty_weight=penalty_weight)
         policy = keras.dtype_policies.get(kwargs.pop("dtype", None))
         trunk = _trunk(image_size, width, policy)
-        head = _head(
-            trunk.output_shape[1:],
+        head = scoring_head(
+            keras.Input(trunk.output_shape[1:], name="features"),
             text_embedding_dim,
             text_projection_dim,
             projection_dim,
@@ -152,30 +151,6 @@ def _trunk(image_size: int, width: int, policy: Any) -> keras.Model:
     )(x)
     x = layers.LeakyReLU(0.2, dtype=policy, name="activation")(x)
     return keras.Model(images, x, name="trunk")
-
-
-def _head(
-    map_shape: tuple[int, ...],
-    text_embedding_dim: int,
-    text_projection_dim: int,
-    projection_dim: int,
-    policy: Any,
-) -> keras.Model:
-    features = keras.Input(map_shape, name="features")
-    text_embeddings = keras.Input((text_embedding_dim,), name="text_embeddings")
-    logits = text_scores(
-        features,
-        standardized(text_embeddings, policy),
-        text_projection_dim,
-        projection_dim,
-        "map",
-        policy,
-    )
-    return keras.Model(
-        {"features": features, "text_embeddings": text_embeddings},
-        logits,
-        name="head",
-    )
 
 
 @keras.saving.register_keras_serializable("keras_t2i")

@@ -14,7 +14,7 @@ from typing import Any
 
 import keras
 
-from keras_t2i.models.discriminator_ensemble import members_of
+from keras_t2i.models.discriminator import members_of
 from keras_t2i.models.from_recipe import networks_of_recipe
 from keras_t2i.recipes.recipe import Recipe
 

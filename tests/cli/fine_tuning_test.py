@@ -10,7 +10,7 @@ import pytest
 from keras_t2i import Recipe
 from keras_t2i import TextToImageGAN
 from keras_t2i.cli.main import main
-from keras_t2i.models.discriminator_ensemble import members_of
+from keras_t2i.models.discriminator import members_of
 from keras_t2i.models.normalization import standardizations_of
 from keras_t2i.recipes.recipe import FINE_TUNING_MINUTES
 from keras_t2i.text import PrecomputedEmbeddings

@@ -5,7 +5,7 @@ from PIL import Image
 from keras_t2i.evaluation import EvaluationCaptions
 from keras_t2i.evaluation import FolderImages
 from keras_t2i.evaluation import ModelImages
-from keras_t2i.models.discriminator_ensemble import DiscriminatorEnsemble
+from keras_t2i.models.discriminator import DiscriminatorEnsemble
 from tests.datasets.prepared_sets import noise_image
 from tests.evaluation.tiny_sets import write_images
 from tests.evaluation.tiny_sets import write_set

@@ -5,8 +5,8 @@ import tensorflow as tf
 
 from keras_t2i import Discriminator
 from keras_t2i import DiscriminatorEnsemble
-from keras_t2i.models.discriminator_ensemble import PairScoring
-from keras_t2i.models.discriminator_ensemble import members_of
+from keras_t2i.models.adversarial_training import PairScoring
+from keras_t2i.models.discriminator import members_of
 from tests.tiny_models import embeddings_batch
 from tests.tiny_models import tiny_discriminator
 from tests.tiny_models import tiny_feature_discriminator

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_t2i.models.adversarial_training import PairScoring
 from keras_t2i.models.adversarial_training import relative_diversity
-from keras_t2i.models.discriminator_ensemble import PairScoring
 from keras_t2i.models.noise import noise_from_seeds
 from tests.tiny_models import NOISE_DIM
 from tests.tiny_models import VARIANTS

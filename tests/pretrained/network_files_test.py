@@ -11,7 +11,7 @@ from benchmarks.ship_weights import write_pretrained_weights
 from keras_t2i import StyleEncoder
 from keras_t2i import TextToImageGAN
 from keras_t2i.datasets.images import to_model_range
-from keras_t2i.models.discriminator_ensemble import members_of
+from keras_t2i.models.discriminator import members_of
 from keras_t2i.models.noise import noise_from_seeds
 from keras_t2i.models.normalization import standardizations_of
 from keras_t2i.models.style_encoder import check_style_encoder
