@@ -30,6 +30,15 @@ def has_targets(received: str) -> ValueError:
     )
 
 
+def not_a_dict(received: Any) -> ValueError:
+    """Makes the error of a batch of another kind."""
+    kind = "tensor" if tf.is_tensor(received) else type(received).__name__
+    return ValueError(
+        "Batches must be dicts of arrays, as those of `make_dataset`. "
+        f"Received: a {kind}. Give each array its name."
+    )
+
+
 def checked_batches(
     data: Any,
     image_size: int | None = None,
@@ -40,8 +49,8 @@ def checked_batches(
     """Returns data whose batches fit a model.
 
     Args:
-        data: `tf.data.Dataset` or generator of batches, or a dict of arrays.
-            Anything else is returned as it is.
+        data: `tf.data.Dataset`, `keras.utils.PyDataset` or generator of
+            batches, or a dict of arrays. Anything else is returned as it is.
         image_size: int. Side of the model's images, if it has any.
         num_devices: int. Devices that share each batch. In a stream, a batch
             that would leave one of them without rows has some rows twice.
@@ -63,7 +72,9 @@ def checked_batches(
     ):
         raise has_targets(f"{len(elements)} elements")
     if isinstance(data, types.GeneratorType):
-        return _checked_one_by_one(data, image_size)
+        return (_checked_batch(batch, image_size) for batch in data)
+    if isinstance(data, keras.utils.PyDataset):
+        return _CheckedPyDataset(data, image_size)
     if isinstance(data, tf.data.Dataset) and isinstance(elements, tuple):
         # Keras' way to write a batch without targets.
         data = data.map(lambda batch, *_: batch)
@@ -78,16 +89,41 @@ def checked_batches(
     return data
 
 
-def _checked_one_by_one(
-    batches: Iterator[Any], image_size: int | None
-) -> Iterator[Any]:
-    """Yields what a generator does, and looks at it first."""
-    for batch in batches:
-        inputs, *_ = keras.utils.unpack_x_y_sample_weight(batch)
-        if isinstance(inputs, dict) and "images" in inputs:
-            images = np.asarray(inputs["images"])
-            _with_checked_images({"images": images}, images, image_size)
-        yield batch
+def _checked_batch(batch: Any, image_size: int | None) -> Any:
+    """Returns what a generator or a `PyDataset` has made, and checks it."""
+    inputs, *_ = keras.utils.unpack_x_y_sample_weight(batch)
+    if not isinstance(inputs, dict):
+        raise not_a_dict(batch)
+    if "images" in inputs:
+        images = np.asarray(inputs["images"])
+        _with_checked_images({"images": images}, images, image_size)
+    return batch
+
+
+class _CheckedPyDataset(keras.utils.PyDataset):
+    def __init__(
+        self, batches: keras.utils.PyDataset, image_size: int | None
+    ) -> None:
+        super().__init__(
+            batches.workers,
+            batches.use_multiprocessing,
+            batches.max_queue_size,
+        )
+        self._batches = batches
+        self._image_size = image_size
+
+    @property
+    def num_batches(self) -> int | None:
+        return self._batches.num_batches
+
+    def __getitem__(self, index: int) -> Any:
+        return _checked_batch(self._batches[index], self._image_size)
+
+    def on_epoch_begin(self) -> None:
+        self._batches.on_epoch_begin()
+
+    def on_epoch_end(self) -> None:
+        self._batches.on_epoch_end()
 
 
 def words_of(encoder: Any) -> tuple[str, ...] | None:

@@ -17,6 +17,7 @@ from keras_t2i.fit_checks import check_callbacks
 from keras_t2i.fit_checks import checked_batches
 from keras_t2i.fit_checks import has_targets
 from keras_t2i.fit_checks import images_in_range
+from keras_t2i.fit_checks import not_a_dict
 from keras_t2i.fit_checks import uses_ema
 from keras_t2i.types import StrPath
 from keras_t2i.types import Tensor
@@ -372,15 +373,24 @@ class StreamTrainedModel(keras.Model):
         return {name: ops.reshape(value, (1,)) for name, value in logs.items()}
 
 
-def batch_of(data: Any) -> dict[str, Tensor]:
+def batch_of(data: Any, *needed: str) -> dict[str, Tensor]:
     """Returns the batch of a step, which must be all that Keras hands over.
 
-    Raises `ValueError` if there are targets or sample weights too.
+    Raises `ValueError` if it is no dict or holds not all that is `needed`, or
+    if there are targets or sample weights too.
     """
     batch, *others = keras.utils.unpack_x_y_sample_weight(data)
     for name, value in zip(OF_TARGETS, others):
         if value is not None:
             raise has_targets(f"a batch with `{name}`")
+    if not isinstance(batch, dict):
+        raise not_a_dict(batch)
+    for name in needed:
+        if name not in batch:
+            raise ValueError(
+                f"A batch must hold `{name}`, as those of `make_dataset` do. "
+                f"Received: {sorted(batch)}"
+            )
     return batch
 
 

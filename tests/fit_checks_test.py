@@ -163,3 +163,70 @@ def test_images_out_of_range_are_not_evaluated():
             gan.fit(batch, validation_data=data, verbose=0)
     values = gan.evaluate(batch, verbose=0)
     assert np.isfinite(values).all()
+
+
+class Scaled(keras.utils.PyDataset):
+    """Two batches with these images times a number."""
+
+    def __init__(self, factor, **options):
+        super().__init__(**options)
+        self.factor = factor
+        self.epochs = 0
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        batch = embeddings_batch()
+        return batch | {"images": self.factor * batch["images"]}
+
+    def on_epoch_end(self):
+        self.epochs += 1
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_images_of_a_py_dataset_are_checked_too(workers):
+    gan = tiny_gan()
+    gan.compile(run_eagerly=True)
+    bad, good = (Scaled(factor, workers=workers) for factor in (127.5, 1.0))
+    for run in (gan.fit, gan.evaluate):
+        with pytest.raises(ValueError, match=r"in \[-1, 1\]. Received: values"):
+            run(bad, verbose=0)
+    assert int(gan.steps_trained) == 0
+    gan.fit(good, epochs=2, verbose=0)
+    assert int(gan.steps_trained) == 4
+    assert good.epochs >= 2
+
+
+# === Batches of another kind ===
+
+
+def test_batches_that_are_no_dicts_are_refused():
+    gan = tiny_gan()
+    gan.compile(run_eagerly=True)
+    images = embeddings_batch()["images"]
+    for data, kind in (
+        (images, "tensor"),
+        (tf.data.Dataset.from_tensors(images), "tensor"),
+        (([images] for _ in range(2)), "list"),
+    ):
+        for run in (gan.fit, gan.evaluate):
+            with pytest.raises(
+                ValueError, match=f"must be dicts of arrays.*a {kind}. Give"
+            ):
+                run(data, verbose=0)
+    for run in (gan.train_on_batch, gan.test_on_batch):
+        with pytest.raises(ValueError, match="must be dicts of.*: a list. G"):
+            run([images])
+
+
+def test_a_batch_without_images_is_refused():
+    gan = tiny_gan()
+    gan.compile(run_eagerly=True)
+    batch = embeddings_batch()
+    del batch["images"]
+    for run in (gan.fit, gan.evaluate):
+        with pytest.raises(
+            ValueError, match=r"must hold `images`.*Received: \['mismatched_"
+        ):
+            run(batch, verbose=0)

@@ -310,7 +310,7 @@ class TextToImageGAN(
 
     def train_step(self, data: Any) -> dict[str, Tensor]:
         """Algorithm 1 of the paper, with interpolated texts of equation 5."""
-        batch = batch_of(data)
+        batch = batch_of(data, "images")
         noise = StepNoise(self.seed, self.steps_trained)
         real_views = self._real_views(batch["images"], noise)
         weights = self.generator.trainable_variables
@@ -355,7 +355,7 @@ class TextToImageGAN(
         return self.get_metrics_result()
 
     def test_step(self, data: Any) -> dict[str, Tensor]:
-        batch = batch_of(data)
+        batch = batch_of(data, "images")
         text, mismatched_text = self._encode(batch)
         texts = self._generator_texts(text, repeat=False)
         images = self({"text_embeddings": texts.embeddings})
