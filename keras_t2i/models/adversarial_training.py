@@ -262,13 +262,14 @@ class AdversarialTraining(keras.Model):
             loss += self._objective.generator_loss(
                 texts.with_repeated(rows), texts.with_originals(real)
             )
-            if self.interpolate_texts and not self.interpolate_in_place:
+            between = texts.interpolated(rows)
+            is_added = self.interpolate_texts and not self.interpolate_in_place
+            # Without a graph, Keras' loss of no rows is not 0 but no number.
+            if is_added and between.shape[0] != 0:
                 if self.relativistic:
                     real = texts.beside_interpolated(real)
                 loss += self.interpolation_weight * (
-                    self._objective.generator_loss(
-                        texts.interpolated(rows), real
-                    )
+                    self._objective.generator_loss(between, real)
                 )
         self._trackers["generator_loss"].update_state(loss)
         return loss

@@ -120,7 +120,8 @@ def generator_texts(
             `False`.
 
     Raises:
-        ValueError: there is only one row, and texts are to be added.
+        ValueError: in a graph, all batches are of one row, and texts are to
+            be added.
 
     Reference:
         - [Reed et al., 2016](https://arxiv.org/abs/1605.05396), equation 5.
@@ -131,7 +132,8 @@ def generator_texts(
         text = _interpolated_in_place(text, beta)
     texts = text
     if interpolate == "added":
-        if text.shape[0] == 1:
+        # A short last batch may be one row, of which a graph knows nothing.
+        if text.shape[0] == 1 and not tf.executing_eagerly():
             raise ValueError(
                 "Interpolated texts need batches of at least 2 rows on each "
                 "device. Received: 1 row. Raise `batch_size`, or set "

@@ -59,8 +59,15 @@ def test_a_single_row_has_nothing_to_interpolate_with():
     text = _text(1)
     embeddings = generator_texts(text, "in_place").embeddings
     np.testing.assert_array_equal(embeddings, text)
+    np.testing.assert_array_equal(
+        generator_texts(text, "added").embeddings, text
+    )
+
+
+def test_batches_of_single_rows_alone_are_refused():
+    traced = tf.function(lambda text: generator_texts(text, "added").embeddings)
     with pytest.raises(ValueError, match="at least 2 rows.*Received: 1 row"):
-        generator_texts(text, "added")
+        traced(_text(1))
 
 
 @pytest.mark.parametrize("interpolate", ("none", "added", "in_place"))

@@ -383,8 +383,23 @@ def test_ema_generator_is_not_trained():
 def test_one_row_can_not_be_interpolated():
     gan = tiny_gan()
     gan.compile()
+    step = tf.function(gan.train_step, autograph=False)
     with pytest.raises(ValueError, match="at least 2 rows.*Received: 1 row"):
-        gan.train_step(_tensors(embeddings_batch(1)))
+        step(_tensors(embeddings_batch(1)))
+
+
+def test_a_short_last_batch_of_one_row_is_the_same_without_a_graph():
+    def history(run_eagerly):
+        keras.utils.set_random_seed(0)
+        gan = _sgd_gan()
+        gan.run_eagerly = run_eagerly
+        batches = embeddings_batch(5)
+        gan.fit(batches, batch_size=4, shuffle=False, verbose=0)
+        return gan.get_metrics_result()
+
+    expected = history(False)
+    for name, value in history(True).items():
+        assert float(value) == pytest.approx(float(expected[name]), abs=1e-4)
 
 
 def test_a_batch_must_hold_both_texts():
