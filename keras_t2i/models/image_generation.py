@@ -263,6 +263,9 @@ class ImageGeneration:
     ) -> np.ndarray:
         """Generates each caption in the style of each of the given images.
 
+        The noise is what the style encoder finds in the images, as it is:
+        `truncation`, which is of sampled noise, does not change it.
+
         Args:
             style_images: uint8 array of shape
                 `(num_styles, image_size, image_size, 3)`.

@@ -413,6 +413,15 @@ def test_another_style_encoder_is_another_style(gan, style_encoder):
     )
 
 
+def test_truncation_does_not_change_a_style(gan, style_encoder):
+    styles = _style_images(1)
+    expected = gan.transfer_style(styles, "a rose", style_encoder)
+    gan.truncation = 0.5
+    images = gan.transfer_style(styles, "a rose", style_encoder)
+    gan.truncation = 1.0
+    np.testing.assert_array_equal(images, expected)
+
+
 # === Refused ===
 
 
