@@ -26,7 +26,7 @@ import keras_t2i
 from keras_t2i.cli.main import main as keras_t2i_command
 from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.plots.grids import image_grid
-from keras_t2i.training.fine_tuning import fine_tuning_recipe
+from keras_t2i.training.model_files import fine_tuning_recipe
 from keras_t2i.training.model_files import load_gan
 
 _PRESET = "gan_int_cls_plus_flowers"

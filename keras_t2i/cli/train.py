@@ -240,8 +240,8 @@ def _train(arguments: argparse.Namespace) -> None:
     from keras_t2i.training.entry import INPUTS
     from keras_t2i.training.entry import prepared
     from keras_t2i.training.entry import train
-    from keras_t2i.training.fine_tuning import fine_tuning_recipe
     from keras_t2i.training.gan_training import GANTraining
+    from keras_t2i.training.model_files import fine_tuning_recipe
     from keras_t2i.training.run_folder import RunFolder
     from keras_t2i.training.workers import start_workers
 

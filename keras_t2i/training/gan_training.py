@@ -40,9 +40,6 @@ from keras_t2i.terminal import print_result
 from keras_t2i.terminal import quiet
 from keras_t2i.text.embeddings import PrecomputedEmbeddings
 from keras_t2i.text.embeddings import embeddings_fingerprint
-from keras_t2i.training.fine_tuning import gan_digest
-from keras_t2i.training.fine_tuning import load_source
-from keras_t2i.training.fine_tuning import take_weights
 from keras_t2i.training.gan_checks import check_batch_size
 from keras_t2i.training.gan_checks import check_devices
 from keras_t2i.training.gan_checks import check_embedding_dim
@@ -51,7 +48,10 @@ from keras_t2i.training.gan_checks import check_measured_split
 from keras_t2i.training.gan_checks import check_measured_steps
 from keras_t2i.training.gan_checks import checked_data
 from keras_t2i.training.memory import check_gan_memory
+from keras_t2i.training.model_files import gan_digest
+from keras_t2i.training.model_files import load_source
 from keras_t2i.training.model_files import load_text_encoder
+from keras_t2i.training.model_files import take_weights
 from keras_t2i.training.precomputed import embeddings_beside
 from keras_t2i.training.precomputed import given_embeddings
 from keras_t2i.training.run_folder import RunFolder
@@ -269,7 +269,7 @@ class GANTraining:
             text_encoder = source.text_encoder
             text_encoder.trainable = recipe.end_to_end
         elif path is not None:
-            text_encoder = load_text_encoder(path, "`text_encoder`")
+            text_encoder = load_text_encoder(path)
             text_encoder.trainable = recipe.end_to_end
         elif self._embeddings is not None:
             manifest = read_embedding_manifest(self._embeddings)
@@ -309,7 +309,7 @@ class GANTraining:
         has_moved = self._run.last_step() and path is not None
         if not has_moved or self._run.has_read("text_encoder", str(path)):
             return
-        encoder = load_text_encoder(str(path), "`text_encoder`")
+        encoder = load_text_encoder(str(path))
         digest = embeddings_fingerprint(self._manifest, encoder)
         self._run.check_unchanged(
             {"text_encoder": {"path": path, "digest": digest}}

@@ -1,19 +1,23 @@
-"""Loads models from run folders and files."""
+"""Loads models from run folders and files, also to train them on."""
 
 import pathlib
 from typing import Any
 
 from keras_t2i.callbacks.checkpoints import checkpoint_path
+from keras_t2i.files import file_sha256
 from keras_t2i.keras_files import load_keras_file
 from keras_t2i.keras_files import load_preset_folder
 from keras_t2i.keras_files import preset_weights
+from keras_t2i.models.from_recipe import OF_NETWORKS
 from keras_t2i.models.from_recipe import load_pretrained_gan
 from keras_t2i.models.style_encoder import StyleEncoder
 from keras_t2i.models.style_inversion import StyleInversion
 from keras_t2i.models.text_to_image_gan import TextToImageGAN
 from keras_t2i.pretrained.network_files import is_pretrained
 from keras_t2i.pretrained.network_files import names_with_style_encoder
+from keras_t2i.pretrained.network_files import pretrained_description
 from keras_t2i.pretrained.network_files import pretrained_text_encoder
+from keras_t2i.recipes.recipe import FINE_TUNING_MINUTES
 from keras_t2i.recipes.recipe import Recipe
 from keras_t2i.text.char_cnn_rnn import CharCNNRNN
 from keras_t2i.text.embeddings import PrecomputedEmbeddings
@@ -25,24 +29,27 @@ from keras_t2i.training.run_folder import options_of_run
 from keras_t2i.types import StrPath
 
 
-def model_file(path: StrPath, option: str) -> pathlib.Path:
-    """Returns the model file of a run folder, or the file itself.
+def model_file(path: StrPath, name: str = "model") -> pathlib.Path:
+    """Returns the model file of a folder, or the file itself.
 
-    The file of a folder is its `model.keras` or, if there is none yet, its last
-    checkpoint. Raises `ValueError`, which calls the path `option`, if there is
-    no such file.
+    The file of a run folder is its `model.keras` or, if there is none yet, its
+    last checkpoint; that of a folder of `save_to_preset` is the one of its
+    weights. Raises `ValueError`, which calls the path by the `name` of its
+    argument, if there is no such file.
     """
     if "://" in str(path):
         raise ValueError(
-            f"{option} must name a run folder or a .keras file here. Received: "
+            f"`{name}` must name a run folder or a .keras file here. Received: "
             f"{str(path)!r}, the address of a served model."
         )
     path = pathlib.Path(path)
+    if preset_weights(path).is_file():
+        return preset_weights(path)
     if not path.is_dir():
         if path.is_file():
             return path
         raise ValueError(
-            f"{option} must name a run folder or a .keras file, or be a name "
+            f"`{name}` must name a run folder or a .keras file, or be a name "
             "that `keras-t2i models` lists. Received: "
             f"{str(path)!r}, which is not there."
             + (
@@ -57,13 +64,13 @@ def model_file(path: StrPath, option: str) -> pathlib.Path:
     step = run.last_step()
     if not step:
         raise ValueError(
-            f"{option} must name a run folder with a model. Received: "
+            f"`{name}` must name a run folder with a model. Received: "
             f"{str(path)!r}, which holds neither model.keras nor checkpoints."
         )
     return checkpoint_path(run.checkpoints, step)
 
 
-def load_gan(path: StrPath, option: str = "--model") -> TextToImageGAN:
+def load_gan(path: StrPath) -> TextToImageGAN:
     """Returns the GAN of a run folder, a file or a preset with weights.
 
     A folder that `save_to_preset` has written will do, too. A file or folder
@@ -76,12 +83,10 @@ def load_gan(path: StrPath, option: str = "--model") -> TextToImageGAN:
             discriminator_width=1, feature_network=None
         )
         return load_pretrained_gan(TextToImageGAN, path, recipe)
-    return _load(path, option, (TextToImageGAN,), "a text-to-image GAN")
+    return _load(path, "model", (TextToImageGAN,), "a text-to-image GAN")
 
 
-def load_joint_embedding(
-    path: StrPath, option: str = "--text-encoder"
-) -> JointEmbedding:
+def load_joint_embedding(path: StrPath) -> JointEmbedding:
     """Returns the text encoder and image encoder of a run folder or file.
 
     A .t7 file is an encoder published by Reed et al. (2016). Its image encoder
@@ -94,20 +99,18 @@ def load_joint_embedding(
         )
     return _load(
         path,
-        option,
+        "text_encoder",
         (JointEmbedding,),
         "a run of train-text, which also has an image encoder",
     )
 
 
-def load_text_encoder(
-    path: StrPath, option: str = "--text-encoder"
-) -> CharCNNRNN:
-    """Returns the text encoder of a run folder or file.
+def load_text_encoder(path: StrPath) -> CharCNNRNN:
+    """Returns the text encoder of a run folder, a file or a preset.
 
     The run may be one of `train-text`, which must have ended, or of `train`. A
-    .t7 file is an encoder published by Reed et al. (2016). The name of a preset
-    with weights stands for its text encoder.
+    GAN in a folder of `save_to_preset` will do, too. A .t7 file is an encoder
+    published by Reed et al. (2016).
     """
     if is_pretrained(path):
         return pretrained_text_encoder(path)
@@ -115,22 +118,22 @@ def load_text_encoder(
         return load_reed_text_encoder(path)
     model = _load(
         path,
-        option,
+        "text_encoder",
         (CharCNNRNN, JointEmbedding, TextToImageGAN),
         "a model with a text encoder",
     )
-    ended = model_file(path, option).parent.name != "checkpoints"
+    ended = model_file(path).parent.name != "checkpoints"
     if isinstance(model, JointEmbedding) and not ended:
         # The embeddings are scaled when the training ends.
         raise ValueError(
-            f"{option} must name a run of train-text that has ended. Received: "
-            f"{str(path)!r}, which holds only checkpoints. Resume it by "
-            "`keras-t2i train-text --resume`, and let it end."
+            "`text_encoder` must name a run of train-text that has ended. "
+            f"Received: {str(path)!r}, which holds only checkpoints. Resume it "
+            "by `keras-t2i train-text --resume`, and let it end."
         )
     encoder = model if isinstance(model, CharCNNRNN) else model.text_encoder
     if isinstance(encoder, PrecomputedEmbeddings):
         raise ValueError(
-            f"{option} must name a model that reads texts. Received: "
+            "`text_encoder` must name a model that reads texts. Received: "
             f"{str(path)!r}, a GAN that was trained on embeddings and has no "
             "text encoder."
         )
@@ -180,15 +183,13 @@ def _networks_of_preset(name: str) -> list[str]:
     return [] if network is None else [network]
 
 
-def load_style_encoder(
-    path: StrPath, option: str = "--style-encoder"
-) -> StyleEncoder:
+def load_style_encoder(path: StrPath) -> StyleEncoder:
     """Returns the `StyleEncoder` of a run folder, a file or a preset."""
     if is_pretrained(path):
         return StyleEncoder.from_preset(path)
     model = _load(
         path,
-        option,
+        "style_encoder",
         (StyleEncoder, StyleInversion),
         "a run of train-style or its model",
     )
@@ -211,29 +212,117 @@ def load_style_encoder_for(
     return None
 
 
+def fine_tuning_recipe(model: str) -> Recipe:
+    """Returns the recipe of a trained GAN, for `FINE_TUNING_MINUTES`.
+
+    The noise on the images that the discriminator sees continues at the level
+    that it has fallen to: the full noise would remove details again. The
+    devices are those of this machine and not of that training.
+
+    `model` is the path of a run folder, of a file or of a folder of
+    `save_to_preset`, or the name of a preset with weights. Raises `ValueError`
+    if there is no such GAN, or it was made without a recipe.
+    """
+    if is_pretrained(model):
+        recipe = Recipe.from_preset(model)
+    else:
+        gan = load_gan(model)
+        recipe = _recipe_of(gan, model)
+        if recipe.image_noise_half_life is not None:
+            passed = int(gan.steps_trained) / recipe.image_noise_half_life
+            recipe = recipe.override(
+                image_noise=recipe.image_noise * 0.5**passed
+            )
+    return recipe.override(
+        minutes=FINE_TUNING_MINUTES, keep_best=None, strategy="none"
+    )
+
+
+def load_source(
+    model: str, recipe: Recipe, has_embeddings: bool
+) -> TextToImageGAN:
+    """Returns the trained GAN that a training begins with.
+
+    The discriminator of a preset with weights is new. `model` is as for
+    `fine_tuning_recipe`. `recipe` is that of the training, with its
+    `image_size`, and `has_embeddings` says whether the training has embeddings
+    of its own. Raises `ValueError` if there is no such GAN, or it does not fit.
+    """
+    # Not by `load_gan`, whose discriminator cannot be trained.
+    gan = (
+        TextToImageGAN.from_preset(model)
+        if is_pretrained(model)
+        else load_gan(model)
+    )
+    expected = _recipe_of(gan, model).override(image_size=gan.image_size)
+    for name in sorted(OF_NETWORKS):
+        value, received = getattr(expected, name), getattr(recipe, name)
+        if value != received:
+            # As the option is called.
+            name = "width" if name == "discriminator_width" else name
+            raise ValueError(
+                f"`{name}` must be that of `model`, {value!r}, whose networks "
+                f"stay as they are. Received: {received!r}. Leave it out, or "
+                "train from the start, without `model`."
+            )
+    reads_texts = not isinstance(gan.text_encoder, PrecomputedEmbeddings)
+    if not reads_texts and not has_embeddings:
+        raise ValueError(
+            "A `model` that reads no texts is trained with `text_embeddings` "
+            f"PATH. Received: {model!r}, without them."
+        )
+    return gan
+
+
+def take_weights(gan: TextToImageGAN, source: TextToImageGAN) -> None:
+    """Gives a GAN the weights of another one with the same networks."""
+    for name in ("generator", "discriminator", "ema_generator"):
+        weights = getattr(source, name).get_weights()
+        getattr(gan, name).set_weights(weights)
+
+
+def gan_digest(model: str) -> str:
+    """Returns the SHA-256 digest of the file of a trained GAN.
+
+    `model` is a path or name, as for `fine_tuning_recipe`.
+    """
+    if is_pretrained(model):
+        return pretrained_description(model)["files"]["generator.npz"]
+    return file_sha256(model_file(model))
+
+
+def _recipe_of(gan: TextToImageGAN, model: str) -> Recipe:
+    if gan.recipe is None:
+        raise ValueError(
+            "`model` must be a GAN that was made from a recipe, by `train` or "
+            f"`from_preset`. Received: {model!r}, made without one. Train it "
+            "by its own `fit`."
+        )
+    return gan.recipe
+
+
 def _load(
-    path: StrPath, option: str, kinds: tuple[type, ...], expected: str
+    path: StrPath, name: str, kinds: tuple[type, ...], expected: str
 ) -> Any:
-    weights = preset_weights(path)
-    file = weights if weights.is_file() else model_file(path, option)
+    file = model_file(path, name)
     try:
         # Without the optimizers, which cannot be loaded under another
         # precision than theirs.
         model = (
             load_preset_folder(path)
-            if file == weights
+            if file == preset_weights(path)
             else load_keras_file(file)
         )
     except Exception as error:
         # Keras raises errors of many kinds for files that are not models.
         first_line = (str(error).strip() or repr(error)).splitlines()[0]
         raise ValueError(
-            f"{option} must name a model saved by this library. Received: "
+            f"`{name}` must name a model saved by this library. Received: "
             f"{str(file)!r}, which cannot be loaded: {first_line}"
         ) from error
     if not isinstance(model, kinds):
         raise ValueError(
-            f"{option} must name {expected}. Received: {str(path)!r}, a "
+            f"`{name}` must name {expected}. Received: {str(path)!r}, a "
             f"{type(model).__name__}."
         )
     return model

@@ -20,9 +20,9 @@ from keras_t2i.models.text_to_image_gan import TextToImageGAN
 from keras_t2i.recipes.recipe import StyleRecipe
 from keras_t2i.text.embeddings import check_reads_texts
 from keras_t2i.tokenizers import tokenize_for
-from keras_t2i.training.fine_tuning import gan_digest
 from keras_t2i.training.memory import check_memory
 from keras_t2i.training.memory import num_outputs
+from keras_t2i.training.model_files import gan_digest
 from keras_t2i.training.model_files import load_gan
 from keras_t2i.training.run_folder import RunFolder
 from keras_t2i.training.runner import failures_while_running
@@ -61,7 +61,7 @@ def train_style_encoder(
     inversion = (
         run.load_checkpoint(StyleInversion)
         if run.last_step()
-        else _new_inversion(recipe, load_gan(model, "`model`"))
+        else _new_inversion(recipe, load_gan(model))
     )
     check_reads_texts(inversion.text_encoder)
 

@@ -15,8 +15,8 @@ from keras_t2i.models.normalization import standardizations_of
 from keras_t2i.recipes.recipe import FINE_TUNING_MINUTES
 from keras_t2i.text import PrecomputedEmbeddings
 from keras_t2i.training.entry import INPUTS
-from keras_t2i.training.fine_tuning import fine_tuning_recipe
 from keras_t2i.training.gan_training import GANTraining
+from keras_t2i.training.model_files import fine_tuning_recipe
 from keras_t2i.training.model_files import networks_of_gan
 from keras_t2i.training.run_folder import RunFolder
 from tests.cli.conftest import contents

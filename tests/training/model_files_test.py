@@ -32,6 +32,7 @@ def files(tmp_path_factory):
     """A file of each kind of model."""
     folder = tmp_path_factory.mktemp("models")
     tiny_gan().save(folder / "gan.keras")
+    tiny_gan().save_to_preset(folder / "gan_preset")
     tiny_joint_embedding().save(folder / "joint.keras")
     tiny_text_encoder().save(folder / "encoder.keras")
     tiny_style_encoder().save(folder / "style.keras")
@@ -54,14 +55,12 @@ def _touch(folder, *names):
 
 def test_a_file_stands_for_itself(tmp_path):
     _touch(tmp_path, "any name")
-    assert model_file(tmp_path / "any name", "--model") == (
-        tmp_path / "any name"
-    )
+    assert model_file(tmp_path / "any name") == (tmp_path / "any name")
 
 
 def test_a_run_stands_for_its_model(tmp_path):
     _touch(tmp_path, "model.keras", "checkpoints/step-00000010.keras")
-    assert model_file(str(tmp_path), "--model") == tmp_path / "model.keras"
+    assert model_file(str(tmp_path)) == tmp_path / "model.keras"
 
 
 def test_a_run_without_model_stands_for_its_last_checkpoint(tmp_path):
@@ -72,29 +71,30 @@ def test_a_run_without_model_stands_for_its_last_checkpoint(tmp_path):
         # What a kill may leave.
         "checkpoints/.tmp-step-00000110.keras",
     )
-    assert model_file(tmp_path, "--model") == (
+    assert model_file(tmp_path) == (
         tmp_path / "checkpoints/step-00000100.keras"
     )
 
 
 def test_nothing_there(tmp_path):
     with pytest.raises(
-        ValueError, match="--model must name a run.*Received: '.*/none', whic"
+        ValueError, match="`model` must name a run.*Received: '.*/none', whic"
     ):
-        model_file(tmp_path / "none", "--model")
+        model_file(tmp_path / "none")
 
 
 def test_the_address_of_a_served_model(tmp_path):
     address = "http://localhost:8501/v1/models/flowers"
-    with pytest.raises(ValueError, match=f"--model.* here. .*'{address}', the"):
-        model_file(address, "--model")
+    with pytest.raises(ValueError, match=f"`model`.* here. .*'{address}', the"):
+        model_file(address)
 
 
 def test_folder_without_a_model(tmp_path):
     with pytest.raises(
-        ValueError, match="--style must name.*holds neither model.keras nor ch"
+        ValueError,
+        match="`style_encoder` must name.*holds neither model.keras nor ch",
     ):
-        model_file(tmp_path, "--style")
+        model_file(tmp_path, "style_encoder")
 
 
 # === Loading ===
@@ -104,9 +104,11 @@ def test_gan(files):
     assert isinstance(load_gan(files / "gan.keras"), TextToImageGAN)
 
 
-@pytest.mark.parametrize("name", ["gan", "joint", "encoder"])
+@pytest.mark.parametrize(
+    "name", ["gan.keras", "gan_preset", "joint.keras", "encoder.keras"]
+)
 def test_text_encoder(files, name):
-    encoder = load_text_encoder(files / f"{name}.keras")
+    encoder = load_text_encoder(files / name)
     assert isinstance(encoder, CharCNNRNN)
     assert encoder.output_shape == (None, 16)
 
@@ -128,7 +130,7 @@ def test_a_text_encoder_that_is_still_trained(files, tmp_path):
 def test_no_gan(files, name, kind):
     with pytest.raises(
         ValueError,
-        match=f"--model must name a text-to-image GAN. Received: .*{name}"
+        match=f"`model` must name a text-to-image GAN. Received: .*{name}"
         f".keras', a {kind.__name__}",
     ):
         load_gan(files / f"{name}.keras")
@@ -140,7 +142,7 @@ def test_a_gan_of_embeddings_has_no_text_encoder(tmp_path):
     gan = TextToImageGAN(tiny.generator, tiny.discriminator, encoder)
     gan.save(tmp_path / "a.keras")
     with pytest.raises(
-        ValueError, match="--text-encoder must name a model that reads texts"
+        ValueError, match="`text_encoder` must name a model that reads texts"
     ):
         load_text_encoder(tmp_path / "a.keras")
 
@@ -156,7 +158,7 @@ def test_no_text_encoder(files):
     image_encoder = files / "image_encoder.keras"
     tiny_joint_embedding().image_encoder.save(image_encoder)
     with pytest.raises(
-        ValueError, match="--text-encoder must name a model with a text encoder"
+        ValueError, match="`text_encoder` must name a model with a text encoder"
     ):
         load_text_encoder(image_encoder)
 
@@ -195,7 +197,7 @@ def _empty(files, folder):
 )
 @pytest.mark.parametrize(
     ("load", "option"),
-    [(load_gan, "--model"), (load_text_encoder, "--text-encoder")],
+    [(load_gan, "`model`"), (load_text_encoder, "`text_encoder`")],
 )
 def test_files_that_are_no_models(files, tmp_path, make, load, option):
     path = make(files, tmp_path)
@@ -215,11 +217,6 @@ def test_code_in_a_file_is_not_run(tmp_path):
         load_gan(tmp_path / "model.keras")
 
 
-def test_another_option_is_named(tmp_path):
-    with pytest.raises(ValueError, match="^--other must"):
-        load_gan(tmp_path / "none", "--other")
-
-
 def test_a_copy_of_a_run_is_a_run(files, tmp_path):
     (tmp_path / "run").mkdir()
     shutil.copy(files / "gan.keras", tmp_path / "run" / "model.keras")
@@ -233,7 +230,7 @@ def test_load_style_encoder(files, name):
 
 def test_other_models_have_no_style_encoder(files):
     with pytest.raises(
-        ValueError, match="--style-encoder.*gan.keras', a TextToImageGAN"
+        ValueError, match="`style_encoder`.*gan.keras', a TextToImageGAN"
     ):
         load_style_encoder(files / "gan.keras")
 
