@@ -396,8 +396,22 @@ def check_as_started(
     for name, value in options.items():
         if name in DURATIONS or value == started_with.get(name):
             continue
+        before = started_with.get(name)
+        received = f"`{name}` {value}"
+        if value is True:
+            received = f"`{name}=True`"
+        elif _is_left_out(value):
+            received = f"no `{name}`"
+        started = "without it" if _is_left_out(before) else f"with {before}"
+        if before is True:
+            started = "with it"
         raise ValueError(
             "`resume` trains as the run was started; only `epochs`, `steps` "
-            f"and `minutes` may differ. Received: `{name}` {value}, started "
-            f"with {started_with.get(name)}."
+            f"and `minutes` may differ. Received: {received}, started "
+            f"{started}."
         )
+
+
+def _is_left_out(value: Any) -> bool:
+    # Not 0, which equals `False`.
+    return value is None or value is False

@@ -164,9 +164,9 @@ def test_resume_with_the_same_inputs(any_run):
     [
         ("discriminator_width", 8, "`discriminator_width` 8, started with 4"),
         ("batch_size", 16, "`batch_size` 16, started with 8"),
-        ("end_to_end", True, "`end_to_end` True, started with False"),
-        ("keep_best", "recall", "`keep_best` recall, started with None"),
-        ("image_noise_half_life", None, "half_life` None, started with 6000"),
+        ("end_to_end", True, "`end_to_end=True`, started without it"),
+        ("keep_best", "recall", "`keep_best` recall, started without it"),
+        ("image_noise_half_life", None, "no `image_noise_half_life`, .* 6000"),
     ],
 )
 def test_resume_with_another_recipe(any_run, name, value, message):
@@ -176,8 +176,14 @@ def test_resume_with_another_recipe(any_run, name, value, message):
         any_run.resumed(_RECIPE.override(**{name: value}), _NOT_GIVEN)
 
 
+def test_resume_without_an_option_that_the_run_was_started_with(run):
+    run.write_config(_RECIPE.override(end_to_end=True), _INPUTS)
+    with pytest.raises(ValueError, match="no `end_to_end`, started with it."):
+        run.resumed(_RECIPE, _NOT_GIVEN)
+
+
 def test_resume_with_another_input(any_run, tmp_path):
-    with pytest.raises(ValueError, match="embeddings` e, started with None"):
+    with pytest.raises(ValueError, match="embeddings` e, started without it"):
         any_run.resumed(_RECIPE, {**_NOT_GIVEN, "text_embeddings": "e"})
     # A run that knows its digest compares that, in `check_unchanged`.
     moved = tmp_path / "moved"
