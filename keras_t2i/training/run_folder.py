@@ -345,19 +345,29 @@ class RunFolder:
 
         A run that was killed may have saved a better model after its last
         checkpoint. It will reach that step again. `step` is `None` if there is
-        no best step yet. Raises `ValueError` if the checkpoint is missing.
+        no best step yet. Raises `ValueError` if the checkpoint is missing, and
+        `best.keras` is of another step.
         """
         if step is None:
             self.best.unlink(missing_ok=True)
             return
         source = checkpoint_path(self.checkpoints, step)
-        if not source.is_file():
+        if source.is_file():
+            with atomic_write(self.best) as temporary:
+                shutil.copyfile(source, temporary)
+        elif not _is_of_step(self.best, step):
             raise ValueError(
                 "`resume` needs the checkpoint of the best step so far. "
                 f"Received: no {str(source)!r}. Start a new run."
             )
-        with atomic_write(self.best) as temporary:
-            shutil.copyfile(source, temporary)
+
+
+def _is_of_step(path: pathlib.Path, step: int) -> bool:
+    try:
+        return int(load_keras_file(path).steps_trained) == step
+    except Exception:
+        # Keras raises errors of many kinds for files that are damaged.
+        return False
 
 
 def _versions() -> dict[str, str]:

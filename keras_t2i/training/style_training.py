@@ -16,9 +16,8 @@ from keras_t2i.datasets.manifest import read_manifest
 from keras_t2i.files import atomic_write
 from keras_t2i.models.style_encoder import StyleEncoder
 from keras_t2i.models.style_inversion import StyleInversion
-from keras_t2i.models.text_to_image_gan import TextToImageGAN
 from keras_t2i.recipes.recipe import StyleRecipe
-from keras_t2i.text.embeddings import check_reads_texts
+from keras_t2i.text.embeddings import PrecomputedEmbeddings
 from keras_t2i.tokenizers import tokenize_for
 from keras_t2i.training.memory import check_memory
 from keras_t2i.training.memory import num_outputs
@@ -61,10 +60,8 @@ def train_style_encoder(
     inversion = (
         run.load_checkpoint(StyleInversion)
         if run.last_step()
-        else _new_inversion(recipe, load_gan(model))
+        else _new_inversion(recipe, model)
     )
-    check_reads_texts(inversion.text_encoder)
-
     outputs = num_outputs(inversion.generator) + num_outputs(
         inversion.style_encoder
     )
@@ -153,7 +150,15 @@ def _batches(
     )
 
 
-def _new_inversion(recipe: StyleRecipe, gan: TextToImageGAN) -> StyleInversion:
+def _new_inversion(recipe: StyleRecipe, model: str) -> StyleInversion:
+    gan = load_gan(model)
+    if isinstance(gan.text_encoder, PrecomputedEmbeddings):
+        raise ValueError(
+            "A style encoder learns from captions, and needs a `model` that "
+            f"reads texts. Received: {model!r}, a GAN that was trained on "
+            "embeddings and has no text encoder. Train a GAN by `keras-t2i "
+            "train --text-encoder`, and name it as `model`."
+        )
     inversion = StyleInversion(
         # The generator that `generate` uses.
         gan.ema_generator,

@@ -238,6 +238,25 @@ def test_killed_before_the_checkpoint_of_the_best_step(whole, judge, tmp_path):
     _assert_same_run(run, whole)
 
 
+def test_resumed_without_the_checkpoint_of_the_best_step(
+    whole, judge, tmp_path
+):
+    run = shutil.copytree(whole, tmp_path / "run")
+    checkpoint_path(run / "checkpoints", 60).unlink()
+    _resume(run, judge, steps=50)
+    assert _steps_of(run)[-2:] == [40, 50]
+    checkpoint_path(run / "checkpoints", 40).unlink()
+    of_step_40 = (run / "best.keras").read_bytes()
+    # Those of another step, and what is no model, do not stand for it.
+    for content in ((whole / "best.keras").read_bytes(), of_step_40[:1000]):
+        (run / "best.keras").write_bytes(content)
+        with pytest.raises(ValueError, match="no '.*/step-00000040.keras'"):
+            _resume(run, judge, steps=60)
+    (run / "best.keras").write_bytes(of_step_40)
+    _resume(run, judge, steps=60)
+    _assert_same_run(run, whole)
+
+
 @pytest.mark.large
 def test_a_run_that_starts_over_and_is_resumed_is_as_a_whole_one(
     whole, judge, tmp_path
@@ -385,10 +404,13 @@ def test_a_judge_that_has_trained_the_text_encoder(
 
 
 def test_another_measure(whole, gan_run, error_of):
-    for run, started_with in ((whole, "kernel_distance"), (gan_run, "None")):
+    for run, started in (
+        (whole, "with kernel_distance"),
+        (gan_run, "without it"),
+    ):
         before = contents(run)
         line = error_of(
             *("train", "--out", run, "--resume", "--keep-best", "recall")
         )
-        assert f"--keep-best recall, started with {started_with}." in line
+        assert f"--keep-best recall, started {started}." in line
         assert contents(run) == before

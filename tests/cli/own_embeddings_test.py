@@ -101,11 +101,15 @@ def test_captions_are_refused(own_run, own_data, tmp_path, error_of):
     for argv in (
         ["generate", "a rose", "--model", own_run, "--out", out],
         ["interpolate", "a rose", "an iris", "--model", own_run, "--out", out],
-        ["train-style", "--model", own_run, "--data", own_data, "--out", out],
     ):
         line = error_of(*argv)
         assert "needs such embeddings, of size 12. Received: texts" in line
         assert "--embeddings FILE" in line
+    line = error_of(
+        *("train-style", "--model", own_run, "--data", own_data, "--out", out)
+    )
+    assert "needs a --model that reads texts. Received: " in line
+    assert "by `keras-t2i train --text-encoder`, and name it as --model" in line
     line = error_of("embed", "a rose", "--text-encoder", own_run)
     assert "--text-encoder must name a model that reads texts" in line
     assert not out.parent.exists()
