@@ -40,14 +40,6 @@ from keras_t2i.terminal import print_result
 from keras_t2i.terminal import quiet
 from keras_t2i.text.embeddings import PrecomputedEmbeddings
 from keras_t2i.text.embeddings import embeddings_fingerprint
-from keras_t2i.training.gan_checks import check_batch_size
-from keras_t2i.training.gan_checks import check_devices
-from keras_t2i.training.gan_checks import check_embedding_dim
-from keras_t2i.training.gan_checks import check_judge
-from keras_t2i.training.gan_checks import check_measured_split
-from keras_t2i.training.gan_checks import check_measured_steps
-from keras_t2i.training.gan_checks import checked_data
-from keras_t2i.training.memory import check_gan_memory
 from keras_t2i.training.model_files import gan_digest
 from keras_t2i.training.model_files import load_source
 from keras_t2i.training.model_files import load_text_encoder
@@ -62,6 +54,13 @@ from keras_t2i.training.runner import num_images
 from keras_t2i.training.runner import set_up
 from keras_t2i.training.runner import total_steps
 from keras_t2i.training.runner import training_split
+from keras_t2i.training.training_checks import check_batch_size
+from keras_t2i.training.training_checks import check_devices
+from keras_t2i.training.training_checks import check_embedding_dim
+from keras_t2i.training.training_checks import check_gan_memory
+from keras_t2i.training.training_checks import check_judge
+from keras_t2i.training.training_checks import check_measured
+from keras_t2i.training.training_checks import checked_data
 from keras_t2i.types import StrPath
 
 _NUM_SAMPLES = 8
@@ -151,12 +150,11 @@ class GANTraining:
         run.check_unchanged(self._inputs())
         self._split = training_split(self._manifest)
         if recipe.keep_best is not None:
-            check_measured_split(self._manifest)
             self._split = "train"
         self._num_images = num_images(self._manifest, self._split)
         self._steps = total_steps(recipe, self._steps_per_epoch)
         if recipe.keep_best is not None:
-            check_measured_steps(self._steps, self._measured_steps)
+            check_measured(self._manifest, self._steps, self._measured_steps)
         check_devices(recipe, run.workers.num_devices)
         if not run.last_step():
             check_batch_size(recipe, self._num_images)

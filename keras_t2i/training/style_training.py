@@ -19,8 +19,6 @@ from keras_t2i.models.style_inversion import StyleInversion
 from keras_t2i.recipes.recipe import StyleRecipe
 from keras_t2i.text.embeddings import PrecomputedEmbeddings
 from keras_t2i.tokenizers import tokenize_for
-from keras_t2i.training.memory import check_memory
-from keras_t2i.training.memory import num_outputs
 from keras_t2i.training.model_files import gan_digest
 from keras_t2i.training.model_files import load_gan
 from keras_t2i.training.run_folder import RunFolder
@@ -29,6 +27,8 @@ from keras_t2i.training.runner import fit_run
 from keras_t2i.training.runner import num_images
 from keras_t2i.training.runner import set_up
 from keras_t2i.training.runner import training_split
+from keras_t2i.training.training_checks import check_memory
+from keras_t2i.training.training_checks import num_outputs
 
 UNSEEN_SPLIT = "test"
 _NUM_MEASURED = 1000

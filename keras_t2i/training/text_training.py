@@ -26,8 +26,6 @@ from keras_t2i.text.image_encoders import feature_encoder
 from keras_t2i.text.image_encoders import image_encoder
 from keras_t2i.text.joint_embedding import JointEmbedding
 from keras_t2i.tokenizers import vocabulary_of
-from keras_t2i.training.memory import check_memory
-from keras_t2i.training.memory import num_outputs
 from keras_t2i.training.precomputed import IMAGE_NETWORKS
 from keras_t2i.training.precomputed import network_features
 from keras_t2i.training.run_folder import RunFolder
@@ -36,6 +34,8 @@ from keras_t2i.training.runner import fit_run
 from keras_t2i.training.runner import num_images
 from keras_t2i.training.runner import set_up
 from keras_t2i.training.runner import training_split
+from keras_t2i.training.training_checks import check_memory
+from keras_t2i.training.training_checks import num_outputs
 from keras_t2i.types import StrPath
 
 _SMALL = "small"

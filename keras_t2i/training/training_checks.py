@@ -1,4 +1,16 @@
-"""What the training of a GAN needs of its inputs."""
+"""Refuses what cannot be trained: by its inputs, or on this machine.
+
+For the memory, the numbers that a training keeps are counted before any of
+them is made: the weights with what optimizers keep of them, and what each layer
+gives for each image of a batch. A training takes more than that, so none is
+refused that could run.
+"""
+
+import concurrent.futures
+import math
+import os
+from collections.abc import Callable
+from typing import Any
 
 import keras
 
@@ -8,12 +20,17 @@ from keras_t2i.evaluation.generated_images import EvaluationCaptions
 from keras_t2i.evaluation.generated_images import ModelImages
 from keras_t2i.evaluation.judge import Judge
 from keras_t2i.evaluation.quick_evaluation import FEWEST_IMAGES
+from keras_t2i.models.discriminator import members_of
+from keras_t2i.models.from_recipe import networks_of_recipe
 from keras_t2i.models.text_to_image_gan import TextToImageGAN
 from keras_t2i.recipes.recipe import MEASURED_SPLIT
 from keras_t2i.recipes.recipe import Recipe
 from keras_t2i.training.model_files import networks_of_gan
 from keras_t2i.training.model_files import networks_of_text_encoder
 from keras_t2i.types import StrPath
+
+# Counting takes a second. It is left out for the sizes that people use.
+_USUAL = 128
 
 
 def checked_data(recipe: Recipe, paths: dict[str, str | None]) -> str:
@@ -86,25 +103,25 @@ def check_embedding_dim(
         )
 
 
-def check_measured_split(manifest: Manifest) -> None:
-    """Raises `ValueError` if a data set has too little for `keep_best`."""
+def check_measured(
+    manifest: Manifest, steps: int | None, measured_steps: int
+) -> None:
+    """Raises `ValueError` if `keep_best` has too little to measure.
+
+    The data set may lack images, or the training end before a measurement.
+    """
     splits = manifest.splits
-    received = f"the splits {', '.join(sorted(splits))}"
-    if MEASURED_SPLIT in splits:
-        count = splits[MEASURED_SPLIT].num_images
-        if "train" in splits and count >= FEWEST_IMAGES:
-            return
-        received += f", with {count} images in {MEASURED_SPLIT}"
-    raise ValueError(
-        "`keep_best` trains on a split train and measures on a split "
-        f"{MEASURED_SPLIT} of at least {FEWEST_IMAGES} images. Received: "
-        f"{received}. Prepare the data set with a longer list of validation "
-        "classes, valclasses.txt, or leave out `keep_best`."
-    )
-
-
-def check_measured_steps(steps: int | None, measured_steps: int) -> None:
-    """Raises `ValueError` if a training ends before `keep_best` measures."""
+    count = splits[MEASURED_SPLIT].num_images if MEASURED_SPLIT in splits else 0
+    if count < FEWEST_IMAGES:
+        received = f"the splits {', '.join(sorted(splits))}"
+        if MEASURED_SPLIT in splits:
+            received += f", with {count} images in {MEASURED_SPLIT}"
+        raise ValueError(
+            "`keep_best` trains on a split train and measures on a split "
+            f"{MEASURED_SPLIT} of at least {FEWEST_IMAGES} images. Received: "
+            f"{received}. Prepare the data set with a longer list of "
+            "validation classes, valclasses.txt, or leave out `keep_best`."
+        )
     if steps is not None and steps < measured_steps:
         raise ValueError(
             f"`keep_best` measures every {measured_steps} steps. Received: a "
@@ -131,3 +148,70 @@ def check_judge(
             "has. Use a text encoder of `train-text --image-encoder "
             "efficientnet_lite0`, or leave out `keep_best`."
         )
+
+
+def check_gan_memory(recipe: Recipe, num_workers: int = 1) -> None:
+    """Raises `ValueError` if a GAN does not fit into the memory.
+
+    `num_workers` machines share each batch.
+    """
+    widths = recipe.generator_width, recipe.discriminator_width
+    if max(*widths, recipe.batch_size) <= _USUAL:
+        return
+    generator, discriminator, _ = without_memory(
+        lambda: networks_of_recipe(recipe, None)
+    )
+    # Adam keeps two numbers for each weight. The generator has an average too.
+    weights = 4 * generator.count_params() + 3 * discriminator.count_params()
+    # The discriminator sees real and generated images.
+    outputs = num_outputs(generator) + 2 * sum(
+        num_outputs(member) for member in members_of(discriminator)
+    )
+    check_memory(
+        weights,
+        recipe.batch_size // num_workers * outputs,
+        f"`width` {recipe.discriminator_width} and `batch_size` "
+        f"{recipe.batch_size}",
+    )
+
+
+def check_memory(weights: int, outputs: int, what: str) -> None:
+    """Raises `ValueError` if so many floats do not fit into the memory.
+
+    `weights` counts weights and what is kept for each, and `outputs` the
+    outputs of layers for all rows of a batch. `what` names the fields that
+    decide it, and their values.
+    """
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if 4 * (weights + outputs) > memory:
+        of_weights, of_outputs, available = (
+            f"{size / 2**30:,.0f} GiB"
+            for size in (4 * weights, 4 * outputs, memory)
+        )
+        raise ValueError(
+            f"The training must fit into the memory, {available}. Received: "
+            f"{what}, which take at least {of_weights} for weights and "
+            f"{of_outputs} for a batch. Name smaller ones."
+        )
+
+
+def num_outputs(network: keras.Model) -> int:
+    """Returns how many numbers the layers of a network give for one row."""
+    return sum(
+        math.prod(layer.output.shape[1:])
+        for layer in network.layers
+        if hasattr(layer, "output") and hasattr(layer.output, "shape")
+    )
+
+
+def without_memory(make: Callable[[], Any]) -> Any:
+    """Calls a function that makes networks whose weights have no values."""
+
+    def make_without_values() -> Any:
+        with keras.StatelessScope(initialize_variables=False):
+            return make()
+
+    # Keras lists variables without values, and gives values to all of them
+    # later. It has such a list for each thread.
+    with concurrent.futures.ThreadPoolExecutor(1) as thread:
+        return thread.submit(make_without_values).result()

@@ -4,9 +4,9 @@ import pytest
 
 from keras_t2i import Recipe
 from keras_t2i.models.from_recipe import networks_of_recipe
-from keras_t2i.training.memory import check_gan_memory
-from keras_t2i.training.memory import num_outputs
-from keras_t2i.training.memory import without_memory
+from keras_t2i.training.training_checks import check_gan_memory
+from keras_t2i.training.training_checks import num_outputs
+from keras_t2i.training.training_checks import without_memory
 from tests.tiny_models import tiny_generator
 from tests.tiny_models import tiny_text_encoder
 
