@@ -19,7 +19,6 @@ from keras_t2i.cli import export
 from keras_t2i.cli import generate
 from keras_t2i.cli import play
 from keras_t2i.cli import prepare
-from keras_t2i.cli import pretrained_models
 from keras_t2i.cli import train
 from keras_t2i.cli.options import options_named
 from keras_t2i.errors import FailedWhileRunning
@@ -41,7 +40,7 @@ _COMMANDS = (
     evaluate.add_evaluate_text,
     embed.add_parser,
     train.add_train,
-    pretrained_models.add_parser,
+    evaluate.add_models,
     generate.add_generate,
     evaluate.add_evaluate,
     train.add_train_style,

@@ -69,3 +69,21 @@ def test_neither_model_nor_file_is_named(tmp_path, monkeypatch, capsys):
 def test_a_data_set_needs_a_folder(tmp_path, capsys):
     assert main(["embed", "--data", str(tmp_path)]) == 2
     assert "needs --out, the folder" in capsys.readouterr().err
+
+
+def test_a_preset_with_weights_is_a_model(tmp_path):
+    out = tmp_path / "flower.png"
+    argv = ["generate", "a pink flower", "--model", _NAME, "--out", str(out)]
+    assert main([*argv, "--seed", "3"]) == 0
+    (expected,) = TextToImageGAN.from_preset(_NAME).generate(
+        "a pink flower", seed=3
+    )
+    np.testing.assert_array_equal(Image.open(out), expected)
+
+
+def test_what_is_there_by_that_name_comes_first(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / _NAME).write_text("no model")
+    argv = ["generate", "a pink flower", "--model", _NAME, "--out", "x.png"]
+    assert main(argv) == 2
+    assert "must name a model saved by this library" in capsys.readouterr().err
