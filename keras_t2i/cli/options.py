@@ -243,7 +243,8 @@ def recipe_of(
     from keras_t2i.recipes.base_recipe import check_as_started
     from keras_t2i.training.run_folder import RunFolder
 
-    given = _given(arguments, names)
+    values = {name: getattr(arguments, name, None) for name in names}
+    given = {name: value for name, value in values.items() if value is not None}
     if not arguments.resume:
         if isinstance(default, str):
             default = recipe_class.from_preset(given.pop("preset", default))
@@ -259,13 +260,6 @@ def recipe_of(
     check_as_started(fixed, started_with)
     durations = {name: given[name] for name in DURATIONS if name in given}
     return recipe.override(**durations, **moved)
-
-
-def _given(
-    arguments: argparse.Namespace, names: Sequence[str]
-) -> dict[str, Any]:
-    values = {name: getattr(arguments, name, None) for name in names}
-    return {name: value for name, value in values.items() if value is not None}
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
 """The folder of one training run."""
 
-import fcntl
+import contextlib
 import json
 import os
 import pathlib
@@ -24,6 +24,7 @@ from keras_t2i.callbacks.recording import RECORDED_STEPS
 from keras_t2i.errors import TrainingError
 from keras_t2i.files import atomic_write
 from keras_t2i.files import is_temporary
+from keras_t2i.files import locked_folder
 from keras_t2i.keras_files import load_keras_file
 from keras_t2i.pretrained.network_files import pretrained_names
 from keras_t2i.reading import read_json
@@ -107,18 +108,16 @@ class RunFolder:
         """
         if self._is_locked or not self.workers.is_chief:
             return
-        descriptor = os.open(self.path, os.O_RDONLY)
-        weakref.finalize(self, os.close, descriptor)
+        lock = contextlib.ExitStack()
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            lock.enter_context(locked_folder(self.path, wait=False))
+        except ValueError:
             raise ValueError(
                 "`out` must name a folder in which no other process trains. "
                 f"Received: {str(self.path)!r}, in which one does. Wait for "
                 "it, or name another folder."
             ) from None
-        except OSError:
-            pass  # Some file systems, of networks for example, have no locks.
+        weakref.finalize(self, lock.close)
         self._is_locked = True
 
     def write_config(self, recipe: BaseRecipe, inputs: Inputs) -> None:
@@ -280,24 +279,21 @@ class RunFolder:
             )
         return model
 
-    def cut_metrics(self, step: int, is_over: bool = False) -> float:
-        """Removes the lines after a step; returns the seconds until it.
+    def cut_metrics(self, step: int, is_over: bool = False) -> None:
+        """Removes the lines after a step.
 
         If a training ended between two regular lines, its last line goes too,
         unless it is over: the next regular line will cover its steps.
         """
-        seconds = self.seconds_until(step)
-        if not self.workers.is_chief:
-            return seconds
+        if not self.workers.is_chief or not self.metrics.exists():
+            return
         kept = [
             line + "\n"
             for line, values in self._lines_until(step)
             if is_over or values["step"] % RECORDED_STEPS == 0
         ]
-        if self.metrics.exists():
-            with atomic_write(self.metrics) as temporary:
-                temporary.write_text("".join(kept), "utf-8")
-        return seconds
+        with atomic_write(self.metrics) as temporary:
+            temporary.write_text("".join(kept), "utf-8")
 
     def seconds_until(self, step: int) -> float:
         """Returns the seconds of the last recorded step up to a step."""

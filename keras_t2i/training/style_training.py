@@ -27,8 +27,7 @@ from keras_t2i.training.runner import fit_run
 from keras_t2i.training.runner import num_images
 from keras_t2i.training.runner import set_up
 from keras_t2i.training.runner import training_split
-from keras_t2i.training.training_checks import check_memory
-from keras_t2i.training.training_checks import num_outputs
+from keras_t2i.training.training_checks import check_batch_memory
 
 UNSEEN_SPLIT = "test"
 _NUM_MEASURED = 1000
@@ -62,12 +61,8 @@ def train_style_encoder(
         if run.last_step()
         else _new_inversion(recipe, model)
     )
-    outputs = num_outputs(inversion.generator) + num_outputs(
-        inversion.style_encoder
-    )
-    check_memory(
-        0, recipe.batch_size * outputs, f"`batch_size` {recipe.batch_size}"
-    )
+    networks = inversion.generator, inversion.style_encoder
+    check_batch_memory(recipe, recipe.batch_size, *networks)
 
     def make_batches(step: int) -> tf.data.Dataset:
         return _batches(inversion, recipe, data, split, step)

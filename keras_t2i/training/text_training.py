@@ -34,8 +34,7 @@ from keras_t2i.training.runner import fit_run
 from keras_t2i.training.runner import num_images
 from keras_t2i.training.runner import set_up
 from keras_t2i.training.runner import training_split
-from keras_t2i.training.training_checks import check_memory
-from keras_t2i.training.training_checks import num_outputs
+from keras_t2i.training.training_checks import check_batch_memory
 from keras_t2i.types import StrPath
 
 _SMALL = "small"
@@ -91,8 +90,8 @@ def train_text_encoder(
     # Read now, so that damaged data leave no run folder behind.
     batches = make_batches(0)
     num_rows = batches.element_spec["images"].shape[0]
-    outputs = num_outputs(model.text_encoder) + num_outputs(model.image_encoder)
-    check_memory(0, num_rows * outputs, f"`batch_size` {recipe.batch_size}")
+    networks = model.text_encoder, model.image_encoder
+    check_batch_memory(recipe, num_rows, *networks)
     steps_per_epoch = epoch_steps(recipe, data, split, num_rows)
     if not model.compiled:
         compile_for(model, recipe, steps_per_epoch)

@@ -25,6 +25,8 @@ from keras_t2i.models.from_recipe import networks_of_recipe
 from keras_t2i.models.text_to_image_gan import TextToImageGAN
 from keras_t2i.recipes.recipe import MEASURED_SPLIT
 from keras_t2i.recipes.recipe import Recipe
+from keras_t2i.recipes.recipe import StyleRecipe
+from keras_t2i.recipes.recipe import TextRecipe
 from keras_t2i.training.model_files import networks_of_gan
 from keras_t2i.training.model_files import networks_of_text_encoder
 from keras_t2i.types import StrPath
@@ -167,7 +169,7 @@ def check_gan_memory(recipe: Recipe, num_workers: int = 1) -> None:
     outputs = num_outputs(generator) + 2 * sum(
         num_outputs(member) for member in members_of(discriminator)
     )
-    check_memory(
+    _check_memory(
         weights,
         recipe.batch_size // num_workers * outputs,
         f"`width` {recipe.discriminator_width} and `batch_size` "
@@ -175,7 +177,18 @@ def check_gan_memory(recipe: Recipe, num_workers: int = 1) -> None:
     )
 
 
-def check_memory(weights: int, outputs: int, what: str) -> None:
+def check_batch_memory(
+    recipe: TextRecipe | StyleRecipe, num_rows: int, *networks: keras.Model
+) -> None:
+    """Raises `ValueError` if a batch does not fit into the memory.
+
+    That is what the layers of networks give for `num_rows` rows of it.
+    """
+    outputs = num_rows * sum(map(num_outputs, networks))
+    _check_memory(0, outputs, f"`batch_size` {recipe.batch_size}")
+
+
+def _check_memory(weights: int, outputs: int, what: str) -> None:
     """Raises `ValueError` if so many floats do not fit into the memory.
 
     `weights` counts weights and what is kept for each, and `outputs` the

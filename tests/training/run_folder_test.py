@@ -313,26 +313,30 @@ def test_the_lock_ends_with_the_run(tmp_path):
 
 def test_cut_metrics(run):
     run.metrics.write_text("".join(_lines(10, 20, 30, 40)))
-    assert run.cut_metrics(20) == 2.0
+    assert run.seconds_until(20) == 2.0
+    run.cut_metrics(20)
     assert run.metrics.read_text() == "".join(_lines(10, 20))
 
 
 def test_cut_metrics_between_lines(run):
     run.metrics.write_text("".join(_lines(10, 20, 30)))
-    assert run.cut_metrics(25) == 2.0
+    assert run.seconds_until(25) == 2.0
+    run.cut_metrics(25)
     assert run.metrics.read_text() == "".join(_lines(10, 20))
 
 
 def test_cut_metrics_drops_the_end_of_a_training_between_lines(run):
     run.metrics.write_text("".join(_lines(10, 20, 25)))
     # Its time counts, its line is to be part of the next one.
-    assert run.cut_metrics(25) == 2.5
+    assert run.seconds_until(25) == 2.5
+    run.cut_metrics(25)
     assert run.metrics.read_text() == "".join(_lines(10, 20))
 
 
 def test_cut_metrics_keeps_the_end_of_a_training_that_is_over(run):
     run.metrics.write_text("".join(_lines(10, 20, 25)))
-    assert run.cut_metrics(25, is_over=True) == 2.5
+    assert run.seconds_until(25) == 2.5
+    run.cut_metrics(25, is_over=True)
     assert run.metrics.read_text() == "".join(_lines(10, 20, 25))
     run.cut_metrics(20, is_over=True)
     assert run.metrics.read_text() == "".join(_lines(10, 20))
@@ -343,18 +347,21 @@ def test_cut_metrics_keeps_the_end_of_a_training_that_is_over(run):
 )
 def test_cut_metrics_with_a_part_of_a_line(run, rest):
     run.metrics.write_text("".join(_lines(10, 20)) + rest)
-    assert run.cut_metrics(30) == 2.0
+    assert run.seconds_until(30) == 2.0
+    run.cut_metrics(30)
     assert run.metrics.read_text() == "".join(_lines(10, 20))
 
 
 def test_cut_metrics_to_nothing(run):
     run.metrics.write_text("".join(_lines(10, 20)))
-    assert run.cut_metrics(0) == 0.0
+    assert run.seconds_until(0) == 0.0
+    run.cut_metrics(0)
     assert run.metrics.read_text() == ""
 
 
 def test_cut_metrics_that_are_not_there(run):
-    assert run.cut_metrics(10) == 0.0
+    assert run.seconds_until(10) == 0.0
+    run.cut_metrics(10)
     assert not run.metrics.exists()
 
 
