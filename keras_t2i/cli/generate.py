@@ -40,11 +40,7 @@ def add_generate(subparsers: Subparsers) -> None:
         "file with a row per image, or a .npz file with the array embeddings "
         "and, if there are any, captions, as `embed --out` writes them",
     )
-    add_model(
-        parser,
-        more=", the folder of an exported model, the address of a served "
-        "one, http://HOST:8501/v1/models/NAME (or grpc://HOST:8500/...)",
-    )
+    add_model(parser, may_be_served=True)
     parser.add_argument(
         "--out",
         metavar="PATH",

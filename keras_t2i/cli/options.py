@@ -104,9 +104,15 @@ def add_data(parser: argparse.ArgumentParser, required: bool = False) -> None:
 def add_model(
     parser: argparse.ArgumentParser,
     default: str | None = DEFAULT_MODEL,
-    more: str = "",
+    may_be_served: bool = False,
 ) -> None:
-    """Adds `--model`, a GAN."""
+    """Adds `--model`, a GAN, for `load_gan` or `load_generating_model`."""
+    more = ""
+    if may_be_served:
+        more = (
+            ", the folder of an exported model, the address of a served one, "
+            "http://HOST:8501/v1/models/NAME (or grpc://HOST:8500/...)"
+        )
     parser.add_argument(
         "--model",
         default=default,

@@ -26,11 +26,7 @@ def add_parser(subparsers: Subparsers) -> None:
         '"keras-t2i[play]"`.',
     )
     source = parser.add_mutually_exclusive_group()
-    add_model(
-        source,
-        more=", the folder of an exported model, the address of a served "
-        "one, http://HOST:8501/v1/models/NAME (or grpc://HOST:8500/...)",
-    )
+    add_model(source, may_be_served=True)
     source.add_argument(
         "--server",
         dest="model",
