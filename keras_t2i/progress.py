@@ -35,13 +35,9 @@ def show_progress(description: str, unit: str) -> Iterator[OnProgress]:
     A terminal shows a bar, a notebook a line that changes. Elsewhere it is a
     line every ten seconds, and one at the end. Where it is quiet there is none.
 
-    Args:
-        description: string. The work, such as `"Preparing"`.
-        unit: string. What is counted, such as `"images"`.
-
-    Returns:
-        Context manager of a function `(done, total, detail="")`, the first two
-        in `unit`. Call it as often as you like.
+    `description` is the work, such as `"Preparing"`, and `unit` what is
+    counted, such as `"images"`. The block gets a function `(done, total,
+    detail="")`, to be called as often as you like.
 
     Example:
 

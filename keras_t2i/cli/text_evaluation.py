@@ -39,24 +39,14 @@ def evaluate_text(
     split: str,
     image_features: StrPath | None = None,
 ) -> dict[str, Any]:
-    """Measures a text encoder together with its image encoder.
+    """Measures a text encoder together with its image encoder, for JSON.
 
-    Args:
-        model: `JointEmbedding`.
-        data: path of a prepared data set.
-        split: string.
-        image_features: path of features of the images, for an image encoder
-            that takes them. Defaults to `None`: those of the model's
-            `image_network`, which are computed unless the data set has them.
+    `image_features` is the path of features of the images, for an image encoder
+    that takes them. `None` stands for those of the model's `image_network`,
+    which are computed unless the data set has them. Raises `ValueError` if the
+    data set is damaged or does not fit the model.
 
-    Returns:
-        dict of measures, for JSON.
-
-    Raises:
-        ValueError: the data set is damaged or does not fit the model.
-
-    Reference:
-        - [Reed et al., 2016](https://arxiv.org/abs/1605.05395), section 5.
+    Reference: Reed et al., 2016, https://arxiv.org/abs/1605.05395, section 5.
     """
     examples = PreparedExamples(data, split)
     if image_features is None and model.image_network is not None:

@@ -44,17 +44,9 @@ class PageModel:
 
     All methods raise `ValueError` for bad input and `ServerError` where a
     served model gives no answer: their messages are for who looks at the page.
-
-    Args:
-        model: `TextToImageGAN`, or `keras_t2i.export.Client`. It is asked for
-            an image at once, so that what cannot work fails here.
-        style_encoder: `StyleEncoder` of a `TextToImageGAN`. Defaults to
-            `None`: only a served model may then have styles.
-
-    Raises:
-        ValueError: the style encoder does not fit the GAN, or the model is
-            served.
-        ServerError: the served model gives no answer.
+    The model is asked for an image at once, so that what cannot work fails
+    here, with the same errors. `style_encoder` is for a `TextToImageGAN`, and
+    must fit it; a served model has its own, if any.
     """
 
     def __init__(

@@ -70,23 +70,14 @@ _FEW_STEPS = 1000
 class GANTraining:
     """A training in a run folder, ready to `fit`.
 
-    Nothing is written before, but embeddings that are imported.
+    Nothing is written before, but embeddings that are imported. `run` is free,
+    or of a run to resume. `paths` has the inputs that `keras_t2i.train` takes,
+    `None` where not given. `keep_best` measures by `judge`, that of `evaluate`
+    if it is `None`, every `measured_steps` steps. `gan` is new, or of the run's
+    last checkpoint.
 
-    Args:
-        run: `RunFolder`, free or of a run to resume.
-        recipe: `Recipe`.
-        paths: dict of `data`, `text_encoder`, `text_embeddings` and `model`,
-            a trained GAN to begin with, to paths, or to `None` where not
-            given.
-        judge: `Judge` for `keep_best`. Defaults to `None`: that of `evaluate`.
-        measured_steps: int. `keep_best` measures every this many steps.
-            Defaults to `250`.
-
-    Attributes:
-        gan: `TextToImageGAN`, new or of the run's last checkpoint.
-
-    Raises:
-        ValueError: an input is missing or damaged, or does not fit the recipe.
+    Raises `ValueError` if an input is missing or damaged, or does not fit the
+    recipe.
     """
 
     def __init__(

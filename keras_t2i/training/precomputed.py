@@ -37,23 +37,11 @@ def embeddings_beside(
 ) -> pathlib.Path:
     """Returns the embeddings of all captions; computes them if need be.
 
-    They are kept beside the text encoder or, if it comes with the package, with
-    the data set.
-
-    Args:
-        encoder_path: path of the encoder's run folder or file, or name of a
-            preset with weights.
-        encoder: `CharCNNRNN` of this path.
-        data: path of a prepared data set.
-        fingerprint: string. That of the data set and the encoder.
-
-    Returns:
-        path of the folder of embeddings.
-
-    Raises:
-        ValueError: the data set is damaged, or nobody may write beside the
-            encoder.
-        OSError: the embeddings cannot be written.
+    They are kept beside the text encoder, in its run folder or that of its
+    file, or with the data set if `encoder_path` is the name of a preset with
+    weights. `fingerprint` is that of the data set and the encoder. Raises
+    `ValueError` if the data set is damaged, or nobody may write beside the
+    encoder; `OSError` if the embeddings cannot be written.
     """
     folder = pathlib.Path(encoder_path)
     if not folder.exists():

@@ -74,31 +74,18 @@ def fit_run(
 ) -> KeyboardInterrupt | None:
     """Trains a model in a run folder, starting from its last checkpoint.
 
-    If the model's `optimizer` averages weights (`use_ema`), the model has the
-    averages afterwards. Its checkpoints have both.
+    The model is compiled, new or of that checkpoint. If its `optimizer`
+    averages weights (`use_ema`), the model has the averages afterwards; its
+    checkpoints have both. `make_stream` makes an endless stream from a step on.
+    Of the recipe, the duration and the `decay_share` are used; if there is one,
+    the optimizers have `LinearDecay`. `callbacks` makes those that not every
+    run has, from the first step. Of several workers, the chief alone has them.
+    `keep_best` has been resumed at the run's last step.
 
-    Args:
-        run: `RunFolder`. Its metrics are cut back to its last checkpoint.
-        model: compiled `keras.Model`, new or of that checkpoint.
-        make_stream: function of a step to an endless `tf.data.Dataset`.
-        recipe: recipe, of which the duration and the `decay_share` are used. If
-            there is a `decay_share`, the optimizers have `LinearDecay`.
-        steps_per_epoch: int.
-        callbacks: function of the first step to a list of callbacks, in
-            addition to those that every run has. Of several workers, the chief
-            alone has them. Defaults to none.
-        keep_best: `KeepBest`, resumed at the run's last step. Defaults to
-            `None`.
-
-    Returns:
-        `KeyboardInterrupt` or `Terminated`, to be raised once the run folder
-        is complete, if Ctrl-C or SIGTERM ended the training; else `None`.
-
-    Raises:
-        FloatingPointError: the training has diverged.
-        OSError: the run folder cannot be written.
-        tf.errors.OpError: TensorFlow has failed: memory has run out or the
-            data of a step are bad, for example.
+    Returns `KeyboardInterrupt` or `Terminated`, to be raised once the run
+    folder is complete, if Ctrl-C or SIGTERM ended the training. Raises
+    `FloatingPointError` if it has diverged, `OSError` if the run folder cannot
+    be written, and `tf.errors.OpError` if, for example, memory has run out.
     """
     first_step = run.last_step()
     stream = make_stream(first_step)
