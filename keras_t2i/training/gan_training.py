@@ -125,11 +125,12 @@ class GANTraining:
         paths = self._paths
         self._data = checked_data(self._recipe, paths)
         self._manifest = read_manifest(self._data)
-        self._digests = {"data": data_fingerprint(self._manifest)}
-        run, model = self._run, paths["model"]
+        self._digests: dict[str, str | None] = {
+            "data": data_fingerprint(self._manifest)
+        }
+        model = paths["model"]
         if model is not None:
-            kept = run.digest("model") if run.has_read("model", model) else None
-            self._digests["model"] = kept or gan_digest(model)
+            self._digests["model"] = gan_digest(model, self._run)
         # A trained GAN has an encoder. Its embeddings lie with the data set, so
         # that nothing is written to another run.
         self._encoder_path = paths["text_encoder"]

@@ -281,11 +281,14 @@ def take_weights(gan: TextToImageGAN, source: TextToImageGAN) -> None:
         getattr(gan, name).set_weights(weights)
 
 
-def gan_digest(model: str) -> str:
+def gan_digest(model: str, run: RunFolder) -> str | None:
     """Returns the SHA-256 digest of the file of a trained GAN.
 
-    `model` is a path or name, as for `fine_tuning_recipe`.
+    `model` is a path or name, as for `fine_tuning_recipe`. If `run`, which is
+    trained from it, has read it, the file may be gone: the digest is the run's.
     """
+    if run.has_read("model", model):
+        return run.digest("model")
     if is_pretrained(model):
         return pretrained_description(model)["files"]["generator.npz"]
     return file_sha256(model_file(model))

@@ -70,14 +70,11 @@ def train_style_encoder(
     # Read now, so that damaged data leave nothing behind.
     captions, measured_split = captions_to_measure(data, manifest)
     make_batches(0)
-    digest = run.digest("model")
-    if not run.has_read("model", model):
-        digest = gan_digest(model)
     run.write_config(
         recipe,
         {
             "data": {"path": data, "digest": data_fingerprint(manifest)},
-            "model": {"path": model, "digest": digest},
+            "model": {"path": model, "digest": gan_digest(model, run)},
         },
     )
     steps_per_epoch = max(1, num_images(manifest, split) // recipe.batch_size)
