@@ -80,7 +80,7 @@ def train(
         keras_t2i.errors.TrainingError: a full disk, a lack of memory, damaged
             data or the end of another worker stopped the training.
         KeyboardInterrupt: Ctrl-C has ended the training cleanly, or SIGTERM
-            (`keras_t2i.interruption.Terminated`).
+            (`keras_t2i.errors.Terminated`).
     """
     given = {
         "data": data,
