@@ -32,8 +32,12 @@ _MAX_PIXELS = 2**20
 _LONGEST_TIMEOUT = 86_400.0
 # The inputs of the signature, of what `between_captions` returns.
 _INTERPOLATION = (
-    *("text_from", "text_to", "text_weight"),
-    *("seed_from", "seed_to", "noise_weight"),
+    "text_from",
+    "text_to",
+    "text_weight",
+    "seed_from",
+    "seed_to",
+    "noise_weight",
 )
 
 
