@@ -1,5 +1,6 @@
 """What is in the batch of a step: images, captions and hard negatives."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ from keras_t2i.datasets.shards import CaptionedImage
 # Without classes, another image may have the very same caption. After so many
 # tries, all images that do not have it are listed.
 _MAX_TRIES = 100
+# Images whose texts are kept in memory to compare them, some kilobytes each.
+_NUM_KEPT = 2**15
 
 
 class ShuffledEpochs:
@@ -106,8 +109,11 @@ class MismatchedTexts:
         num_candidates: int = 1,
     ):
         self._examples = examples
-        self._embeddings = embeddings
         self._num_candidates = num_candidates
+        # Candidates are many: to read each one takes longer than to compare it.
+        self._direction = functools.lru_cache(_NUM_KEPT)(
+            functools.partial(_mean_direction, embeddings)
+        )
         self._class_ids = examples.class_ids
         if self._class_ids is None:
             if len(examples) < 2:
@@ -133,17 +139,14 @@ class MismatchedTexts:
 
     def sample(self, index: int, generator: np.random.Generator) -> int:
         """Returns the index of an image whose texts do not match `index`."""
-        if self._embeddings is None or self._num_candidates == 1:
+        if self._num_candidates == 1:
             return self._sample_one(index, generator)
         candidates = [
             self._sample_one(index, generator)
             for _ in range(self._num_candidates)
         ]
-        own = _mean_direction(self._embeddings, index)
-        likeness = [
-            own @ _mean_direction(self._embeddings, other)
-            for other in candidates
-        ]
+        own = self._direction(index)
+        likeness = [own @ self._direction(other) for other in candidates]
         return candidates[int(np.argmax(likeness))]
 
     def _sample_one(self, index: int, generator: np.random.Generator) -> int:
