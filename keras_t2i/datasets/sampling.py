@@ -110,10 +110,11 @@ class MismatchedTexts:
     ):
         self._examples = examples
         self._num_candidates = num_candidates
-        # Candidates are many: to read each one takes longer than to compare it.
-        self._direction = functools.lru_cache(_NUM_KEPT)(
-            functools.partial(_mean_direction, embeddings)
-        )
+        if embeddings is not None:
+            # To read a candidate takes longer than to compare it.
+            self._direction = functools.lru_cache(_NUM_KEPT)(
+                functools.partial(_mean_direction, embeddings)
+            )
         self._class_ids = examples.class_ids
         if self._class_ids is None:
             if len(examples) < 2:
