@@ -31,8 +31,9 @@ def trained():
     keras.utils.set_random_seed(0)
     joint_embedding = tiny_joint_embedding()
     joint_embedding.compile(keras.optimizers.Adam(1e-2))
+    # Enough on one thread, too, which rounds sums in another way.
     history = joint_embedding.fit(
-        _stream(_separable_batch()), epochs=60, verbose=0
+        _stream(_separable_batch()), epochs=80, verbose=0
     )
     return joint_embedding, history.history
 
@@ -41,8 +42,7 @@ def test_it_learns_what_belongs_together(trained):
     _, history = trained
     # 3 * 2 pairs, twice the margin of 1 each, over 9, when all scores are 0.
     assert history["loss"][0] == pytest.approx(12 / 9, rel=0.2)
-    # On one thread, which rounds sums differently, it is above 0.1.
-    assert history["loss"][-1] < 0.2
+    assert history["loss"][-1] < 0.1
     assert history["image_to_text_accuracy"][-1] == 1.0
     assert history["text_to_image_accuracy"][-1] == 1.0
 
