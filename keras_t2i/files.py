@@ -101,6 +101,19 @@ def _remove(path: pathlib.Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def make_folder(path: pathlib.Path, refusal: str) -> None:
+    """Makes a folder unless it is there.
+
+    Raises `ValueError` of this text if nobody may write beside it.
+    """
+    try:
+        path.mkdir(exist_ok=True)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        raise ValueError(refusal) from error
+
+
 def remove_temporaries(folder: StrPath) -> None:
     """Removes what killed processes have left in a folder.
 

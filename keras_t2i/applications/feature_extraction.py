@@ -1,7 +1,6 @@
 """Features of all images of a data set, computed once and kept beside it."""
 
 import contextlib
-import errno
 import hashlib
 import io
 import pathlib
@@ -22,6 +21,7 @@ from keras_t2i.datasets.manifest import read_manifest
 from keras_t2i.datasets.shards import write_embeddings
 from keras_t2i.datasets.source import CaptionedImage
 from keras_t2i.files import locked_folder
+from keras_t2i.files import make_folder
 from keras_t2i.types import StrPath
 
 # Views at a time.
@@ -116,16 +116,12 @@ def extract_image_features(
     path = data_path / f"features-{network.name}-{fingerprint[:12]}"
     if _is_whole(path, fingerprint):
         return path
-    try:
-        path.mkdir(exist_ok=True)
-    except OSError as error:
-        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise
-        raise ValueError(
-            "Features of images are kept in the folder of the data set, which "
-            f"must be writable. Received: {str(data_path)!r}, which cannot be "
-            "written. Allow it, or copy the data set to another folder."
-        ) from error
+    make_folder(
+        path,
+        "Features of images are kept in the folder of the data set, which must "
+        f"be writable. Received: {str(data_path)!r}, which cannot be written. "
+        "Allow it, or copy the data set to another folder.",
+    )
     # Another process may be computing them.
     with locked_folder(path):
         if _is_whole(path, fingerprint):

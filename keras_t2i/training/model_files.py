@@ -4,6 +4,7 @@ import pathlib
 from typing import Any
 
 from keras_t2i.callbacks.checkpoints import checkpoint_path
+from keras_t2i.errors import first_line
 from keras_t2i.files import file_sha256
 from keras_t2i.keras_files import load_keras_file
 from keras_t2i.keras_files import load_preset_folder
@@ -318,10 +319,9 @@ def _load(
         )
     except Exception as error:
         # Keras raises errors of many kinds for files that are not models.
-        first_line = (str(error).strip() or repr(error)).splitlines()[0]
         raise ValueError(
             f"`{name}` must name a model saved by this library. Received: "
-            f"{str(file)!r}, which cannot be loaded: {first_line}"
+            f"{str(file)!r}, which cannot be loaded: {first_line(error)}"
         ) from error
     if not isinstance(model, kinds):
         raise ValueError(

@@ -1,7 +1,6 @@
 """What trainings compute once of a data set and keep: embeddings, features."""
 
 import contextlib
-import errno
 import hashlib
 import os
 import pathlib
@@ -17,6 +16,7 @@ from keras_t2i.datasets.manifest import read_manifest
 from keras_t2i.files import atomic_new_folder
 from keras_t2i.files import file_sha256
 from keras_t2i.files import locked_folder
+from keras_t2i.files import make_folder
 from keras_t2i.progress import show_progress
 from keras_t2i.terminal import print_error
 from keras_t2i.terminal import print_note
@@ -56,16 +56,12 @@ def embeddings_beside(
                 if read_embedding_manifest(path).fingerprint == fingerprint:
                     return path
     path = folder / f"embeddings-{fingerprint[:12]}"
-    try:
-        path.mkdir(exist_ok=True)
-    except OSError as error:
-        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise
-        raise ValueError(
-            f"Embeddings are kept in {str(folder)!r}, which cannot be written. "
-            "Embed the captions to another folder by `keras-t2i embed`, and "
-            "pass it as `text_embeddings` too."
-        ) from error
+    make_folder(
+        path,
+        f"Embeddings are kept in {str(folder)!r}, which cannot be written. "
+        "Embed the captions to another folder by `keras-t2i embed`, and pass "
+        "it as `text_embeddings` too.",
+    )
     # Another training with this encoder may be computing them.
     with locked_folder(path):
         if not (path / MANIFEST_FILE).is_file():

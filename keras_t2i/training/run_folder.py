@@ -22,6 +22,7 @@ from keras_t2i.callbacks.checkpoints import checkpoint_path
 from keras_t2i.callbacks.checkpoints import checkpoint_steps
 from keras_t2i.callbacks.recording import RECORDED_STEPS
 from keras_t2i.errors import TrainingError
+from keras_t2i.errors import first_line
 from keras_t2i.files import atomic_write
 from keras_t2i.files import is_temporary
 from keras_t2i.files import locked_folder
@@ -262,14 +263,14 @@ class RunFolder:
             model = load_keras_file(path, compile=True)
         except Exception as error:
             # Keras raises errors of many kinds for files that are damaged.
-            first_line = (str(error).strip() or repr(error)).splitlines()[0]
             remedy = (
                 f"resume from step {earlier[-1]}" if earlier else "start over"
             )
             raise ValueError(
                 "The last checkpoint must be a model saved by this library. "
                 f"Received: {str(path)!r}, which cannot be loaded: "
-                f"{first_line.rstrip('.')}. Remove that file to {remedy}."
+                f"{first_line(error).rstrip('.')}. Remove that file to "
+                f"{remedy}."
             ) from error
         if not isinstance(model, kind):
             raise TrainingError(
