@@ -83,7 +83,11 @@ class ConfiguredModel(keras.Model):
                 f"{', '.join(map(repr, sorted(unknown)))}. Check the spelling, "
                 "or leave it out."
             )
+        trainable = kwargs.pop("trainable", True)
         super().__init__(*args, **kwargs)
+        # Keras would set it before there are layers, which stay trainable.
+        if not trainable:
+            self.trainable = False
 
     def set_arguments(
         self, dtype_policy: keras.dtype_policies.DTypePolicy, **arguments: Any

@@ -79,14 +79,43 @@ def checked_batches(
         # Keras' way to write a batch without targets.
         data = data.map(lambda batch, *_: batch)
         elements = data.element_spec
+    if isinstance(data, dict):
+        data = elements = _arrays(data)
     is_known = isinstance(data, (dict, tf.data.Dataset))
     if not is_known or not isinstance(elements, dict):
         return data
+    _check_embeddings(elements, text_encoder)
     if "images" in elements:
         data = _with_checked_images(data, elements["images"], image_size)
     if num_devices > 1:
         data = _on_all_devices(data, num_devices, batch_size or _BATCH_SIZE)
     return data
+
+
+def _arrays(batch: dict[str, Any]) -> dict[str, Any]:
+    arrays = {
+        name: np.asarray(rows) if isinstance(rows, (list, tuple)) else rows
+        for name, rows in batch.items()
+    }
+    numbers = {len(rows) for rows in arrays.values()}
+    if len(numbers) != 1 or 0 in numbers:
+        received = [f"{len(rows)} of `{n}`" for n, rows in arrays.items()]
+        raise ValueError(
+            "The arrays of a batch must have one number of rows, at least 1. "
+            f"Received: {', '.join(received) or 'no arrays'}"
+        )
+    return arrays
+
+
+def _check_embeddings(elements: dict[str, Any], text_encoder: Any) -> None:
+    size = getattr(text_encoder, "output_shape", (None,))[-1]
+    for name in ("text_embeddings", "mismatched_text_embeddings"):
+        found = elements[name].shape[-1] if name in elements else None
+        if None not in (size, found) and found != size:
+            raise ValueError(
+                f"`{name}` must have the size of what the text encoder "
+                f"returns, {size}. Received: {found}"
+            )
 
 
 def _checked_batch(batch: Any, image_size: int | None) -> Any:
@@ -161,16 +190,21 @@ def _with_checked_images(data: Any, images: Any, image_size: int | None) -> Any:
     Opening it for a look would take an epoch of those that have another order
     each time.
     """
+    shape = tuple(images.shape)
+    if image_size is not None and len(shape) == 4:
+        expected = (image_size, image_size, 3)
+        if any(
+            side not in (None, size) for side, size in zip(shape[1:], expected)
+        ):
+            raise ValueError(
+                "`images` must be as those of the model, of shape (batch, "
+                f"{image_size}, {image_size}, 3). Received: {shape}. Pass "
+                f"image_size={image_size} to what makes the batches, or make "
+                "a model for larger or smaller images."
+            )
     # Others are features of images.
-    if len(images.shape) != 4 or images.shape[-1] != 3:
+    if len(shape) != 4 or shape[-1] != 3:
         return data
-    if image_size is not None and images.shape[2] not in (None, image_size):
-        raise ValueError(
-            "`images` must be as large as those of the model, "
-            f"{image_size}x{image_size}. Received: {images.shape[1]}x"
-            f"{images.shape[2]}. Pass image_size={image_size} to what makes "
-            "the batches, or make a model for larger or smaller images."
-        )
     if not tf.as_dtype(images.dtype).is_floating:
         raise _out_of_range(tf.as_dtype(images.dtype).name)
     if isinstance(data, dict):

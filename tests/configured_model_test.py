@@ -1,3 +1,5 @@
+import copy
+
 import keras
 import pytest
 
@@ -6,6 +8,7 @@ from keras_t2i import StyleEncoder
 from keras_t2i.configured_model import ConfiguredModel
 from keras_t2i.text import image_encoder
 from tests.tiny_models import tiny_discriminator
+from tests.tiny_models import tiny_gan
 from tests.tiny_models import tiny_generator
 from tests.tiny_models import tiny_modulated_generator
 from tests.tiny_models import tiny_style_encoder
@@ -142,3 +145,30 @@ def test_frozen_layers_are_still_frozen_when_loaded(make, path, tmp_path):
     loaded.trainable = False
     loaded.trainable = True
     assert "frozen_layers" not in loaded.get_config()
+
+
+@pytest.mark.parametrize(
+    "make", [tiny_text_encoder, tiny_discriminator, tiny_modulated_generator]
+)
+def test_a_network_frozen_as_a_whole_stays_frozen_when_made_again(make):
+    model = make()
+    model.trainable = False
+    for again in (
+        make(trainable=False),
+        type(model).from_config(model.get_config()),
+        copy.deepcopy(model),
+    ):
+        assert not again.trainable
+        # A model around it looks at the weights themselves.
+        assert not any(weight.trainable for weight in again.weights)
+        again.trainable = True
+        assert len(again.trainable_weights) == len(make().trainable_weights)
+
+
+def test_a_frozen_network_of_a_gan_is_frozen_when_loaded(tmp_path):
+    gan = tiny_gan()
+    gan.discriminator.trainable = False
+    gan.save(tmp_path / "gan.keras")
+    loaded = keras.saving.load_model(tmp_path / "gan.keras")
+    assert len(loaded.trainable_weights) == len(gan.trainable_weights)
+    assert loaded.discriminator.trainable_weights == []

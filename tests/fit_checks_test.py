@@ -1,3 +1,5 @@
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -143,11 +145,21 @@ def test_images_of_another_size_are_refused():
     for run in (gan.fit, gan.evaluate):
         for data in (batch, stream):
             with pytest.raises(
-                ValueError, match="32x32. Received: 64x64. Pass image_size=32"
+                ValueError,
+                match=r"32, 3\). Received: \(4, 64, 64, 3\). Pass image_size=",
             ):
                 run(data, verbose=0)
-    with pytest.raises(ValueError, match="Received: 64x64"):
+    with pytest.raises(ValueError, match=r"Received: \(4, 64, 64, 3\)"):
         gan.fit(embeddings_batch(), validation_data=stream, verbose=0)
+
+
+@pytest.mark.parametrize("shape", [(4, 64, 32, 3), (4, 32, 32, 1)])
+def test_images_of_another_shape_are_refused(shape):
+    gan = tiny_gan()
+    gan.compile()
+    batch = embeddings_batch() | {"images": np.zeros(shape, "float32")}
+    with pytest.raises(ValueError, match=re.escape(f"Received: {shape}")):
+        gan.fit(batch, verbose=0)
     assert int(gan.steps_trained) == 0
 
 
@@ -230,3 +242,39 @@ def test_a_batch_without_images_is_refused():
             ValueError, match=r"must hold `images`.*Received: \['mismatched_"
         ):
             run(batch, verbose=0)
+
+
+# === Arrays ===
+
+
+def test_lists_are_arrays():
+    arrays = checked_batches({"row": [[1.0, 2.0], [3.0, 4.0]]})
+    assert arrays["row"].shape == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("images", "texts", "received"),
+    [(4, 3, "4 of `images`, 3 of `text_embeddings`"), (0, 0, "0 of `images`")],
+)
+def test_rows_that_do_not_fit_are_refused(images, texts, received):
+    batch = {
+        "images": np.zeros((images, 32, 32, 3), "float32"),
+        "text_embeddings": np.zeros((texts, 8), "float32"),
+    }
+    with pytest.raises(ValueError, match=f"of rows.*Received: {received}"):
+        checked_batches(batch, image_size=32)
+
+
+@pytest.mark.parametrize("name", ["text_embeddings", "mismatched_text_embed"])
+def test_texts_of_another_size_are_refused(name):
+    gan = tiny_gan()
+    gan.compile()
+    batch = embeddings_batch()
+    (name,) = [key for key in batch if key.startswith(name)]
+    size = batch[name].shape[1]
+    batch[name] = np.zeros((4, size + 1), "float32")
+    for data in (batch, tf.data.Dataset.from_tensors(batch)):
+        with pytest.raises(
+            ValueError, match=f"`{name}`.*, {size}. Received: {size + 1}"
+        ):
+            gan.fit(data, verbose=0)

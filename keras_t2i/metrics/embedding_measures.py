@@ -80,9 +80,11 @@ def zero_shot_accuracy(
     images, texts = feature_sets(
         image_embeddings=image_embeddings, class_texts=class_texts
     )
+    image_classes = _one_per_row(image_classes, images, "image_classes")
+    classes = _one_per_row(classes, texts, "classes")
     scores = images @ texts.T
-    found = np.asarray(classes)[scores.argmax(axis=1)]
-    return float(np.mean(found == np.asarray(image_classes)))
+    found = classes[scores.argmax(axis=1)]
+    return float(np.mean(found == image_classes))
 
 
 def retrieval_precision(
@@ -129,10 +131,12 @@ def retrieval_precision(
     images, texts = feature_sets(
         image_embeddings=image_embeddings, class_texts=class_texts
     )
+    image_classes = _one_per_row(image_classes, images, "image_classes")
+    classes = _one_per_row(classes, texts, "classes")
     scores = texts @ images.T
     first = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-    found = np.asarray(image_classes)[first]
-    num_own = np.sum(found == np.asarray(classes)[:, None])
+    found = image_classes[first]
+    num_own = np.sum(found == classes[:, None])
     return float(num_own / (k * len(found)))
 
 
@@ -166,11 +170,13 @@ def caption_recall(
     >>> {k: round(value, 3) for k, value in recall.items()}
     {1: 0.667, 2: 1.0}
     """
+    # Products of small types would overflow.
     images, captions = (
-        np.asarray(image_embeddings),
-        np.asarray(caption_embeddings),
+        np.asarray(rows, np.float64)
+        for rows in (image_embeddings, caption_embeddings)
     )
-    own_images = np.asarray(image_of_caption)[:, None]
+    own_images = _one_per_row(image_of_caption, captions, "image_of_caption")
+    own_images = own_images[:, None]
     ranks = np.empty(len(captions), int)
     for start in range(0, len(captions), _CAPTIONS_AT_A_TIME):
         rows = slice(start, start + _CAPTIONS_AT_A_TIME)
@@ -302,6 +308,8 @@ def linear_probe_accuracy(
     train, test = feature_sets(
         embeddings=embeddings, test_embeddings=test_embeddings
     )
+    labels = _one_per_row(labels, train, "labels")
+    test_labels = _one_per_row(test_labels, test, "test_labels")
     mean, deviation = train.mean(axis=0), train.std(axis=0)
     deviation[deviation == 0] = 1.0
     features = (train - mean) / deviation
@@ -315,7 +323,21 @@ def linear_probe_accuracy(
         features.T @ (targets - share) / len(features),
     )
     found = known[(test_features @ weights + share).argmax(axis=1)]
-    return float(np.mean(found == np.asarray(test_labels)))
+    return float(np.mean(found == test_labels))
+
+
+def _one_per_row(values: ArrayLike, rows: np.ndarray, name: str) -> np.ndarray:
+    """Returns values as an array; raises `ValueError` if rows have no own one.
+
+    NumPy would compare a column, or a single value, with all rows.
+    """
+    values = np.asarray(values)
+    if values.shape != (len(rows),):
+        raise ValueError(
+            f"`{name}` must hold one value for each of {len(rows)} rows. "
+            f"Received: an array of shape {values.shape}"
+        )
+    return values
 
 
 def interpolation_premise(

@@ -328,7 +328,7 @@ class AdversarialTraining(keras.Model):
         # Only the discriminator's loss reaches a text encoder that is trained
         # along: it has to express what tells matching pairs apart.
         variables = self.discriminator.trainable_variables
-        if "token_ids" in batch:
+        if "text_embeddings" not in batch:
             variables = variables + self.text_encoder.trainable_variables
         return variables
 

@@ -269,7 +269,6 @@ class MadeFromRecipe(keras.Model):
         self,
         path: str,
         split: str = "train",
-        *,
         text_embeddings: str | None = None,
         **options: Any,
     ) -> tf.data.Dataset:

@@ -44,7 +44,8 @@ def seeds_of_rows(seed: Any, num_rows: int, name: str = "seed") -> np.ndarray:
         for value in seeds.flat
     )
     if whole and seeds.ndim == 0:
-        seeds = seeds + np.arange(num_rows).astype(object)
+        # An int of Python: one of NumPy is 0 after the last of its type.
+        seeds = int(seeds.item()) + np.arange(num_rows).astype(object)
     if not whole or not all(-(2**63) <= value < 2**63 for value in seeds.flat):
         raise ValueError(
             f"`{name}` must be whole numbers of 64 bits. Received: "

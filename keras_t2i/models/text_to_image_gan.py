@@ -246,7 +246,7 @@ class TextToImageGAN(
     @truncation.setter
     def truncation(self, factor: float) -> None:
         check_shares(truncation=factor)
-        self._truncation = factor
+        self._truncation = float(factor)
 
     def compile(
         self,

@@ -345,3 +345,48 @@ _NAN = np.full((2, 2), np.nan)
 def test_what_would_give_a_wrong_number(measure, message):
     with pytest.raises(ValueError, match=message):
         measure()
+
+
+@pytest.mark.parametrize(
+    ("image_classes", "classes"),
+    [
+        ([[2], [2], [6], [6]], CLASSES),
+        ([2, 2, 6, 6], [[2], [6]]),
+        ([2, 2, 6, 6], [2, 6, 8]),
+        ([2, 2, 6, 6], [2]),
+        ([2], CLASSES),
+        ([2, 2, 6, 6, 6], CLASSES),
+    ],
+)
+@pytest.mark.parametrize("measure", [zero_shot_accuracy, retrieval_precision])
+def test_each_row_needs_a_class(measure, image_classes, classes):
+    with pytest.raises(ValueError, match="must hold one.*Received: an array"):
+        measure(IMAGES, image_classes, classes, np.eye(2))
+
+
+@pytest.mark.parametrize("labels", [[[2], [2], [6], [6]], [2], [2, 2, 6]])
+def test_each_row_needs_a_label(labels):
+    whole = [2, 2, 6, 6]
+    with pytest.raises(ValueError, match="`labels` must hold one value for"):
+        linear_probe_accuracy(IMAGES, labels, IMAGES, whole)
+    with pytest.raises(ValueError, match="`test_labels` must hold one value"):
+        linear_probe_accuracy(IMAGES, whole, IMAGES, labels)
+
+
+@pytest.mark.parametrize("images", [[0], [0, 1, 2], [[0], [1], [2], [3]]])
+def test_each_caption_needs_an_image(images):
+    with pytest.raises(ValueError, match="`image_of_caption` must hold one"):
+        caption_recall(IMAGES, IMAGES, images, (1,))
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8"])
+def test_small_types_do_not_overflow(dtype):
+    # 16 times 16 is 0 in 8 bits.
+    rows = (16 * np.eye(4)).astype(dtype)
+    assert caption_recall(rows, rows, range(4), (1,)) == {1: 1.0}
+
+
+def test_half_precision_does_not_overflow():
+    # 180,000 and 150,000 are both infinite in 16 bits.
+    images = np.array([[300, 300], [300, 200]], "float16")
+    assert caption_recall(images, images[:1], [0], (1,)) == {1: 1.0}

@@ -81,6 +81,13 @@ def test_truncation_is_a_factor_of_the_noise(gan):
     assert np.abs(to_noise[0].astype(int) - to_noise[1]).max() > 5
 
 
+def test_a_truncation_that_is_a_tensor_can_be_saved(tmp_path):
+    gan = tiny_gan()
+    gan.truncation = tf.constant(0.5)
+    gan.save(tmp_path / "gan.keras")
+    assert keras.saving.load_model(tmp_path / "gan.keras").truncation == 0.5
+
+
 def test_truncation_is_a_share():
     with pytest.raises(ValueError, match="`truncation`.*Received: 1.5"):
         tiny_gan(truncation=1.5)

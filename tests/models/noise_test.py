@@ -1,10 +1,12 @@
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from keras_t2i.models.batch_texts import generator_texts
 from keras_t2i.models.noise import StepNoise
 from keras_t2i.models.noise import noise_from_seeds
 from keras_t2i.models.noise import noise_of_batch
+from keras_t2i.models.noise import seeds_of_rows
 from keras_t2i.models.noise import slerp
 
 
@@ -40,6 +42,20 @@ def test_seeds_give_different_standard_normal_rows():
     # Five standard errors of the mean of 20,000 values, and of their square.
     assert abs(noise.mean()) < 5 / np.sqrt(noise.size)
     assert abs(noise.std() - 1) < 5 / np.sqrt(2 * noise.size)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [np.int8(127), np.uint8(255), np.array(2**31 - 1, "int32"), tf.constant(7)],
+)
+def test_seeds_go_on_beyond_the_type_of_the_first(first):
+    assert seeds_of_rows(first, 2).tolist() == [int(first), int(first) + 1]
+
+
+@pytest.mark.parametrize("first", [2**63 - 1, np.int64(2**63 - 1)])
+def test_seeds_beyond_64_bits_are_refused(first):
+    with pytest.raises(ValueError, match="whole numbers of 64 bits"):
+        seeds_of_rows(first, 2)
 
 
 def test_no_rows_in_a_graph():

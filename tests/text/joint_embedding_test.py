@@ -10,6 +10,7 @@ from keras_t2i.text import image_encoder
 from keras_t2i.text import tokenize
 from tests.tiny_models import tiny_joint_embedding
 from tests.tiny_models import tiny_text_encoder
+from tests.tiny_models import token_ids_batch
 
 COLORS = {"red": (1, -1, -1), "green": (-1, 1, -1), "blue": (-1, -1, 1)}
 
@@ -122,6 +123,25 @@ def test_a_loaded_model_goes_on_where_it_was(tmp_path):
     assert int(copy.optimizer.iterations) == 2
     expected = joint_embedding.fit(stream, epochs=2, verbose=0).history
     assert copy.fit(stream, epochs=2, verbose=0).history == expected
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_a_frozen_text_encoder_is_not_trained_after_loading(tmp_path):
+    model = tiny_joint_embedding()
+    model.text_encoder.trainable = False
+    model.compile(keras.optimizers.SGD(0.1))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    encoders = loaded.text_encoder, loaded.image_encoder
+    before = [encoder.get_weights() for encoder in encoders]
+    batch = token_ids_batch()
+    images_and_texts = {name: batch[name] for name in ("images", "token_ids")}
+    loaded.fit(images_and_texts, verbose=0)
+    text_moved, images_moved = (
+        any(map(np.any, map(np.subtract, encoder.get_weights(), old)))
+        for encoder, old in zip(encoders, before)
+    )
+    assert images_moved and not text_moved
 
 
 def test_compile_config_round_trip():

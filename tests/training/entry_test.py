@@ -100,7 +100,7 @@ def test_texts_are_standardized_by_those_of_training(data, text_run, tmp_path):
     assert np.all(np.isclose(alone[:50, None], captions).all(-1).any(-1))
     assert means.std(axis=0).sum() < alone.std(axis=0).sum()
     # Once: a GAN that has them keeps them.
-    gan.make_dataset(data, "val", text_embeddings=embeddings)
+    gan.make_dataset(data, "val", embeddings)
     np.testing.assert_allclose(layer.mean, texts.mean(axis=0), atol=1e-6)
 
 
