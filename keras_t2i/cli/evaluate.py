@@ -158,6 +158,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     from keras_t2i.evaluation.generated_images import ModelImages
     from keras_t2i.evaluation.judge import CaptionMatch
     from keras_t2i.evaluation.judge import load_judge
+    from keras_t2i.evaluation.quick_evaluation import check_num_images
     from keras_t2i.progress import show_progress
     from keras_t2i.training.model_files import load_joint_embedding
     from keras_t2i.training.model_files import networks_of_gan
@@ -178,6 +179,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
             "--images."
         )
     captions = EvaluationCaptions(arguments.data, arguments.split)
+    check_num_images("real", len(captions))
     images: ModelImages | FolderImages
     if arguments.images is None:
         model = load_generating_model(arguments.model)

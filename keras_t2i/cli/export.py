@@ -79,9 +79,9 @@ def add_serve(subparsers: Subparsers) -> None:
     )
     parser.add_argument(
         "--models",
-        required=True,
+        default="saved_models",
         metavar="DIR",
-        help="folder of models written by `export`",
+        help="folder of models written by `export` (default: saved_models)",
     )
     parser.add_argument(
         "--port",

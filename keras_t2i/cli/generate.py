@@ -12,9 +12,11 @@ from keras_t2i.cli.options import add_model
 from keras_t2i.cli.options import add_seed
 from keras_t2i.cli.options import add_style_encoder
 from keras_t2i.cli.options import add_truncation
+from keras_t2i.cli.options import check_writable
 from keras_t2i.cli.options import checked_out
 from keras_t2i.cli.options import file_of_captions
 from keras_t2i.cli.options import load_generating_model
+from keras_t2i.cli.options import note_single_words
 from keras_t2i.cli.options import set_truncation
 from keras_t2i.cli.options import whole_number
 from keras_t2i.files import atomic_write
@@ -45,8 +47,9 @@ def add_generate(subparsers: Subparsers) -> None:
         "--out",
         metavar="PATH",
         help="FILE.png: a single image as it is, several as a grid with their "
-        "captions. Any other name: a folder, with one file per image (default: "
-        "a PNG file named after the first caption, in the current folder)",
+        "captions; a file that is there is replaced. A name without the suffix "
+        "of an image: a folder, with one file per image (default: a new PNG "
+        "file named after the first caption, in the current folder)",
     )
     parser.add_argument(
         "--num",
@@ -148,9 +151,12 @@ def _generate(arguments: argparse.Namespace) -> None:
     is_other_kind = out.exists() and (suffix == ".png") == out.is_dir()
     if is_other_kind or suffix in set(IMAGE_SUFFIXES) - {".png"}:
         raise ValueError(
-            "--out must name a .png file or a folder. Received: "
-            f"{arguments.out!r}."
+            "Images are written as PNG: --out must name a .png file or a "
+            f"folder. Received: {arguments.out!r}."
         )
+    folder = out.absolute()
+    check_writable(folder.parent if suffix == ".png" else folder, out)
+    note_single_words(captions)
     model = load_generating_model(arguments.model)
     set_truncation(model, arguments)
     first = arguments.seed or 0
@@ -164,7 +170,7 @@ def _generate(arguments: argparse.Namespace) -> None:
         images = model.generate_from_embeddings(
             np.repeat(embeddings, num, axis=0), seed=seeds * len(embeddings)
         )
-    if out.suffix.lower() == ".png":
+    if suffix == ".png":
         out.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(out) as temporary:
             if len(images) == 1:
@@ -223,10 +229,6 @@ def _read_embeddings(path: str) -> tuple[list[str], "np.ndarray"]:
 
 
 def _interpolate(arguments: argparse.Namespace) -> None:
-    from keras_t2i.plots.grids import animated_gif
-    from keras_t2i.plots.grids import interpolation_strips
-    from keras_t2i.training.model_files import load_gan
-
     captions = arguments.captions
     # Two captions, or one and a second seed.
     if len(captions) + (arguments.seed_to is not None) != 2:
@@ -239,6 +241,10 @@ def _interpolate(arguments: argparse.Namespace) -> None:
     out = checked_out(
         arguments.out or file_of_captions(captions, ".png"), ".png", ".gif"
     )
+    from keras_t2i.plots.grids import animated_gif
+    from keras_t2i.plots.grids import interpolation_strips
+    from keras_t2i.training.model_files import load_gan
+
     gan = load_gan(arguments.model)
     set_truncation(gan, arguments)
     seed, seed_to = arguments.seed or 0, arguments.seed_to
@@ -264,6 +270,12 @@ def _interpolate(arguments: argparse.Namespace) -> None:
 
 
 def _transfer(arguments: argparse.Namespace) -> None:
+    check_captions(arguments.captions)
+    out = checked_out(
+        arguments.out or file_of_captions(arguments.captions[:1], ".png"),
+        ".png",
+    )
+    note_single_words(arguments.captions)
     import numpy as np
 
     from keras_t2i.datasets.images import read_square
@@ -272,29 +284,25 @@ def _transfer(arguments: argparse.Namespace) -> None:
     from keras_t2i.training.model_files import load_gan
     from keras_t2i.training.model_files import load_style_encoder_for
 
-    check_captions(arguments.captions)
-    out = checked_out(
-        arguments.out or file_of_captions(arguments.captions[:1], ".png"),
-        ".png",
-    )
-    gan = load_gan(arguments.model)
     style_encoder = load_style_encoder_for(
         arguments.model, arguments.style_encoder
     )
     if style_encoder is None:
         raise ValueError(
             "--style-encoder must name a run of train-style, since the GAN "
-            f"comes without one. Received: --model {arguments.model} alone"
+            f"comes without one. Received: --model {arguments.model} alone. "
+            f"Train one by `keras-t2i train-style --model {arguments.model}`."
         )
     try:
         styles = np.stack(
-            [read_square(file, gan.image_size) for file in arguments.style]
+            [read_square(f, style_encoder.image_size) for f in arguments.style]
         )
     except UnusableFileError as error:
         raise ValueError(
             "--style must name a JPEG, PNG, GIF, BMP, TIFF, WebP or PPM file. "
             f"Received: {error}"
         ) from None
+    gan = load_gan(arguments.model)
     images = gan.transfer_style(styles, arguments.captions, style_encoder)
     figure = transfer_grid(styles, images, arguments.captions)
     out.parent.mkdir(parents=True, exist_ok=True)

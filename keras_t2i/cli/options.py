@@ -16,6 +16,7 @@ from keras_t2i.captions import file_name
 from keras_t2i.errors import TrainingError
 from keras_t2i.recipes.base_recipe import DURATIONS
 from keras_t2i.recipes.base_recipe import AnyRecipe
+from keras_t2i.terminal import print_note
 from keras_t2i.types import StrPath
 
 if TYPE_CHECKING:
@@ -72,14 +73,30 @@ def checked_out(path: StrPath, *suffixes: str) -> pathlib.Path:
             f"--out must name a {' or '.join(suffixes)} file. Received: "
             f"{str(path)!r}."
         )
-    # The file is written after long work.
-    folder = next(p for p in out.absolute().parents if p.exists())
+    check_writable(out.absolute().parent, path)
+    return out
+
+
+def check_writable(folder: pathlib.Path, path: StrPath) -> None:
+    """Raises `ValueError` if `--out` cannot be written in a folder.
+
+    It is written after long work. The folder need not be there yet.
+    """
+    folder = next(p for p in (folder, *folder.parents) if p.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         raise ValueError(
             "--out must lie in a folder that can be written. Received: "
             f"{str(path)!r}, of {str(folder)!r}."
         )
-    return out
+
+
+def note_single_words(captions: Sequence[str]) -> None:
+    """Says so if captions look like one that was not quoted."""
+    if len(captions) > 1 and not any(len(c.split()) > 1 for c in captions):
+        print_note(
+            f"{len(captions)} captions: {', '.join(captions)}. Put one of "
+            "several words in quotation marks"
+        )
 
 
 def add_captions(
@@ -202,7 +219,7 @@ def add_run(
             type=whole_number(at_least=1),
             metavar="N",
             help="passes over the data in total, those before --resume "
-            "included (default: as in the preset)",
+            "included (default: 200, unless the preset says otherwise)",
         )
     else:
         minutes += f" (default: {default_minutes:g})"
@@ -304,4 +321,11 @@ def load_generating_model(path: str) -> "TextToImageGAN | Client":
     is_saved_model = (pathlib.Path(path) / "saved_model.pb").is_file()
     if "://" in path or is_saved_model or versions(path):
         return Client(path)
+    folder = pathlib.Path(path)
+    exported = sorted(filter(versions, folder.glob("*/")))
+    if exported:
+        raise ValueError(
+            "--model must name the folder of one exported model. Received: "
+            f"{path!r}, which holds several things. Name {str(exported[0])!r}."
+        )
     return load_gan(path)

@@ -14,6 +14,10 @@ from keras_t2i.terminal import print_result
 if TYPE_CHECKING:
     from keras_t2i.datasets.source import Source
 
+_DATASETS = (
+    *("blooms", "oxford_flowers", "cub_birds", "coco_captions"),
+    "folder",
+)
 _DEFAULT_NUM_BLOOMS = 10_000
 _MAX_SKIPPED_SHOWN = 20
 
@@ -56,10 +60,9 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     parser.add_argument(
         "dataset",
-        choices=(
-            *("blooms", "oxford_flowers", "cub_birds", "coco_captions"),
-            "folder",
-        ),
+        choices=_DATASETS,
+        # As argparse shows choices, also in the error without one.
+        metavar="{" + ",".join(_DATASETS) + "}",
         help="what to prepare, see above",
     )
     parser.add_argument(
@@ -209,6 +212,11 @@ def _make_source(arguments: argparse.Namespace) -> "Source":
         "folder": CaptionedFolder,
     }[arguments.dataset]
     folders = arguments.source
+    if os.path.realpath(arguments.out) in map(os.path.realpath, folders):
+        raise ValueError(
+            "--out must be another folder than --source, whose files stay as "
+            f"they are. Received: {arguments.out!r} for both."
+        )
     if len(folders) == 1:
         return source_class(folders[0], **options)
     sources = {

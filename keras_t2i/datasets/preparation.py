@@ -144,7 +144,7 @@ def prepare(
     out.mkdir(parents=True, exist_ok=True)
     with locked_folder(out, wait=False):
         if (out / MANIFEST_FILE).exists():
-            return _already_there(out, whole_fingerprint)
+            return _already_there(out, whole_fingerprint, image_size)
         remove_temporaries(out)
         journal = _Journal(out, fingerprint, captions)
         _write_missing(
@@ -170,14 +170,18 @@ def prepare(
         return preparation
 
 
-def _already_there(out: pathlib.Path, fingerprint: str) -> Preparation:
+def _already_there(
+    out: pathlib.Path, fingerprint: str, image_size: int
+) -> Preparation:
     manifest = read_manifest(out)
     if manifest.source_fingerprint != fingerprint:
+        how = "from another source or other captions, or by another version"
+        if manifest.image_size != image_size:
+            how = f"with `image_size` {manifest.image_size}"
         raise ValueError(
             "Expected a folder to fill, or a data set prepared from the same "
             f"source with the same options. Received: {out}, which is a "
-            "prepared data set already, from another source, other captions or "
-            "options, or by another version. Use it, or remove it first."
+            f"prepared data set already, {how}. Use it, or name another folder."
         )
     return Preparation(manifest, (), 0, was_there=True)
 

@@ -375,12 +375,18 @@ class SeveralSources(Source):
     def __init__(self, sources: Mapping[str, Source]):
         super().__init__()
         if len({bool(s.class_names) for s in sources.values()}) != 1:
-            with_classes = [n for n, s in sources.items() if s.class_names]
+            names = {
+                has: ", ".join(
+                    repr(n)
+                    for n, s in sources.items()
+                    if bool(s.class_names) == has
+                )
+                for has in (True, False)
+            }
             raise ValueError(
-                "Expected sources that all have classes, or all have none. "
-                f"Received: {list(sources)}, of which {with_classes} have. "
-                "Prepare them on their own, or move the images of each into "
-                "one folder."
+                "All sources must have classes, or none of them. Received: "
+                f"{names[True]} with classes, {names[False]} without. Prepare "
+                "them on their own, or move the images of each into one folder."
             )
         self._sources = dict(sources)
         self.name = next(iter(sources.values())).name

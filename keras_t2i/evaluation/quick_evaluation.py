@@ -20,8 +20,8 @@ from keras_t2i.recipes.recipe import MEASURES
 FEWEST_IMAGES = 50
 # What to do about too few of a kind.
 _REMEDIES = {
-    "real": "Name a larger split. `train` will do, but measures what a model "
-    "has been trained on.",
+    "real": "Name a larger split, or prepare more images. The split `train` "
+    "measures what a model has been trained on.",
     "generated": "Generate more.",
 }
 

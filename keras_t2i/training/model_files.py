@@ -10,6 +10,7 @@ from keras_t2i.keras_files import load_keras_file
 from keras_t2i.keras_files import load_preset_folder
 from keras_t2i.keras_files import preset_weights
 from keras_t2i.models.from_recipe import OF_NETWORKS
+from keras_t2i.models.from_recipe import PRESETS
 from keras_t2i.models.from_recipe import load_pretrained_gan
 from keras_t2i.models.style_encoder import StyleEncoder
 from keras_t2i.models.style_inversion import StyleInversion
@@ -58,6 +59,7 @@ def model_file(path: StrPath, name: str = "model") -> pathlib.Path:
                 if "/v1/models/" in str(path)
                 else ""
             )
+            + (" A preset has no weights." if str(path) in PRESETS else "")
         )
     run = RunFolder(path)
     if run.model.is_file():

@@ -128,6 +128,11 @@ def _report_smaller_batches(
         print_note(
             f"smaller batches: {num_rows} images instead of {expected}, since "
             f"there are only {num_rows // images_per_class} {unit} to train on"
+            + (
+                ". Images prepared without sub-folders make larger ones"
+                if unit == "classes"
+                else ""
+            )
         )
 
 

@@ -200,6 +200,29 @@ def test_no_model(text_run, gan_run, tmp_path, error_of, kind, message):
     assert not out.parent.exists()
 
 
+def test_what_is_taken_for_a_model(tmp_path, error_of):
+    line = error_of("generate", "a rose", "--model", "gan_int_cls")
+    assert "which is not there. A preset has no weights." in line
+    version = tmp_path / "all" / "mine" / "1"
+    version.mkdir(parents=True)
+    (version / "saved_model.pb").touch()
+    line = error_of("generate", "a rose", "--model", tmp_path / "all")
+    assert "must name the folder of one exported model." in line
+    assert line.endswith(f"Name '{version.parent}'.")
+
+
+def test_words_without_quotation_marks(gan_run, tmp_path, capsys):
+    options = ["--model", gan_run, "--out", tmp_path / "a.png"]
+    assert _generate("a", "red", "rose", *options) == 0
+    assert capsys.readouterr().err == (
+        "3 captions: a, red, rose. Put one of several words in quotation "
+        "marks\n"
+    )
+    for captions in (["rose"], ["rose", "a lily"]):
+        assert _generate(*captions, *options) == 0
+        assert capsys.readouterr().err == ""
+
+
 def test_bytes_that_are_not_utf_8_are_replaced(gan, gan_run, tmp_path):
     # As Python hands over the argument b"a \xff rose".
     options = ["--model", gan_run, "--out", tmp_path / "a.png"]
@@ -210,9 +233,15 @@ def test_bytes_that_are_not_utf_8_are_replaced(gan, gan_run, tmp_path):
 
 def test_out_that_can_not_be_written(gan_run, tmp_path, error_of):
     (tmp_path / "file").write_text("precious")
-    for out in (tmp_path / "file", tmp_path / "file" / "a.png"):
+    for out in ("file", "file/a.png", "file/folder", "file/deep/a.png"):
+        out = tmp_path / out
         line = error_of("generate", "a rose", "--model", gan_run, "--out", out)
         assert str(tmp_path / "file") in line
+        # Before the model is loaded, and hours of work are lost.
+        line = error_of(
+            "generate", "a rose", "--model", "nowhere", "--out", out
+        )
+        assert "--out must " in line
     assert (tmp_path / "file").read_text() == "precious"
     assert os.listdir(tmp_path) == ["file"]
 

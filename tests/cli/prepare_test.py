@@ -192,7 +192,19 @@ def test_finished_folder(tmp_path, flowers, capsys):
     ]
     argv += ["--image-size", "32"]
     assert main([*argv, "--out", str(tmp_path / "out")]) == 2
-    assert "is a prepared data set already" in _error(capsys)
+    assert "data set already, with --image-size 64. Use it" in _error(capsys)
+
+
+def test_the_source_is_no_place_for_the_data_set(tmp_path, capsys):
+    write_image(tmp_path / "in" / "1.jpg")
+    write_text(tmp_path / "in" / "1.txt", "a rose")
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    files = sorted((tmp_path / "in").iterdir())
+    for out in ("in", "in/", "other/../in", "link"):
+        argv = ["prepare", "folder", "--source", str(tmp_path / "in")]
+        assert main([*argv, "--out", f"{tmp_path}/{out}"]) == 2
+        assert "--out must be another folder than --source" in _error(capsys)
+    assert sorted((tmp_path / "in").iterdir()) == files
 
 
 @pytest.mark.parametrize(
@@ -247,6 +259,7 @@ def test_usage_that_the_parser_refuses(argv, capsys):
     assert error.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("keras-t2i prepare: ")
+    assert argv != ["prepare"] or "{blooms,oxford_flowers," in line
     assert line.endswith("See keras-t2i prepare --help.")
 
 

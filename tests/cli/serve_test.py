@@ -33,6 +33,15 @@ def test_print_shows_and_runs_nothing(model_folders, stand_in, capsys):
     assert not (model_folders / "batching_parameters.txt").exists()
 
 
+def test_models_are_where_export_writes_them(
+    model_folders, stand_in, capsys, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "saved_models").symlink_to(model_folders)
+    assert main(["serve", "--print"]) == 0
+    assert f"# {tmp_path}/saved_models/models.config" in capsys.readouterr().out
+
+
 def test_print_without_any_server(model_folders, empty_path, capsys):
     assert main(_serve(model_folders, 9001, "--print")) == 0
     assert capsys.readouterr().out.splitlines()[-1].startswith("docker run ")

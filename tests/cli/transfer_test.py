@@ -114,4 +114,4 @@ def test_a_model_of_ones_own_needs_a_style_encoder(styles, gan_run, error_of):
         "transfer", "a rose", "--style", styles[0], "--model", gan_run
     )
     assert "--style-encoder must name a run of train-style" in line
-    assert f"Received: --model {gan_run} alone" in line
+    assert f"Received: --model {gan_run} alone. Train one by" in line

@@ -64,6 +64,6 @@ def test_classes_in_some_alone(tmp_path):
         "b": _folder(tmp_path / "b", "1"),
     }
     with pytest.raises(
-        ValueError, match=r"\['a', 'b'\], of which \['a'\] have"
+        ValueError, match="Received: 'a' with classes, 'b' without. Prep"
     ):
         SeveralSources(sources)
