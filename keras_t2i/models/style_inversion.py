@@ -249,6 +249,11 @@ class StyleInversion(StreamTrainedModel):
                 f"Received: {len(captions)}"
             )
         seeds = seeds_of_rows(seed, len(captions))
+        if len({*seeds.tolist()}) < 2:
+            raise ValueError(
+                "`seed` must give at least two noises: one has no variance. "
+                f"Received: {seed!r}"
+            )
         embeddings = self.text_encoder.predict(
             token_batches(self.text_encoder, captions, 64), verbose=0
         )

@@ -432,6 +432,8 @@ def test_ignored_dimensions():
 def test_one_caption_has_no_variance():
     with pytest.raises(ValueError, match="at least two.*Received: 1"):
         _inversion().noise_r_squared(["a rose"])
+    with pytest.raises(ValueError, match=r"two noises.*Received: \[3, 3\]"):
+        _inversion().noise_r_squared(["a rose", "a lily"], seed=[3, 3])
     with pytest.raises(ValueError, match="some text. Received: ''"):
         _inversion().noise_r_squared(["a rose", ""])
 
