@@ -34,7 +34,7 @@ class StreamTrainedModel(keras.Model):
     Batches are dicts, without targets and sample weights.
 
     The arguments of a subclass' constructor are attributes of the same name,
-    and so make up its config. They are fixed, but for `changeable_arguments`.
+    and so make up its config. They are fixed, unless they are properties.
     `object_arguments` names those that are Keras objects, such as networks,
     and `compiled_objects` what its `compile` takes of that kind. A subclass
     with a `train_step` of its own counts the steps by `set_steps_trained`.
@@ -42,7 +42,6 @@ class StreamTrainedModel(keras.Model):
 
     arguments: ClassVar[tuple[str, ...]] = ()
     object_arguments: ClassVar[tuple[str, ...]] = ()
-    changeable_arguments: ClassVar[tuple[str, ...]] = ()
     compiled_objects: ClassVar[tuple[str, ...]] = ("optimizer",)
     # Why no optimizer can have `use_ema`. `None`: it can.
     why_no_use_ema: ClassVar[str | None] = None
@@ -59,8 +58,7 @@ class StreamTrainedModel(keras.Model):
         self._step_counter = _StepCounter()
 
     def __setattr__(self, name: str, value: Any) -> None:
-        is_argument = name in self.arguments and name in vars(self)
-        if is_argument and name not in self.changeable_arguments:
+        if name in self.arguments and name in vars(self):
             raise AttributeError(
                 f"`{name}` cannot be set: other parts of a "
                 f"`{type(self).__name__}` are made from it. Received: "

@@ -170,14 +170,22 @@ def gan_optimizer(
 
 
 class MadeFromRecipe(keras.Model):
-    """The part of `TextToImageGAN` that makes, saves and loads it by a recipe.
-
-    Attributes:
-        recipe: `Recipe`, or `None`.
-    """
+    """What makes, saves and loads a `TextToImageGAN` by a recipe."""
 
     presets = PRESETS
-    recipe: Recipe | None
+
+    @property
+    def recipe(self) -> Recipe | None:
+        """`Recipe` that it was made by, or `None`."""
+        return self._recipe
+
+    @recipe.setter
+    def recipe(self, recipe: Recipe | None) -> None:
+        if not isinstance(recipe, Recipe | None):
+            raise ValueError(
+                f"`recipe` must be a `Recipe` or None. Received: {recipe!r}"
+            )
+        self._recipe = recipe
 
     @classmethod
     def from_recipe(

@@ -141,7 +141,6 @@ class TextToImageGAN(
         "text_encoder",
         "matching_schedule",
     )
-    changeable_arguments = ("recipe",)
     compiled_objects = ("generator_optimizer", "discriminator_optimizer")
     why_no_use_ema = "`ema_generator` is a moving average already"
 
@@ -186,10 +185,6 @@ class TextToImageGAN(
             mode_seeking_weight=mode_seeking_weight,
             interpolation_weight=interpolation_weight,
         )
-        if not isinstance(recipe, Recipe | None):
-            raise ValueError(
-                f"`recipe` must be a `Recipe` or None. Received: {recipe!r}"
-            )
         if matching_schedule is not None and not matching_aware:
             raise ValueError(
                 "`matching_schedule` is for a GAN with `matching_aware=True`. "

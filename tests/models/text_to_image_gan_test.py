@@ -269,6 +269,9 @@ def test_arguments_are_fixed(name):
         setattr(gan, name, value)
     gan.recipe = Recipe.from_preset("gan")
     assert gan.get_config()["recipe"]["preset"] == "gan"
+    with pytest.raises(ValueError, match="`recipe` must.*Received: 'gan_cls'"):
+        gan.recipe = "gan_cls"
+    assert gan.recipe == Recipe.from_preset("gan")
 
 
 def test_a_style_encoder_is_fixed():
