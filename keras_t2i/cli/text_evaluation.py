@@ -95,13 +95,19 @@ def _image_embeddings(
     image_features: StrPath | None,
 ) -> np.ndarray:
     takes_features = len(model.image_encoder.input_shape) == 2
-    if takes_features != (image_features is not None):
+    if takes_features and image_features is None:
         raise ValueError(
-            "--image-features is needed for, and only for, a text encoder "
-            "trained with features of images. Received: one trained with "
-            + ("features." if takes_features else "images.")
+            "A text encoder that was trained on features of images needs "
+            "--image-features. Received: none. Name features of this data set "
+            "by the network that it was trained with."
         )
     if image_features is not None:
+        if not takes_features:
+            raise ValueError(
+                "--image-features is for a text encoder that was trained on "
+                "features of images. Received: one that was trained on images. "
+                "Leave it out."
+            )
         features = ImageFeatures(image_features, data, split)
         width = model.image_encoder.input_shape[-1]
         if features.num_features != width:
