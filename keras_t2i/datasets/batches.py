@@ -1,5 +1,6 @@
 """Batches for training, as a function of seed and step."""
 
+import weakref
 from collections.abc import Callable
 from collections.abc import Sequence
 
@@ -307,8 +308,18 @@ def _make_stream(
     if reader.class_ids is not None:
         types.append(tf.int64)
 
+    # TensorFlow keeps the function of `numpy_function` until the process ends.
+    # The data set alone keeps the reader, with its images.
+    read_method = weakref.WeakMethod(reader.read)
+
+    def read_now(step: int) -> list[np.ndarray]:
+        method = read_method()
+        if method is None:
+            raise RuntimeError("The data set of these batches is no longer.")
+        return method(step)
+
     def read(step: Tensor) -> list[Tensor]:
-        return tf.numpy_function(reader.read, [step], types, stateful=False)
+        return tf.numpy_function(read_now, [step], types, stateful=False)
 
     def decode(
         images: Tensor, crops: Tensor, *others: Tensor
@@ -345,6 +356,7 @@ def _make_stream(
     dataset = steps.map(read).map(decode, num_parallel_calls=2)
     # Two batches ahead are enough, and bound the memory.
     dataset = untuned(dataset.prefetch(2))
+    dataset.reader = reader
     if embeddings is None:
         # `fit` compares it with what the text encoder reads.
         dataset.vocabulary = vocabulary_read_by(tokenize)

@@ -28,7 +28,8 @@ class ShuffledEpochs:
 
     def __init__(self, num_images: int, batch_size: int, seed: int):
         self.num_images = num_images
-        self.batch_size = batch_size
+        # An int of Python: a small one of NumPy cannot count the steps.
+        self.batch_size = batch_size = int(batch_size)
         self.seed = seed
         self.steps_per_epoch = max(1, num_images // batch_size)
         self._cached = (-1, np.arange(num_images))

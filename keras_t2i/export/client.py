@@ -288,7 +288,8 @@ class Client:
                 "`style_images` must hold at least one. Received: none"
             )
         files = [_image_file(one, max_style_pixels) for one in style_images]
-        styles = np.array(files, object)
+        styles = np.empty(len(files), object)
+        styles[:] = files
         num_styles, num_captions = len(styles), len(captions)
         answers = self._ask(
             "transfer_style",
@@ -395,12 +396,12 @@ def _image_file(image: bytes | np.ndarray, max_pixels: int) -> bytes:
             if file.width * file.height > max_pixels:
                 raise ValueError(f"more than {max_pixels:,} pixels")
             file.load()
+        return bytes(image)
     except Exception as error:
         raise ValueError(
             "`style_images` must be JPEG or PNG files, as bytes, or arrays. "
             f"Received: {reprlib.repr(image)}, which cannot be read ({error})"
         ) from None
-    return image
 
 
 def _checked_headers(headers: dict[str, str]) -> dict[str, str]:

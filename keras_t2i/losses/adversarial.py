@@ -139,6 +139,11 @@ class RelativisticPairing(keras.losses.Loss):
         super().__init__(name=name, **kwargs)
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        if len(y_true.shape) != len(y_pred.shape):
+            raise ValueError(
+                "`y_true` and `y_pred` must have one shape. Received: "
+                f"{y_true.shape} and {y_pred.shape}"
+            )
         return ops.mean(ops.softplus(y_pred - y_true), axis=-1)
 
 

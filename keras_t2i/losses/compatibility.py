@@ -45,6 +45,7 @@ class StructuredJointEmbedding(keras.losses.Loss):
         self.margin = margin
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        _check_pairs(y_true, y_pred)
         matching = ops.diagonal(y_pred)
         of_each_image = ops.relu(self.margin + y_pred - matching[:, None])
         of_each_text = ops.relu(self.margin + y_pred - matching[None, :])
@@ -101,6 +102,7 @@ class SoftmaxJointEmbedding(keras.losses.Loss):
         self.temperature = temperature
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        _check_pairs(y_true, y_pred)
         scores = y_pred / self.temperature
         of_each_image = _cross_entropy(y_true, scores)
         of_each_text = _cross_entropy(
@@ -110,6 +112,16 @@ class SoftmaxJointEmbedding(keras.losses.Loss):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "temperature": self.temperature}
+
+
+def _check_pairs(y_true: Tensor, y_pred: Tensor) -> None:
+    # Class ids in place of pairs would be taken for a row or a column of them.
+    if len(y_true.shape) != 2 or y_true.shape[-1] != y_pred.shape[-1]:
+        raise ValueError(
+            "`y_true` must have the shape of `y_pred`, a row for each image "
+            f"and a column for each text. Received: {y_true.shape} and "
+            f"{y_pred.shape}"
+        )
 
 
 def _cross_entropy(matches: Tensor, scores: Tensor) -> Tensor:

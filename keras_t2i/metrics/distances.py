@@ -76,6 +76,9 @@ def squared_distance_blocks(
     `(num_others, num_features)`. Each item is the slice of the rows, and an
     array of shape `(rows_of_slice, num_others)`, which the caller may write to.
     """
+    # Rounding depends on the origin: equal rows far from it would have small
+    # distances.
+    features, others = features - others[0], others - others[0]
     squares = np.einsum("ij,ij->i", features, features)
     other_squares = np.einsum("ij,ij->i", others, others)
     for rows in row_blocks(len(features), len(others)):

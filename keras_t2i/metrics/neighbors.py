@@ -114,7 +114,7 @@ def density_coverage(
         inside = distances < radii[rows, None]
         num_inside += int(inside.sum())
         num_covered += int(inside.any(axis=1).sum())
-    density = num_inside / (k * len(generated))
+    density = num_inside / (int(k) * len(generated))
     return float(density), num_covered / len(real)
 
 

@@ -132,7 +132,8 @@ def diversity(images: np.ndarray) -> float:
     """
     images = np.asarray(images)
     is_whole = np.issubdtype(images.dtype, np.integer)
-    if images.ndim != 4 or len(images) < 2 or not is_whole:
+    fits = images.ndim == 4 and len(images) >= 2 and images.size and is_whole
+    if not fits or images.min() < 0 or images.max() > 255:
         raise ValueError(
             "`images` must be uint8 of shape (num_images, height, width, "
             "channels), of at least two images. Received: "

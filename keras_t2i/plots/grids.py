@@ -126,7 +126,7 @@ def _checked_images(
 ) -> np.ndarray:
     images = np.asarray(images)
     fits = images.ndim == shape.count(",") + 1 and images.shape[-1] == 3
-    if images.dtype != np.uint8 or not fits:
+    if images.dtype != np.uint8 or not fits or not images.size:
         raise ValueError(
             f"`{name}` must be uint8 of shape {shape}. Received: "
             f"{images.dtype} of shape {images.shape}"
@@ -137,16 +137,23 @@ def _checked_images(
 def _checked_texts(
     texts: Sequence[str], name: str, count: int, what: str
 ) -> list[str]:
-    texts = [
-        text.decode("utf-8", "replace") if isinstance(text, bytes) else text
-        for text in texts
-    ]
+    # Of a tensor too.
+    texts = np.asarray(texts, object).tolist()
     if len(texts) != count:
         raise ValueError(
             f"`{name}` must hold one text for each of {count} {what}. "
             f"Received: {len(texts)}"
         )
-    return texts
+    for text in texts:
+        if not isinstance(text, (str, bytes)):
+            raise ValueError(f"`{name}` must hold texts. Received: {text!r}")
+    # Matplotlib takes no half of a surrogate pair.
+    return [
+        text.decode("utf-8", "replace")
+        if isinstance(text, bytes)
+        else text.encode("utf-8", "replace").decode()
+        for text in texts
+    ]
 
 
 def _wrapped(text: str, characters: int, max_lines: int) -> str:
@@ -316,13 +323,13 @@ def animated_gif(images: np.ndarray, seconds_per_image: float = 0.125) -> bytes:
     Args:
         images: uint8 array of shape `(steps, height, width, 3)`, such as a row
             of the result of `TextToImageGAN.interpolate`.
-        seconds_per_image: float. Defaults to `0.125`.
+        seconds_per_image: float from 0.01 to 655. Defaults to `0.125`.
 
     Returns:
         bytes. A GIF file.
 
     Raises:
-        ValueError: there is no image, or the shape does not fit.
+        ValueError: there is no image, or the shape or time does not fit.
 
     Example:
 
@@ -331,8 +338,11 @@ def animated_gif(images: np.ndarray, seconds_per_image: float = 0.125) -> bytes:
     b'GIF89a'
     """
     images = _checked_images(images, "(steps, height, width, 3)")
-    if not len(images):
-        raise ValueError("`images` must hold at least one. Received: none")
+    if not 0.01 <= seconds_per_image <= 655.0:
+        raise ValueError(
+            "`seconds_per_image` must be from 0.01 to 655, as GIF counts them. "
+            f"Received: {seconds_per_image!r}"
+        )
     first, *others = [
         PIL.Image.fromarray(image).quantize(dither=PIL.Image.Dither.NONE)
         for image in images

@@ -1,3 +1,6 @@
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
@@ -209,3 +212,30 @@ def test_numbers_of_numpy():
     size = np.int64(32)
     dataset = from_arrays(images, [["a"], ["b"]], batch_size=2, image_size=size)
     assert next(iter(dataset))["images"].shape == (2, 32, 32, 3)
+
+
+def test_the_images_are_freed_with_the_data_set():
+    images = np.copy(_IMAGES)
+    freed = weakref.ref(images)
+    dataset = from_arrays(images, _CAPTIONS, _CLASS_IDS, 3, start_step=0)
+    batches = iter(dataset.map(lambda batch: batch["images"]).take(40))
+    del images, dataset
+    gc.collect()
+    # What is still read keeps them.
+    assert len([batch.shape for batch in batches]) == 40
+    del batches
+    gc.collect()
+    assert freed() is None
+
+
+def test_a_batch_size_of_a_small_type():
+    batch = _take(
+        from_arrays(
+            _IMAGES, _CAPTIONS, _CLASS_IDS, np.uint8(3), start_step=400
+        ),
+        1,
+    )[0]
+    expected = _take(
+        from_arrays(_IMAGES, _CAPTIONS, _CLASS_IDS, 3, start_step=400), 1
+    )[0]
+    np.testing.assert_array_equal(batch["token_ids"], expected["token_ids"])

@@ -107,7 +107,8 @@ def test_interpolate(client, gan):
 
 def test_transfer_style(client, gan, style_encoder):
     images = style_images(2)
-    found = client.transfer_style([images[0], encode(images[1])], CAPTIONS)
+    file = memoryview(encode(images[1]))
+    found = client.transfer_style([images[0], file], CAPTIONS)
     assert found.shape == (2, 3, 32, 32, 3)
     texts = [c.encode("utf-8", "surrogatepass") for c in CAPTIONS]
     inputs = {

@@ -217,3 +217,10 @@ def test_what_is_right():
 def test_several_discriminators_are_added_up():
     scores = mean_scores({"real": [REAL, tf.constant([[2.0, 4.0]] * 4)]})
     np.testing.assert_allclose(scores["real"], REAL + 3.0)
+
+
+def test_logits_of_other_shapes_are_refused():
+    column, row = np.zeros((4, 1), "float32"), np.zeros(4, "float32")
+    for right, wrong in ((column, row), (row, column)):
+        with pytest.raises(ValueError, match="must have one shape. Received"):
+            RelativisticPairing().call(right, wrong)

@@ -165,3 +165,14 @@ def test_softmax_config_round_trip():
 def test_temperatures_that_are_refused(temperature):
     with pytest.raises(ValueError, match=f"above 0. Received: {temperature}"):
         SoftmaxJointEmbedding(temperature)
+
+
+@pytest.mark.parametrize(
+    "loss", [StructuredJointEmbedding, SoftmaxJointEmbedding]
+)
+@pytest.mark.parametrize("shape", [(4,), (4, 1)])
+def test_class_ids_are_no_pairs(loss, shape):
+    scores = np.zeros((4, 4), "float32")
+    ids = np.arange(4, dtype="float32").reshape(shape)
+    with pytest.raises(ValueError, match="a row for each image and a column"):
+        loss().call(ids, scores)

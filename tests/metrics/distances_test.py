@@ -380,3 +380,18 @@ def test_units_do_not_count():
 def test_within_captions_what_does_not_fit(features, caption_ids, message):
     with pytest.raises(ValueError, match=message):
         diversity_within_captions(features, caption_ids)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_images_that_are_all_alike_have_no_diversity(seed):
+    row = np.random.default_rng(seed).normal(size=64).astype("float32")
+    rows = np.tile(row, (100, 1))
+    with pytest.raises(ValueError, match="images with a mean.* of 0.0"):
+        diversity_within_captions(rows, np.arange(100) // 2)
+
+
+def test_small_differences_far_from_the_origin():
+    generator = np.random.default_rng(0)
+    rows = np.repeat(generator.normal(size=(50, 16)) * 1e-6, 2, axis=0)
+    value = diversity_within_captions(1000.0 + rows, np.arange(100) // 2)
+    assert value == pytest.approx(0.0, abs=1e-3)

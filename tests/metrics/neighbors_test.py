@@ -324,3 +324,11 @@ def test_a_copy_is_a_neighbor():
 def test_too_few_neighbors(k, message):
     with pytest.raises(ValueError, match=message):
         squared_radii(np.ones((4, 2)), k, "some")
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int8, np.int16])
+def test_small_types_of_neighbors_do_not_overflow(kind):
+    generator = np.random.default_rng(0)
+    real, generated = generator.normal(size=(2, 100, 4))
+    expected = density_coverage(real, generated, 5)
+    assert density_coverage(real, generated, kind(5)) == expected

@@ -297,3 +297,16 @@ def test_background_what_does_not_fit(images, masks, message):
 def test_diversity_is_that_of_whole_levels_of_several_images(images):
     with pytest.raises(ValueError, match="must be uint8 of shape.*Received"):
         diversity(images)
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        np.full((2, 2, 2, 3), -1, "int8"),
+        np.full((2, 2, 2, 3), 256),
+        np.zeros((2, 0, 0, 3), "uint8"),
+    ],
+)
+def test_diversity_needs_gray_levels(images):
+    with pytest.raises(ValueError, match="`images` must be uint8"):
+        diversity(images)

@@ -26,10 +26,17 @@ def test_gif_holds_the_images():
 @pytest.mark.parametrize(
     ("images", "received"),
     [
-        (np.zeros((0, 8, 8, 3), "uint8"), "none"),
+        (np.zeros((0, 8, 8, 3), "uint8"), r"uint8 of shape \(0, 8"),
         (np.zeros((1, 2, 8, 8, 3), "uint8"), r"uint8 of shape \(1, 2, 8"),
     ],
 )
 def test_no_images(images, received):
     with pytest.raises(ValueError, match=f"must .*Received: {received}"):
         animated_gif(images)
+
+
+@pytest.mark.parametrize("seconds", [-1.0, 0.004, 700.0, float("nan")])
+def test_times_that_a_gif_cannot_have(seconds):
+    images = np.zeros((2, 8, 8, 3), "uint8")
+    with pytest.raises(ValueError, match="`seconds_per_image` must be from"):
+        animated_gif(images, seconds)

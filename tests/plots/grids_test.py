@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import PIL.Image
 import pytest
+import tensorflow as tf
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from keras_t2i.metrics import RocCurve
@@ -315,6 +316,7 @@ def test_no_image_grid_is_left_open():
     [
         (_caption_images()[0], r"uint8 of shape \(3, 16, 16, 3\)"),
         (_caption_images() / 255.0, r"float64 of shape \(2, 3, 16, 16, 3\)"),
+        (_caption_images()[:, :0], r"uint8 of shape \(2, 0, 16, 16, 3\)"),
     ],
 )
 def test_other_images_are_refused(images, received):
@@ -325,6 +327,18 @@ def test_other_images_are_refused(images, received):
 def test_captions_must_fit():
     with pytest.raises(ValueError, match="each of 2 rows. Received: 1"):
         image_grid(_caption_images(), ["a"])
+
+
+@pytest.mark.parametrize("caption", [None, 5])
+def test_captions_must_be_texts(caption):
+    with pytest.raises(ValueError, match=f"hold texts. Received: {caption}"):
+        image_grid(_caption_images(), ["a", caption])
+
+
+def test_captions_that_generate_takes_can_be_shown():
+    captions = tf.constant(["a", "b"])
+    image_grid(_caption_images(), captions).savefig(io.BytesIO())
+    image_grid(_caption_images(), ["a", "b\ud800"]).savefig(io.BytesIO())
 
 
 def test_column_titles_must_fit():
