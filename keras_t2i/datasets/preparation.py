@@ -175,7 +175,7 @@ def _already_there(
 ) -> Preparation:
     manifest = read_manifest(out)
     if manifest.source_fingerprint != fingerprint:
-        how = "from another source or other captions, or by another version"
+        how = "from another source, captions or options, or by another version"
         if manifest.image_size != image_size:
             how = f"with `image_size` {manifest.image_size}"
         raise ValueError(

@@ -116,7 +116,9 @@ class SoftmaxJointEmbedding(keras.losses.Loss):
 
 def _check_pairs(y_true: Tensor, y_pred: Tensor) -> None:
     # Class ids in place of pairs would be taken for a row or a column of them.
-    if len(y_true.shape) != 2 or y_true.shape[-1] != y_pred.shape[-1]:
+    # In a graph, the size of a batch may be unknown.
+    sizes = {y_true.shape[-1], y_pred.shape[-1]} - {None}
+    if len(y_true.shape) != 2 or len(sizes) > 1:
         raise ValueError(
             "`y_true` must have the shape of `y_pred`, a row for each image "
             f"and a column for each text. Received: {y_true.shape} and "

@@ -59,7 +59,11 @@ def model_file(path: StrPath, name: str = "model") -> pathlib.Path:
                 if "/v1/models/" in str(path)
                 else ""
             )
-            + (" A preset has no weights." if str(path) in PRESETS else "")
+            + (
+                " The preset of this name has no weights."
+                if str(path) in PRESETS and not is_pretrained(path)
+                else ""
+            )
         )
     run = RunFolder(path)
     if run.model.is_file():

@@ -202,7 +202,7 @@ def test_no_model(text_run, gan_run, tmp_path, error_of, kind, message):
 
 def test_what_is_taken_for_a_model(tmp_path, error_of):
     line = error_of("generate", "a rose", "--model", "gan_int_cls")
-    assert "which is not there. A preset has no weights." in line
+    assert "which is not there. The preset of this name has no weights." in line
     version = tmp_path / "all" / "mine" / "1"
     version.mkdir(parents=True)
     (version / "saved_model.pb").touch()

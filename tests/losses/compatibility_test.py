@@ -176,3 +176,16 @@ def test_class_ids_are_no_pairs(loss, shape):
     ids = np.arange(4, dtype="float32").reshape(shape)
     with pytest.raises(ValueError, match="a row for each image and a column"):
         loss().call(ids, scores)
+
+
+def test_batches_of_unknown_size():
+    loss = tf.function(
+        SoftmaxJointEmbedding(),
+        input_signature=[
+            tf.TensorSpec((None, None)),
+            tf.TensorSpec((2, 2)),
+        ],
+    )
+    assert float(loss(OWN, SOFTMAX_SCORES)) == pytest.approx(
+        float(SoftmaxJointEmbedding()(OWN, SOFTMAX_SCORES))
+    )
