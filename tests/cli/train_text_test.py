@@ -201,7 +201,8 @@ def test_fewer_classes_than_a_batch_takes(few_classes, tmp_path, capsys):
     _train(few_classes, tmp_path / "run", *options)
     assert (
         "smaller batches: 3 images instead of 64, since there are only 3 "
-        "classes to train on"
+        "classes to train on. Images prepared without sub-folders make larger "
+        "ones"
     ) in capsys.readouterr().err.splitlines()
 
 
