@@ -321,11 +321,12 @@ def load_generating_model(path: str) -> "TextToImageGAN | Client":
     is_saved_model = (pathlib.Path(path) / "saved_model.pb").is_file()
     if "://" in path or is_saved_model or versions(path):
         return Client(path)
-    folder = pathlib.Path(path)
-    exported = sorted(filter(versions, folder.glob("*/")))
-    if exported:
+    try:
+        return load_gan(path)
+    except ValueError as error:
+        exported = sorted(filter(versions, pathlib.Path(path).glob("*/")))
+        if not exported:
+            raise
         raise ValueError(
-            "--model must name the folder of one exported model. Received: "
-            f"{path!r}, which holds several things. Name {str(exported[0])!r}."
-        )
-    return load_gan(path)
+            f"{error} It holds an exported model: name {str(exported[0])!r}."
+        ) from error

@@ -1,5 +1,6 @@
 import os
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -207,8 +208,17 @@ def test_what_is_taken_for_a_model(tmp_path, error_of):
     version.mkdir(parents=True)
     (version / "saved_model.pb").touch()
     line = error_of("generate", "a rose", "--model", tmp_path / "all")
-    assert "must name the folder of one exported model." in line
-    assert line.endswith(f"Name '{version.parent}'.")
+    assert "neither model.keras nor checkpoints." in line
+    assert line.endswith(f"exported model: name '{version.parent}'.")
+
+
+def test_a_run_that_holds_an_exported_model_is_a_run(gan_run, tmp_path):
+    shutil.copytree(gan_run, tmp_path / "run")
+    version = tmp_path / "run" / "exported" / "1"
+    version.mkdir(parents=True)
+    (version / "saved_model.pb").touch()
+    options = ["--model", tmp_path / "run", "--out", tmp_path / "a.png"]
+    assert _generate("a rose", *options) == 0
 
 
 def test_words_without_quotation_marks(gan_run, tmp_path, capsys):
