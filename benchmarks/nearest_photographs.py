@@ -20,6 +20,7 @@ from PIL import Image
 from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.evaluation import EvaluationCaptions
 from keras_t2i.evaluation.generated_images import seen_by_models
+from keras_t2i.metrics.distances import unit_rows
 from keras_t2i.text import embed_texts
 from keras_t2i.training.model_files import load_text_encoder
 
@@ -55,12 +56,8 @@ def _nearest(encoder, captions, training):
     )
     ends = np.cumsum([len(one) for one in of_images])
     means = [part.mean(axis=0) for part in np.split(embeddings, ends[:-1])]
-    texts = _directions(embed_texts(encoder, captions))
-    return np.argmax(texts @ _directions(np.stack(means)).T, axis=1)
-
-
-def _directions(embeddings):
-    return embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+    texts = unit_rows(embed_texts(encoder, captions))
+    return np.argmax(texts @ unit_rows(np.stack(means)).T, axis=1)
 
 
 if __name__ == "__main__":
