@@ -326,7 +326,9 @@ def test_captions_that_change_are_not_mixed_with_older_ones(tmp_path, flowers):
     assert prepare(OxfordFlowers(flowers), out).was_there
     # A finished data set is not that of other captions.
     write_text(file, "yet another one")
-    with pytest.raises(ValueError, match="another source, other captions"):
+    with pytest.raises(
+        ValueError, match="from another source, captions or options"
+    ):
         prepare(OxfordFlowers(flowers), out)
 
 
