@@ -154,11 +154,13 @@ class ArrayExamples:
                 f"the `image_size`. Received: {images.shape[1]} x "
                 f"{images.shape[2]} pixels"
             )
-        if len(images) != len(captions) or len(images) == 0:
+        is_list = isinstance(captions, Sequence | np.ndarray)
+        num_lists = len(captions) if is_list else 0
+        if len(images) != num_lists or num_lists == 0:
             raise ValueError(
                 "`captions` must hold one list of captions per image, and at "
-                f"least one. Received: {len(images)} images and "
-                f"{len(captions)} lists of captions"
+                f"least one. Received: {len(images)} images and {num_lists} "
+                "lists of captions"
             )
         for index, texts in enumerate(captions):
             is_list = isinstance(texts, Sequence | np.ndarray)
@@ -213,7 +215,7 @@ def _joined_splits(
         names = [name for name in ("train", "val") if name in splits]
         names = names if "train" in names else []
     else:
-        names = [split] if split in splits else []
+        names = [name for name in splits if name == split]
     if not names:
         known = {*splits, "trainval"} if "train" in splits else splits
         raise ValueError(

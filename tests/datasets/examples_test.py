@@ -1,6 +1,7 @@
 import dataclasses
 import io
 import json
+import re
 import shutil
 
 import numpy as np
@@ -101,13 +102,14 @@ def test_split_that_is_called_trainval(tmp_path):
     assert len(PreparedExamples(tmp_path, "trainval")) == 1
 
 
-def test_no_such_split(data):
+@pytest.mark.parametrize("split", ["tst", ["train"], None])
+def test_no_such_split(data, split):
     with pytest.raises(
         ValueError,
         match=r"`split` must be one of \['test', 'train', 'trainval', 'val'\] "
-        ".*Received: 'tst'",
+        f".*Received: {re.escape(repr(split))}",
     ):
-        PreparedExamples(data, "tst")
+        PreparedExamples(data, split)
 
 
 def test_without_classes(tmp_path):
@@ -288,6 +290,7 @@ def test_arrays():
             r"uint8 of shape.*Received: uint8 of shape \(2, 8, 8, 4\)",
         ),
         ({"captions": [["a"]]}, "Received: 2 images and 1 lists of captions"),
+        ({"captions": 5}, "Received: 2 images and 0 lists of captions"),
         (
             {"images": np.zeros((0, 8, 8, 3), "uint8"), "captions": []},
             "at least one. Received: 0 images and 0 lists",
