@@ -37,7 +37,7 @@ _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 _IMAGE_SIZE = 64
 # Programs of others.
 _NOT_OURS = {
-    *("", "docker", "jupyter", "kubectl", "pip", "pre-commit", "pytest"),
+    *("", "cp", "docker", "jupyter", "kubectl", "pip", "pre-commit", "pytest"),
     *("export", "python3", "sbatch", "tensorboard"),
 }
 

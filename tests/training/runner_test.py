@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 
 import keras
@@ -183,6 +184,20 @@ def test_minutes(tmp_path, capsys):
     (decay,) = linear_decays(model)
     assert (decay.first_step, decay.last_step) == (None, None)
     assert RunFolder(path).last_step() > last
+
+
+def test_a_decay_branches_off_a_run(tmp_path):
+    run, branch = tmp_path / "run", tmp_path / "branch"
+    _interrupted(run, minutes=60)
+    shutil.copytree(run, branch)
+    model, _ = _fit(branch, steps=25)
+    (decay,) = linear_decays(model)
+    assert (decay.first_step, decay.last_step) == (20, 25)
+    assert float(model.optimizer.learning_rate) == 0.0
+    # The run itself continues at the constant rate.
+    model, _ = _fit(run, lambda _: [_InterruptAt(20)], minutes=60)
+    (decay,) = linear_decays(model)
+    assert (decay.first_step, decay.last_step) == (None, None)
 
 
 def test_the_last_step_that_is_shown_is_the_last_one(tmp_path, capsys):
