@@ -154,7 +154,8 @@ def check_finite_weights(network: keras.Model, name: str) -> None:
     if not all(np.isfinite(weight).all() for weight in network.get_weights()):
         raise ValueError(
             "The weights of a feature network must be finite. Received: NaN or "
-            f"infinity in {name!r}."
+            f"infinity in {name!r}. Use another network, or a file of an "
+            "earlier time of its training."
         )
 
 

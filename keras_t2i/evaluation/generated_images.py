@@ -286,7 +286,7 @@ class FolderImages:
             raise ValueError(
                 f"{path} must hold images that can be read. Received: "
                 f"{len(self.unreadable)} of {len(files)} that cannot, such as "
-                f"{self.unreadable[0]}."
+                f"{self.unreadable[0]}. Write them again, as PNG or JPEG files."
             )
         self.num_missing = len(ids) - len(set(indices))
         self.protocol = (

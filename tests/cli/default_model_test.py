@@ -1,11 +1,16 @@
 import functools
 import os
+import pathlib
+import subprocess
+import sys
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from keras_t2i import TextToImageGAN
 from keras_t2i.cli.main import main
+from keras_t2i.export import Client
 from keras_t2i.pretrained.network_files import pretrained_size
 from keras_t2i.text.embeddings import embed_texts
 from keras_t2i.training import model_files
@@ -64,6 +69,52 @@ def test_neither_model_nor_file_is_named(tmp_path, monkeypatch, capsys):
         "red-to-blue.png",
         "red.png",
     ]
+
+
+@pytest.mark.large
+def test_neither_model_nor_folder_is_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["export"]) == 0
+    folder = f"saved_models/{_NAME}"
+    printed = capsys.readouterr().out
+    assert printed == f"SavedModel: {tmp_path / folder / '1'}\n"
+    expected = TextToImageGAN.from_preset(_NAME).generate(_CAPTION)
+    served = Client(folder).generate(_CAPTION).astype(int)
+    np.testing.assert_allclose(served, expected, atol=1)
+
+
+_NO_NETWORK = """
+import socket
+
+def refuse(*arguments):
+    raise OSError("no network")
+
+socket.socket.connect = socket.getaddrinfo = refuse
+"""
+
+
+def test_without_network_and_home(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(_NO_NETWORK)
+    root = pathlib.Path(__file__).parents[2]
+    environment = {
+        "PATH": os.environ["PATH"],
+        # Neither is there, nor can it be made.
+        **{"HOME": "/dev/null/home", "XDG_CACHE_HOME": "/dev/null/cache"},
+        "PYTHONPATH": os.pathsep.join([str(tmp_path), str(root)]),
+    }
+    process = subprocess.run(
+        [sys.executable, "-m", "keras_t2i", "generate", _CAPTION],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 0, process.stderr
+    assert "Traceback" not in process.stderr
+    file = "a-pink-flower-with-a-yellow-center.png"
+    assert process.stdout == f"images: {file}\n"
+    expected = TextToImageGAN.from_preset(_NAME).generate(_CAPTION)
+    np.testing.assert_array_equal(Image.open(tmp_path / file), expected[0])
 
 
 def test_a_data_set_needs_a_folder(tmp_path, capsys):

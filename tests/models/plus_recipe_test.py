@@ -238,8 +238,7 @@ def test_half_precision_stays_finite(policy):
 @pytest.mark.large
 def test_two_replicas_take_the_step_of_one_device(two_replicas):
     def make():
-        # Interpolated rows are made on each device from its own.
-        gan = tiny_plus_gan(interpolate=False)
+        gan = tiny_plus_gan()
         gan.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1))
         return gan
 

@@ -114,14 +114,23 @@ def test_four_workers_take_the_steps_of_one_process(options, alone, tmp_path):
     assert "Training" not in cluster.output(3)
 
 
-def test_a_signal_stops_all_and_they_resume(options, pair, tmp_path):
+@pytest.mark.parametrize(
+    ("number", "status", "last_line"),
+    [
+        (signal.SIGTERM, 143, "keras-t2i: terminated"),
+        (signal.SIGINT, 130, "keras-t2i: interrupted"),
+    ],
+)
+def test_a_signal_stops_all_and_they_resume(
+    options, pair, tmp_path, number, status, last_line
+):
     run = tmp_path / "run"
     cluster = _cluster(tmp_path, 2, [*options, "--steps", 20])
     _wait_until(cluster, lambda: (run / "samples" / "real.png").is_file())
-    cluster.processes[1].send_signal(signal.SIGTERM)
-    assert cluster.ended() == [143, 143]
+    cluster.processes[1].send_signal(number)
+    assert cluster.ended() == [status, status]
     for index in range(2):
-        assert cluster.output(index).splitlines()[-1] == "keras-t2i: terminated"
+        assert cluster.output(index).splitlines()[-1] == last_line
     assert checkpoint_steps(run / "checkpoints") == [10]
     cluster = Cluster(tmp_path, [["train", "--out", run, "--resume"]] * 2)
     assert cluster.ended() == [0, 0]
