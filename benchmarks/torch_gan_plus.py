@@ -1,11 +1,15 @@
-"""The networks and updates of `gan_int_cls_plus` in plain PyTorch.
+"""The networks and updates of `gan_int_cls_plus` in PyTorch.
 
-People would write them like this for speed. Images are generated once for both
-updates, and the frozen network sees the real ones once. Batch norm is folded
-into its convolutions, Adam is fused, and the penalty takes the logits that the
-loss has anyway. Initial weights are those of PyTorch: they take no time.
+`Trainer` is plain: each update generates its images, and each kind of pair
+passes the discriminators on its own, as in the public programs of projected
+GANs and of relativistic ones. `SharingTrainer` shares what this library shares:
+images are generated once for both updates, and the frozen network sees the real
+ones once. In both, batch norm is folded into the frozen network's convolutions,
+Adam is fused, and the penalty takes the logits that the loss has anyway.
+Initial weights are those of PyTorch: they take no time.
 """
 
+import contextlib
 import copy
 
 import torch
@@ -306,8 +310,8 @@ def _layouts(images):
     return coarse * torch.rsqrt(variance + 1e-4)
 
 
-def trainer_of(recipe, text_dim, image_size=64):
-    return Trainer(
+def trainer_of(recipe, text_dim, image_size=64, shares_passes=False):
+    return (SharingTrainer if shares_passes else Trainer)(
         Generator(recipe.generator_width, text_dim, image_size),
         nn.ModuleList(
             [
@@ -354,62 +358,70 @@ class Trainer:
         images = _augmented(images, recipe.translation, recipe.cutout)
         return [member.maps(images) for member in self.discriminator]
 
+    def _features(self, maps):
+        return [
+            member.features(own)
+            for member, own in zip(self.discriminator, maps)
+        ]
+
+    def _scores(self, features, text):
+        return [
+            member.logits(own, text)
+            for member, own in zip(self.discriminator, features)
+        ]
+
+    def _logits(self, maps, text):
+        """Returns the logits of each discriminator."""
+        return self._scores(self._features(maps), text)
+
     def step(self, images, text, mismatched_text, penalty=False):
-        rows = len(images)
-        half, quarter = rows // 2, rows // 4
-        between = 0.5 * (text[:quarter] + text[half : half + quarter])
-        own_text = torch.cat([between, text[quarter:]])
-        all_text = torch.cat([own_text, own_text[::4]])
-        noise = torch.randn(len(all_text), 100)
-        generator_optimizer, discriminator_optimizer = self.optimizers
+        own_text, all_text = _texts(text)
+        noise = torch.randn(2, len(all_text), 100)
 
         with self.autocast:
             with torch.no_grad():
-                real_maps = self._maps(images)
-            pixels = real_maps[0][0].requires_grad_(penalty)
-            fakes = self.generator(noise, all_text)
-            fake_maps = self._maps(fakes)
-            loss, all_real = self._discriminator_loss(
-                real_maps, fake_maps, text, mismatched_text, own_text
-            )
+                fakes = self.generator(noise[0, : len(own_text)], own_text)
+                maps = self._maps(images)
+            pixels = maps[0][0].requires_grad_(penalty)
+            all_real = self._logits(maps, text)
+            mismatched = self._logits(self._maps(images), mismatched_text)
+            generated = self._logits(self._maps(fakes), own_text)
+            loss = _pairing_loss(all_real, generated)
+            loss = loss + _pairing_loss(all_real, mismatched)
         if penalty:
             loss = loss + self._penalty(all_real[0], pixels)
-        discriminator_optimizer.zero_grad()
-        loss.backward()
-        discriminator_optimizer.step()
+        self._update_discriminator(loss)
 
-        # The generator's update needs no gradients of these.
+        with self._frozen_discriminator():
+            with self.autocast:
+                fakes = self.generator(noise[1], all_text)
+                generated = self._logits(self._maps(fakes), all_text)
+                with torch.no_grad():
+                    all_real = self._logits(self._maps(images), text)
+                loss = _generator_loss(generated, all_real)
+            return self._update_generator(loss, fakes, noise[1], len(images))
+
+    def _update_discriminator(self, loss):
+        self.optimizers[1].zero_grad()
+        loss.backward()
+        self.optimizers[1].step()
+
+    @contextlib.contextmanager
+    def _frozen_discriminator(self):
+        """The generator's update needs no gradients of these weights."""
         for parameter in self.judging:
             parameter.requires_grad_(False)
-        with self.autocast:
-            loss = self._generator_loss(fake_maps, all_text, all_real)
-        loss = loss + self._mode_seeking_loss(fakes, noise, rows)
-        generator_optimizer.zero_grad()
-        loss.backward()
-        generator_optimizer.step()
+        yield
         for parameter in self.judging:
             parameter.requires_grad_(True)
 
+    def _update_generator(self, loss, fakes, noise, rows):
+        loss = loss + self._mode_seeking_loss(fakes, noise, rows)
+        self.optimizers[0].zero_grad()
+        loss.backward()
+        self.optimizers[0].step()
         update_average(self.average, self.generator)
         return float(loss.detach())
-
-    def _discriminator_loss(
-        self, real_maps, fake_maps, text, mismatched_text, own_text
-    ):
-        """Returns the loss, and the logits of the real pairs."""
-        loss, all_real = 0.0, []
-        for member, maps, fakes in zip(
-            self.discriminator, real_maps, fake_maps
-        ):
-            features = member.features(maps)
-            real = member.logits(features, text)
-            mismatched = member.logits(features, mismatched_text)
-            features = member.features([x[: len(text)].detach() for x in fakes])
-            generated = member.logits(features, own_text)
-            loss = loss + F.softplus(generated - real).mean()
-            loss = loss + F.softplus(mismatched - real).mean()
-            all_real.append(real)
-        return loss, all_real
 
     def _penalty(self, logits, pixels):
         (gradient,) = torch.autograd.grad(
@@ -419,14 +431,6 @@ class Trainer:
         weight = self.recipe.penalty_weight * self.recipe.penalty_interval
         return 0.5 * weight * square
 
-    def _generator_loss(self, fake_maps, text, all_real):
-        loss = 0.0
-        for member, maps, real in zip(self.discriminator, fake_maps, all_real):
-            generated = member.logits(member.features(maps), text)
-            real = torch.cat([real, real[::4]]).detach()
-            loss = loss + F.softplus(real - generated).mean()
-        return loss
-
     def _mode_seeking_loss(self, fakes, noise, rows):
         image_change, noise_change = (
             (values[rows:] - values[:rows:4]).abs().mean()
@@ -434,3 +438,55 @@ class Trainer:
         )
         ratio = image_change / noise_change
         return self.recipe.mode_seeking_weight / (ratio + 1e-5)
+
+
+class SharingTrainer(Trainer):
+    """The same updates, which share generated images and features."""
+
+    def step(self, images, text, mismatched_text, penalty=False):
+        own_text, all_text = _texts(text)
+        noise = torch.randn(len(all_text), 100)
+
+        with self.autocast:
+            with torch.no_grad():
+                real_maps = self._maps(images)
+            pixels = real_maps[0][0].requires_grad_(penalty)
+            fakes = self.generator(noise, all_text)
+            fake_maps = self._maps(fakes)
+            features = self._features(real_maps)
+            all_real = self._scores(features, text)
+            mismatched = self._scores(features, mismatched_text)
+            detached = [
+                [x[: len(text)].detach() for x in maps] for maps in fake_maps
+            ]
+            generated = self._logits(detached, own_text)
+            loss = _pairing_loss(all_real, generated)
+            loss = loss + _pairing_loss(all_real, mismatched)
+        if penalty:
+            loss = loss + self._penalty(all_real[0], pixels)
+        self._update_discriminator(loss)
+
+        with self._frozen_discriminator():
+            with self.autocast:
+                generated = self._logits(fake_maps, all_text)
+                loss = _generator_loss(generated, all_real)
+            return self._update_generator(loss, fakes, noise, len(images))
+
+
+def _texts(text):
+    """Returns the texts of a step, and these with the repeated ones."""
+    half, quarter = len(text) // 2, len(text) // 4
+    between = 0.5 * (text[:quarter] + text[half : half + quarter])
+    own_text = torch.cat([between, text[quarter:]])
+    return own_text, torch.cat([own_text, own_text[::4]])
+
+
+def _pairing_loss(all_real, others):
+    """Sums how far the logits of real pairs are above the others."""
+    pairs = zip(all_real, others)
+    return sum(F.softplus(other - real).mean() for real, other in pairs)
+
+
+def _generator_loss(generated, all_real):
+    all_real = [torch.cat([real, real[::4]]).detach() for real in all_real]
+    return _pairing_loss(generated, all_real)

@@ -11,8 +11,11 @@ The rival is plain PyTorch, or another version of this library, which must have
 
 The two take turns, each in its own process. The table has the medians of all
 turns and their ratio. In `gan_int_cls_plus` a step is the mean of those with
-and without the gradient penalty, as often as each of them comes; its operations
-are not counted.
+and without the gradient penalty, as often as each of them comes.
+
+PyTorch's side is plain: each update generates its own images, and each kind of
+pair passes the discriminators on its own. With `--shares-passes` the PyTorch
+side of `gan_int_cls_plus` saves the passes that this library saves.
 """
 
 import argparse
@@ -70,8 +73,9 @@ def _library(connection, preset, width, batch_size, precision, folder=None):
     _serve(connection, run, interval, facts)
 
 
-def _torch(connection, preset, width, batch_size, precision):
+def _torch(connection, preset, width, batch_size, precision, shares_passes):
     import torch
+    from torch.utils.flop_counter import FlopCounterMode
 
     from keras_t2i.recipes.recipe import Recipe
 
@@ -79,10 +83,15 @@ def _torch(connection, preset, width, batch_size, precision):
         width=width, precision=precision
     )
     if recipe.feature_network:
-        from torch_gan_plus import trainer_of
+        import torch_gan_plus
+
+        trainer = torch_gan_plus.trainer_of(
+            recipe, TEXT_DIM, shares_passes=shares_passes
+        )
     else:
-        from torch_gan import trainer_of
-    trainer = trainer_of(recipe, TEXT_DIM)
+        import torch_gan
+
+        trainer = torch_gan.trainer_of(recipe, TEXT_DIM)
     images, text, mismatched_text = map(torch.from_numpy, _arrays(batch_size))
     # Torch's convolutions are fastest here with channels last, as Keras'.
     images = images.permute(0, 3, 1, 2)
@@ -92,7 +101,10 @@ def _torch(connection, preset, width, batch_size, precision):
     def run(**options):
         return trainer.step(images, text, mismatched_text, **options)
 
-    _serve(connection, run, _penalty_interval(recipe), None)
+    with FlopCounterMode(display=False) as counter:
+        run()
+    operations = counter.get_total_flops()
+    _serve(connection, run, _penalty_interval(recipe), operations)
 
 
 def _penalty_interval(recipe):
@@ -214,6 +226,11 @@ def main():
         metavar="DIR",
         help="a folder with another version of this library; default: PyTorch",
     )
+    parser.add_argument(
+        "--shares-passes",
+        action="store_true",
+        help="PyTorch's side of gan_int_cls_plus saves what this library saves",
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=5)
     arguments = parse_step_options(parser)
@@ -228,7 +245,9 @@ def main():
     rival = "the other" if arguments.against else "PyTorch"
     for target, more in (
         (_library, ()),
-        (_library, (arguments.against,)) if arguments.against else (_torch, ()),
+        (_library, (arguments.against,))
+        if arguments.against
+        else (_torch, (arguments.shares_passes,)),
     ):
         here, there = context.Pipe()
         context.Process(
@@ -262,6 +281,8 @@ def main():
             f"{min(times):9.3f} {max(times):9.3f}"
         )
     print(f"ratio: {medians[1] / medians[0]:.2f}")
+    if not arguments.against:
+        print(f"a step of PyTorch without penalty: {facts[1] / 1e9:.0f} GFLOP")
     if facts[0] is None:
         return
     operations, rate = facts[0]

@@ -31,11 +31,13 @@ import torch
 import torch_gan_plus
 from keras_t2i.recipes.recipe import Recipe
 
-sizes, dim = json.loads(sys.argv[1])
+sizes, dim, shares_passes = json.loads(sys.argv[1])
 torch.set_num_threads(1)
 torch.manual_seed(0)
 recipe = Recipe.from_preset("gan_int_cls_plus").override(**sizes)
-trainer = torch_gan_plus.trainer_of(recipe, dim, recipe.image_size)
+trainer = torch_gan_plus.trainer_of(
+    recipe, dim, recipe.image_size, shares_passes
+)
 networks = [trainer.generator, *trainer.discriminator]
 trained = [
     {name: p for name, p in network.named_parameters() if p.requires_grad}
@@ -62,12 +64,12 @@ json.dump(
 """
 
 
-@pytest.fixture(scope="module")
-def after_a_step():
+@pytest.fixture(scope="module", params=[False, True])
+def after_a_step(request):
     for name in _PACKAGES:
         if importlib.util.find_spec(name) is None:
             pytest.skip(f"not installed: {name}")
-    argument = json.dumps([_SIZES, EMBEDDING_DIM])
+    argument = json.dumps([_SIZES, EMBEDDING_DIM, request.param])
     return json.loads(
         subprocess.run(
             [sys.executable, "-c", _PROGRAM, argument],
