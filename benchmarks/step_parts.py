@@ -1,6 +1,8 @@
 """Where a train step's time goes: each of its parts, measured alone.
 
     python benchmarks/step_parts.py --precision mixed_bfloat16
+    python benchmarks/step_parts.py --width 32 --batch-size 32 \
+        --changes '{"image_size": 256, "falling_channels": true}'
 
 The parts are those of `TextToImageGAN.train_step`, with the floating-point
 operations counted that their convolutions and matrix products take, beside the
@@ -8,6 +10,7 @@ rate that the machine reaches in one large matrix product.
 """
 
 import argparse
+import json
 import statistics
 import time
 
@@ -34,12 +37,21 @@ TEXT_DIM = 1024
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add_step_options(parser)
+    parser.add_argument(
+        "--changes",
+        type=json.loads,
+        default={},
+        help="fields of the recipe as JSON, other than the preset's",
+    )
     arguments = parse_step_options(parser)
     keras.mixed_precision.set_dtype_policy(arguments.precision)
     encoder = keras_t2i.CharCNNRNN((8, 8, 8), embedding_dim=TEXT_DIM)
     encoder.trainable = False
     gan = keras_t2i.TextToImageGAN.from_preset(
-        arguments.preset, width=arguments.width, text_encoder=encoder
+        arguments.preset,
+        width=arguments.width,
+        text_encoder=encoder,
+        **arguments.changes,
     )
     gan.compile()
     rate = matrix_product_rate(arguments.precision)
@@ -65,8 +77,8 @@ def _parts(gan, batch_size):
     """Yields names, functions, and their operations, 0 where not counted."""
     rng = np.random.default_rng(0)
     num_images = num_generated(gan, batch_size)
-    images = rng.uniform(-1, 1, (num_images, 64, 64, 3)).astype("float32")
-    images = tf.constant(images)
+    shape = (num_images, gan.image_size, gan.image_size, 3)
+    images = tf.constant(rng.uniform(-1, 1, shape).astype("float32"))
     text = tf.constant(
         rng.normal(size=(num_images, TEXT_DIM)).astype("float32")
     )
