@@ -1,6 +1,8 @@
 """Fine-tunes the GAN of the package on 200 images of classes it has not seen.
 
     python benchmarks/fine_tuning.py --data data/oxford64 --out runs/fine-tuning
+    python benchmarks/fine_tuning.py --data data/oxford64 --out runs/heads \
+        --model runs/plus64 after new_discriminator
 
 Takes the five largest classes of the split `test` of --data as if they were a
 user's own: the first 40 images of each to train on, the others to measure with.
@@ -11,7 +13,9 @@ it can be read with so few images; the Frechet distance cannot, and is not
 printed. A ratio of nearest training images far below that of real ones says
 that images are copied. The folders measured_before, measured_after and
 measured_from_start hold the measures, the nearest training images, and a few
-captions of all classes. Existing runs are resumed.
+captions of all classes. Existing runs are resumed. `new_discriminator` is a
+training that begins with the generator of --model alone, as the models of the
+package do.
 """
 
 import argparse
@@ -25,11 +29,12 @@ import PIL.Image
 import keras_t2i
 from keras_t2i.cli.main import main as keras_t2i_command
 from keras_t2i.datasets.examples import PreparedExamples
+from keras_t2i.models.discriminator import members_of
+from keras_t2i.models.normalization import standardizations_of
 from keras_t2i.plots.grids import image_grid
 from keras_t2i.training.model_files import fine_tuning_recipe
 from keras_t2i.training.model_files import load_gan
 
-_PRESET = "gan_int_cls_plus_flowers"
 _NUM_CLASSES = 5
 _NUM_TRAINED = 40
 _MEASURES = (
@@ -77,6 +82,23 @@ def _measured(model, data, folder):
     return json.loads(out.read_text())
 
 
+def _with_new_discriminator(model, path):
+    trained = load_gan(str(model))
+    gan = keras_t2i.TextToImageGAN.from_recipe(
+        trained.recipe, text_encoder=trained.text_encoder
+    )
+    for name in ("generator", "ema_generator"):
+        weights = getattr(trained, name).get_weights()
+        getattr(gan, name).set_weights(weights)
+    # It sees texts as the generator does.
+    (standardization,) = standardizations_of(gan.generator)
+    for member in members_of(gan.discriminator):
+        for layer in standardizations_of(member):
+            layer.set_weights(standardization.get_weights())
+    gan.save(path)
+    return path
+
+
 def _run(*options):
     if keras_t2i_command([str(option) for option in options]):
         raise SystemExit(1)
@@ -89,11 +111,20 @@ def main():
     )
     parser.add_argument("--data", type=pathlib.Path, required=True)
     parser.add_argument("--out", type=pathlib.Path, required=True)
+    parser.add_argument("--model", default="gan_int_cls_plus_flowers")
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--steps", type=int, help="in place of --minutes")
     parser.add_argument("--generator-learning-rate", type=float)
+    parser.add_argument(
+        "ways",
+        nargs="*",
+        default=["after", "from_start"],
+        choices=["after", "new_discriminator", "from_start"],
+        help="trainings to compare (default: after from_start)",
+    )
     arguments = parser.parse_args()
 
+    model = arguments.model
     out, data = arguments.out, arguments.out / "data"
     if not data.exists():
         _write_own_images(arguments.data, out / "images")
@@ -101,21 +132,24 @@ def main():
             *("prepare", "folder", "--source", out / "images", "--out", data),
             *("--image-size", 64),
         )
-    recipe = fine_tuning_recipe(_PRESET).override(minutes=arguments.minutes)
+    recipe = fine_tuning_recipe(model).override(minutes=arguments.minutes)
     if arguments.steps is not None:
         recipe = recipe.override(steps=arguments.steps)
     if arguments.generator_learning_rate is not None:
         recipe = recipe.override(
             generator_learning_rate=arguments.generator_learning_rate
         )
-    ways = {
-        "after": {"model": _PRESET},
-        "from_start": {"text_encoder": _PRESET},
-    }
-    before = _measured(_PRESET, data, out / "measured_before")
+    before = _measured(model, data, out / "measured_before")
     results = {"before": before}
-    for name, source in ways.items():
-        run = out / name
+    for name in arguments.ways:
+        run, source = out / name, {"model": model}
+        if name == "new_discriminator":
+            file = out / "new_discriminator.keras"
+            if not file.exists():
+                _with_new_discriminator(model, file)
+            source = {"model": str(file)}
+        elif name == "from_start":
+            source = {"text_encoder": model}
         keras_t2i.train(
             recipe, data=data, out=run, resume=run.exists(), **source
         )
