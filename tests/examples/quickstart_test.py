@@ -55,11 +55,18 @@ def executed(tmp_path_factory):
     notebook.cells.insert(0, nbformat.v4.new_code_cell(_EAGERLY))
     notebook.cells.append(nbformat.v4.new_code_cell(_PROGRESS))
     folder = tmp_path_factory.mktemp("notebook")
+    # Of Keras: how much of each training is done.
+    _execute(
+        notebook, folder, KERAS_MAX_EPOCHS="1", KERAS_MAX_STEPS_PER_EPOCH="1"
+    )
+    return notebook, folder
+
+
+def _execute(notebook, folder, **environment):
+    environment["PYTHONPATH"] = str(_FILE.parents[1])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(_FILE.parents[1]))
-        # Of Keras: how much of each training is done.
-        patch.setenv("KERAS_MAX_EPOCHS", "1")
-        patch.setenv("KERAS_MAX_STEPS_PER_EPOCH", "1")
+        for name, value in environment.items():
+            patch.setenv(name, value)
         NotebookClient(
             notebook,
             timeout=600,
@@ -67,13 +74,20 @@ def executed(tmp_path_factory):
             coalesce_streams=True,
             resources={"metadata": {"path": str(folder)}},
         ).execute()
-    return notebook, folder
 
 
 def test_every_figure_is_shown(executed):
     notebook, folder = executed
     assert _num_figures(notebook) == 5
     assert (folder / "my_flowers.keras").exists()
+
+
+@pytest.mark.large
+def test_every_figure_is_shown_after_whole_trainings(tmp_path):
+    notebook = _read()
+    _execute(notebook, tmp_path)
+    assert _num_figures(notebook) == 5
+    assert (tmp_path / "my_flowers.keras").exists()
 
 
 def test_progress_is_one_line_that_changes(executed):
