@@ -54,6 +54,11 @@ _STREAMS = {
         "captions_per_image": 4,
         "mismatch_candidates": 8,
     },
+    "embeddings, mean of 4 captions, nearest of 64 mismatches": {
+        "text_embeddings": True,
+        "captions_per_image": 4,
+        "mismatch_candidates": 64,
+    },
 }
 _ALL_ALIKE = "token ids, one caption common to all images but ten"
 _WORDS = {

@@ -125,6 +125,12 @@ SETTINGS = {
     ),
     "features_2_images": _text("char_cnn_rnn_features", images_per_class=2),
     "features_words": _text("char_cnn_rnn_features", vocabulary_size=5000),
+    "features_cosine_2_images": _text(
+        "char_cnn_rnn_features", similarity="cosine", images_per_class=2
+    ),
+    "features_cosine_words": _text(
+        "char_cnn_rnn_features", similarity="cosine", vocabulary_size=5000
+    ),
     # Style encoders, and what is done to the images.
     "plain": _style(),
     "image_noise": _style(image_noise=0.2),
