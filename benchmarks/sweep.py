@@ -39,6 +39,11 @@ def _text(preset, **changes):
     return recipe.override(split="train", **changes)
 
 
+def _features(**changes):
+    # Compared before the preset had cosines.
+    return _text("char_cnn_rnn_features", **{"similarity": "dot", **changes})
+
+
 def _style(**changes):
     return StyleRecipe(**{"reconstruction_weight": 0.0, **changes})
 
@@ -112,24 +117,17 @@ SETTINGS = {
         learning_rate=5e-4,
     ),
     # For --image-encoder, as is softmax, which has neither decay nor averages.
-    "features": _text("char_cnn_rnn_features"),
-    "features_decay": _text("char_cnn_rnn_features", ema_momentum=None),
-    "features_average": _text("char_cnn_rnn_features", decay_share=None),
-    "features_average_0.99": _text("char_cnn_rnn_features", ema_momentum=0.99),
-    "features_average_0.999": _text(
-        "char_cnn_rnn_features", ema_momentum=0.999
-    ),
-    "features_cosine": _text("char_cnn_rnn_features", similarity="cosine"),
-    "features_class_head": _text(
-        "char_cnn_rnn_features", class_head_weight=0.5
-    ),
-    "features_2_images": _text("char_cnn_rnn_features", images_per_class=2),
-    "features_words": _text("char_cnn_rnn_features", vocabulary_size=5000),
-    "features_cosine_2_images": _text(
-        "char_cnn_rnn_features", similarity="cosine", images_per_class=2
-    ),
-    "features_cosine_words": _text(
-        "char_cnn_rnn_features", similarity="cosine", vocabulary_size=5000
+    "features": _features(),
+    "features_decay": _features(ema_momentum=None),
+    "features_average": _features(decay_share=None),
+    "features_average_0.99": _features(ema_momentum=0.99),
+    "features_average_0.999": _features(ema_momentum=0.999),
+    "features_cosine": _features(similarity="cosine"),
+    "features_class_head": _features(class_head_weight=0.5),
+    "features_2_images": _features(images_per_class=2),
+    "features_words": _features(vocabulary_size=5000),
+    "features_cosine_words": _features(
+        similarity="cosine", vocabulary_size=5000
     ),
     # Style encoders, and what is done to the images.
     "plain": _style(),

@@ -185,6 +185,8 @@ class BaseRecipe:
     COMMAND: ClassVar[str]
     # The kind of its presets, `None` if it has none.
     PRESETS: ClassVar[str | None] = None
+    # What presets that have changed had when runs stored no recipe.
+    OLDER_VALUES: ClassVar[dict[str, Any]] = {}
 
     epochs: int | None = whole_number(None, 1, optional=True)
     steps: int | None = whole_number(None, 1, optional=True)
@@ -318,6 +320,7 @@ class BaseRecipe:
         recipe = cls()
         if cls.PRESETS is not None:
             recipe = cls.from_preset(options["preset"])
+        options = {**cls.OLDER_VALUES, **options}
         given = {
             name: options[name]
             for name in {*cls.names(), "width"} - {"preset"}

@@ -337,6 +337,7 @@ class TextRecipe(BaseRecipe):
     """
 
     COMMAND: ClassVar[str] = "train-text"
+    OLDER_VALUES: ClassVar[dict[str, Any]] = {"similarity": "dot"}
     PRESETS: ClassVar[str] = "text_encoder"
 
     preset: str = text("char_cnn_rnn_small_softmax")

@@ -181,6 +181,7 @@ def test_text_encoders_of_reduced_size():
     other = "char_cnn_rnn_small_softmax"
     # All of them have its layers.
     assert _differences("char_cnn_rnn_features", other) == {
+        "similarity": "cosine",
         "decay_share": 0.75,
         "ema_momentum": 0.995,
     }

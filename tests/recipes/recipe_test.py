@@ -193,7 +193,7 @@ def test_other_runs_of_before(tmp_path):
     _write(tmp_path, {"command": "train-text", "options": options})
     recipe = TextRecipe.from_preset("char_cnn_rnn_features")
     assert TextRecipe.from_run(tmp_path) == recipe.override(
-        image_encoder="efficientnet_lite0", epochs=7
+        image_encoder="efficientnet_lite0", epochs=7, similarity="dot"
     )
     options = {"model": "m", "data": "d", "epochs": None, "steps": None}
     config = {"command": "train-style", "options": {**options, "minutes": 2}}
