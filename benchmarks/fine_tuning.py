@@ -118,7 +118,6 @@ def main():
     parser.add_argument(
         "ways",
         nargs="*",
-        default=["after", "from_start"],
         choices=["after", "new_discriminator", "from_start"],
         help="trainings to compare (default: after from_start)",
     )
@@ -141,7 +140,7 @@ def main():
         )
     before = _measured(model, data, out / "measured_before")
     results = {"before": before}
-    for name in arguments.ways:
+    for name in arguments.ways or ("after", "from_start"):
         run, source = out / name, {"model": model}
         if name == "new_discriminator":
             file = out / "new_discriminator.keras"
