@@ -2,7 +2,7 @@
 
     python benchmarks/fine_tuning.py --data data/oxford64 --out runs/fine-tuning
     python benchmarks/fine_tuning.py --data data/oxford64 --out runs/heads \
-        --model runs/plus64 after new_discriminator
+        --model runs/plus64 --ways after new_discriminator
 
 Takes the five largest classes of the split `test` of --data as if they were a
 user's own: the first 40 images of each to train on, the others to measure with.
@@ -116,8 +116,9 @@ def main():
     parser.add_argument("--steps", type=int, help="in place of --minutes")
     parser.add_argument("--generator-learning-rate", type=float)
     parser.add_argument(
-        "ways",
-        nargs="*",
+        "--ways",
+        nargs="+",
+        default=["after", "from_start"],
         choices=["after", "new_discriminator", "from_start"],
         help="trainings to compare (default: after from_start)",
     )
@@ -140,7 +141,7 @@ def main():
         )
     before = _measured(model, data, out / "measured_before")
     results = {"before": before}
-    for name in arguments.ways or ("after", "from_start"):
+    for name in arguments.ways:
         run, source = out / name, {"model": model}
         if name == "new_discriminator":
             file = out / "new_discriminator.keras"
