@@ -386,11 +386,7 @@ class Trainer:
             all_real = self._logits(maps, text)
             mismatched = self._logits(self._maps(images), mismatched_text)
             generated = self._logits(self._maps(fakes), own_text)
-            loss = _pairing_loss(all_real, generated)
-            loss = loss + _pairing_loss(all_real, mismatched)
-        if penalty:
-            loss = loss + self._penalty(all_real[0], pixels)
-        self._update_discriminator(loss)
+        self._update_discriminator(all_real, mismatched, generated, pixels)
 
         with self._frozen_discriminator():
             with self.autocast:
@@ -401,7 +397,11 @@ class Trainer:
                 loss = _generator_loss(generated, all_real)
             return self._update_generator(loss, fakes, noise[1], len(images))
 
-    def _update_discriminator(self, loss):
+    def _update_discriminator(self, all_real, mismatched, generated, pixels):
+        loss = _pairing_loss(all_real, generated)
+        loss = loss + _pairing_loss(all_real, mismatched)
+        if pixels.requires_grad:
+            loss = loss + self._penalty(all_real[0], pixels)
         self.optimizers[1].zero_grad()
         loss.backward()
         self.optimizers[1].step()
@@ -460,11 +460,7 @@ class SharingTrainer(Trainer):
                 [x[: len(text)].detach() for x in maps] for maps in fake_maps
             ]
             generated = self._logits(detached, own_text)
-            loss = _pairing_loss(all_real, generated)
-            loss = loss + _pairing_loss(all_real, mismatched)
-        if penalty:
-            loss = loss + self._penalty(all_real[0], pixels)
-        self._update_discriminator(loss)
+        self._update_discriminator(all_real, mismatched, generated, pixels)
 
         with self._frozen_discriminator():
             with self.autocast:
