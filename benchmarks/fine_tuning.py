@@ -29,8 +29,7 @@ import PIL.Image
 import keras_t2i
 from keras_t2i.cli.main import main as keras_t2i_command
 from keras_t2i.datasets.examples import PreparedExamples
-from keras_t2i.models.discriminator import members_of
-from keras_t2i.models.normalization import standardizations_of
+from keras_t2i.models.from_recipe import standardize_as_the_generator
 from keras_t2i.plots.grids import image_grid
 from keras_t2i.training.model_files import fine_tuning_recipe
 from keras_t2i.training.model_files import load_gan
@@ -90,13 +89,8 @@ def _with_new_discriminator(model, path):
     for name in ("generator", "ema_generator"):
         weights = getattr(trained, name).get_weights()
         getattr(gan, name).set_weights(weights)
-    # It sees texts as the generator does.
-    (standardization,) = standardizations_of(gan.generator)
-    for member in members_of(gan.discriminator):
-        for layer in standardizations_of(member):
-            layer.set_weights(standardization.get_weights())
+    standardize_as_the_generator(gan)
     gan.save(path)
-    return path
 
 
 def _run(*options):

@@ -336,13 +336,17 @@ def load_pretrained_gan(cls: Any, name: str, recipe: Recipe) -> keras.Model:
     gan = cls.from_recipe(recipe, text_encoder=pretrained_text_encoder(name))
     for generator in (gan.generator, gan.ema_generator):
         load_pretrained_weights(generator, name, "generator.npz")
-    # The new discriminator sees texts as the trained generator does:
+    standardize_as_the_generator(gan)
+    return gan
+
+
+def standardize_as_the_generator(gan: keras.Model) -> None:
+    """Has a new discriminator see texts as the trained generator does."""
     # `make_dataset` standardizes for a GAN of which no network is adapted yet.
     (trained,) = standardizations_of(gan.generator)
     for member in members_of(gan.discriminator):
         for layer in standardizations_of(member):
             layer.set_weights(trained.get_weights())
-    return gan
 
 
 def _with_overrides(
