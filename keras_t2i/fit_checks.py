@@ -213,6 +213,7 @@ def _with_checked_images(data: Any, images: Any, image_size: int | None) -> Any:
             raise _out_of_range(_values(largest))
         return data
 
+    @tf.autograph.experimental.do_not_convert
     def check(batch: dict[str, Tensor]) -> dict[str, Tensor]:
         largest = tf.reduce_max(tf.abs(batch["images"]))
         # NaN passes: `StopOnNaN` names it.
@@ -270,6 +271,7 @@ def _on_all_devices(data: Any, num_devices: int, batch_size: int) -> Any:
     def has_enough(size: int) -> bool:
         return full_size(size) - size < full_size(size) // num_devices
 
+    @tf.autograph.experimental.do_not_convert
     def fill(batch: dict[str, Tensor]) -> dict[str, Tensor]:
         size = tf.shape(next(iter(batch.values())))[0]
         wanted = tf.where(has_enough(size), size, full_size(size))

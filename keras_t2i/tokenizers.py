@@ -86,6 +86,7 @@ def utf8(texts: Iterable[str]) -> list[bytes]:
     return [text.encode("utf-8", "surrogatepass") for text in texts]
 
 
+@tf.autograph.experimental.do_not_convert
 def tokenize(texts: Tensor) -> Tensor:
     """Turns texts into the character ids that `CharCNNRNN` reads.
 
@@ -258,6 +259,7 @@ def words_of_no_text(words: Iterable[str]) -> list[str]:
     ]
 
 
+@tf.autograph.experimental.do_not_convert
 def tokenize_words(texts: Tensor, vocabulary: tuple[str, ...]) -> Tensor:
     """Turns UTF-8 texts of shape `(batch,)` into word ids.
 

@@ -385,6 +385,7 @@ def _one_epoch_at_a_time(steps_per_epoch: int) -> tf.data.Dataset:
     return steps.apply(tf.data.experimental.assert_cardinality(steps_per_epoch))
 
 
+@tf.autograph.experimental.do_not_convert
 def _crop(
     encoded: Tensor, crop: Tensor, crop_size: int, image_size: int
 ) -> Tensor:

@@ -242,6 +242,7 @@ def _scan(
         for name, dtype in columns.items()
     }
 
+    @tf.autograph.experimental.do_not_convert
     def parse(records: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         parsed = tf.io.parse_example(records, features)
         return tf.strings.length(records), parsed

@@ -237,7 +237,7 @@ def _filled(template: str, **values: Any) -> str:
 def _table(signatures: Signatures) -> str:
     lines = ["| signature | inputs | output |", "|---|---|---|"]
     for name, function in signatures.items():
-        outputs = function.get_concrete_function().structured_outputs
+        outputs = function.structured_outputs
         columns = [
             ", ".join(_column(*item) for item in rows)
             for rows in (input_specs(function).items(), outputs.items())
@@ -248,8 +248,7 @@ def _table(signatures: Signatures) -> str:
 
 def input_specs(function: Any) -> dict[str, Any]:
     """Returns the `tf.TensorSpec` of each input of a signature."""
-    signature = function.get_concrete_function().structured_input_signature
-    rows, named_rows = signature
+    rows, named_rows = function.structured_input_signature
     return {spec.name: spec for spec in (*rows, *named_rows.values())}
 
 

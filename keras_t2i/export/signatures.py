@@ -15,6 +15,7 @@ from keras_t2i.models.image_generation import generate_from_embeddings
 from keras_t2i.models.image_generation import generate_from_texts
 from keras_t2i.models.image_generation import generate_in_style
 from keras_t2i.models.image_generation import generate_interpolated
+from keras_t2i.models.image_generation import graph
 from keras_t2i.models.text_to_image_gan import TextToImageGAN
 from keras_t2i.text.embeddings import PrecomputedEmbeddings
 from keras_t2i.types import Tensor
@@ -134,9 +135,10 @@ def make_signatures(
     max_style_pixels: int = MAX_STYLE_PIXELS,
     scope: Callable[[], AbstractContextManager[Any]] = nullcontext,
 ) -> dict[str, Any]:
-    """Makes the `tf.function`s that a SavedModel answers with, by their names.
+    """Makes the graphs that a SavedModel answers with, by their names.
 
-    Each takes tensors of shape `(batch, ...)` and returns a dict of one such
+    Each has been traced already: saving a `tf.function` would trace it again.
+    It takes tensors of shape `(batch, ...)` and returns a dict of one such
     tensor. A row of it depends only on the same row of the inputs. No content
     of a row makes a function fail, since a server batches the rows of several
     requests.
@@ -199,10 +201,10 @@ def make_signatures(
     elif style_encoder is not None:
         signatures["transfer_style"] = (transfer_style, [_TEXT, _TEXT])
     return {
-        # Servers without XLA refuse compiled functions.
-        name: tf.function(
-            _within(scope, function), input_signature=inputs, jit_compile=False
-        )
+        # Servers without XLA refuse compiled functions, which these are not.
+        name: graph(
+            _within(scope, function), input_signature=inputs
+        ).get_concrete_function()
         for name, (function, inputs) in signatures.items()
     }
 

@@ -38,6 +38,10 @@ _SEEDS = tf.TensorSpec([None], tf.int64)
 _WEIGHTS = tf.TensorSpec([None], tf.float32)
 _EMBEDDINGS = tf.TensorSpec([None, None], tf.float32)
 _SCALAR = tf.TensorSpec([], tf.float32)
+# Without AutoGraph: no graph of this library has Python's `if` and loops on
+# tensors, and to convert its functions takes a quarter of the time of a first
+# image, imports left out.
+graph = functools.partial(tf.function, autograph=False, jit_compile=False)
 # Texts of both ends, the weights of the second in each step; seeds likewise.
 _Interpolation = tuple[
     np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray
@@ -315,9 +319,7 @@ class ImageGeneration:
         warn_of_unknown(self.text_encoder, texts)
         return encoded
 
-    @tf.function(
-        input_signature=(_SCALAR, _EMBEDDINGS, _SEEDS), jit_compile=False
-    )
+    @graph(input_signature=(_SCALAR, _EMBEDDINGS, _SEEDS))
     def _generate_embedded(
         self, truncation: Tensor, embeddings: Tensor, seeds: Tensor
     ) -> Tensor:
@@ -325,18 +327,17 @@ class ImageGeneration:
         embeddings = tf.ensure_shape(embeddings, [None, dim])
         return generate_from_embeddings(self, truncation, embeddings, seeds)
 
-    @tf.function(input_signature=(_SCALAR, _TEXTS, _SEEDS), jit_compile=False)
+    @graph(input_signature=(_SCALAR, _TEXTS, _SEEDS))
     def _generate(
         self, truncation: Tensor, text: Tensor, seeds: Tensor
     ) -> Tensor:
         return generate_from_texts(self, truncation, text, seeds)
 
-    @tf.function(
+    @graph(
         input_signature=(
             *(_SCALAR, _TEXTS, _TEXTS, _WEIGHTS),
             *(_SEEDS, _SEEDS, _WEIGHTS),
-        ),
-        jit_compile=False,
+        )
     )
     def _generate_interpolated(
         self, truncation: Tensor, *rows: Tensor
@@ -345,7 +346,7 @@ class ImageGeneration:
 
     # One trace for each style encoder and, by this relaxation, for two sizes
     # of batches.
-    @tf.function(reduce_retracing=True, jit_compile=False)
+    @graph(reduce_retracing=True)
     def _generate_in_style(
         self, style_encoder: keras.Model, text: Tensor, style_images: Tensor
     ) -> Tensor:

@@ -74,7 +74,9 @@ class Workers:
 
         # Once, since tracing takes a second. int64 is what all devices gather.
         codes = tf.TensorSpec([None], tf.int64)
-        self._gather = tf.function(gather, input_signature=(codes,))
+        self._gather = tf.function(
+            gather, input_signature=(codes,), autograph=False
+        )
 
     def gathered(self, value: Any) -> list[Any]:
         """Returns what each worker has passed, which must fit into JSON.

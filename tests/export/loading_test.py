@@ -257,7 +257,7 @@ def test_warm_up_records_are_as_the_generated_classes_write_them(gan, tmp_path):
             tf.TensorSpec([None], tf.string, "text"),
             tf.TensorSpec([None, 300], tf.float32, "number"),
         ],
-    )
+    ).get_concrete_function()
     path = tmp_path / "requests"
     write_warm_up_requests(path, "x" * 200, {"ask": function}, (3,))
     log = prediction_log_pb2.PredictionLog()
