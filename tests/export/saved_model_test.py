@@ -11,7 +11,9 @@ import tensorflow as tf
 import keras_t2i
 from keras_t2i.export import ServerError
 from keras_t2i.export import export_saved_model
+from keras_t2i.export import signatures
 from keras_t2i.export.model_folder import batching_parameters
+from keras_t2i.models.image_generation import generate_from_embeddings
 from tests.export.stand_in_servers import grpc_stand_in
 from tests.export.stand_in_servers import rest_stand_in
 from tests.export.tiny_served import decode
@@ -267,6 +269,20 @@ def without_texts(tmp_path_factory):
     export_saved_model(gan, folder)
     row = np.random.default_rng(0).normal(size=(1, EMBEDDING_DIM))
     return gan, folder, row.astype("float32")
+
+
+def test_a_graph_is_traced_once(without_texts, tmp_path, monkeypatch):
+    """The README and the requests of the warm-up need no trace of their own."""
+    gan, _, _ = without_texts
+    traced = []
+
+    def generate(*rows):
+        traced.append(rows)
+        return generate_from_embeddings(*rows)
+
+    monkeypatch.setattr(signatures, "generate_from_embeddings", generate)
+    export_saved_model(gan, tmp_path / "flowers")
+    assert len(traced) == 1
 
 
 def test_the_readme_of_a_model_without_texts(without_texts, tmp_path):
