@@ -29,7 +29,7 @@ from keras_t2i.training import gan_training
 from keras_t2i.training import runner
 
 _REPOSITORY = pathlib.Path(__file__).parents[2]
-_SECONDS = 1800
+_SECONDS = 600
 
 
 def run_with_sgd(argv, checkpoints_every=10):
