@@ -1,6 +1,8 @@
 """Checks of arguments that many functions take."""
 
+import math
 import numbers
+from collections.abc import Callable
 from typing import Any
 
 # The image sizes of the networks.
@@ -27,6 +29,28 @@ def check_whole_number(value: Any, name: str, at_least: int) -> None:
         )
 
 
+def is_number(value: Any) -> bool:
+    """Whether a value is a finite number. NumPy's are too, bools are not."""
+    is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    return is_real and math.isfinite(value)
+
+
+def check_number(
+    value: Any, name: str, expected: str, fits: Callable[[float], bool]
+) -> None:
+    """Raises `ValueError` unless a value is a finite number that fits.
+
+    Example:
+
+    >>> from keras_t2i.checks import check_number
+    >>> check_number("1", "margin", "a number above 0", lambda v: v > 0)
+    Traceback (most recent call last):
+    ValueError: `margin` must be a number above 0. Received: '1'
+    """
+    if not is_number(value) or not fits(value):
+        raise ValueError(f"`{name}` must be {expected}. Received: {value!r}")
+
+
 def check_image_size(image_size: object) -> None:
     """Raises `ValueError` for a size that the networks do not come in."""
     if image_size not in IMAGE_SIZES:
@@ -37,19 +61,21 @@ def check_image_size(image_size: object) -> None:
 
 
 def check_shares(**shares: float) -> None:
-    """Raises `ValueError` if one of these arguments is not in [0, 1]."""
+    """Raises `ValueError` unless these arguments are numbers in [0, 1]."""
     for name, value in shares.items():
-        if not 0.0 <= value <= 1.0:
-            raise ValueError(f"`{name}` must be in [0, 1]. Received: {value!r}")
+        check_number(value, name, "a number in [0, 1]", lambda v: 0 <= v <= 1)
 
 
 def check_not_negative(**values: float) -> None:
-    """Raises `ValueError` if one of these arguments is below 0, or NaN."""
+    """Raises `ValueError` unless these arguments are numbers of at least 0."""
     for name, value in values.items():
-        if not value >= 0.0:
-            raise ValueError(
-                f"`{name}` must be at least 0. Received: {value!r}"
-            )
+        check_number(value, name, "a number of at least 0", lambda v: v >= 0)
+
+
+def check_above_zero(**values: float) -> None:
+    """Raises `ValueError` unless these arguments are numbers above 0."""
+    for name, value in values.items():
+        check_number(value, name, "a number above 0", lambda v: v > 0)
 
 
 def check_text_encoder(model: Any, name: str = "text_encoder") -> None:
@@ -68,21 +94,23 @@ def check_text_encoder(model: Any, name: str = "text_encoder") -> None:
     )
 
 
+def check_attributes(network: Any, name: str, *attributes: str) -> None:
+    """Raises `ValueError` if a network lacks an attribute of its kind."""
+    for attribute in attributes:
+        if not hasattr(network, attribute):
+            raise ValueError(
+                f"`{name}` must be a {name.replace('_', ' ')} of this library, "
+                f"or have its `{attribute}`. Received: {network!r:.100}"
+            )
+
+
 def check_networks(
     generator: Any, discriminator: Any, text_encoder: Any
 ) -> None:
     """Raises `ValueError` if the networks of a GAN do not fit each other."""
     check_text_encoder(text_encoder)
-    for name, network, attribute in (
-        ("generator", generator, "noise_dim"),
-        ("generator", generator, "image_size"),
-        ("discriminator", discriminator, "image_size"),
-    ):
-        if not hasattr(network, attribute):
-            raise ValueError(
-                f"`{name}` must be a {name} of this library, or have its "
-                f"`{attribute}`. Received: {network!r:.100}"
-            )
+    check_attributes(generator, "generator", "noise_dim", "image_size")
+    check_attributes(discriminator, "discriminator", "image_size")
     if generator.image_size != discriminator.image_size:
         raise ValueError(
             "`generator` and `discriminator` must have one `image_size`. "

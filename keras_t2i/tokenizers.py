@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_text as tf_text
 
+from keras_t2i.checks import check_whole_number
 from keras_t2i.fit_checks import words_of
 from keras_t2i.types import Tensor
 
@@ -99,6 +100,9 @@ def tokenize(texts: Tensor) -> Tensor:
     Returns:
         int32 tensor of shape `(batch, 201)`. Longer texts are cut.
 
+    Raises:
+        ValueError: `texts` has another shape, such as that of one string.
+
     Example:
 
     >>> ids = keras_t2i.text.tokenize(tf.constant(["a 1é"]))
@@ -108,6 +112,7 @@ def tokenize(texts: Tensor) -> Tensor:
     Reference:
         - [Reed et al., 2016](https://arxiv.org/abs/1605.05395), section 4.
     """
+    texts = _checked_batch(texts)
     code_points = tf.strings.unicode_decode(normalize(texts), "UTF-8")
     # Cut before padding: one long text would widen the whole batch.
     code_points = code_points[:, :MAX_CHARACTERS]
@@ -116,6 +121,17 @@ def tokenize(texts: Tensor) -> Tensor:
     in_table = code_points < len(CHARACTER_IDS)
     ids = tf.gather(table, tf.where(in_table, code_points, 0))
     return tf.where(in_table, ids, 0)
+
+
+def _checked_batch(texts: Tensor) -> tf.Tensor:
+    texts = tf.convert_to_tensor(texts)
+    # In a graph, the rank may be unknown.
+    if texts.dtype != tf.string or texts.shape.rank not in (None, 1):
+        raise ValueError(
+            "`texts` must be a list or a tensor of strings, of shape (batch,). "
+            f"Received: {texts.dtype.name} of shape {texts.shape}"
+        )
+    return texts
 
 
 def num_characters(texts: Tensor) -> Tensor:
@@ -268,7 +284,7 @@ def tokenize_words(texts: Tensor, vocabulary: tuple[str, ...]) -> Tensor:
     `vocabulary_of`. The ids are int32 of shape `(batch, 201)`. Longer texts are
     cut.
     """
-    words = split_words(texts)[:, :MAX_CHARACTERS]
+    words = split_words(_checked_batch(texts))[:, :MAX_CHARACTERS]
     words = words.to_tensor(shape=(None, MAX_CHARACTERS))
     # A binary search among hashes. A table would be a resource, which every
     # exporter would have to track and initialize.
@@ -292,7 +308,8 @@ def num_words(texts: Tensor) -> Tensor:
 def vocabulary_of(texts: Iterable[str], size: int) -> tuple[str, ...]:
     """Lists the `size` most frequent words, equals in alphabetic order.
 
-    Raises `ValueError` if `size` is below 1, or the texts hold no word.
+    Raises `ValueError` if `size` is no whole number of at least 1, or the texts
+    hold no word.
 
     Example:
 
@@ -300,8 +317,7 @@ def vocabulary_of(texts: Iterable[str], size: int) -> tuple[str, ...]:
     >>> vocabulary_of(["a red rose", "A rose"], size=2)
     ('a', 'rose')
     """
-    if size < 1:
-        raise ValueError(f"`size` must be at least 1. Received: {size!r}")
+    check_whole_number(size, "size", at_least=1)
     counts: collections.Counter[bytes] = collections.Counter()
     for some in _utf8_parts(texts):
         counts.update(split_words(tf.constant(some)).flat_values.numpy())

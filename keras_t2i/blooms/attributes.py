@@ -7,6 +7,8 @@ import math
 
 import numpy as np
 
+from keras_t2i.checks import check_whole_number
+
 PETAL_RGB = {
     "red": (220, 30, 40),
     "orange": (246, 132, 22),
@@ -173,7 +175,8 @@ def content_of_class(class_id: int) -> Content:
     >>> blooms.content_of_class(1).name
     'red-yellow-3-pointed'
     """
-    if not 0 <= class_id < len(_CONTENTS):
+    check_whole_number(class_id, "class_id", at_least=0)
+    if class_id >= len(_CONTENTS):
         raise ValueError(
             f"`class_id` must be from 0 to {len(_CONTENTS) - 1}. "
             f"Received: {class_id!r}."

@@ -9,6 +9,7 @@ from keras_t2i.blooms.attributes import CENTER_COLORS
 from keras_t2i.blooms.attributes import PETAL_COLORS
 from keras_t2i.blooms.attributes import Content
 from keras_t2i.blooms.attributes import contents
+from keras_t2i.checks import check_whole_number
 
 # What each of the ten captions names. People leave things out, but seldom the
 # color.
@@ -185,11 +186,14 @@ def captions_between(
 
     Args:
         split: string. The split whose classes the pairs are of.
-        num_pairs: int.
+        num_pairs: int, at least 0.
         seed: int, at least 0. Defaults to `0`.
 
     Returns:
         Three lists of strings: first, second, in between.
+
+    Raises:
+        ValueError: there is no such split, or a number is out of range.
 
     Example:
 
@@ -201,6 +205,8 @@ def captions_between(
     [('center_color', 'green'), ('petal_color', 'red')]
     [('center_color', 'white'), ('petal_color', 'red')]
     """
+    check_whole_number(num_pairs, "num_pairs", at_least=0)
+    check_whole_number(seed, "seed", at_least=0)
     rng = np.random.default_rng(seed)
     candidates = contents(split)
     captions: tuple[list[str], list[str], list[str]] = [], [], []

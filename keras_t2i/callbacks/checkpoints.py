@@ -14,6 +14,7 @@ from typing import TypeAlias
 import keras
 import numpy as np
 
+from keras_t2i.checks import check_not_negative
 from keras_t2i.checks import check_whole_number
 from keras_t2i.files import atomic_write
 from keras_t2i.types import StrPath
@@ -29,10 +30,14 @@ class StepCallback(keras.callbacks.Callback):
 
     Args:
         first_step: int. Steps trained before `fit`. Defaults to `0`.
+
+    Raises:
+        ValueError: `first_step` is no whole number of at least 0.
     """
 
     def __init__(self, first_step: int = 0) -> None:
         super().__init__()
+        check_whole_number(first_step, "first_step", at_least=0)
         self.step = first_step
         self._step_before = first_step - 1
         self._epoch_start = first_step
@@ -246,8 +251,9 @@ class Checkpoints(StepCallback):
             several workers agree on. Defaults to `time.monotonic`.
 
     Raises:
-        ValueError: from `fit`, where the folder holds checkpoints of later
-            steps than `first_step`: they would pass for the newest ones.
+        ValueError: a number is out of range; or, from `fit`, the folder holds
+            checkpoints of later steps than `first_step`: they would pass for
+            the newest ones.
         FloatingPointError: from `fit`, where a weight is not finite.
     """
 
@@ -262,6 +268,7 @@ class Checkpoints(StepCallback):
     ) -> None:
         super().__init__(first_step)
         check_whole_number(every_steps, "every_steps", at_least=1)
+        check_not_negative(every_seconds=every_seconds)
         self.folder = pathlib.Path(folder)
         self.every_steps = every_steps
         self.every_seconds = every_seconds

@@ -16,6 +16,7 @@ import tensorflow as tf
 from keras_t2i.callbacks.checkpoints import KeepBest
 from keras_t2i.callbacks.checkpoints import Logs
 from keras_t2i.callbacks.checkpoints import StepCallback
+from keras_t2i.checks import check_not_negative
 from keras_t2i.checks import check_whole_number
 from keras_t2i.files import atomic_write
 from keras_t2i.plots.grids import image_grid
@@ -53,6 +54,9 @@ class RunRecorder(StepCallback):
 
     Attributes:
         recorded_seconds: float. `seconds` of the last line.
+
+    Raises:
+        ValueError: a number is out of range.
     """
 
     def __init__(
@@ -66,7 +70,9 @@ class RunRecorder(StepCallback):
         agreed: Callable[[float], float] | None = None,
     ) -> None:
         super().__init__(first_step)
+        check_whole_number(steps_per_epoch, "steps_per_epoch", at_least=1)
         check_whole_number(every_steps, "every_steps", at_least=1)
+        check_not_negative(first_seconds=first_seconds)
         self.path = path
         self.steps_per_epoch = steps_per_epoch
         self.every_steps = every_steps
@@ -159,6 +165,9 @@ class ImageGrid(StepCallback):
         first_step: int. Steps trained before `fit`. Defaults to `0`.
         text_embeddings: float array of shape `(num_captions, dim)`, to
             generate from in place of the captions. Defaults to `None`.
+
+    Raises:
+        ValueError: `captions` is one string, or a number is out of range.
     """
 
     def __init__(
@@ -172,7 +181,9 @@ class ImageGrid(StepCallback):
         text_embeddings: np.ndarray | None = None,
     ) -> None:
         super().__init__(first_step)
+        check_whole_number(images_per_caption, "images_per_caption", at_least=1)
         check_whole_number(every_steps, "every_steps", at_least=1)
+        check_whole_number(seed, "seed", at_least=0)
         if isinstance(captions, str):
             raise ValueError(
                 "`captions` must be a list of strings. Received: one string, "
@@ -241,10 +252,14 @@ class CollapseWarning(StepCallback):
     Args:
         patience: int. Steps in a row. Defaults to `500`.
         first_step: int. Steps trained before `fit`. Defaults to `0`.
+
+    Raises:
+        ValueError: a number is out of range.
     """
 
     def __init__(self, patience: int = 500, first_step: int = 0) -> None:
         super().__init__(first_step)
+        check_whole_number(patience, "patience", at_least=1)
         self.patience = patience
         self._since: dict[str, int] = {}
         self._warned: set[str] = set()
@@ -295,6 +310,9 @@ class TensorBoardWriter(StepCallback):
         samples: path of the folder of an `ImageGrid`, which need not be there.
         every_steps: int. That of the `RunRecorder`. Defaults to `10`.
         first_step: int. Steps trained before `fit`. Defaults to `0`.
+
+    Raises:
+        ValueError: a number is out of range.
     """
 
     def __init__(
@@ -305,6 +323,7 @@ class TensorBoardWriter(StepCallback):
         first_step: int = 0,
     ) -> None:
         super().__init__(first_step)
+        check_whole_number(every_steps, "every_steps", at_least=1)
         self.folder = pathlib.Path(folder)
         self.samples = pathlib.Path(samples)
         self.every_steps = every_steps

@@ -7,6 +7,9 @@ from keras_t2i.callbacks.checkpoints import Logs
 from keras_t2i.callbacks.checkpoints import StepCallback
 from keras_t2i.callbacks.checkpoints import last_good_checkpoint
 from keras_t2i.callbacks.recording import RunRecorder
+from keras_t2i.checks import check_above_zero
+from keras_t2i.checks import check_number
+from keras_t2i.checks import check_whole_number
 from keras_t2i.linear_decay import LinearDecay
 from keras_t2i.linear_decay import linear_decays
 from keras_t2i.types import StrPath
@@ -58,6 +61,9 @@ class StopAfter(StepCallback):
         steps: int. Total, those before `fit` included. Defaults to `None`.
         minutes: float. Total, those before `fit` included. Defaults to `None`.
         first_step: int. Steps trained before `fit`. Defaults to `0`.
+
+    Raises:
+        ValueError: a number is out of range.
     """
 
     def __init__(
@@ -68,6 +74,10 @@ class StopAfter(StepCallback):
         first_step: int = 0,
     ) -> None:
         super().__init__(first_step)
+        if steps is not None:
+            check_whole_number(steps, "steps", at_least=1)
+        if minutes is not None:
+            check_above_zero(minutes=minutes)
         self.recorder = recorder
         self.steps = steps
         self.minutes = minutes
@@ -128,10 +138,9 @@ class BeginDecay(StepCallback):
     def __init__(
         self, stop: StopAfter, share: float, first_step: int = 0
     ) -> None:
-        if not 0 < share < 1:
-            raise ValueError(
-                f"`share` must be between 0 and 1. Received: {share!r}"
-            )
+        check_number(
+            share, "share", "a number in (0, 1)", lambda value: 0 < value < 1
+        )
         super().__init__(first_step)
         self.stop = stop
         self.share = share

@@ -20,8 +20,7 @@ class BloomsSource(Source):
         seed: int. Other seeds give other flowers. Defaults to `0`.
 
     Raises:
-        ValueError: `num_images` is below 10, or an argument is no whole
-            number.
+        ValueError: an argument is no whole number, or too small.
 
     Example:
 
@@ -37,11 +36,7 @@ class BloomsSource(Source):
     def __init__(self, num_images: int, seed: int = 0):
         # Now, and not when `prepare` has begun to write.
         check_whole_number(seed, "seed", at_least=0)
-        if num_images < 10:
-            raise ValueError(
-                "`num_images` must be at least 10, so that no split is empty. "
-                f"Received: {num_images}."
-            )
+        # So many that no split is empty.
         check_whole_number(num_images, "num_images", at_least=10)
         super().__init__()
         self.class_names = list(CLASS_NAMES)

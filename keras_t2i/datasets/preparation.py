@@ -100,9 +100,10 @@ def prepare(
         `Preparation`.
 
     Raises:
-        ValueError: `out` holds something else already, another process writes
-            to it, a split has no usable image, the training images are all of
-            one class, or, with `strict`, a file cannot be used.
+        ValueError: `source` is no `Source`, `out` holds something else
+            already, another process writes to it, a split has no usable image,
+            the training images are all of one class, or, with `strict`, a file
+            cannot be used.
         OSError: a file cannot be written.
 
     Example:
@@ -115,6 +116,11 @@ def prepare(
     >>> preparation.manifest.splits["train"].num_images
     16
     """
+    if not hasattr(source, "splits"):
+        raise ValueError(
+            "`source` must be a `Source`, such as `OxfordFlowers(folder)`. "
+            f"Received: {source!r:.100}"
+        )
     check_whole_number(image_size, "image_size", at_least=1)
     # JSON knows no whole numbers of NumPy.
     image_size = int(image_size)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import PIL.Image
 
+from keras_t2i.checks import check_number
 from keras_t2i.datasets.images import encode_png
 from keras_t2i.errors import ServerError
 from keras_t2i.export.model_folder import MAX_BATCH_SIZE
@@ -98,12 +99,13 @@ class Client:
         timeout: float = REQUEST_SECONDS,
         headers: dict[str, str] | None = None,
     ):
-        if not 0 < timeout <= _LONGEST_TIMEOUT:
-            raise ValueError(
-                "`timeout` must be a number of seconds, above 0 and at most a "
-                f"day, {_LONGEST_TIMEOUT:g}. "
-                f"Received: {timeout!r}"
-            )
+        check_number(
+            timeout,
+            "timeout",
+            "a number of seconds, above 0 and at most a day, "
+            f"{_LONGEST_TIMEOUT:g}",
+            lambda seconds: 0 < seconds <= _LONGEST_TIMEOUT,
+        )
         if "://" not in str(model):
             if headers:
                 raise ValueError(

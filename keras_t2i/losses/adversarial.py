@@ -253,6 +253,9 @@ def layouts(images: Tensor) -> Tensor:
     Returns:
         float32 tensor of shape `(batch, 16, 16, 3)`.
 
+    Raises:
+        ValueError: the size is no multiple of 16.
+
     Example:
 
     >>> images = np.random.default_rng(0).normal(size=(2, 32, 32, 3))
@@ -261,6 +264,11 @@ def layouts(images: Tensor) -> Tensor:
     True
     """
     images = ops.cast(images, "float32")
+    if len(images.shape) != 4 or images.shape[1] % _LAYOUT_SIZE:
+        raise ValueError(
+            "`images` must have the shape (batch, size, size, 3), with a size "
+            f"that is a multiple of {_LAYOUT_SIZE}. Received: {images.shape}"
+        )
     side = images.shape[1] // _LAYOUT_SIZE
     coarse = ops.average_pool(images, side, data_format="channels_last")
     coarse -= ops.mean(coarse, axis=(1, 2), keepdims=True)
@@ -291,6 +299,9 @@ def mode_seeking_loss(
         replicas, and the loss is this replica's share, as that of a
         `keras.losses.Loss` is.
 
+    Raises:
+        ValueError: the images are integers, whose differences would wrap.
+
     Example:
 
     >>> black, white = -np.ones((1, 2, 2, 3)), np.ones((1, 2, 2, 3))
@@ -305,6 +316,11 @@ def mode_seeking_loss(
         - [Mao et al., 2019](https://arxiv.org/abs/1903.05628), Mode Seeking
           Generative Adversarial Networks, section 3.2.
     """
+    for name, some in (("images", images), ("other_images", other_images)):
+        if not keras.backend.is_float_dtype(some.dtype):
+            raise ValueError(
+                f"`{name}` must be floats in [-1, 1]. Received: {some.dtype}"
+            )
     replica = tf.distribute.get_replica_context()
     image_distance, noise_distance = replica.all_reduce(
         tf.distribute.ReduceOp.MEAN,

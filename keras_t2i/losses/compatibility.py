@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_t2i.checks import check_above_zero
 from keras_t2i.types import Tensor
 
 
@@ -41,6 +42,7 @@ class StructuredJointEmbedding(keras.losses.Loss):
         name: str = "structured_joint_embedding",
         **kwargs: Any,
     ) -> None:
+        check_above_zero(margin=margin)
         super().__init__(name=name, **kwargs)
         self.margin = margin
 
@@ -94,10 +96,7 @@ class SoftmaxJointEmbedding(keras.losses.Loss):
         name: str = "softmax_joint_embedding",
         **kwargs: Any,
     ) -> None:
-        if not temperature > 0:
-            raise ValueError(
-                f"`temperature` must be above 0. Received: {temperature!r}"
-            )
+        check_above_zero(temperature=temperature)
         super().__init__(name=name, **kwargs)
         self.temperature = temperature
 

@@ -38,8 +38,8 @@ def style_clusters(
         int array of shape `(num_images,)`: the cluster of each image.
 
     Raises:
-        ValueError: there are fewer images than clusters, or descriptors are
-            not finite.
+        ValueError: there are fewer images than clusters, descriptors are not
+            finite, or a number is out of range.
         ImportError: scikit-learn is not installed.
 
     Example:
@@ -52,6 +52,8 @@ def style_clusters(
     Reference:
         - [Reed et al., 2016](https://arxiv.org/abs/1605.05396), section 5.
     """
+    check_whole_number(num_clusters, "num_clusters", at_least=1)
+    check_whole_number(seed, "seed", at_least=0)
     descriptors = np.asarray(descriptors, np.float64)
     if descriptors.ndim != 2 or len(descriptors) < num_clusters:
         raise ValueError(

@@ -8,6 +8,7 @@ from keras import layers
 
 from keras_t2i.applications.feature_networks import feature_network
 from keras_t2i.checks import check_image_size
+from keras_t2i.checks import check_whole_number
 from keras_t2i.models.discriminator import TextDiscriminator
 from keras_t2i.models.discriminator import scoring_head
 from keras_t2i.models.layers import SpectralConv2D
@@ -83,6 +84,9 @@ class FeatureDiscriminator(TextDiscriminator):
         **kwargs: Any,
     ) -> None:
         check_image_size(image_size)
+        if network_size is not None:
+            check_whole_number(network_size, "network_size", at_least=1)
+        check_whole_number(projection_seed, "projection_seed", at_least=0)
         policy = keras.dtype_policies.get(kwargs.pop("dtype", None))
         size = network_size or (96 if image_size < 128 else 128)
         frozen = _frozen_maps(network, image_size, size, projection_seed)

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_t2i.checks import check_number
 from keras_t2i.checks import check_whole_number
 from keras_t2i.types import Tensor
 
@@ -59,15 +60,16 @@ class StagedMatching(keras.layers.Layer):
             check_whole_number(start_step, "start_step", at_least=0)
         check_whole_number(patience, "patience", at_least=1)
         check_whole_number(rise_steps, "rise_steps", at_least=1)
-        if accuracy_threshold is not None and not 0 < accuracy_threshold < 1:
-            raise ValueError(
-                "`accuracy_threshold` must be between 0 and 1. Received: "
-                f"{accuracy_threshold!r}"
+        if accuracy_threshold is not None:
+            check_number(
+                accuracy_threshold,
+                "accuracy_threshold",
+                "a number in (0, 1)",
+                lambda threshold: 0 < threshold < 1,
             )
-        if not 0 <= smoothing < 1:
-            raise ValueError(
-                f"`smoothing` must be in [0, 1). Received: {smoothing!r}"
-            )
+        check_number(
+            smoothing, "smoothing", "a number in [0, 1)", lambda s: 0 <= s < 1
+        )
         self.start_step = start_step
         self.accuracy_threshold = accuracy_threshold
         self.patience = patience

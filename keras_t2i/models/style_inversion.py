@@ -9,8 +9,10 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from keras_t2i.checks import check_attributes
 from keras_t2i.checks import check_not_negative
 from keras_t2i.checks import check_text_encoder
+from keras_t2i.checks import check_whole_number
 from keras_t2i.models.batch_texts import embeddings_of_batch
 from keras_t2i.models.batch_texts import sum_over_devices
 from keras_t2i.models.image_generation import encode_captions
@@ -121,6 +123,7 @@ class StyleInversion(StreamTrainedModel):
             color_jitter=color_jitter,
             reconstruction_weight=reconstruction_weight,
         )
+        check_whole_number(seed, "seed", at_least=0)
         self.generator = generator
         self.text_encoder = text_encoder
         self.style_encoder = style_encoder
@@ -341,6 +344,8 @@ def _check_networks(
     text_encoder: keras.Model,
     style_encoder: keras.Model,
 ) -> None:
+    check_attributes(generator, "generator", "image_size", "noise_dim")
+    check_attributes(style_encoder, "style_encoder", "image_size", "noise_dim")
     for name in ("image_size", "noise_dim"):
         ours, theirs = getattr(generator, name), getattr(style_encoder, name)
         if ours != theirs:

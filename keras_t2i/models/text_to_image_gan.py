@@ -9,6 +9,7 @@ from keras import tree
 from keras_t2i.checks import check_networks
 from keras_t2i.checks import check_not_negative
 from keras_t2i.checks import check_shares
+from keras_t2i.checks import check_whole_number
 from keras_t2i.losses.adversarial import LabelObjective
 from keras_t2i.losses.adversarial import RelativisticObjective
 from keras_t2i.models.adversarial_training import NOT_EVALUATED
@@ -185,6 +186,7 @@ class TextToImageGAN(
             mode_seeking_weight=mode_seeking_weight,
             interpolation_weight=interpolation_weight,
         )
+        check_whole_number(seed, "seed", at_least=0)
         if matching_schedule is not None and not matching_aware:
             raise ValueError(
                 "`matching_schedule` is for a GAN with `matching_aware=True`. "

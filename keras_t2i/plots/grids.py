@@ -10,6 +10,8 @@ import numpy as np
 import PIL.Image
 from matplotlib.figure import Figure
 
+from keras_t2i.checks import check_number
+
 
 class NotebookFigure(Figure):
     """A `Figure` that a notebook shows where it is the result of a cell.
@@ -338,11 +340,12 @@ def animated_gif(images: np.ndarray, seconds_per_image: float = 0.125) -> bytes:
     b'GIF89a'
     """
     images = _checked_images(images, "(steps, height, width, 3)")
-    if not 0.01 <= seconds_per_image <= 655.0:
-        raise ValueError(
-            "`seconds_per_image` must be from 0.01 to 655, as GIF counts them. "
-            f"Received: {seconds_per_image!r}"
-        )
+    check_number(
+        seconds_per_image,
+        "seconds_per_image",
+        "a number from 0.01 to 655, as GIF counts seconds",
+        lambda seconds: 0.01 <= seconds <= 655,
+    )
     first, *others = [
         PIL.Image.fromarray(image).quantize(dither=PIL.Image.Dither.NONE)
         for image in images

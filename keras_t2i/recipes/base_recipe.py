@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import importlib.resources
 import json
-import math
 import numbers
 import pathlib
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from typing import ClassVar
 from typing import Self
 from typing import TypeVar
 
+from keras_t2i.checks import is_number
 from keras_t2i.files import atomic_write
 from keras_t2i.reading import parse_json
 from keras_t2i.reading import read_json
@@ -70,9 +70,7 @@ def number(
     """Returns a field for a finite number."""
 
     def convert(value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, numbers.Real):
-            raise TypeError
-        if not math.isfinite(value) or not fits(float(value)):
+        if not is_number(value) or not fits(float(value)):
             raise ValueError
         return float(value)
 

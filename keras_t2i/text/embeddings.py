@@ -238,11 +238,14 @@ def write_stackgan_pickles(
     prefix = "jpg/" if manifest.name == "oxford_flowers" else ""
     ids = [id for e in all_examples.values() for id in e.text_ids()]
     names = _stackgan_names(ids, prefix, data_path)
+    all_embeddings = {
+        folder: ExtractedEmbeddings(embeddings_path, examples)
+        for folder, examples in all_examples.items()
+    }
     out_path.mkdir(parents=True, exist_ok=True)
     # The folders appear only when all of them are whole.
     with contextlib.ExitStack() as stack:
         for folder, examples in all_examples.items():
-            embeddings = ExtractedEmbeddings(embeddings_path, examples)
             temporary = stack.enter_context(
                 atomic_new_folder(out_path / folder)
             )
@@ -250,7 +253,7 @@ def write_stackgan_pickles(
             if class_ids is None:
                 class_ids = np.arange(len(examples))
             lists: dict[str, Iterable] = {
-                STACKGAN_EMBEDDINGS: _equally_many(embeddings),
+                STACKGAN_EMBEDDINGS: _equally_many(all_embeddings[folder]),
                 STACKGAN_FILES: (names[id] for id in examples.text_ids()),
                 # StackGAN counts from 1.
                 STACKGAN_CLASSES: (int(id) + 1 for id in class_ids),

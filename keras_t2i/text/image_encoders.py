@@ -7,6 +7,7 @@ from keras import layers
 
 from keras_t2i.applications.feature_networks import find_network
 from keras_t2i.applications.feature_networks import preprocessing_weights
+from keras_t2i.checks import check_whole_number
 from keras_t2i.configured_model import check_keras_config
 from keras_t2i.errors import first_line
 from keras_t2i.types import StrPath
@@ -30,6 +31,9 @@ def image_encoder(
         `keras.Model` from images in [-1, 1] of shape
         `(batch, image_size, image_size, 3)` to `(batch, embedding_dim)`.
 
+    Raises:
+        ValueError: a number is no whole one, or too small.
+
     Example:
 
     >>> encoder = keras_t2i.text.image_encoder(32, embedding_dim=16, width=4)
@@ -37,6 +41,9 @@ def image_encoder(
     TensorShape([2, 16])
     """
     check_keras_config()
+    check_whole_number(image_size, "image_size", at_least=8)
+    check_whole_number(embedding_dim, "embedding_dim", at_least=1)
+    check_whole_number(width, "width", at_least=1)
     images = keras.Input((image_size, image_size, 3), name="images")
     x = images
     while x.shape[1] > 4:
@@ -143,12 +150,17 @@ def feature_encoder(
         `keras.Model` from features of shape `(batch, num_features)` to
         `(batch, embedding_dim)`.
 
+    Raises:
+        ValueError: a size is no whole number of at least 1.
+
     Example:
 
     >>> encoder = keras_t2i.text.feature_encoder(8, embedding_dim=16)
     >>> encoder(np.zeros((2, 8))).shape
     TensorShape([2, 16])
     """
+    check_whole_number(num_features, "num_features", at_least=1)
+    check_whole_number(embedding_dim, "embedding_dim", at_least=1)
     features = keras.Input((num_features,), name="images")
     x = layers.Dense(embedding_dim, name="embedding")(features)
     return keras.Model(features, x, name="feature_encoder")

@@ -7,6 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_t2i.checks import check_attributes
+from keras_t2i.checks import check_not_negative
 from keras_t2i.checks import check_text_encoder
 from keras_t2i.losses.compatibility import StructuredJointEmbedding
 from keras_t2i.stream_trained_model import StreamTrainedModel
@@ -89,6 +91,8 @@ class JointEmbedding(StreamTrainedModel):
         **kwargs: Any,
     ) -> None:
         check_text_encoder(text_encoder)
+        check_attributes(image_encoder, "image_encoder", "output_shape")
+        check_not_negative(class_head_weight=class_head_weight)
         if text_encoder.output_shape[-1] != image_encoder.output_shape[-1]:
             raise ValueError(
                 "`text_encoder` and `image_encoder` must have embeddings of "
@@ -100,9 +104,7 @@ class JointEmbedding(StreamTrainedModel):
                 f"`similarity` must be one of {_SIMILARITIES}. Received: "
                 f"{similarity!r}"
             )
-        if class_head_weight < 0 or bool(class_head_weight) != bool(
-            num_classes
-        ):
+        if bool(class_head_weight) != bool(num_classes):
             raise ValueError(
                 "A class head needs both `num_classes` and a "
                 "`class_head_weight` above 0. Received: "

@@ -60,3 +60,16 @@ def test_one_color_has_no_layout_and_a_finite_gradient():
         loss = tf.reduce_sum(layout[:, 0])
     assert np.allclose(layout, 0.0, atol=1e-3)
     assert np.all(np.isfinite(tape.gradient(loss, images)))
+
+
+def test_images_of_whole_numbers_are_refused():
+    # The difference of uint8 wraps: 0 - 1 is 255.
+    images, noise = np.zeros((2, 4, 4, 3)), np.zeros((2, 4))
+    with pytest.raises(ValueError, match="`other_images` must.*uint8"):
+        mode_seeking_loss(images, images.astype("uint8"), noise, noise)
+
+
+@pytest.mark.parametrize("shape", [(2, 8, 8, 3), (2, 40, 40, 3), (32, 32, 3)])
+def test_images_without_a_layout(shape):
+    with pytest.raises(ValueError, match=r"a multiple of 16. Received: \("):
+        layouts(np.zeros(shape))

@@ -80,7 +80,7 @@ def test_a_threshold_itself_is_not_below():
         ({"start_step": True}, "`start_step` must be.*Received: True"),
         ({"start_step": 0, "rise_steps": 0}, "`rise_steps`.*at least 1"),
         ({"accuracy_threshold": 0.5, "patience": 0}, "`patience`.*at least 1"),
-        ({"accuracy_threshold": 1.0}, r"between 0 and 1. Received: 1.0"),
+        ({"accuracy_threshold": 1.0}, r"a number in \(0, 1\). Received: 1.0"),
         ({"start_step": 0, "smoothing": 1.0}, r"`smoothing`.*Received: 1.0"),
     ],
 )

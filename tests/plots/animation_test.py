@@ -38,5 +38,7 @@ def test_no_images(images, received):
 @pytest.mark.parametrize("seconds", [-1.0, 0.004, 700.0, float("nan")])
 def test_times_that_a_gif_cannot_have(seconds):
     images = np.zeros((2, 8, 8, 3), "uint8")
-    with pytest.raises(ValueError, match="`seconds_per_image` must be from"):
+    with pytest.raises(
+        ValueError, match="`seconds_per_image` must be a number from"
+    ):
         animated_gif(images, seconds)

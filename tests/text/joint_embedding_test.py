@@ -300,7 +300,7 @@ def test_the_network_is_part_of_the_config():
         ({"class_head_weight": 1.0}, "num_classes=None, class_head_weight=1.0"),
         (
             {"num_classes": 3, "class_head_weight": -1.0},
-            "num_classes=3, class_head_weight=-1.0",
+            "`class_head_weight` must be a number of at least 0. Rec.*: -1.0",
         ),
     ],
 )

@@ -126,3 +126,11 @@ def test_names_that_differ_by_their_suffix(tmp_path, splits):
     with pytest.raises(ValueError, match=message):
         _written(tmp_path, splits)
     assert not (tmp_path / "out").exists()
+
+
+def test_without_embeddings_there_is_no_folder(tmp_path):
+    data, out = tmp_path / "data", tmp_path / "out"
+    write_prepared_set(data, {"train": [[example(0)]], "test": [[example(1)]]})
+    with pytest.raises(ValueError, match="nowhere"):
+        write_stackgan_pickles(data, tmp_path / "nowhere", out)
+    assert not out.exists()

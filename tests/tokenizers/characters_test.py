@@ -8,6 +8,7 @@ from keras_t2i.text import normalize
 from keras_t2i.text import tokenize
 from keras_t2i.tokenizers import CHARACTER_IDS
 from keras_t2i.tokenizers import Unread
+from keras_t2i.tokenizers import tokenize_words
 from keras_t2i.tokenizers import unread_by
 
 
@@ -162,3 +163,14 @@ class _LongTexts(_OwnTokens):
 
     def lengths(self, texts):
         return np.full(len(texts), 202)
+
+
+@pytest.mark.parametrize(
+    "texts, received",
+    [("a rose", r"string of shape \(\)"), ([["a"]], "string"), ([3], "int32")],
+)
+def test_what_is_no_batch_of_texts(texts, received):
+    with pytest.raises(ValueError, match=f"`texts` must.*Received: {received}"):
+        tokenize(texts)
+    with pytest.raises(ValueError, match=f"`texts` must.*Received: {received}"):
+        tokenize_words(texts, ("rose",))
