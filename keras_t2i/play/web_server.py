@@ -1,6 +1,7 @@
 """Serves the page, and nothing else."""
 
 import importlib.util
+import json
 import re
 import socket
 from collections.abc import Awaitable
@@ -8,6 +9,8 @@ from collections.abc import Callable
 from collections.abc import MutableMapping
 from typing import Any
 from typing import TypeAlias
+
+from keras_t2i.reading import parse_json
 
 _Message: TypeAlias = MutableMapping[str, Any]
 _Receive: TypeAlias = Callable[[], Awaitable[_Message]]
@@ -19,6 +22,7 @@ _PATHS = re.compile(
     r"/|/config|/favicon\.ico|/theme\.css|/assets/.+|/static/.+"
     r"|/gradio_api/(queue/(join|data)|heartbeat/\w+|cancel|reset)"
 )
+_JOIN = "/gradio_api/queue/join"
 # A style image in base 64, and what is around it.
 _MAX_BODY_BYTES = 15 * 2**20
 _LARGEST_PORT = 65535
@@ -55,15 +59,22 @@ class Guard:
         if not length.isdigit() or int(length) > _MAX_BODY_BYTES:
             await _refuse(send, 413)
             return
-        received = 0
+        body = await _read_body(receive)
+        if body is None:
+            await _refuse(send, 413)
+            return
+        if scope["path"] == _JOIN:
+            body = _inputs_alone(body)
+            if body is None:
+                await _refuse(send, 400)
+                return
 
-        async def receive_some() -> _Message:
-            # Of a body that does not say its length.
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > _MAX_BODY_BYTES:
-                return {"type": "http.disconnect"}
+        async def receive_body() -> _Message:
+            nonlocal body
+            if body is None:
+                return await receive()
+            message = {"type": "http.request", "body": body}
+            body = None
             return message
 
         async def send_with_headers(message: _Message) -> None:
@@ -75,7 +86,44 @@ class Guard:
                 message = {**message, "headers": [*message["headers"], *more]}
             await send(message)
 
-        await self._application(scope, receive_some, send_with_headers)
+        await self._application(scope, receive_body, send_with_headers)
+
+
+async def _read_body(receive: _Receive) -> bytes | None:
+    """Returns the body of a request, `None` if it is too large or breaks off.
+
+    It may not have said its length.
+    """
+    body, is_more = b"", True
+    while is_more:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        body += message.get("body", b"")
+        if len(body) > _MAX_BODY_BYTES:
+            return None
+        is_more = message.get("more_body", False)
+    return body
+
+
+def _inputs_alone(body: bytes) -> bytes | None:
+    """Returns the body of a press of a button, `None` if it is something else.
+
+    All inputs of the page are texts and numbers. Gradio takes other values for
+    files, wherever they are: it would read each that it is told of, and fetch
+    those of other hosts.
+    """
+    try:
+        asked = parse_json(body.decode())
+    except ValueError:
+        return None
+    if not isinstance(asked, dict) or not isinstance(asked.get("data"), list):
+        return None
+    others = [value for name, value in asked.items() if name != "data"]
+    if any(isinstance(value, list | dict) for value in asked["data"] + others):
+        return None
+    # As it was understood here.
+    return json.dumps(asked).encode()
 
 
 async def _refuse(send: _Send, status: int) -> None:

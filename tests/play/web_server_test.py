@@ -5,6 +5,7 @@ import http.client
 import json
 import re
 import socket
+import urllib.error
 import urllib.parse
 import urllib.request
 
@@ -26,12 +27,13 @@ def _status(address, path, method="GET", body=None, headers=()):
         connection.close()
 
 
-def _join(address, visitor, caption, seed=0, count=1):
+def _join(address, visitor, caption, seed=0, count=1, **others):
     """Puts a request of the page's first button into the queue."""
     asked = {
         "data": [caption, seed, count],
         "fn_index": 0,
         "session_hash": visitor,
+        **others,
     }
     request = urllib.request.Request(
         f"{address}/gradio_api/queue/join",
@@ -99,6 +101,30 @@ def test_no_file_can_be_read(address, path):
 def test_nothing_can_be_uploaded(address):
     assert _status(address, "/gradio_api/upload", "POST", b"a") == 404
     assert _status(address, "/gradio_api/call/show", "POST", b"{}") == 404
+
+
+@pytest.mark.parametrize("path", ["secret.txt", "/dev/zero", "http://a.org/b"])
+@pytest.mark.parametrize("wrap", [lambda file: file, lambda file: [[file]]])
+def test_no_file_is_taken_for_an_input(address, tmp_path, path, wrap):
+    (tmp_path / "secret.txt").write_text("secret")
+    if "//" not in path:
+        path = str(tmp_path / path)
+    file = {"path": path, "meta": {"_type": "gradio.FileData"}}
+    for name, value in (
+        ("data", [wrap(file), 0, 1]),
+        ("data", wrap(file)),
+        ("event_data", wrap(file)),
+    ):
+        with pytest.raises(urllib.error.HTTPError, match="400"):
+            _join(address, "thief", "a rose", **{name: value})
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"1", b"{", b"\xff", b'{"data": 1}', b"[" * 10**6]
+)
+def test_what_is_no_press_of_a_button(address, body):
+    assert _status(address, "/gradio_api/queue/join", "POST", body) == 400
+    assert _status(address, "/") == 200
 
 
 def test_requests_have_a_size(address):
