@@ -184,10 +184,11 @@ def evaluate_images(
         if embeddings is not None and class_ids is not None:
             figures["r_precision"] = metrics.r_precision(
                 look.image_embeddings,
-                embeddings[indices],
-                class_ids[indices],
+                embeddings,
+                class_ids,
                 _NUM_OTHERS,
                 _SEED,
+                caption_of_image=indices,
             )
         figures["diversity"] = _diversity(look.features, groups)
         figures["nearest_training_ratio"] = None
@@ -257,13 +258,13 @@ def _check_numbers(
             stacklevel=3,
         )
     elif caption_match is not None:
-        _, sizes = np.unique(class_ids[images.indices], return_counts=True)
-        fewest = len(images.indices) - sizes.max()
+        _, sizes = np.unique(class_ids, return_counts=True)
+        fewest = len(class_ids) - sizes.max()
         if fewest < _NUM_OTHERS:
             raise ValueError(
                 f"R-precision compares a caption with {_NUM_OTHERS} of other "
                 f"classes. Received: {fewest} for images of the largest class. "
-                "Generate more images, or leave out the text encoder."
+                "Name a split with more images, or leave out the text encoder."
             )
 
 

@@ -193,6 +193,7 @@ def r_precision(
     class_ids: ArrayLike,
     num_others: int = 99,
     seed: int = 0,
+    caption_of_image: ArrayLike | None = None,
 ) -> float:
     """Measures how often generated images match their own captions best.
 
@@ -206,12 +207,15 @@ def r_precision(
 
     Args:
         image_embeddings: array of shape `(num_images, embedding_dim)`.
-        text_embeddings: array of the same shape. Row `i` is the caption that
-            image `i` was generated from.
-        class_ids: int array of shape `(num_images,)`: the class of both.
+        text_embeddings: array of shape `(num_captions, embedding_dim)`. The
+            captions that images were generated from, once each.
+        class_ids: int array of shape `(num_captions,)`: their classes.
         num_others: int, at least 1. Defaults to `99`, as published: chance is
             then 0.01.
         seed: int, for the choice of the other captions. Defaults to `0`.
+        caption_of_image: int array of shape `(num_images,)`. Each image's own
+            caption, as a row of `text_embeddings`. Defaults to `None`: one
+            image per caption, in the same order.
 
     Returns:
         Share of the images, float in [0, 1].
@@ -237,12 +241,16 @@ def r_precision(
     images, texts = feature_sets(
         image_embeddings=image_embeddings, text_embeddings=text_embeddings
     )
-    if len(images) != len(texts) or np.shape(class_ids) != (len(images),):
-        raise ValueError(
-            "`text_embeddings` and `class_ids` must hold one row per image. "
-            f"Received: {len(images)} images, {len(texts)} texts and classes "
-            f"of shape {np.shape(class_ids)}"
-        )
+    if caption_of_image is None:
+        if len(images) != len(texts):
+            raise ValueError(
+                "`text_embeddings` must hold one row per image, unless "
+                f"`caption_of_image` is given. Received: {len(images)} images "
+                f"and {len(texts)} texts"
+            )
+        caption_of_image = np.arange(len(images))
+    class_ids = _one_per_row(class_ids, texts, "class_ids")
+    captions = _one_per_row(caption_of_image, images, "caption_of_image")
     classes, places = np.unique(class_ids, return_inverse=True)
     sizes = np.bincount(places)
     fewest = len(texts) - sizes.max()
@@ -259,13 +267,14 @@ def r_precision(
     order = np.argsort(places, kind="stable")
     starts = np.cumsum(sizes) - sizes
     num_first = 0
-    for image, own, place in zip(images, texts, places):
+    for image, own in zip(images, captions):
+        place = places[own]
         others = generator.choice(
             len(texts) - sizes[place], int(num_others), replace=False
         )
         # Skip the image's own class.
         others += np.where(others >= starts[place], sizes[place], 0)
-        candidates = np.concatenate([own[None], texts[order[others]]])
+        candidates = np.concatenate([texts[own][None], texts[order[others]]])
         # In a matrix product, equal rows can give unequal cosines.
         cosines = np.sum(candidates * image, axis=1)
         num_first += cosines[0] > cosines[1:].max()

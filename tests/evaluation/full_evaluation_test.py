@@ -97,11 +97,10 @@ def test_figures_are_those_of_direct_calls(data, captions, judge):
         return metrics.r_precision(
             joint_embedding.image_encoder(images / np.float32(127.5) - 1),
             joint_embedding.text_encoder(
-                joint_embedding.text_encoder.tokenize(
-                    [texts[index] for index in indices]
-                )
+                joint_embedding.text_encoder.tokenize(texts)
             ),
-            class_ids[indices],
+            class_ids,
+            caption_of_image=indices,
         )
 
     each, twice = np.arange(NUM_TEST), np.arange(NUM_TEST).repeat(2)
@@ -303,18 +302,15 @@ def test_few_images(tmp_path, captions, judge):
     assert len(PreparedExamples(captions.path, "val")) == 20
     with pytest.raises(ValueError, match="50 real images. Received: 20"):
         evaluate_images(ModelImages(vivid_gan(), few, 3), few, judge)
+
+
+def test_few_captions_of_other_classes(tmp_path, judge):
+    captions = EvaluationCaptions(write_set(tmp_path / "few", 60), "test")
+    # More images of them are no more captions.
+    images = ModelImages(vivid_gan(), captions, 4)
+    match = CaptionMatch(tiny_joint_embedding(), judge)
     with pytest.raises(ValueError, match="with 99 of other classes. Rec.*: 55"):
-        write_images(
-            tmp_path,
-            captions.ids[49:60],
-            [noise_image(number, 32, 32) for number in range(49, 60)],
-        )
-        evaluate_images(
-            FolderImages(tmp_path, captions.ids),
-            captions,
-            judge,
-            CaptionMatch(tiny_joint_embedding(), judge),
-        )
+        evaluate_images(images, captions, judge, match)
 
 
 def test_fewer_images_than_features(tmp_path, captions):

@@ -161,6 +161,29 @@ def test_against_all_texts_of_other_classes():
     assert measured == pytest.approx(right / 60)
 
 
+def test_several_images_of_a_caption():
+    generator = np.random.default_rng(0)
+    classes = generator.permutation(np.repeat([3, 8, 5], 4))
+    texts = generator.normal(size=(12, 16))
+    captions = generator.integers(12, size=50)
+    images = texts[captions] + 2.0 * generator.normal(size=(50, 16))
+    # All 8 captions of other classes compete, each once.
+    measured = r_precision(
+        images, texts, classes, num_others=8, caption_of_image=captions
+    )
+    right = 0
+    for image, own in zip(images, captions):
+        cosines = texts @ image / np.linalg.norm(texts, axis=1)
+        right += cosines[own] > cosines[classes != classes[own]].max()
+    assert 0.2 < right / 50 < 0.9
+    assert measured == pytest.approx(right / 50)
+    # There is no ninth, however many images there are.
+    with pytest.raises(ValueError, match="hold 9 texts.*Received: 8"):
+        r_precision(
+            images, texts, classes, num_others=9, caption_of_image=captions
+        )
+
+
 def test_the_others_are_uniform_and_without_replacement():
     # To all images the first text is nearest, then the second, and so on. By
     # symmetry the first of four is the own one in a quarter of the cases; it
@@ -217,11 +240,11 @@ def test_embeddings_of_zeros_are_as_near_to_all():
     [
         (
             (np.ones((4, 2)), np.ones((3, 2)), range(4)),
-            r"Received: 4 images, 3 texts and classes of shape \(4,\)",
+            "unless `caption_of_image` is given. Received: 4 images and 3 t",
         ),
         (
             (np.ones((4, 2)), np.ones((4, 2)), range(3)),
-            r"Received: 4 images, 4 texts and classes of shape \(3,\)",
+            r"`class_ids` must hold one value for each of 4 rows.*\(3,\)",
         ),
         (
             (np.ones((100, 2)), np.ones((100, 2)), [7, 7, *range(10, 108)]),
