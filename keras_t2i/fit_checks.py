@@ -72,9 +72,11 @@ def checked_batches(
     ):
         raise has_targets(f"{len(elements)} elements")
     if isinstance(data, types.GeneratorType):
-        return (_checked_batch(batch, image_size) for batch in data)
+        return (
+            _checked_batch(batch, image_size, num_devices) for batch in data
+        )
     if isinstance(data, keras.utils.PyDataset):
-        return _CheckedPyDataset(data, image_size)
+        return _CheckedPyDataset(data, image_size, num_devices)
     if isinstance(data, tf.data.Dataset) and isinstance(elements, tuple):
         # Keras' way to write a batch without targets.
         data = data.map(lambda batch, *_: batch)
@@ -118,7 +120,7 @@ def _check_embeddings(elements: dict[str, Any], text_encoder: Any) -> None:
             )
 
 
-def _checked_batch(batch: Any, image_size: int | None) -> Any:
+def _checked_batch(batch: Any, image_size: int | None, num_devices: int) -> Any:
     """Returns what a generator or a `PyDataset` has made, and checks it."""
     inputs, *_ = keras.utils.unpack_x_y_sample_weight(batch)
     if not isinstance(inputs, dict):
@@ -126,12 +128,19 @@ def _checked_batch(batch: Any, image_size: int | None) -> Any:
     if "images" in inputs:
         images = np.asarray(inputs["images"])
         _with_checked_images({"images": images}, images, image_size)
-    return batch
+    size = max((len(rows) for rows in inputs.values()), default=0)
+    if has_rows_for_all(size, num_devices):
+        return batch
+    rows = np.arange(full_size(size, num_devices)) % size
+    return {name: np.asarray(values)[rows] for name, values in inputs.items()}
 
 
 class _CheckedPyDataset(keras.utils.PyDataset):
     def __init__(
-        self, batches: keras.utils.PyDataset, image_size: int | None
+        self,
+        batches: keras.utils.PyDataset,
+        image_size: int | None,
+        num_devices: int,
     ) -> None:
         super().__init__(
             batches.workers,
@@ -140,13 +149,16 @@ class _CheckedPyDataset(keras.utils.PyDataset):
         )
         self._batches = batches
         self._image_size = image_size
+        self._num_devices = num_devices
 
     @property
     def num_batches(self) -> int | None:
         return self._batches.num_batches
 
     def __getitem__(self, index: int) -> Any:
-        return _checked_batch(self._batches[index], self._image_size)
+        return _checked_batch(
+            self._batches[index], self._image_size, self._num_devices
+        )
 
     def on_epoch_begin(self) -> None:
         self._batches.on_epoch_begin()
@@ -265,16 +277,11 @@ def _on_all_devices(data: Any, num_devices: int, batch_size: int) -> Any:
         )
         data = data.with_options(options)
 
-    def full_size(size: int) -> int:
-        return -(-size // num_devices) * num_devices
-
-    def has_enough(size: int) -> bool:
-        return full_size(size) - size < full_size(size) // num_devices
-
     @tf.autograph.experimental.do_not_convert
     def fill(batch: dict[str, Tensor]) -> dict[str, Tensor]:
         size = tf.shape(next(iter(batch.values())))[0]
-        wanted = tf.where(has_enough(size), size, full_size(size))
+        is_whole = has_rows_for_all(size, num_devices)
+        wanted = tf.where(is_whole, size, full_size(size, num_devices))
         rows = tf.range(wanted) % size
         return {name: tf.gather(value, rows) for name, value in batch.items()}
 
@@ -286,13 +293,24 @@ def _on_all_devices(data: Any, num_devices: int, batch_size: int) -> Any:
         if sizes == [None]:
             return data.map(fill)
     for size in sizes:
-        if not has_enough(size):
+        if not has_rows_for_all(size, num_devices):
             raise ValueError(
                 "Each batch must have rows for all devices. Received: a batch "
                 f"of {size} rows for {num_devices} devices. Take another "
                 "`batch_size`, or leave these rows out."
             )
     return data
+
+
+def full_size(size: Any, num_devices: int) -> Any:
+    """The next larger multiple of the number of devices."""
+    return -(-size // num_devices) * num_devices
+
+
+def has_rows_for_all(size: Any, num_devices: int) -> Any:
+    """Whether no device is without rows of a batch of this size."""
+    full = full_size(size, num_devices)
+    return full - size < full // num_devices
 
 
 def check_callbacks(model: Any, callbacks: Any) -> None:

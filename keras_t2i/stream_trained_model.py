@@ -339,7 +339,10 @@ class StreamTrainedModel(keras.Model):
         if not isinstance(batch, dict):
             return batch
         num_rows = max((len(value) for value in batch.values()), default=0)
-        return self._checked(batch, num_rows)
+        # Run eagerly, networks take no arrays beside tensors.
+        return keras.tree.map_structure(
+            keras.ops.convert_to_tensor, self._checked(batch, num_rows)
+        )
 
     def _checked(self, data: Any, batch_size: int | None) -> Any:
         return checked_batches(

@@ -79,6 +79,33 @@ def test_how_many_rows_are_repeated(num_devices, sizes):
         assert set(batch["row"]) == set(range(size))
 
 
+@pytest.mark.parametrize("size", range(1, 9))
+def test_as_many_rows_of_other_batches_are_repeated(size):
+    rows = {"images": np.zeros((size, 8, 8, 3)), "row": np.arange(size)}
+    stream = tf.data.Dataset.from_tensor_slices(rows).batch(9)
+    stream = checked_batches(stream, num_devices=4)
+    (expected,) = stream.as_numpy_iterator()
+    batches = [
+        next(checked_batches((b for b in [rows]), num_devices=4)),
+        checked_batches(_OneBatch(rows), num_devices=4)[0],
+    ]
+    for batch in batches:
+        assert list(batch["row"]) == list(expected["row"])
+        assert len(batch["images"]) == len(batch["row"])
+
+
+class _OneBatch(keras.utils.PyDataset):
+    def __init__(self, batch):
+        super().__init__()
+        self.batch = batch
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        return self.batch
+
+
 def test_all_batches_are_taken_on_one_device():
     stream = _stream(5, 4)
     assert checked_batches(stream) is stream

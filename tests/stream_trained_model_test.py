@@ -3,10 +3,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_t2i import TextToImageGAN
 from keras_t2i.stream_trained_model import StreamTrainedModel
 from keras_t2i.stream_trained_model import batch_of
+from tests.tiny_models import embeddings_batch
 from tests.tiny_models import tiny_gan
 from tests.tiny_models import tiny_joint_embedding
+from tests.tiny_models import tiny_text_encoder
 
 ROWS = {"row": np.arange(64)}
 
@@ -325,3 +328,13 @@ def test_networks_are_exported_and_not_what_trains_them(make, tmp_path):
     model = make()
     with pytest.raises(NotImplementedError, match="text_encoder|export_saved"):
         model.export(tmp_path / "exported")
+
+
+def test_a_batch_of_arrays_run_eagerly():
+    gan = TextToImageGAN.from_preset(
+        "reed2016", text_encoder=tiny_text_encoder(), image_size=32, width=2
+    )
+    gan.compile(run_eagerly=True)
+    for run in (gan.train_on_batch, gan.test_on_batch):
+        logs = run(embeddings_batch(), return_dict=True)
+        assert np.isfinite(float(logs["discriminator_loss"]))

@@ -351,7 +351,8 @@ class CharCNNRNN(ConfiguredModel):
     def _num_columns_needed(self, token_ids: Tensor) -> Tensor:
         """Columns up to the end of the first step that sees padding alone."""
         places = ops.arange(1, token_ids.shape[1] + 1)
-        longest = ops.max(ops.where(token_ids != 0, places, 0))
+        # Of several devices, one may have no row, and no maximum.
+        longest = ops.maximum(ops.max(ops.where(token_ids != 0, places, 0)), 0)
         # A step begins `stride` columns after the one before: two pools of size
         # 3 and perhaps one of stride 2. It sees `seen` columns.
         stride, seen = (18, 66) if self.third_pool else (9, 48)

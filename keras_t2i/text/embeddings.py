@@ -29,6 +29,8 @@ from keras_t2i.datasets.published_embeddings import open_published_embeddings
 from keras_t2i.datasets.shards import CaptionedImage
 from keras_t2i.datasets.shards import write_embeddings
 from keras_t2i.files import atomic_new_folder
+from keras_t2i.fit_checks import full_size
+from keras_t2i.fit_checks import has_rows_for_all
 from keras_t2i.formats.pickled_list import write_pickled_list
 from keras_t2i.tokenizers import Unread
 from keras_t2i.tokenizers import sum_unread
@@ -66,9 +68,8 @@ def embed_texts(encoder: Any, texts: list[str]) -> np.ndarray:
     >>> keras_t2i.text.embed_texts(encoder, ["a rose", "a tulip"]).shape
     (2, 16)
     """
-    if isinstance(texts, (str, bytes)) or not all(
-        isinstance(text, str) for text in texts
-    ):
+    is_list = hasattr(texts, "__len__") and not isinstance(texts, (str, bytes))
+    if not is_list or not all(isinstance(text, str) for text in texts):
         raise ValueError(
             f"`texts` must be a list of strings. Received: {texts!r:.60}"
         )
@@ -86,8 +87,16 @@ def _embed(encoder: Any, texts: list[str]) -> np.ndarray:
     )
     # By length, as a batch takes as long as the longest text in it.
     by_length = np.argsort([len(text) for text in unique], kind="stable")
-    batches = token_batches(encoder, unique[by_length], _BATCH_SIZE)
-    embeddings = encoder.predict(batches, verbose=0)
+    rows = by_length
+    strategy = getattr(encoder, "distribute_strategy", None)
+    num_devices = getattr(strategy, "num_replicas_in_sync", 1)
+    size = len(rows) % _BATCH_SIZE
+    if not has_rows_for_all(size, num_devices):
+        # TensorFlow's convolutions fail on a device without rows.
+        more = np.full(full_size(size, num_devices) - size, rows[-1])
+        rows = np.concatenate([rows, more])
+    batches = token_batches(encoder, unique[rows], _BATCH_SIZE)
+    embeddings = encoder.predict(batches, verbose=0)[: len(by_length)]
     # The places of the different texts among those by length.
     rank = np.argsort(by_length)
     return np.asarray(embeddings, np.float32)[rank[places]]

@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from keras_t2i import CharCNNRNN
+from keras_t2i.text import embed_texts
 from keras_t2i.text import tokenize
 from keras_t2i.text.char_cnn_rnn import GatedRecurrence
 from keras_t2i.text.char_cnn_rnn import OneHotCharacters
@@ -433,3 +434,15 @@ def test_predictions_are_of_the_ids_alone():
     with pytest.raises(tf.errors.InvalidArgumentError, match="not compatible"):
         encoder.predict(short, verbose=0)
     encoder.predict(ids, verbose=0)
+
+
+@pytest.mark.parametrize("num_texts", [1, 3, 257])
+def test_a_device_without_texts(two_replicas, num_texts):
+    texts = [f"flower number {number}" for number in range(num_texts)]
+    with two_replicas.scope():
+        encoder = tiny_text_encoder()
+    alone = tiny_text_encoder()
+    alone.set_weights(encoder.get_weights())
+    np.testing.assert_allclose(
+        embed_texts(encoder, texts), embed_texts(alone, texts), atol=1e-6
+    )
