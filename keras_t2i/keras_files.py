@@ -196,7 +196,10 @@ def preset_weights(path: StrPath) -> pathlib.Path:
 
 
 def save_preset_folder(model: keras.Model, path: StrPath) -> None:
-    """Writes a model's config and weights, without its optimizers.
+    """Writes a model's config and weights.
+
+    Keras also writes the state of a compiled model's optimizers, which loading
+    leaves out.
 
     The model is one of this library. The folder may exist. Raises `OSError` if
     a file cannot be written.

@@ -6,6 +6,7 @@ import pytest
 
 from keras_t2i import Recipe
 from keras_t2i import TextToImageGAN
+from keras_t2i.training.model_files import fine_tuning_recipe
 from tests.tiny_models import EMBEDDING_DIM
 from tests.tiny_models import tiny_gan
 from tests.tiny_models import tiny_style_encoder
@@ -161,3 +162,63 @@ def test_configs_of_before_there_were_recipes(gan):
     loaded = TextToImageGAN.from_config({**config, "preset": "reed2016"})
     assert loaded.recipe == Recipe.from_preset("reed2016")
     assert TextToImageGAN.from_config({**config, "preset": None}).recipe is None
+
+
+def _staged(**schedule):
+    """A GAN whose mismatching pairs count since step 500."""
+    gan = TextToImageGAN.from_preset(
+        "gan_int_cls",
+        text_encoder=tiny_text_encoder(),
+        image_size=32,
+        width=2,
+        **{"matching_accuracy_threshold": 0.5, **schedule},
+    )
+    gan.matching_schedule.started_at.assign(500.0)
+    gan.set_steps_trained(1500)
+    return gan
+
+
+def test_overrides_keep_the_stage_of_matching(tmp_path):
+    gan = _staged()
+    gan.save_to_preset(tmp_path)
+    for changes in (
+        {},
+        {"batch_size": 8},
+        {"text_encoder": tiny_text_encoder()},
+    ):
+        loaded = TextToImageGAN.from_preset(tmp_path, **changes)
+        assert float(loaded.matching_schedule.factor(1500)) == 1.0
+    # Another schedule begins.
+    loaded = TextToImageGAN.from_preset(
+        tmp_path, matching_accuracy_threshold=0.4
+    )
+    assert float(loaded.matching_schedule.factor(1500)) == 0.0
+
+
+def test_fine_tuning_goes_on_with_the_stage_of_matching(tmp_path):
+    _staged().save_to_preset(tmp_path / "begun")
+    recipe = fine_tuning_recipe(str(tmp_path / "begun"))
+    assert recipe.matching_accuracy_threshold is None
+    assert (
+        TextToImageGAN.from_recipe(
+            recipe, text_encoder=tiny_text_encoder()
+        ).matching_schedule
+        is None
+    )
+    gan = _staged(matching_accuracy_threshold=None, matching_start_step=4000)
+    gan.save_to_preset(tmp_path / "before")
+    recipe = fine_tuning_recipe(str(tmp_path / "before"))
+    assert recipe.matching_start_step == 2500
+    gan = _staged()
+    gan.matching_schedule.started_at.assign(-1.0)
+    gan.save_to_preset(tmp_path / "waiting")
+    recipe = fine_tuning_recipe(str(tmp_path / "waiting"))
+    assert recipe.matching_accuracy_threshold == 0.5
+
+
+def test_fine_tuning_keeps_the_size_and_the_text_encoder(tmp_path):
+    gan = _staged(end_to_end=True)
+    gan.recipe = gan.recipe.override(image_size=None)
+    gan.save_to_preset(tmp_path)
+    recipe = fine_tuning_recipe(str(tmp_path))
+    assert (recipe.image_size, recipe.end_to_end) == (32, False)

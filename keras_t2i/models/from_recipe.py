@@ -382,6 +382,9 @@ def _with_overrides(
     if gan.recipe is not None:
         before = gan_options(type(gan), gan.recipe)
         after = gan_options(type(gan), gan.recipe.override(**overrides))
+        if not any(name.startswith("matching_") for name in overrides):
+            # Its state is that of the training so far.
+            after.pop("matching_schedule", None)
         options |= {
             name: value
             for name, value in after.items()

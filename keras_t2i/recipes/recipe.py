@@ -213,6 +213,11 @@ class Recipe(BaseRecipe):
                 "`matching_start_step` and `matching_accuracy_threshold` are "
                 "for `matching_aware=True`. Received: matching_aware=False"
             )
+        if None not in (self.epochs_per_halving, self.decay_share):
+            raise ValueError(
+                "One of `epochs_per_halving` and `decay_share` must be None. "
+                f"Received: {self.epochs_per_halving} and {self.decay_share}"
+            )
 
     @classmethod
     def from_preset(cls, name: str) -> Self:

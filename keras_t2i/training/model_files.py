@@ -223,8 +223,10 @@ def fine_tuning_recipe(model: str) -> Recipe:
     """Returns the recipe of a trained GAN, for `FINE_TUNING_MINUTES`.
 
     The noise on the images that the discriminator sees continues at the level
-    that it has fallen to: the full noise would remove details again. The
-    devices are those of this machine and not of that training.
+    that it has fallen to: the full noise would remove details again.
+    Mismatching pairs that have begun to count do so from the start. The text
+    encoder is not trained, and the devices are those of this machine, not of
+    that training.
 
     `model` is the path of a run folder, of a file or of a folder of
     `save_to_preset`, or the name of a preset with weights. Raises `ValueError`
@@ -240,9 +242,31 @@ def fine_tuning_recipe(model: str) -> Recipe:
             recipe = recipe.override(
                 image_noise=recipe.image_noise * 0.5**passed
             )
+        recipe = recipe.override(
+            image_size=gan.image_size, **_stage_of_matching(gan)
+        )
     return recipe.override(
-        minutes=FINE_TUNING_MINUTES, keep_best=None, strategy="none"
+        minutes=FINE_TUNING_MINUTES,
+        keep_best=None,
+        strategy="none",
+        end_to_end=False,
     )
+
+
+def _stage_of_matching(gan: TextToImageGAN) -> dict[str, Any]:
+    """Returns the fields of the recipe that go on with `StagedMatching`."""
+    schedule = gan.matching_schedule
+    if schedule is None:
+        return {}
+    if schedule.factor(gan.steps_trained) > 0.0:
+        return {
+            "matching_start_step": None,
+            "matching_accuracy_threshold": None,
+        }
+    if schedule.start_step is None:
+        return {}
+    left = schedule.start_step - int(gan.steps_trained)
+    return {"matching_start_step": left}
 
 
 def load_source(

@@ -225,3 +225,11 @@ def test_no_such_run(tmp_path):
     _write(tmp_path, {"command": "train", "recipe": Recipe().to_dict()})
     with pytest.raises(ValueError, match="a run of `train-text`.*`train`"):
         TextRecipe.from_run(tmp_path)
+
+
+def test_the_learning_rate_falls_in_one_way():
+    recipe = Recipe.from_preset("reed2016")
+    with pytest.raises(ValueError, match="One of `epochs_per_halving` and `d"):
+        recipe.override(decay_share=0.25)
+    recipe = recipe.override(decay_share=0.25, epochs_per_halving=None)
+    assert recipe.decay_share == 0.25
