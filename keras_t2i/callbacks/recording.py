@@ -34,11 +34,11 @@ class RunRecorder(StepCallback):
     """Appends the metrics of every few steps to a file, one JSON per line.
 
     A line holds `step`, `epoch`, `seconds` and the mean of each of the model's
-    metrics since the line before. The metrics are reset after each line, so
-    what `fit` returns at the end of an epoch covers the steps since the last
-    line. A training that ends between two lines writes one more for its last
-    steps. When it is resumed, the next line covers these steps too, as if it
-    had not been interrupted.
+    metrics since the line before. The metrics are reset at the step after each
+    line, so what `fit` returns of an epoch covers the steps since the last line
+    before its last step. A training that ends between two lines writes one more
+    for its last steps. When it is resumed, the next line covers these steps
+    too, as if it had not been interrupted.
 
     Args:
         path: path of the file.
@@ -81,6 +81,7 @@ class RunRecorder(StepCallback):
         self.agreed = agreed
         self._first_seconds = first_seconds
         self._started: float | None = None
+        self._resets_next = False
         self._logs: dict[str, Any] = {}
         self._metric_values: list[tuple[keras.Variable, np.ndarray]] = []
 
@@ -130,7 +131,13 @@ class RunRecorder(StepCallback):
         self._logs = logs
         if self.is_due(self.every_steps):
             self._write(step, logs)
+            self._resets_next = True
+
+    def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
+        # Not before: at the end of an epoch `fit` reads the metrics again.
+        if self._resets_next:
             self.model.reset_metrics()
+            self._resets_next = False
 
     def _write(self, step: int, logs: dict[str, Any]) -> None:
         seconds = self.seconds

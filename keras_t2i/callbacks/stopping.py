@@ -3,6 +3,8 @@
 import math
 from typing import Any
 
+import keras
+
 from keras_t2i.callbacks.checkpoints import Logs
 from keras_t2i.callbacks.checkpoints import StepCallback
 from keras_t2i.callbacks.checkpoints import last_good_checkpoint
@@ -132,7 +134,7 @@ class BeginDecay(StepCallback):
 
     Raises:
         ValueError: `share` is not in (0, 1); or, from `fit`, the model's
-            optimizers have no `LinearDecay`.
+            optimizers have no `LinearDecay`, or none of the steps before `fit`.
     """
 
     def __init__(
@@ -152,6 +154,14 @@ class BeginDecay(StepCallback):
             raise ValueError(
                 "The model must have an optimizer with a `LinearDecay`. "
                 "Received: none. Compile it with one as the learning rate."
+            )
+        iterations = self._iterations()
+        if self.step and not iterations:
+            raise ValueError(
+                "`first_step` must be the steps that the optimizers have "
+                f"trained, whose steps a decay counts. Received: {self.step}, "
+                "and optimizers that begin. Give all callbacks the "
+                "`first_step` 0."
             )
         total = self.stop.steps
         last = self._decays[0].last_step
@@ -173,6 +183,13 @@ class BeginDecay(StepCallback):
             last = step + round(step * left / seconds)
             self._set_steps(step, last)
             self.stop.end_after(last)
+
+    def _iterations(self) -> int:
+        name = "generator_optimizer"
+        optimizer = getattr(self.model, name, self.model.optimizer)
+        # What scales the losses of half precision has an optimizer inside.
+        optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+        return int(keras.ops.convert_to_numpy(optimizer.iterations))
 
     def _set_steps(self, first: int | None, last: int | None) -> None:
         for decay in self._decays:

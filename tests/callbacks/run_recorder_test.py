@@ -119,3 +119,18 @@ def test_a_missing_folder_is_named(tmp_path):
     recorder = RunRecorder(tmp_path / "none" / "a", 4, every_steps=1)
     with pytest.raises(FileNotFoundError, match="none"):
         fit(stepping_model(), [recorder])
+
+
+@pytest.mark.parametrize("num_steps", [3, 4, 6])
+def test_what_fit_returns(tmp_path, num_steps):
+    # The mean since the line before the last step, also if it writes one.
+    recorder = RunRecorder(tmp_path / "metrics", num_steps, every_steps=3)
+    numbers = tf.data.Dataset.range(1, 1 + num_steps).map(_float).batch(1)
+    history = stepping_model().fit(
+        numbers, epochs=3, callbacks=[recorder], shuffle=False, verbose=0
+    )
+    lines = {line["step"]: line["number"] for line in _lines(recorder.path)}
+    for epoch, number in enumerate(history.history["number"]):
+        step = (1 + epoch) * num_steps
+        assert number == lines.get(step, number)
+        assert 1 <= number <= num_steps

@@ -294,3 +294,11 @@ def test_optimizers_without_a_decay(tmp_path, clock):
     model.compile("sgd", _output)
     with pytest.raises(ValueError, match="with a `LinearDecay`. Received: no"):
         _fit(model, clock, tmp_path / "a", steps=2)
+
+
+def test_optimizers_without_the_steps_before(tmp_path, clock):
+    model = _model()
+    with pytest.raises(
+        ValueError, match="`first_step`.*Received: 100, and opt"
+    ):
+        _fit(model, clock, tmp_path / "a", first=100, steps=120)
