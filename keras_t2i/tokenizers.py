@@ -308,8 +308,8 @@ def num_words(texts: Tensor) -> Tensor:
 def vocabulary_of(texts: Iterable[str], size: int) -> tuple[str, ...]:
     """Lists the `size` most frequent words, equals in alphabetic order.
 
-    Raises `ValueError` if `size` is no whole number of at least 1, or the texts
-    hold no word.
+    Raises `ValueError` if `size` is no whole number of at least 1, or `texts`
+    are no strings or hold no word.
 
     Example:
 
@@ -318,6 +318,10 @@ def vocabulary_of(texts: Iterable[str], size: int) -> tuple[str, ...]:
     ('a', 'rose')
     """
     check_whole_number(size, "size", at_least=1)
+    if isinstance(texts, (str, bytes)):
+        raise ValueError(
+            f"`texts` must be several strings. Received: one, {texts[:40]!r}"
+        )
     counts: collections.Counter[bytes] = collections.Counter()
     for some in _utf8_parts(texts):
         counts.update(split_words(tf.constant(some)).flat_values.numpy())
@@ -330,6 +334,11 @@ def vocabulary_of(texts: Iterable[str], size: int) -> tuple[str, ...]:
 def _utf8_parts(texts: Iterable[str]) -> Iterator[list[bytes]]:
     texts = iter(texts)
     while some := list(itertools.islice(texts, _TEXTS_AT_A_TIME)):
+        for text in some:
+            if not isinstance(text, str):
+                raise ValueError(
+                    f"`texts` must be strings. Received: {text!r:.60}"
+                )
         yield utf8(some)
 
 

@@ -3,6 +3,7 @@
 import weakref
 from collections.abc import Callable
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -50,8 +51,9 @@ def make_dataset(
         path: path. Folder that `keras-t2i prepare` wrote.
         split: string. A split of the data set, or `"trainval"` for `"train"`
             and `"val"` together. Defaults to `"train"`.
-        batch_size: int. A data set smaller than a batch repeats. Defaults to
-            `64`.
+        batch_size: int. A data set smaller than a batch repeats. Images beyond
+            the last whole batch of an epoch are left out, others each time.
+            Defaults to `64`.
         text_embeddings: path. Folder that `keras_t2i.text.extract_embeddings`
             wrote for this data set. Without it the batches hold `token_ids`.
             Defaults to `None`.
@@ -185,15 +187,16 @@ def make_pairs_dataset(
     """Makes batches of several classes, to train a text encoder.
 
     Each row holds a random image and one of its captions. All classes of a
-    batch have equally many images. Without classes, each image is a class.
+    batch have equally many images. Without classes, each image is a class of
+    its own, and comes once in a batch at most.
 
     Args:
         path: path. Folder that `keras-t2i prepare` wrote.
         split: string, as in `make_dataset`. Defaults to `"train"`.
-        batch_size: int. At most `images_per_class` times the number of
-            classes. Defaults to `40`, as published.
-        images_per_class: int. Images of a class in a batch. Defaults to `1`,
-            as published.
+        batch_size: int. Fewer, if there are not `images_per_class` times as
+            many classes. Defaults to `40`, as published.
+        images_per_class: int. Images of a class in a batch, if there are
+            classes. Defaults to `1`, as published.
         image_features: path of what `ImageFeatures` reads: features of all
             images, to use in place of the images. If there are several views,
             a random one is used. Defaults to `None`.
@@ -221,6 +224,8 @@ def make_pairs_dataset(
     order: ShuffledEpochs | DistinctClasses
     if examples.class_ids is None:
         class_ids = np.arange(len(examples))
+        # An image that comes twice would be another text's match.
+        batch_size = min(batch_size, len(examples))
         order = ShuffledEpochs(len(examples), batch_size, seed)
     else:
         class_ids = examples.class_ids
@@ -250,8 +255,9 @@ def make_captions_dataset(
 ) -> tf.data.Dataset:
     """Makes batches of captions alone, to train a style encoder.
 
-    Each row holds a random caption of another image. Each image comes once per
-    epoch.
+    Each row holds a random caption of another image. Each image comes at most
+    once per epoch: those beyond the last whole batch are left out, others each
+    time.
 
     Args:
         path: path. Folder that `keras-t2i prepare` wrote.
@@ -273,21 +279,48 @@ def make_captions_dataset(
     check_whole_number(seed, "seed", at_least=0)
     examples = PreparedExamples(path, split)
     order = ShuffledEpochs(len(examples), batch_size, seed)
-
-    def read(step: np.ndarray) -> np.ndarray:
-        generator = np.random.default_rng([seed, int(step), 1])
-        captions = [examples.read(i).captions for i in order.indices(int(step))]
-        chosen = [texts[generator.integers(len(texts))] for texts in captions]
-        return np.array([text.encode() for text in chosen], object)
+    reader = _CaptionReader(examples, order)
+    read = _while_kept(reader.read)
 
     def decode(step: Tensor) -> dict[str, Tensor]:
         texts = tf.numpy_function(read, [step], tf.string, stateful=False)
         return {"token_ids": tokenize(tf.ensure_shape(texts, (batch_size,)))}
 
     dataset = untuned(_steps(order, start_step).map(decode).prefetch(2))
+    dataset.reader = reader
     # `fit` compares it with what the text encoder reads.
     dataset.vocabulary = vocabulary_read_by(tokenize)
     return dataset
+
+
+class _CaptionReader:
+    def __init__(self, examples: PreparedExamples, order: ShuffledEpochs):
+        self._examples = examples
+        self._order = order
+
+    def read(self, step: np.ndarray) -> np.ndarray:
+        generator = np.random.default_rng([self._order.seed, int(step), 1])
+        rows = self._order.indices(int(step))
+        captions = [self._examples.read(row).captions for row in rows]
+        chosen = [texts[generator.integers(len(texts))] for texts in captions]
+        return np.array([text.encode() for text in chosen], object)
+
+
+def _while_kept(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Returns a function that calls a method as long as its object is there.
+
+    TensorFlow keeps the function of `numpy_function` until the process ends.
+    The data set alone keeps the reader, with its files and images.
+    """
+    method = weakref.WeakMethod(read)
+
+    def read_now(step: Any) -> Any:
+        kept = method()
+        if kept is None:
+            raise RuntimeError("The data set of these batches is no longer.")
+        return kept(step)
+
+    return read_now
 
 
 def _make_stream(
@@ -308,15 +341,7 @@ def _make_stream(
     if reader.class_ids is not None:
         types.append(tf.int64)
 
-    # TensorFlow keeps the function of `numpy_function` until the process ends.
-    # The data set alone keeps the reader, with its images.
-    read_method = weakref.WeakMethod(reader.read)
-
-    def read_now(step: int) -> list[np.ndarray]:
-        method = read_method()
-        if method is None:
-            raise RuntimeError("The data set of these batches is no longer.")
-        return method(step)
+    read_now = _while_kept(reader.read)
 
     def read(step: Tensor) -> list[Tensor]:
         return tf.numpy_function(read_now, [step], types, stateful=False)

@@ -42,8 +42,8 @@ class CocoCaptions(Source):
         source_dir: path of the folder that holds them.
 
     Raises:
-        ValueError: a part is missing, damaged or empty, or both years are
-            there, which have images in common.
+        ValueError: the part for training is missing or empty, a table is
+            damaged, or both years are there, which have images in common.
 
     Reference:
         - [Chen et al., 2015](https://arxiv.org/abs/1504.00325)
@@ -68,7 +68,7 @@ class CocoCaptions(Source):
             keys = self._list_examples(folder, match[0])
             if keys:
                 self._splits[_SPLITS[match[2]]] = keys
-        if not self._splits:
+        if "train" not in self._splits:
             error = self._nothing_found(f"{self._root} with captions")
             raise ValueError(f"{error} {_LAYOUT}")
 

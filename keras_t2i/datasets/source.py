@@ -388,6 +388,12 @@ class SeveralSources(Source):
                 f"{names[True]} with classes, {names[False]} without. Prepare "
                 "them on their own, or move the images of each into one folder."
             )
+        for name in sources:
+            if "/" in name:
+                raise ValueError(
+                    "The name of a source must hold no slash, which separates "
+                    f"it from names of its own. Received: {name!r}"
+                )
         self._sources = dict(sources)
         self.name = next(iter(sources.values())).name
         for name, source in sources.items():

@@ -70,16 +70,11 @@ def train_text_encoder(
     if model is None:
         model = _new_model(recipe, data, manifest, split, features)
 
-    batch_size = recipe.batch_size
-    if not manifest.class_names:
-        # Each image is a class. Twice in a batch it would mismatch itself.
-        batch_size = min(batch_size, num_images(manifest, split))
-
     def make_batches(step: int) -> tf.data.Dataset:
         return make_pairs_dataset(
             data,
             split,
-            batch_size,
+            recipe.batch_size,
             images_per_class=recipe.images_per_class,
             image_features=features,
             seed=recipe.seed,

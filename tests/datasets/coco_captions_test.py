@@ -158,6 +158,13 @@ def test_names_that_leave_the_folder(tmp_path):
         CocoCaptions(tmp_path / "coco")
 
 
+def test_without_images_for_training(tmp_path):
+    write_coco(tmp_path, "2017")
+    (tmp_path / "train2017").rename(tmp_path / "elsewhere")
+    with pytest.raises(ValueError, match="train2017: is not there.*layout"):
+        CocoCaptions(tmp_path)
+
+
 def test_nothing_there(tmp_path):
     with pytest.raises(ValueError, match="Received: none.*The layout is annot"):
         CocoCaptions(tmp_path)

@@ -1,5 +1,7 @@
+import gc
 import io
 import itertools
+import os
 
 import keras
 import numpy as np
@@ -642,6 +644,27 @@ def test_pairs_without_classes(tmp_path):
     # Each image counts as a class.
     for batch in _take(dataset, 2):
         assert len(set(batch["class_ids"])) == 3
+
+
+def test_no_image_is_paired_twice_in_a_batch(tmp_path):
+    shard = [example(number) for number in range(6)]
+    write_prepared_set(tmp_path, {"train": [shard]})
+    dataset = make_pairs_dataset(tmp_path, batch_size=40, start_step=0)
+    for batch in _take(dataset, 3):
+        assert sorted(batch["class_ids"]) == [*range(6)]
+
+
+@pytest.mark.parametrize(
+    "make", [make_dataset, make_pairs_dataset, make_captions_dataset]
+)
+def test_files_are_closed_with_the_data_set(data, make):
+    opened = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        dataset = make(data, batch_size=2, start_step=0)
+        assert len(_take(dataset, 2)) == 2
+        del dataset
+    gc.collect()
+    assert len(os.listdir("/proc/self/fd")) <= opened
 
 
 def test_pairs_with_several_images_of_a_class(data):

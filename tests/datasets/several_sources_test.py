@@ -67,3 +67,9 @@ def test_classes_in_some_alone(tmp_path):
         ValueError, match="Received: 'a' with classes, 'b' without. Prep"
     ):
         SeveralSources(sources)
+
+
+def test_names_that_could_be_of_a_class(tmp_path):
+    source = _folder(tmp_path / "a", "red/1", "blue/1")
+    with pytest.raises(ValueError, match="no slash.*Received: 'a/b'"):
+        SeveralSources({"a": source, "a/b": source})

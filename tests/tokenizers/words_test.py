@@ -108,3 +108,9 @@ def test_words_of_texts_are_words():
     vocabulary = vocabulary_of(texts, 50)
     assert len(vocabulary) > 10
     assert words_of_no_text(vocabulary) == []
+
+
+@pytest.mark.parametrize("texts", ["a red rose", [["a red rose"]], [b"rose"]])
+def test_no_words_of_what_is_no_list_of_texts(texts):
+    with pytest.raises(ValueError, match="`texts` must be .*Received: "):
+        vocabulary_of(texts, 3)
