@@ -2,7 +2,11 @@
 
 import argparse
 import ipaddress
+import os
+import pathlib
+import re
 
+from keras_t2i.cli.export import name_of_model
 from keras_t2i.cli.options import Subparsers
 from keras_t2i.cli.options import add_model
 from keras_t2i.cli.options import add_style_encoder
@@ -79,7 +83,7 @@ def _run(arguments: argparse.Namespace) -> None:
         )
         page_model = PageModel(model, style_encoder)
         # Not the path or the host, which are nobody's business.
-        name = arguments.model.rstrip("/").rpartition("/")[2]
+        name = _name_shown(arguments.model)
         if not _is_this_machine_alone(host):
             print_error(
                 "keras-t2i: warning: the page has no password. Whoever reaches "
@@ -94,6 +98,24 @@ def _run(arguments: argparse.Namespace) -> None:
             await server.serve(sockets=[socket])
 
         asyncio.run(serve())
+
+
+def _name_shown(model: str) -> str:
+    """Returns the name of a model, without that of its file or version.
+
+    Example:
+
+    >>> from keras_t2i.cli.play import _name_shown
+    >>> _name_shown("https://a.org/v1/models/roses/versions/3")
+    'roses'
+    >>> _name_shown("runs/roses/best.keras")
+    'roses'
+    """
+    from keras_t2i.export.model_folder import SAVED_MODEL_FILE
+
+    if (pathlib.Path(model) / SAVED_MODEL_FILE).is_file():
+        model = os.path.dirname(os.path.abspath(model))
+    return name_of_model(re.sub(r"/(versions|labels)/[^/]+/?$", "", model))
 
 
 def _is_this_machine_alone(host: str) -> bool:

@@ -1,6 +1,7 @@
 """Asks an exported model for images."""
 
 import io
+import re
 import reprlib
 from collections.abc import Iterator
 from collections.abc import Sequence
@@ -31,6 +32,8 @@ _MAX_BYTES = 32 * 2**20
 # Of one image of an answer: 16 times as many as any model here generates.
 _MAX_PIXELS = 2**20
 _LONGEST_TIMEOUT = 86_400.0
+# Values of names in -bin would be bytes by gRPC.
+_HEADER_NAME = re.compile(r"(?!.*-bin$)[\w.-]+", re.ASCII | re.IGNORECASE)
 # The inputs of the signature, of what `between_captions` returns.
 _INTERPOLATION = (
     "text_from",
@@ -409,9 +412,15 @@ def _image_file(image: bytes | np.ndarray, max_pixels: int) -> bytes:
 def _checked_headers(headers: dict[str, str]) -> dict[str, str]:
     for name, value in headers.items():
         texts = isinstance(name, str) and isinstance(value, str)
-        if not (texts and name and f"{name}{value}".isprintable()):
+        if not (
+            texts
+            and _HEADER_NAME.fullmatch(name)
+            and value.isascii()
+            and (value.isprintable() or not value)
+        ):
             raise ValueError(
-                "`headers` must be names and values of text on one line. "
-                f"Received: another value for {name!r}"
+                "`headers` must be names of letters, digits, -, _ and ., that "
+                "do not end in -bin, and values of ASCII text on one line. "
+                f"Received: another name or value for {name!r}"
             )
     return headers

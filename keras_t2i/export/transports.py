@@ -30,7 +30,7 @@ from keras_t2i.types import StrPath
 
 _ADDRESS = re.compile(
     r"(?P<scheme>https?|grpcs?)://(?P<host>[^/?#]+)/v1/models/(?P<name>[^/:?#]+)"
-    r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:?#]+))?/?"
+    r"(?:/versions/(?P<version>\d{1,18})|/labels/(?P<label>[^/:?#]+))?/?"
 )
 # Seconds before the second, third, ... try.
 _WAITS = (0.2, 0.4, 0.8, 1.6)
@@ -187,6 +187,7 @@ class RestTransport:
             ValueError,
             LookupError,
             TypeError,
+            OverflowError,
         ) as error:
             reason = getattr(error, "reason", error)
             raise ServerError(

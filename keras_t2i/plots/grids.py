@@ -325,7 +325,8 @@ def animated_gif(images: np.ndarray, seconds_per_image: float = 0.125) -> bytes:
     Args:
         images: uint8 array of shape `(steps, height, width, 3)`, such as a row
             of the result of `TextToImageGAN.interpolate`.
-        seconds_per_image: float from 0.01 to 655. Defaults to `0.125`.
+        seconds_per_image: float of at least 0.01. All images together are
+            shown for 655 seconds at most. Defaults to `0.125`.
 
     Returns:
         bytes. A GIF file.
@@ -340,11 +341,13 @@ def animated_gif(images: np.ndarray, seconds_per_image: float = 0.125) -> bytes:
     b'GIF89a'
     """
     images = _checked_images(images, "(steps, height, width, 3)")
+    # Of images that are alike, one is shown for the time of all.
+    longest = 655 / len(images)
     check_number(
         seconds_per_image,
         "seconds_per_image",
-        "a number from 0.01 to 655, as GIF counts seconds",
-        lambda seconds: 0.01 <= seconds <= 655,
+        f"a number from 0.01 to {longest:.2f}, as GIF counts seconds",
+        lambda seconds: 0.01 <= seconds <= longest,
     )
     first, *others = [
         PIL.Image.fromarray(image).quantize(dither=PIL.Image.Dither.NONE)

@@ -4,6 +4,7 @@ import socket
 import pytest
 
 from keras_t2i.cli.main import main
+from keras_t2i.cli.play import _name_shown
 from tests.programs import a_free_port
 
 
@@ -49,3 +50,19 @@ def test_models_that_do_not_fit(installed, capsys, gan_run):
     assert "--model must name" in _line(capsys, *port, "--model", "nowhere")
     line = _line(capsys, *port, "--model", gan_run, "--style-encoder", gan_run)
     assert "--style-encoder must name a run of train-style" in line
+
+
+def test_the_name_is_that_of_the_model(tmp_path):
+    version = tmp_path / "roses/3"
+    version.mkdir(parents=True)
+    (version / "saved_model.pb").write_bytes(b"")
+    (tmp_path / "runs/4").mkdir(parents=True)
+    address = "http://localhost:8501/v1/models/roses"
+    for model in (
+        *(address, f"{address}/versions/3", f"{address}/labels/stable"),
+        *(tmp_path / "roses", version, tmp_path / "roses/model.keras"),
+        "runs/roses.keras",
+    ):
+        assert _name_shown(str(model)) == "roses"
+    # A run may have a number for its name.
+    assert _name_shown(str(tmp_path / "runs/4")) == "4"

@@ -159,6 +159,13 @@ def test_an_answer_of_another_server(answer):
             Client(address).embed_text("a rose")
 
 
+def test_a_number_that_no_float_can_be():
+    answer = b'{"outputs": [1%s]}' % (400 * b"0")
+    with _raw_server(b"HTTP/1.0 200 OK\r\n\r\n" + answer) as address:
+        with pytest.raises(ServerError, match="that TensorFlow Serving serves"):
+            Client(address).embed_text("a rose")
+
+
 def test_an_error_whose_words_are_cut_off():
     head = b"HTTP/1.0 500 Broken\r\nContent-Length: 99\r\n\r\n"
     with _raw_server(head + b'{"error": "no') as address:

@@ -120,11 +120,22 @@ def test_credentials_in_an_address_are_refused_and_not_repeated(scheme):
 
 
 @pytest.mark.parametrize(
-    "headers", [{"A": "b\nC: d"}, {"": "b"}, {"A": 1}, {"A\r": "b"}]
+    "headers",
+    [
+        *({"A": "b\nC: d"}, {"": "b"}, {"A": 1}, {"A\r": "b"}),
+        *({"A:": "b"}, {"A": "\u20ac"}, {"Key-bin": "b"}),
+    ],
 )
-def test_headers_that_are_none(headers):
-    with pytest.raises(ValueError, match="`headers` must be names and values"):
-        Client("http://localhost:1/v1/models/flowers", headers=headers)
+@pytest.mark.parametrize("kind", ["http", "grpc"])
+def test_headers_that_are_none(headers, kind):
+    with pytest.raises(ValueError, match="`headers` must be names of letters"):
+        Client(f"{kind}://localhost:1/v1/models/flowers", headers=headers)
+
+
+def test_a_version_that_is_none():
+    address = f"http://localhost:1/v1/models/flowers/versions/1{18 * '0'}"
+    with pytest.raises(ValueError, match="must have the form"):
+        Client(address)
 
 
 def test_headers_for_a_folder(saved_model):

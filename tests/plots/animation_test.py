@@ -35,6 +35,14 @@ def test_no_images(images, received):
         animated_gif(images)
 
 
+def test_images_that_are_alike_have_the_time_of_all():
+    images = np.zeros((8, 8, 8, 3), "uint8")
+    with Image.open(io.BytesIO(animated_gif(images, 80.0))) as gif:
+        assert gif.info["duration"] == 640_000
+    with pytest.raises(ValueError, match="0.01 to 81.88.*Received: 100.0"):
+        animated_gif(images, 100.0)
+
+
 @pytest.mark.parametrize("seconds", [-1.0, 0.004, 700.0, float("nan")])
 def test_times_that_a_gif_cannot_have(seconds):
     images = np.zeros((2, 8, 8, 3), "uint8")
