@@ -124,7 +124,7 @@ def tokenize(texts: Tensor) -> Tensor:
 
 
 def _checked_batch(texts: Tensor) -> tf.Tensor:
-    texts = tf.convert_to_tensor(texts)
+    texts = tf.convert_to_tensor(texts, dtype_hint=tf.string)
     # In a graph, the rank may be unknown.
     if texts.dtype != tf.string or texts.shape.rank not in (None, 1):
         raise ValueError(

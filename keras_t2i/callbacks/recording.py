@@ -34,11 +34,13 @@ class RunRecorder(StepCallback):
     """Appends the metrics of every few steps to a file, one JSON per line.
 
     A line holds `step`, `epoch`, `seconds` and the mean of each of the model's
-    metrics since the line before. The metrics are reset at the step after each
-    line, so what `fit` returns of an epoch covers the steps since the last line
-    before its last step. A training that ends between two lines writes one more
-    for its last steps. When it is resumed, the next line covers these steps
-    too, as if it had not been interrupted.
+    metrics since the line before. The metrics are reset after each line. What
+    `fit` returns of an epoch are those of a line, if one is written at its
+    end, and otherwise those of the steps since the last one. Callbacks that
+    monitor metrics at the end of an epoch come after this one. A training that
+    ends between two lines writes one more for its last steps. When it is
+    resumed, the next line covers these steps too, as if it had not been
+    interrupted.
 
     Args:
         path: path of the file.
@@ -81,7 +83,6 @@ class RunRecorder(StepCallback):
         self.agreed = agreed
         self._first_seconds = first_seconds
         self._started: float | None = None
-        self._resets_next = False
         self._logs: dict[str, Any] = {}
         self._metric_values: list[tuple[keras.Variable, np.ndarray]] = []
 
@@ -113,6 +114,10 @@ class RunRecorder(StepCallback):
         # A validation has reset the metrics, and they are kept already.
         if not self._metric_values:
             self._keep_metrics()
+        if logs is not None and self.is_due(self.every_steps):
+            # `fit` has read the metrics after their reset.
+            values = {name: float(value) for name, value in self._logs.items()}
+            logs.update(values)
 
     def _keep_metrics(self) -> None:
         """Keeps the metrics since the last line, which `fit` is to reset."""
@@ -131,13 +136,7 @@ class RunRecorder(StepCallback):
         self._logs = logs
         if self.is_due(self.every_steps):
             self._write(step, logs)
-            self._resets_next = True
-
-    def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
-        # Not before: at the end of an epoch `fit` reads the metrics again.
-        if self._resets_next:
             self.model.reset_metrics()
-            self._resets_next = False
 
     def _write(self, step: int, logs: dict[str, Any]) -> None:
         seconds = self.seconds

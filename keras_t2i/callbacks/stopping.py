@@ -155,8 +155,7 @@ class BeginDecay(StepCallback):
                 "The model must have an optimizer with a `LinearDecay`. "
                 "Received: none. Compile it with one as the learning rate."
             )
-        iterations = self._iterations()
-        if self.step and not iterations:
+        if self.step and self._optimizer_begins():
             raise ValueError(
                 "`first_step` must be the steps that the optimizers have "
                 f"trained, whose steps a decay counts. Received: {self.step}, "
@@ -184,12 +183,15 @@ class BeginDecay(StepCallback):
             self._set_steps(step, last)
             self.stop.end_after(last)
 
-    def _iterations(self) -> int:
+    def _optimizer_begins(self) -> bool:
         name = "generator_optimizer"
         optimizer = getattr(self.model, name, self.model.optimizer)
         # What scales the losses of half precision has an optimizer inside.
         optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-        return int(keras.ops.convert_to_numpy(optimizer.iterations))
+        # It counts updates, each of which may be of several steps.
+        num_steps = optimizer.gradient_accumulation_steps or 1
+        iterations = int(keras.ops.convert_to_numpy(optimizer.iterations))
+        return self.step >= num_steps and iterations == 0
 
     def _set_steps(self, first: int | None, last: int | None) -> None:
         for decay in self._decays:

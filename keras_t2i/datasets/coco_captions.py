@@ -69,7 +69,10 @@ class CocoCaptions(Source):
             if keys:
                 self._splits[_SPLITS[match[2]]] = keys
         if "train" not in self._splits:
-            error = self._nothing_found(f"{self._root} with captions")
+            error = self._nothing_found(
+                f"{self._root} with captions, for training",
+                "those for testing" if self._splits else "none",
+            )
             raise ValueError(f"{error} {_LAYOUT}")
 
     def read(self, key: Key, image_size: int) -> CaptionedImage:

@@ -408,7 +408,10 @@ def _recipe_of_config(config: dict[str, Any]) -> Recipe | None:
     """
     if config.get("recipe") is not None:
         known = set(Recipe.names())
-        fields = config["recipe"]
+        fields = dict(config["recipe"])
+        if fields.get("decay_share") is not None:
+            # Earlier code took both, and let the second have no effect.
+            fields["epochs_per_halving"] = None
         return Recipe(**{name: fields[name] for name in known & set(fields)})
     if config.get("preset") is not None:
         return Recipe.from_preset(config["preset"])

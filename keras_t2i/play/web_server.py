@@ -94,7 +94,8 @@ async def _read_body(receive: _Receive) -> bytes | None:
 
     It may not have said its length.
     """
-    body, is_more = b"", True
+    # Not bytes, which each piece would copy.
+    body, is_more = bytearray(), True
     while is_more:
         message = await receive()
         if message["type"] != "http.request":
@@ -103,7 +104,7 @@ async def _read_body(receive: _Receive) -> bytes | None:
         if len(body) > _MAX_BODY_BYTES:
             return None
         is_more = message.get("more_body", False)
-    return body
+    return bytes(body)
 
 
 def _inputs_alone(body: bytes) -> bytes | None:

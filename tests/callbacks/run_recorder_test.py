@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from keras_t2i.callbacks import RunRecorder
+from tests.callbacks.stepping_model import SteppingModel
 from tests.callbacks.stepping_model import fit
 from tests.callbacks.stepping_model import stepping_model
 
@@ -121,11 +122,16 @@ def test_a_missing_folder_is_named(tmp_path):
         fit(stepping_model(), [recorder])
 
 
+# Keras says so at the end of the first epoch.
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")
+@pytest.mark.parametrize("is_of_unknown_length", [False, True])
 @pytest.mark.parametrize("num_steps", [3, 4, 6])
-def test_what_fit_returns(tmp_path, num_steps):
+def test_what_fit_returns(tmp_path, num_steps, is_of_unknown_length):
     # The mean since the line before the last step, also if it writes one.
     recorder = RunRecorder(tmp_path / "metrics", num_steps, every_steps=3)
     numbers = tf.data.Dataset.range(1, 1 + num_steps).map(_float).batch(1)
+    if is_of_unknown_length:
+        numbers = numbers.filter(lambda number: True)
     history = stepping_model().fit(
         numbers, epochs=3, callbacks=[recorder], shuffle=False, verbose=0
     )
@@ -134,3 +140,18 @@ def test_what_fit_returns(tmp_path, num_steps):
         step = (1 + epoch) * num_steps
         assert number == lines.get(step, number)
         assert 1 <= number <= num_steps
+
+
+def test_an_execution_that_passes_a_line_is_counted_once(tmp_path):
+    # Lines at 3, 6, ...; the first training ends at 4, past one.
+    model = SteppingModel()
+    model.compile(run_eagerly=True, steps_per_execution=4)
+    path = tmp_path / "metrics"
+    for first in (0, 4):
+        recorder = RunRecorder(path, 8, every_steps=3, first_step=first)
+        numbers = tf.data.Dataset.range(first + 1, first + 5).map(_float)
+        model.fit(
+            numbers.batch(1), callbacks=[recorder], shuffle=False, verbose=0
+        )
+    lines = _lines(path)
+    assert [line["number"] for line in lines] == [2.5, 6.5]

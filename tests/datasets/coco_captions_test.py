@@ -161,7 +161,9 @@ def test_names_that_leave_the_folder(tmp_path):
 def test_without_images_for_training(tmp_path):
     write_coco(tmp_path, "2017")
     (tmp_path / "train2017").rename(tmp_path / "elsewhere")
-    with pytest.raises(ValueError, match="train2017: is not there.*layout"):
+    with pytest.raises(
+        ValueError, match="for testing.*train2017: is not there.*layout"
+    ):
         CocoCaptions(tmp_path)
 
 

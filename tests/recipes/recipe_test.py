@@ -7,6 +7,8 @@ import pytest
 from keras_t2i import Recipe
 from keras_t2i import StyleRecipe
 from keras_t2i import TextRecipe
+from keras_t2i import TextToImageGAN
+from tests.tiny_models import tiny_gan
 
 
 def _write(folder, config):
@@ -233,3 +235,11 @@ def test_the_learning_rate_falls_in_one_way():
         recipe.override(decay_share=0.25)
     recipe = recipe.override(decay_share=0.25, epochs_per_halving=None)
     assert recipe.decay_share == 0.25
+
+
+def test_a_gan_of_earlier_code_whose_rate_falls_in_two_ways(tmp_path):
+    gan = tiny_gan(recipe=Recipe.from_preset("gan_int_cls"))
+    config = gan.get_config()
+    config["recipe"] |= {"decay_share": 0.25, "epochs_per_halving": 100}
+    recipe = TextToImageGAN.from_config(config).recipe
+    assert (recipe.decay_share, recipe.epochs_per_halving) == (0.25, None)

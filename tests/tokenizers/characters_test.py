@@ -174,3 +174,7 @@ def test_what_is_no_batch_of_texts(texts, received):
         tokenize(texts)
     with pytest.raises(ValueError, match=f"`texts` must.*Received: {received}"):
         tokenize_words(texts, ("rose",))
+
+
+def test_no_texts():
+    assert tokenize([]).shape == (0, 201)
