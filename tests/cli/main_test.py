@@ -399,7 +399,8 @@ def test_errors_name_the_options_of_all_commands(error_of, data, tmp_path):
     options = ["--data", data, "--split", "nope", "--model", "x"]
     assert "--split must be one of" in error_of("evaluate", *options)
     options = ["--num-images", 5, "--out", tmp_path / "b"]
-    assert "--num-images must be at" in error_of("prepare", "blooms", *options)
+    error = error_of("prepare", "blooms", *options)
+    assert "--num-images must be a whole number of at least 10" in error
 
 
 def test_an_out_of_another_kind_is_named_at_once(error_of, data, tmp_path):
