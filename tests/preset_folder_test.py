@@ -216,9 +216,8 @@ def test_fine_tuning_goes_on_with_the_stage_of_matching(tmp_path):
     assert recipe.matching_accuracy_threshold == 0.5
 
 
-def test_fine_tuning_keeps_the_size_and_the_text_encoder(tmp_path):
-    gan = _staged(end_to_end=True)
+def test_fine_tuning_keeps_the_size(tmp_path):
+    gan = _staged()
     gan.recipe = gan.recipe.override(image_size=None)
     gan.save_to_preset(tmp_path)
-    recipe = fine_tuning_recipe(str(tmp_path))
-    assert (recipe.image_size, recipe.end_to_end) == (32, False)
+    assert fine_tuning_recipe(str(tmp_path)).image_size == 32

@@ -253,6 +253,9 @@ def _train(arguments: argparse.Namespace) -> None:
         default: str | Recipe = _GAN_PRESET
         if arguments.model is not None and not arguments.resume:
             default = fine_tuning_recipe(arguments.model)
+            if arguments.text_embeddings is not None:
+                # They are used as they are.
+                default = default.override(end_to_end=False)
         recipe = recipe_of(Recipe, arguments, _GAN_OPTIONS, default)
         inputs = {name: getattr(arguments, name) for name in INPUTS[Recipe]}
         if arguments.dry_run:

@@ -224,9 +224,8 @@ def fine_tuning_recipe(model: str) -> Recipe:
 
     The noise on the images that the discriminator sees continues at the level
     that it has fallen to: the full noise would remove details again.
-    Mismatching pairs that have begun to count do so from the start. The recipe
-    leaves the text encoder as it is. The devices are those of this machine, not
-    of that training.
+    Mismatching pairs that have begun to count do so from the start. The devices
+    are those of this machine, not of that training.
 
     `model` is the path of a run folder, of a file or of a folder of
     `save_to_preset`, or the name of a preset with weights. Raises `ValueError`
@@ -246,10 +245,7 @@ def fine_tuning_recipe(model: str) -> Recipe:
             image_size=gan.image_size, **_stage_of_matching(gan)
         )
     return recipe.override(
-        minutes=FINE_TUNING_MINUTES,
-        keep_best=None,
-        strategy="none",
-        end_to_end=False,
+        minutes=FINE_TUNING_MINUTES, keep_best=None, strategy="none"
     )
 
 
