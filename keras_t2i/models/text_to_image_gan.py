@@ -242,6 +242,8 @@ class TextToImageGAN(
 
     @truncation.setter
     def truncation(self, factor: float) -> None:
+        if isinstance(factor, tf.Tensor):
+            factor = factor.numpy()
         check_shares(truncation=factor)
         self._truncation = float(factor)
 
