@@ -157,8 +157,16 @@ def from_arrays(
     """
     check_whole_number(batch_size, "batch_size", at_least=1)
     check_whole_number(seed, "seed", at_least=0)
+    try:
+        images = np.asarray(images)
+    except ValueError:
+        raise ValueError(
+            "`images` must be of one size, in an array of shape (num_images, "
+            "height, width, 3). Received: images of several sizes. Resize "
+            "them, or use `prepare`, which takes images of any size."
+        ) from None
     if image_size is None:
-        image_size = min(np.shape(images)[1:3], default=0)
+        image_size = min(images.shape[1:3], default=0)
     check_whole_number(image_size, "image_size", at_least=0)
     # TensorFlow tells NumPy's whole numbers from Python's.
     image_size = int(image_size)
@@ -255,9 +263,9 @@ def make_captions_dataset(
 ) -> tf.data.Dataset:
     """Makes batches of captions alone, to train a style encoder.
 
-    Each row holds a random caption of another image. Each image comes at most
-    once per epoch: those beyond the last whole batch are left out, others each
-    time.
+    Each row holds a random caption of a different image. Each image comes at
+    most once per epoch. Those beyond the last whole batch are left out, other
+    ones in each epoch.
 
     Args:
         path: path. Folder that `keras-t2i prepare` wrote.

@@ -189,11 +189,18 @@ class CaptionedFolder(Source):
             found, unusable = TABLE_READERS[table.name](table)
             self.unusable += unusable
             prefix = table.parent.relative_to(self._root).as_posix() + "/"
-            named = {
-                (prefix + file).removeprefix("./"): captions
-                for file, captions in found.items()
+            prefix = prefix.removeprefix("./")
+            named = {prefix + file: texts for file, texts in found.items()}
+            # Names are relative to the table.
+            below = {
+                image.removeprefix(prefix)
+                for image in images
+                if image.startswith(prefix)
             }
-            image_of = match_images(named, images)
+            image_of = {
+                prefix + file: prefix + image
+                for file, image in match_images(found, below).items()
+            }
             merged: dict[str, list[str]] = {}
             for file, image in image_of.items():
                 merged.setdefault(image, []).extend(named[file])

@@ -221,20 +221,20 @@ def _stackgan_embeddings(
     Reference:
         - [Zhang et al., 2017](https://arxiv.org/abs/1612.03242)
     """
-    row_of: dict[str, np.ndarray] = {}
+    places: dict[str, tuple[np.ndarray, str]] = {}
     count = 0
     for folder in folders:
         names, rows = _read_stackgan_folder(folder)
-        row_of.update(zip(names, rows))
+        for name, row in zip(names, rows):
+            places[name] = (row, f"{folder}, {name!r},")
         count += len(names)
-    if len(row_of) < count or not count:
+    if len(places) < count or not count:
         raise ValueError(
-            f"{STACKGAN_FILES} in {folders[0]} must name each image once. "
-            f"Received: {count} names, {len(row_of)} different."
+            f"{STACKGAN_FILES} in {' and '.join(map(str, folders))} must name "
+            f"each image once. Received: {count} names, {len(places)} "
+            "different."
         )
-    return PublishedEmbeddings(
-        list(row_of), lambda name: (row_of[name], f"{folders[0]}, {name!r},")
-    )
+    return PublishedEmbeddings(list(places), places.__getitem__)
 
 
 def _read_stackgan_folder(

@@ -1,6 +1,7 @@
 """What is in the batch of a step: images, captions and hard negatives."""
 
 import functools
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -164,7 +165,8 @@ class MismatchedTexts:
     def _number_captions(self) -> None:
         """Gives each different caption a number, and keeps the numbers.
 
-        Without them, each comparison would read two records.
+        Without them, each comparison would read two records. Captions that are
+        the same text to an encoder have one number.
         """
         number_of: dict[str, int] = {}
         numbers, counts = [], []
@@ -172,7 +174,8 @@ class MismatchedTexts:
             captions = self._examples.captions(index)
             counts.append(len(captions))
             for caption in captions:
-                numbers.append(number_of.setdefault(caption, len(number_of)))
+                text = unicodedata.normalize("NFKC", caption).casefold().strip()
+                numbers.append(number_of.setdefault(text, len(number_of)))
         self._captions = np.array(numbers)
         self._image_of_caption = np.repeat(np.arange(len(counts)), counts)
         # Found now, and not by the first batch of a training.

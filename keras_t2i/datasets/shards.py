@@ -2,8 +2,10 @@
 
 import contextlib
 import dataclasses
+import errno
 import os
 import pathlib
+import resource
 import weakref
 from collections.abc import Callable
 from collections.abc import Iterable
@@ -171,8 +173,10 @@ class ShardReader:
         )
         # Read by position, not mapped: pages of a mapped file would count as
         # this process' memory.
-        self._descriptors = [os.open(path, os.O_RDONLY) for path in paths]
+        self._descriptors: list[int] = []
         weakref.finalize(self, _close, self._descriptors)
+        for path in paths:
+            self._descriptors.append(_opened(path, len(paths)))
 
     def __len__(self) -> int:
         return len(self._sizes)
@@ -184,6 +188,20 @@ class ShardReader:
             int(self._sizes[index]),
             int(self._offsets[index]),
         )
+
+
+def _opened(path: pathlib.Path, num_files: int) -> int:
+    try:
+        return os.open(path, os.O_RDONLY)
+    except OSError as error:
+        if error.errno != errno.EMFILE:
+            raise
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        raise ValueError(
+            f"{path.parent} must have no more shards than files that a process "
+            f"may open. Received: {num_files} shards and a limit of {limit}. "
+            f"Raise it: `ulimit -n {2 * limit + 2 * num_files}`."
+        ) from None
 
 
 def _close(descriptors: list[int]) -> None:

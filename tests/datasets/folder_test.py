@@ -273,6 +273,21 @@ def test_image_folder_of_hugging_face(tmp_path):
         CaptionedFolder(tmp_path)
 
 
+def test_a_table_of_a_split_may_leave_out_folders_below_it(tmp_path):
+    for split in ("train", "test"):
+        write_image(tmp_path / f"{split}/images/1.png")
+        write_text(
+            tmp_path / f"{split}/metadata.csv",
+            f"file_name,text\n1.png,a {split} flower\n",
+        )
+    folder = CaptionedFolder(tmp_path)
+    assert _captions(folder) == {
+        "train/images/1.png": ("a train flower",),
+        "test/images/1.png": ("a test flower",),
+    }
+    assert folder.unusable == []
+
+
 def test_a_header_in_quotation_marks(tmp_path):
     write_image(tmp_path / "a.jpg")
     write_text(tmp_path / "captions.txt", '"image","caption"\n"a.jpg","red"\n')

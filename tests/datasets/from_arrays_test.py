@@ -167,6 +167,7 @@ def test_bad_arguments(arguments):
     [
         (_IMAGES / 255.0, _CAPTIONS, None, "must be uint8.*float64"),
         (_IMAGES[0], _CAPTIONS, None, r"uint8 of shape.*\(8, 8, 3\)"),
+        ([*_IMAGES[:5], _IMAGES[5, 1:]], _CAPTIONS, None, "of several sizes"),
         (_IMAGES[:0], [], None, "at least one. Received: 0 images"),
         (_IMAGES, _CAPTIONS[:5], None, "6 images and 5 lists of captions"),
         (_IMAGES, ["a rose"] * 6, None, "a list.*Received: 'a rose'"),

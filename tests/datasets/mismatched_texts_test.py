@@ -69,6 +69,14 @@ def test_without_classes_never_an_image_that_shares_a_caption():
         assert set(_samples(texts, index, 2000)) == others
 
 
+def test_without_classes_one_text_may_be_written_in_several_ways():
+    captions = [["A Rose"], ["a rose "], ["ａ rose"], ["a tulip"]]
+    texts = MismatchedTexts(_examples(captions))
+    assert set(_samples(texts, 0, 200)) == {3}
+    with pytest.raises(ValueError, match="images that all share one"):
+        MismatchedTexts(_examples(captions[:3]))
+
+
 def test_a_lone_other_caption_among_many_is_found():
     captions = [["a flower"]] * 15 + [["a rose"]]
     texts = MismatchedTexts(_examples(captions))

@@ -1,4 +1,5 @@
 import pickle
+import shutil
 import tracemalloc
 
 import numpy as np
@@ -276,6 +277,23 @@ def test_a_name_that_stands_for_very_many(tmp_path):
         tracemalloc.stop()
         # A hundred million bytes otherwise.
         assert peak < 1_000_000
+
+
+def test_the_folder_of_a_damaged_array_is_named(data, tmp_path):
+    folder = _write_stackgan(tmp_path / "published")
+    ids = [id for id, _ in IDS[4:]]
+    rows = [np.full_like(ROWS[id], np.nan) for id in ids]
+    path = folder / "test" / "char-CNN-RNN-embeddings.pickle"
+    path.write_bytes(pickle.dumps(rows, 2))
+    _check_refused(folder, data, tmp_path, f"{folder}/test, .*be finite")
+
+
+def test_an_image_in_both_folders(data, tmp_path):
+    folder = _write_stackgan(tmp_path / "published")
+    shutil.rmtree(folder / "test")
+    shutil.copytree(folder / "train", folder / "test")
+    message = f"{folder}/train and {folder}/test must .* 8 names, 4 different"
+    _check_refused(folder, data, tmp_path, message)
 
 
 def test_one_split_alone(data, tmp_path):

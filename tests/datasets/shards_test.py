@@ -1,5 +1,7 @@
 import dataclasses
+import gc
 import os
+import resource
 import shutil
 import tracemalloc
 
@@ -176,16 +178,30 @@ def test_memory_does_not_hold_the_files(tmp_path):
     assert peak < 5 * 10**6
 
 
-def test_files_are_closed(tmp_path, shards):
-    def num_open():
-        links = [f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd")]
-        targets = [os.readlink(link) for link in links if os.path.exists(link)]
-        return sum(target.startswith(str(tmp_path)) for target in targets)
+def _num_open(folder):
+    links = [f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd")]
+    targets = [os.readlink(link) for link in links if os.path.exists(link)]
+    return sum(target.startswith(str(folder)) for target in targets)
 
+
+def test_files_are_closed(tmp_path, shards):
     reader = ShardReader(tmp_path, shards, _COLUMNS)
-    assert num_open() == 3
+    assert _num_open(tmp_path) == 3
     del reader
-    assert num_open() == 0
+    assert _num_open(tmp_path) == 0
+
+
+def test_more_shards_than_files_that_may_be_open(tmp_path, shards):
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = max(map(int, os.listdir("/proc/self/fd"))) + 1
+    # The scan opens one at a time.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (used + 10, limits[1]))
+    try:
+        _refused(tmp_path, shards * 20, r"60 shards .*ulimit -n \d+`\.$")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    gc.collect()
+    assert _num_open(tmp_path) == 0
 
 
 _IMAGE = CaptionedImage(
