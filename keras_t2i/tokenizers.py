@@ -42,11 +42,15 @@ _IGNORABLE = (
 _BETWEEN_WORDS = r"[^\pL\pM\pN]+"
 # Bounds the memory that they take.
 _TEXTS_AT_A_TIME = 1000
-# What helps where most characters or words are unknown.
+# What helps where most characters, or most words, are unknown.
 INSTEAD = (
     "Such texts are embedded nearly alike. Train a text encoder of words "
     "(`train-text --preset word_cnn_rnn_small`) or, where spaces do not "
     "separate words, bring embeddings of your own (`train --text-embeddings`)."
+)
+INSTEAD_OF_WORDS = (
+    "Such texts are embedded nearly alike. Use words that the text encoder was "
+    "trained with, or train one with these words."
 )
 
 
@@ -198,9 +202,11 @@ def warn_of_unknown(encoder: Any, texts: Iterable[str]) -> None:
     """Warns if a text encoder does not know most of what texts consist of."""
     unread = unread_by(encoder, texts)
     if unread.is_most:
+        of_words = getattr(encoder, "vocabulary", None) is not None
         warnings.warn(
             f"The text encoder does not know {unread.num_unknown_tokens} of "
-            f"{unread.num_tokens} characters or words. {INSTEAD}",
+            f"{unread.num_tokens} {'words' if of_words else 'characters'}. "
+            + (INSTEAD_OF_WORDS if of_words else INSTEAD),
             stacklevel=3,
         )
 

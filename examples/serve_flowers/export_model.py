@@ -8,9 +8,10 @@
 import pathlib
 import sys
 
-import keras
+# First: it sets TensorFlow up.
+import keras_t2i  # isort: split
 
-import keras_t2i
+import keras
 
 run = pathlib.Path(sys.argv[1])
 gan = keras.saving.load_model(run / "model.keras", compile=False)

@@ -64,20 +64,29 @@ def extract_image_features(
 ) -> pathlib.Path:
     """Computes the features of a data set's images, unless they exist.
 
-    Returns the folder of features, for `ImageFeatures`. It is in that of the
-    data set, where the next call with the same network finds it.
+    Args:
+        network: `keras.Model` from images in [-1, 1] to a feature map, of
+            which the mean is taken, or to a vector.
+        data_path: path of a folder written by `keras-t2i prepare`.
+        image_size: int. Pixels to which a view is resized, bicubic and
+            antialiased.
+        num_views: int. 1 for the central square of an image. 4 for this
+            square and a corner, each also flipped.
+        progress: function of two ints, the numbers of images done and of all
+            images, to show how far it is.
+        model_image_size: int. Defaults to `None`: views are of whole images.
+            Else they are of what a model for images of this size sees.
+        network_sha256: string that identifies the network. Defaults to `None`:
+            its weights do.
 
-    `network` maps images in [-1, 1] to a feature map, of which the mean is
-    taken, or to a vector; `network_sha256` identifies it, or else its weights
-    do. A view is the central square of an image; of `num_views=4`, the others
-    are a corner and both flipped. Each is resized to `image_size` pixels,
-    bicubic and antialiased. With `model_image_size`, views are of what a model
-    of this size sees (`model_square`). `progress` gets the numbers of images
-    done and of all images.
+    Returns:
+        Path of the folder of features, for `make_pairs_dataset`. It is in that
+        of the data set, where the next call with the same network finds it.
 
-    Raises `ValueError` if the data set is damaged, nobody may write to its
-    folder, `num_views` has another value, or the network returns NaN. Raises
-    `OSError` if the features cannot be written.
+    Raises:
+        ValueError: the data set is damaged, nobody may write to its folder,
+            `num_views` has another value, or the network returns NaN.
+        OSError: the features cannot be written.
     """
     if num_views not in _VIEWS:
         raise ValueError(

@@ -96,14 +96,28 @@ def pooled_network(
     """Makes a frozen network that returns a vector of pooled features.
 
     They are the means over the four maps of `feature_network` and over the
-    last map. Maps of early layers know colors and textures that the last one
-    has forgotten. But older image encoders take the mean over the last map
-    alone: if `num_features`, the size of what an encoder takes, is that of the
-    last map, they get `image_network`.
+    last map. Maps of early layers hold more about colors and textures than
+    the last one.
 
-    `name` is one of `IMAGE_NETWORKS`. Raises `ValueError` if its weights cannot
-    be loaded or are not finite.
+    Args:
+        name: string, `"efficientnet_lite0"` or `"efficientnet_lite2"`.
+        image_size: int. Side of its images.
+        num_features: int. Size of what an image encoder takes. Older ones take
+            the mean over the last map alone: if this is its size, they get
+            such a network. Defaults to `None`: all five means.
+
+    Returns:
+        `keras.Model` from images in [-1, 1] to features.
+
+    Raises:
+        ValueError: there is no such network, or its weights cannot be loaded
+            or are not finite.
     """
+    if name not in IMAGE_NETWORKS:
+        raise ValueError(
+            f"`name` must be one of {', '.join(IMAGE_NETWORKS)}. Received: "
+            f"{name!r}"
+        )
     network = image_network(name, image_size)
     if num_features == network.output_shape[-1]:
         return network

@@ -41,17 +41,29 @@ class StepCallback(keras.callbacks.Callback):
         self.step = first_step
         self._step_before = first_step - 1
         self._epoch_start = first_step
+        self._counted_before = 0
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         self._epoch_start = self.step
+        self._counted_before = self._counted() or 0
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         # `batch` is the last one of an execution of several steps. The epoch
-        # may have ended before it.
+        # may have ended before it, but not where the data go on.
         done = min(batch + 1, self.params.get("steps") or batch + 1)
+        counted = self._counted()
+        if counted is not None:
+            done = counted - self._counted_before
         self._step_before = self.step
         self.step = self._epoch_start + done
         self.on_step_end(self.step, {} if logs is None else logs)
+
+    def _counted(self) -> int | None:
+        """What a model has counted that may take several steps at once."""
+        at_once = getattr(self.model, "steps_per_execution", 1) != 1
+        if at_once and hasattr(self.model, "steps_trained"):
+            return int(self.model.steps_trained)
+        return None
 
     def on_step_end(self, step: int, logs: dict[str, Any]) -> None:
         raise NotImplementedError

@@ -34,9 +34,9 @@ class RunRecorder(StepCallback):
     """Appends the metrics of every few steps to a file, one JSON per line.
 
     A line holds `step`, `epoch`, `seconds` and the mean of each of the model's
-    metrics since the line before. The metrics are reset after each line. What
-    `fit` returns of an epoch are those of a line, if one is written at its
-    end, and otherwise those of the steps since the last one. Callbacks that
+    metrics since the line before. The metrics are reset after each line. For
+    each epoch, `fit` returns the metrics of the line that is written at its
+    end, or else those of the steps since the last line. Callbacks that
     monitor metrics at the end of an epoch come after this one. A training that
     ends between two lines writes one more for its last steps. When it is
     resumed, the next line covers these steps too, as if it had not been
@@ -97,6 +97,7 @@ class RunRecorder(StepCallback):
         return self._first_seconds + seconds
 
     def on_train_begin(self, logs: Logs = None) -> None:
+        pathlib.Path(self.path).parent.mkdir(parents=True, exist_ok=True)
         self._started = time.monotonic()
         self._metric_values = []
         self._keep_metrics()
@@ -131,6 +132,9 @@ class RunRecorder(StepCallback):
     def on_train_end(self, logs: Logs = None) -> None:
         if self._logs and not self.is_due(self.every_steps):
             self._write(self.step, self._logs)
+        # A later `fit` goes on from here.
+        self._first_seconds = self.seconds
+        self._started = None
 
     def on_step_end(self, step: int, logs: dict[str, Any]) -> None:
         self._logs = logs

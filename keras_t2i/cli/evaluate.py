@@ -101,10 +101,10 @@ def add_evaluate_text(subparsers: Subparsers) -> None:
         "JSON. zero_shot_accuracy: how often the mean caption closest to an "
         "image is that of its class (zero-shot if the classes were not trained "
         "on). precision_at_50: the share of the 50 images closest to a class "
-        "that belong to it. recall_at_1 and so on: how often the image of a "
-        "caption is among the first that the caption finds. On blooms also how "
-        "well a linear classifier reads each attribute from captions, and how "
-        "close the mean of two captions' embeddings is to the caption in "
+        "that belong to it. recall_at_1 and so on: how often a caption's own "
+        "image is among the 1, 5 or 10 images that fit it best. On blooms also "
+        "how well a linear classifier reads each attribute from captions, and "
+        "how close the mean of two captions' embeddings is to the caption in "
         "between.",
     )
     add_data(parser, required=True)

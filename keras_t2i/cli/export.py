@@ -102,6 +102,7 @@ def add_serve(subparsers: Subparsers) -> None:
 def _export(arguments: argparse.Namespace) -> None:
     from keras_t2i.export.model_folder import MAX_STYLE_PIXELS
     from keras_t2i.export.saved_model import export_saved_model
+    from keras_t2i.text.embeddings import PrecomputedEmbeddings
     from keras_t2i.training.model_files import load_gan
     from keras_t2i.training.model_files import load_style_encoder_for
 
@@ -126,7 +127,8 @@ def _export(arguments: argparse.Namespace) -> None:
         arguments.max_style_pixels or MAX_STYLE_PIXELS,
         arguments.half_precision,
     )
-    if style_encoder is None:
+    reads_texts = not isinstance(gan.text_encoder, PrecomputedEmbeddings)
+    if style_encoder is None and reads_texts:
         print_note(
             "without `transfer_style`, as there is no style encoder: train one "
             "by `train-style`, and name it by --style-encoder"
@@ -153,7 +155,8 @@ def _serve(arguments: argparse.Namespace) -> None:
     server = ModelServer(arguments.models, arguments.port)
     if arguments.print:
         for path, text in server.files.items():
-            print_result(f"# {path}", *text.split("\n"))
+            # A tab would be shown as an escape.
+            print_result(f"# {path}", *text.expandtabs(4).split("\n"))
         print_result(shlex.join(server.command))
         return
     # The server must end with this process, by whatever signal it ends.

@@ -198,7 +198,7 @@ def _read_embeddings(path: str) -> tuple[list[str], "np.ndarray"]:
     from keras_t2i.formats.array_files import read_npy
 
     captions = np.empty(0)
-    if path.endswith(".npz"):
+    if path.lower().endswith(".npz"):
         file = NpzFile(path)
         if "embeddings" not in file.names:
             raise ValueError(
@@ -241,10 +241,17 @@ def _interpolate(arguments: argparse.Namespace) -> None:
     out = checked_out(
         arguments.out or file_of_captions(captions, ".png"), ".png", ".gif"
     )
+    from keras_t2i.plots.grids import MAX_GIF_IMAGES
     from keras_t2i.plots.grids import animated_gif
     from keras_t2i.plots.grids import interpolation_strips
     from keras_t2i.training.model_files import load_gan
 
+    is_gif = out.suffix.lower() == ".gif"
+    if is_gif and arguments.steps > MAX_GIF_IMAGES:
+        raise ValueError(
+            f"--steps must be at most {MAX_GIF_IMAGES} for a GIF, which cannot "
+            f"last longer. Received: {arguments.steps}"
+        )
     gan = load_gan(arguments.model)
     set_truncation(gan, arguments)
     seed, seed_to = arguments.seed or 0, arguments.seed_to
@@ -261,7 +268,7 @@ def _interpolate(arguments: argparse.Namespace) -> None:
         labels = [f"seed {number}: {captions[0]}" for number in (seed, seed_to)]
     out.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(out) as temporary:
-        if out.suffix.lower() == ".gif":
+        if is_gif:
             temporary.write_bytes(animated_gif(images[0]))
         else:
             figure = interpolation_strips(images, labels[:1], labels[1:])
@@ -293,16 +300,16 @@ def _transfer(arguments: argparse.Namespace) -> None:
             f"comes without one. Received: --model {arguments.model} alone. "
             f"Train one by `keras-t2i train-style --model {arguments.model}`."
         )
+    gan = load_gan(arguments.model)
     try:
         styles = np.stack(
-            [read_square(f, style_encoder.image_size) for f in arguments.style]
+            [read_square(f, gan.image_size) for f in arguments.style]
         )
     except UnusableFileError as error:
         raise ValueError(
             "--style must name a JPEG, PNG, GIF, BMP, TIFF, WebP or PPM file. "
             f"Received: {error}"
         ) from None
-    gan = load_gan(arguments.model)
     images = gan.transfer_style(styles, arguments.captions, style_encoder)
     figure = transfer_grid(styles, images, arguments.captions)
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -70,6 +70,13 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, line + "\n")
 
 
+def _named_otherwise(arguments: argparse.Namespace) -> dict[str, str]:
+    names = {"out_path": "out"}
+    if "embeddings" in arguments:
+        names["text_embeddings"] = "embeddings"
+    return names
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command, with the process' arguments if `argv` is `None`.
 
@@ -99,7 +106,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     received: list[KeyboardInterrupt] = []
     for name, value in vars(arguments).items():
-        if value == "":
+        has_paths = name in ("source", "style") and isinstance(value, list)
+        if "" in (value if has_paths else [value]):
             # As a path, it would be the current folder.
             option = name.replace("_", "-")
             subparsers.choices[arguments.command].error(
@@ -110,7 +118,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             warnings.catch_warnings(),
             _ended_by_signals(received),
             quiet(arguments.quiet),
-            options_named(arguments, out_path="out"),
+            options_named(arguments, **_named_otherwise(arguments)),
         ):
             warnings.showwarning = _show_warning
             arguments.run(arguments)

@@ -78,8 +78,10 @@ def add_train(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--text-encoder",
         metavar="RUN_OR_FILE",
-        help="run folder of `train-text`, or a .keras file. Its embeddings of "
-        "all captions are computed first, unless they are beside it already",
+        help="run folder of `train-text` or of `train`, a .keras file, a "
+        "folder of `save_to_preset`, a published .t7 file, or a name of "
+        "`keras-t2i models`. Its embeddings of all captions are computed "
+        "first, unless they are beside it already",
     )
     parser.add_argument(
         "--text-embeddings",
@@ -115,7 +117,8 @@ def add_train(subparsers: Subparsers) -> None:
         default=None,
         help="train the text encoder too, by the discriminator's loss; without "
         "--text-encoder a new one. Each image then has one caption per step "
-        "and any mismatching text, whatever the preset says",
+        "and any mismatching text, and the embeddings are not standardized, "
+        "whatever the preset says",
     )
     parser.add_argument(
         "--strategy",

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import PIL.Image
+import tensorflow as tf
 
 from keras_t2i.checks import check_number
 from keras_t2i.datasets.images import encode_png
@@ -401,6 +402,9 @@ def _image_file(image: bytes | np.ndarray, max_pixels: int) -> bytes:
             if file.width * file.height > max_pixels:
                 raise ValueError(f"more than {max_pixels:,} pixels")
             file.load()
+            if file.format == "PNG":
+                # Pillow takes damaged files that the server does not.
+                tf.io.decode_png(bytes(image), channels=4)
         return bytes(image)
     except Exception as error:
         raise ValueError(

@@ -21,8 +21,7 @@ import tensorflow as tf
 from keras_t2i.errors import ServerError
 from keras_t2i.export.http_opener import http_opener
 from keras_t2i.export.model_folder import SAVED_MODEL_FILE
-from keras_t2i.export.model_folder import version_folder
-from keras_t2i.export.model_folder import versions
+from keras_t2i.export.model_folder import version_entries
 from keras_t2i.files import check_checksums
 from keras_t2i.reading import parse_json
 from keras_t2i.terminal import visible
@@ -80,7 +79,11 @@ class ModelAddress:
         Raises `ValueError` if it has another form, or holds credentials.
         """
         match = _ADDRESS.fullmatch(url)
-        if "@" in urllib.parse.urlsplit(url).netloc:
+        try:
+            host = urllib.parse.urlsplit(url).netloc
+        except ValueError:
+            match, host = None, url
+        if "@" in host:
             raise ValueError(
                 "The address of a served model must not hold a name or a "
                 "password, which error messages would show. Received: one "
@@ -216,7 +219,7 @@ def _error_message(error: urllib.error.HTTPError) -> str:
     try:
         with error:  # Closes it, since it is not read to its end.
             received = _received(error, _MAX_ERROR_BYTES)
-    except (OSError, http.client.HTTPException):
+    except (OSError, http.client.HTTPException, ValueError):
         return _shown(error.reason)
     content = received.decode("utf-8", "replace")
     try:
@@ -348,7 +351,11 @@ class SavedModelTransport:
     def __init__(self, path: StrPath):
         path = pathlib.Path(path)
         if not (path / SAVED_MODEL_FILE).is_file():
-            found = versions(path)
+            found = [
+                entry
+                for entry in version_entries(path)
+                if (entry / SAVED_MODEL_FILE).is_file()
+            ]
             if not found:
                 raise ValueError(
                     "A model must be the address of a served model, such as "
@@ -356,7 +363,7 @@ class SavedModelTransport:
                     "`keras-t2i export` has written. Received: "
                     f"{str(path)!r}, which holds no SavedModel."
                 )
-            path = version_folder(path, found[-1])
+            path = found[-1]
         self._path = path
         check_checksums(path, [SAVED_MODEL_FILE])
         try:

@@ -226,11 +226,12 @@ def kernel_distance(
         _subsets(len(features), int(num_subsets), size, generator)
         for features in (real, generated)
     )
-    within_real = _kernel_sums(real, real_subsets, real, real_subsets)
-    within_generated = _kernel_sums(
-        generated, generated_subsets, generated, generated_subsets
+    sets = (real, real_subsets), (generated, generated_subsets)
+    # A pair of an image and itself would bias the estimate.
+    within_real, within_generated = (
+        _kernel_sums(*each, *each, without_same=True) for each in sets
     )
-    between = _kernel_sums(real, real_subsets, generated, generated_subsets)
+    between = _kernel_sums(*sets[0], *sets[1])
     squared = (within_real + within_generated) / (size * (size - 1))
     squared -= 2.0 * between / size**2
     return float(squared.mean()), float(squared.std())
@@ -251,6 +252,7 @@ def _kernel_sums(
     subsets: np.ndarray,
     others: np.ndarray,
     other_subsets: np.ndarray,
+    without_same: bool = False,
 ) -> np.ndarray:
     """Sums of the kernel over the pairs of each subset."""
     sums = np.zeros(len(subsets))
@@ -261,8 +263,7 @@ def _kernel_sums(
         # Much faster than a power.
         kernels = bases * bases
         kernels *= bases
-        if others is features:
-            # A pair of an image and itself would bias the estimate.
+        if without_same:
             places = np.arange(rows.start, rows.stop)
             kernels[places - rows.start, places] = 0.0
         sums += np.einsum("ij,ij->i", subsets[:, rows] @ kernels, other_subsets)

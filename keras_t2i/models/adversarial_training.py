@@ -271,7 +271,7 @@ class AdversarialTraining(keras.Model):
                 loss += self.interpolation_weight * (
                     self._objective.generator_loss(between, real)
                 )
-        self._trackers["generator_loss"].update_state(loss)
+        self._trackers["generator_loss"].update_state(loss, texts.num_matched)
         return loss
 
     def _weighted_mode_seeking_loss(
@@ -316,7 +316,9 @@ class AdversarialTraining(keras.Model):
         generated: Tensor,
         real: Tensor,
     ) -> None:
-        self._trackers["discriminator_loss"].update_state(discriminator_loss)
+        self._trackers["discriminator_loss"].update_state(
+            discriminator_loss, ops.shape(real)[0]
+        )
         right = self._objective.right(mean_scores(logits))
         for name, rows in right.items():
             self._trackers[f"{name}_accuracy"].update_state(rows)
@@ -376,13 +378,16 @@ def relative_diversity(generated_images: Tensor, real_images: Tensor) -> Tensor:
 
 @keras.saving.register_keras_serializable("keras_t2i")
 class ReplicaLoss(keras.metrics.Mean):
-    """The mean of a loss, of which each replica computes its share."""
+    """The mean of a loss, of which each replica computes its share.
 
-    def update_state(self, loss: Tensor) -> None:
+    A batch counts as often as it has rows.
+    """
+
+    def update_state(self, loss: Tensor, num_rows: Tensor = 1) -> None:
         # Keras divides a loss by the number of replicas, whose gradients it
         # adds up.
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        super().update_state(loss * replicas)
+        super().update_state(loss * replicas, sample_weight=num_rows)
 
 
 def training_metrics(

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -152,6 +153,19 @@ def sum_over_devices(values: Tensor) -> Tensor:
     if replica.num_replicas_in_sync == 1:
         return values
     return replica.all_reduce(tf.distribute.ReduceOp.SUM, values)
+
+
+def rows_per_device(count: Any) -> Any:
+    """Returns how many rows each device has, but for the last ones.
+
+    `count` is that of this device, an int or int scalar. A count that is known
+    before the step is that of all devices.
+    """
+    num_devices = tf.distribute.get_strategy().num_replicas_in_sync
+    if num_devices == 1 or isinstance(count, int):
+        return count
+    total = tf.cast(sum_over_devices(tf.cast(count, "float32")), "int32")
+    return -(-total // num_devices)
 
 
 def _interpolated(text: Tensor, beta: float) -> Tensor:

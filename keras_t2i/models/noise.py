@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from keras import ops
 
 from keras_t2i.models.batch_texts import GeneratorTexts
+from keras_t2i.models.batch_texts import rows_per_device
 from keras_t2i.types import Tensor
 
 
@@ -66,11 +68,12 @@ def noise_of_batch(rows: Tensor, noise_dim: int) -> Tensor:
     the shape `(batch, ...)`, and the noise is float32 of shape
     `(batch, noise_dim)`.
     """
-    num_rows = tf.shape(rows)[0]
+    num_rows = ops.shape(rows)[0]
     replica = tf.distribute.get_replica_context()
     first = 0
     if replica is not None and replica.num_replicas_in_sync > 1:
-        first = num_rows * tf.cast(replica.replica_id_in_sync_group, tf.int32)
+        index = tf.cast(replica.replica_id_in_sync_group, tf.int32)
+        first = index * rows_per_device(num_rows)
     return noise_from_seeds(first + tf.range(num_rows), noise_dim)
 
 
@@ -144,8 +147,10 @@ class StepNoise:
         replica = tf.distribute.get_replica_context()
         num_replicas = replica.num_replicas_in_sync
         seed = tf.cast(self.seed + stream, tf.int64)
+        # A device with fewer rows takes the first ones of its share.
+        sizes = [rows_per_device(num_rows) for num_rows in groups]
         rows = distribution(
-            [sum(groups) * num_replicas, dim],
+            [sum(sizes) * num_replicas, dim],
             tf.stack([seed, tf.cast(self.step, tf.int64)]),
             alg="philox",
         )
@@ -153,10 +158,10 @@ class StepNoise:
             return rows
         index = tf.cast(replica.replica_id_in_sync_group, tf.int32)
         shares, start = [], 0
-        for num_rows in groups:
-            first = start + index * num_rows
+        for num_rows, size in zip(groups, sizes):
+            first = start + index * size
             shares.append(rows[first : first + num_rows])
-            start += num_rows * num_replicas
+            start += size * num_replicas
         return tf.concat(shares, axis=0)
 
 

@@ -48,8 +48,9 @@ class StyleInversion(StreamTrainedModel):
     generated images keep the style encoder from relying on what only they have.
     With a `reconstruction_weight` it learns from real images as well: the
     generator makes images from their styles and texts, which must be like the
-    real ones. And their styles must be spread as noise is: the generator was
-    trained on nothing else, and styles that are all alike transfer nothing.
+    real ones. The styles of a batch must also have the mean and the variance
+    of noise: the generator was trained on nothing else, and styles that are
+    all alike transfer nothing.
     Batches are then those of `keras_t2i.datasets.make_dataset`.
 
     The logs hold the `loss`, the mean squared error of the noise; `r_squared`,

@@ -62,9 +62,17 @@ class ExponentialMovingAverage:
         """
         step = ops.cast(step, "float32")
         decay = ops.minimum(self.decay, (1.0 + step) / (10.0 + step))
-        # Batch norm's moving statistics are averages already.
+        # Batch norm's moving statistics are averages already. Weights that are
+        # frozen for a while are none.
+        frozen = {
+            id(weight)
+            for layer in network._flatten_layers()
+            if not layer.trainable
+            for weight in layer.weights
+        }
         decays = [
-            decay if weight.trainable else 0.0 for weight in network.weights
+            decay if weight.trainable or id(weight) in frozen else 0.0
+            for weight in network.weights
         ]
 
         def assign(

@@ -13,6 +13,7 @@ from keras_t2i.play.page_images import interpolated_images
 from keras_t2i.play.page_images import problem_shown
 from keras_t2i.play.page_model import EXAMPLE
 from keras_t2i.play.page_model import MAX_IMAGES
+from keras_t2i.play.page_model import MAX_SEED
 from keras_t2i.play.page_model import MAX_STYLE_BYTES
 from keras_t2i.play.page_model import OTHER_EXAMPLE
 from keras_t2i.play.page_model import PageModel
@@ -186,9 +187,11 @@ def _asked_for(query: str) -> tuple[str, Any, Any]:
 
     def number(name: str, default: int) -> int | None:
         try:
-            return int(values.get(name, default))
+            value = int(values.get(name, default))
         except ValueError:
             return None
+        # Others cannot be shown in the page.
+        return max(-MAX_SEED, min(value, MAX_SEED + 1))
 
     return (
         values.get("caption", EXAMPLE),

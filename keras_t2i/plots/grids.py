@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+import matplotlib
 import numpy as np
 import PIL.Image
 from matplotlib.figure import Figure
@@ -25,6 +26,13 @@ class NotebookFigure(Figure):
         self.savefig(file, format="png")
         return file.getvalue()
 
+    def savefig(self, *args: Any, **kwargs: Any) -> None:
+        # A pixel stays one, whatever the user's own settings for figures are.
+        with matplotlib.rc_context(
+            {"savefig.bbox": None, "savefig.dpi": "figure"}
+        ):
+            super().savefig(*args, **kwargs)
+
     def draw(self, renderer: Any) -> None:
         with warnings.catch_warnings():
             # Of characters that the font lacks, such as emoji: a box is shown.
@@ -42,6 +50,11 @@ _PIXELS_PER_CHARACTER = 9
 _PIXELS_PER_LINE = 18
 _MAX_LINES = 6
 _MAX_LINES_ABOVE = 8
+
+# What a GIF counts to, in seconds.
+_LONGEST_GIF = 655
+_SECONDS_PER_IMAGE = 0.125
+MAX_GIF_IMAGES = int(_LONGEST_GIF / _SECONDS_PER_IMAGE)
 
 
 def image_rows(
@@ -96,6 +109,7 @@ def image_rows(
     axes.imshow(
         canvas.reshape(num_rows * row_height, num_columns * column_width, 3),
         interpolation="nearest",
+        origin="upper",
     )
     axes.axis("off")
 
@@ -317,7 +331,9 @@ def variant_comparison(
     return image_rows(images, left=variants, above=captions, characters=14)
 
 
-def animated_gif(images: np.ndarray, seconds_per_image: float = 0.125) -> bytes:
+def animated_gif(
+    images: np.ndarray, seconds_per_image: float = _SECONDS_PER_IMAGE
+) -> bytes:
     """Encodes images as an animated GIF that repeats forever.
 
     A GIF has 256 colors per image: each pixel gets the closest of them.
@@ -342,7 +358,7 @@ def animated_gif(images: np.ndarray, seconds_per_image: float = 0.125) -> bytes:
     """
     images = _checked_images(images, "(steps, height, width, 3)")
     # Of images that are alike, one is shown for the time of all.
-    longest = 655 / len(images)
+    longest = _LONGEST_GIF / len(images)
     check_number(
         seconds_per_image,
         "seconds_per_image",

@@ -209,7 +209,9 @@ class BaseRecipe:
         if len(given) != 1:
             raise ValueError(
                 "One of `epochs`, `steps` and `minutes` must be given. "
-                f"Received: {' and '.join(given) or 'none of them'}"
+                f"Received: {' and '.join(given) or 'none of them'}. "
+                f"`{type(self).__name__}().override(steps=1000)` replaces the "
+                "one that is the default."
             )
 
     @classmethod
@@ -260,13 +262,15 @@ class BaseRecipe:
         """Returns the recipe of a dict of fields.
 
         Args:
-            fields: dict. Fields that it leaves out keep their defaults.
+            fields: dict. Fields that it leaves out keep their defaults. If
+                one of `epochs`, `steps` and `minutes` is given, it replaces
+                the one that is the default.
 
         Raises:
             ValueError: a field does not exist, or a value is out of range.
         """
         cls._check_names(fields)
-        return cls(**fields)
+        return cls(**_without_other_durations(fields))
 
     @classmethod
     def from_run(cls, path: StrPath) -> Self:
@@ -362,9 +366,7 @@ class BaseRecipe:
                 f"overridden. Received: {changes['preset']!r}. Start from "
                 f"`{type(self).__name__}.from_preset`"
             )
-        if any(changes.get(name) is not None for name in DURATIONS):
-            changes = {**dict.fromkeys(DURATIONS), **changes}
-        return dataclasses.replace(self, **changes)
+        return dataclasses.replace(self, **_without_other_durations(changes))
 
     def to_dict(self) -> dict[str, Any]:
         """Returns all fields, as they are in JSON."""
@@ -385,6 +387,12 @@ class BaseRecipe:
         with atomic_write(path) as temporary:
             content = json.dumps(self.to_dict(), indent=2)
             temporary.write_text(content + "\n", "utf-8")
+
+
+def _without_other_durations(fields: dict[str, Any]) -> dict[str, Any]:
+    if all(fields.get(name) is None for name in DURATIONS):
+        return fields
+    return {**dict.fromkeys(DURATIONS), **fields}
 
 
 def check_as_started(

@@ -104,6 +104,7 @@ class Recipe(BaseRecipe):
             training on embeddings.
         mismatch_candidates: int.
         epochs: int. One of `epochs`, `steps` and `minutes` is not `None`.
+            Defaults to `200`.
         steps: int.
         minutes: float.
         generator_learning_rate: float. Both networks are trained by Adam.
@@ -116,7 +117,8 @@ class Recipe(BaseRecipe):
             learning rates fall to 0. Defaults to `None`: they stay as they
             are.
         standardize_texts: bool. Whether the networks standardize text
-            embeddings by the mean and deviation of the training set.
+            embeddings by the mean and the standard deviation of the training
+            set. Without effect with `end_to_end`, which changes the embeddings.
         precision: string. `"float32"`, `"mixed_bfloat16"` or
             `"mixed_float16"`.
         seed: int. Of weights, noise and the order of data.
@@ -314,6 +316,7 @@ class TextRecipe(BaseRecipe):
         batch_size: int. Images in a step.
         images_per_class: int. Images of each class in a step.
         epochs: int. One of `epochs`, `steps` and `minutes` is not `None`.
+            Defaults to `200`.
         steps: int.
         minutes: float.
         steps_per_epoch: string. An epoch has one step per batch of the data

@@ -239,14 +239,10 @@ class JointEmbedding(StreamTrainedModel):
                 "A class head needs the `class_ids` of each batch. Received: "
                 "a batch without. Leave out `num_classes`."
             )
+        # An object, which divides by the number of devices as `self.loss` does.
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         losses = [
-            ops.mean(
-                keras.losses.sparse_categorical_crossentropy(
-                    x["class_ids"],
-                    self.class_head(embeddings),
-                    from_logits=True,
-                )
-            )
+            loss(x["class_ids"], self.class_head(embeddings))
             for embeddings in y_pred
         ]
         return sum(losses) / len(losses)

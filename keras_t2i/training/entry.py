@@ -49,9 +49,11 @@ def train(
         out: path of the run folder to make.
         data: path of a folder written by `keras-t2i prepare`. Needed unless a
             run is resumed.
-        text_encoder: for a GAN, path of a run folder of a `TextRecipe`, or of
-            a .keras file. Its embeddings of all captions are computed first,
-            unless they are beside it already.
+        text_encoder: for a GAN, path of a run folder of a `TextRecipe` or of
+            a `Recipe`, of a .keras file, of a folder that `save_to_preset`
+            wrote or of a published .t7 file; or the name of a preset with
+            weights. Its embeddings of all captions are computed first, unless
+            they are beside it already.
         text_embeddings: for a GAN, path of a folder of embeddings written by
             `keras-t2i embed`, or of embeddings of your own in a layout that
             `keras_t2i.text.import_embeddings` reads, which are imported once

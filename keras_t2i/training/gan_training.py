@@ -59,6 +59,7 @@ from keras_t2i.training.training_checks import check_devices
 from keras_t2i.training.training_checks import check_embedding_dim
 from keras_t2i.training.training_checks import check_gan_memory
 from keras_t2i.training.training_checks import check_judge
+from keras_t2i.training.training_checks import check_made_by
 from keras_t2i.training.training_checks import check_measured
 from keras_t2i.training.training_checks import checked_data
 from keras_t2i.types import StrPath
@@ -344,6 +345,9 @@ class GANTraining:
                 )
             )
         manifest = read_embedding_manifest(embeddings)
+        is_new = not self._run.last_step()
+        if is_new and manifest.fingerprint != fingerprint:
+            check_made_by(encoder, self._data, embeddings, self._paths)
         self._digests["text_embeddings"] = manifest.fingerprint
         self._embeddings = embeddings
         # Read now, so that damaged embeddings leave nothing behind.

@@ -24,6 +24,7 @@ from keras_t2i.text.char_cnn_rnn import CharCNNRNN
 from keras_t2i.text.embeddings import extract_embeddings
 from keras_t2i.text.embeddings import import_embeddings
 from keras_t2i.tokenizers import INSTEAD
+from keras_t2i.tokenizers import INSTEAD_OF_WORDS
 from keras_t2i.tokenizers import MAX_CHARACTERS
 from keras_t2i.tokenizers import Unread
 from keras_t2i.types import StrPath
@@ -112,7 +113,9 @@ def report_unused(num_images: int) -> None:
 
 def report_unread(encoder: CharCNNRNN, unread: Unread) -> None:
     """Prints what an encoder does not read of captions, if anything."""
-    unit = "characters" if encoder.vocabulary is None else "words"
+    unit, instead = "characters", INSTEAD
+    if encoder.vocabulary is not None:
+        unit, instead = "words", INSTEAD_OF_WORDS
     if unread.num_cut:
         print_note(
             f"cut: {unread.num_cut} captions are longer than the "
@@ -125,7 +128,7 @@ def report_unread(encoder: CharCNNRNN, unread: Unread) -> None:
             f"{unread.num_tokens} {unit}"
         )
     if unread.is_most:
-        print_error(f"warning: most {unit} are unknown. {INSTEAD}")
+        print_error(f"warning: most {unit} are unknown. {instead}")
 
 
 def network_features(

@@ -13,9 +13,15 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
+import tensorflow as tf
 
 from keras_t2i.datasets.manifest import Manifest
 from keras_t2i.datasets.manifest import read_embedding_manifest
+from keras_t2i.datasets.manifest import read_manifest
+from keras_t2i.datasets.shards import CaptionedImage
+from keras_t2i.datasets.shards import EmbeddedCaptions
+from keras_t2i.datasets.shards import ShardReader
 from keras_t2i.evaluation.generated_images import EvaluationCaptions
 from keras_t2i.evaluation.generated_images import ModelImages
 from keras_t2i.evaluation.judge import Judge
@@ -27,12 +33,16 @@ from keras_t2i.recipes.recipe import MEASURED_SPLIT
 from keras_t2i.recipes.recipe import Recipe
 from keras_t2i.recipes.recipe import StyleRecipe
 from keras_t2i.recipes.recipe import TextRecipe
+from keras_t2i.text.embeddings import embed_texts
 from keras_t2i.training.model_files import networks_of_gan
 from keras_t2i.training.model_files import networks_of_text_encoder
 from keras_t2i.types import StrPath
 
 # Counting takes a second. It is left out for the sizes that people use.
 _USUAL = 128
+# Half precision and other machines change embeddings far less.
+_LEAST_COSINE = 0.95
+_ID = {"id": tf.string}
 
 
 def checked_data(recipe: Recipe, paths: dict[str, str | None]) -> str:
@@ -103,6 +113,44 @@ def check_embedding_dim(
             f"{text_encoder.output_shape[-1]}. Received: "
             f"{paths['text_embeddings']!r}, of size {embedding_dim}."
         )
+
+
+def check_made_by(
+    text_encoder: keras.Model,
+    data: StrPath,
+    embeddings: StrPath,
+    paths: dict[str, str | None],
+) -> None:
+    """Raises `ValueError` if another text encoder has made embeddings.
+
+    Those of the first image tell. Others have embedded its captions in any
+    order, or have taken their mean.
+    """
+    manifest = read_embedding_manifest(embeddings)
+    name = next(iter(manifest.splits))
+    first_shard = manifest.splits[name].shards[:1]
+    record = ShardReader(embeddings, first_shard, _ID).read(0)
+    given = EmbeddedCaptions.parse(record).embeddings
+    first_shard = read_manifest(data).splits[name].shards[:1]
+    record = ShardReader(data, first_shard, _ID).read(0)
+    captions = list(CaptionedImage.parse(record).captions)
+    own = embed_texts(text_encoder, captions)
+    own = np.concatenate([own, own.mean(axis=0, keepdims=True)])
+    cosines = _directions(given) @ _directions(own).T
+    found = float(cosines.max(axis=1).mean())
+    if found < _LEAST_COSINE:
+        raise ValueError(
+            "`text_embeddings` must be those that `text_encoder` makes, or the "
+            "GAN would not understand it. Received: "
+            f"{paths['text_embeddings']!r}, whose cosine with them is "
+            f"{found:.2f} for the captions of the first image. Leave one of "
+            "the two out."
+        )
+
+
+def _directions(rows: np.ndarray) -> np.ndarray:
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / np.maximum(lengths, np.finfo(np.float32).tiny)
 
 
 def check_measured(

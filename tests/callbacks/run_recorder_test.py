@@ -116,10 +116,30 @@ def test_a_line_is_there_as_soon_as_it_is_written(tmp_path):
     assert seen == [(1, 1, True), (2, 2, True)]
 
 
-def test_a_missing_folder_is_named(tmp_path):
-    recorder = RunRecorder(tmp_path / "none" / "a", 4, every_steps=1)
-    with pytest.raises(FileNotFoundError, match="none"):
-        fit(stepping_model(), [recorder])
+def test_its_folder_is_made(tmp_path):
+    path = tmp_path / "none" / "a"
+    fit(stepping_model(), [RunRecorder(path, 4, every_steps=1)], num_steps=2)
+    assert len(_lines(path)) == 2
+
+
+def test_a_folder_that_cannot_be_made_is_named_before_the_first_step(tmp_path):
+    (tmp_path / "file").touch()
+    recorder = RunRecorder(tmp_path / "file" / "a", 4, every_steps=1)
+    model = stepping_model()
+    with pytest.raises(OSError, match="file"):
+        fit(model, [recorder])
+    assert model.count == 0
+
+
+def test_seconds_go_on_with_a_second_training(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    recorder = RunRecorder(path, 4, every_steps=1)
+    fit(stepping_model(), [recorder], num_steps=2)
+    recorder._first_seconds += 100
+    fit(stepping_model(), [recorder], num_steps=2)
+    lines = _lines(path)
+    assert [line["step"] for line in lines] == [1, 2, 3, 4]
+    assert lines[1]["seconds"] < 100 < lines[2]["seconds"]
 
 
 # Keras says so at the end of the first epoch.

@@ -1,6 +1,8 @@
 import pytest
+import tensorflow as tf
 
 from keras_t2i.callbacks.checkpoints import StepCallback
+from keras_t2i.stream_trained_model import StreamTrainedModel
 from tests.callbacks.stepping_model import fit
 from tests.callbacks.stepping_model import stepping_model
 
@@ -48,6 +50,39 @@ def test_an_execution_that_an_epoch_ends_early():
     fit(model, [steps], num_steps=5, epochs=2)
     assert [step for step, _ in steps.calls] == [2, 4, 5, 7, 9, 10]
     assert model.count == 10
+
+
+class CountingModel(StreamTrainedModel):
+    def __init__(self):
+        super().__init__()
+        self.built = True
+
+    def train_step(self, data):
+        self.set_steps_trained(self.steps_trained + 1)
+        return {"number": 0.0}
+
+
+# Keras says so at the end of the first epoch.
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")
+@pytest.mark.parametrize("steps_per_epoch", [5, None])
+def test_executions_that_pass_the_end_of_an_epoch(steps_per_epoch):
+    # An endless stream has all steps of an execution. One of unknown length
+    # may end within it.
+    numbers = tf.data.Dataset.range(5).batch(1)
+    if steps_per_epoch:
+        numbers = numbers.repeat()
+    else:
+        numbers = numbers.filter(lambda number: True)
+    model, steps = CountingModel(), Steps(first_step=40)
+    model.compile(run_eagerly=True, steps_per_execution=4)
+    model.fit(
+        numbers,
+        steps_per_epoch=steps_per_epoch,
+        epochs=2,
+        callbacks=[steps],
+        verbose=0,
+    )
+    assert steps.step == 40 + int(model.steps_trained)
 
 
 def test_what_is_due_within_an_execution_of_several_steps():

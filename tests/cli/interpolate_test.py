@@ -93,13 +93,14 @@ def test_gif(tmp_path):
         (["a rose"], "two captions, or one caption and --seed-to.*1 captions"),
         (["a", "b", "c"], "Received: 3 captions and no --seed-to"),
         (["a", "b", "--seed-to", 4], "Received: 2 captions and --seed-to"),
+        (["a", "b", "--steps", 5241, "--out", "a.gif"], "--steps must .* 5240"),
         (["a rose", " "], "A caption must hold some text. Received: ' '"),
         (["", "--seed-to", 4], "A caption must hold some text. Received: ''"),
     ],
 )
 def test_bad_input(gan_run, tmp_path, error_of, arguments, message):
     out = tmp_path / "deep" / "strip.png"
-    line = error_of("interpolate", *arguments, "--model", gan_run, "--out", out)
+    line = error_of("interpolate", "--out", out, "--model", gan_run, *arguments)
     assert re.search(message, line)
     assert not out.parent.exists()
 

@@ -127,12 +127,14 @@ def test_generate_from_embeddings(own_run, tmp_path):
     )
     argv = ["generate", "--model", str(own_run), "--num", "2", "--seed", "5"]
     names = {}
-    for suffix in ("npy", "npz"):
+    (tmp_path / "two.NPZ").symlink_to("two.npz")
+    for suffix in ("npy", "npz", "NPZ"):
         out = tmp_path / suffix
         more = ["--embeddings", f"{out.parent}/two.{suffix}", "--out", str(out)]
         assert main([*argv, *more]) == 0
         names[suffix] = sorted(path.name for path in out.iterdir())
     assert names["npy"][::2] == ["000-row-0-seed5.png", "001-row-1-seed5.png"]
+    assert names["NPZ"] == names["npz"]
     assert names["npz"][1::2] == [
         "000-a-rose-seed6.png",
         "001-an-iris-seed6.png",
@@ -146,11 +148,15 @@ def test_generate_from_embeddings(own_run, tmp_path):
 
 
 @pytest.mark.usefixtures("loaded_once")
-def test_generate_from_embeddings_by_an_exported_model(own_run, tmp_path):
+def test_generate_from_embeddings_by_an_exported_model(
+    own_run, tmp_path, capsys
+):
     embeddings = np.random.default_rng(1).normal(size=(1, 12)).astype("f4")
     np.save(tmp_path / "one.npy", embeddings)
     exported, out = tmp_path / "models" / "birds", tmp_path / "a.png"
     assert main(["export", f"--model={own_run}", f"--out={exported}"]) == 0
+    # It has no style encoder, and can have none.
+    assert "transfer_style" not in capsys.readouterr().err
     argv = ["generate", f"--embeddings={tmp_path}/one.npy", f"--out={out}"]
     assert main([*argv, f"--model={exported}"]) == 0
     expected = load_gan(own_run).generate_from_embeddings(embeddings, seed=0)
@@ -177,6 +183,8 @@ def test_embeddings_that_cannot_be_generated_from(own_run, tmp_path, error_of):
     for name, (array, message) in files.items():
         np.save(tmp_path / name, array)
         assert message in error_of(*argv, "--embeddings", tmp_path / name)
+        line = error_of(*argv, "--embeddings", tmp_path / name)
+        assert "--embeddings must " in line
     np.savez(tmp_path / "other.npz", other=np.ones(12))
     line = error_of(*argv, "--embeddings", tmp_path / "other.npz")
     assert "with the array embeddings. Received: " in line

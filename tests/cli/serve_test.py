@@ -33,6 +33,15 @@ def test_print_shows_and_runs_nothing(model_folders, stand_in, capsys):
     assert not (model_folders / "batching_parameters.txt").exists()
 
 
+def test_files_are_printed_as_they_can_be_saved(
+    model_folders, stand_in, capsys
+):
+    path = model_folders / "batching_parameters.txt"
+    path.write_text("max_batch_size {\n\tvalue: 64\n}\n")
+    assert main(_serve(model_folders, 9001, "--print")) == 0
+    assert "    value: 64" in capsys.readouterr().out.splitlines()
+
+
 def test_models_are_where_export_writes_them(
     model_folders, stand_in, capsys, monkeypatch, tmp_path
 ):

@@ -14,6 +14,7 @@ from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.datasets.manifest import data_fingerprint
 from keras_t2i.datasets.manifest import read_embedding_manifest
 from keras_t2i.datasets.manifest import read_manifest
+from keras_t2i.text.embeddings import embed_texts
 from keras_t2i.text.embeddings import embeddings_fingerprint
 from keras_t2i.text.embeddings import extract_embeddings
 from keras_t2i.training.entry import INPUTS
@@ -320,6 +321,39 @@ def test_embeddings_that_are_given(data, text_run, text_copy, tmp_path, capsys):
     assert _train("--out", out, "--resume", "--steps", 3) == 2
     line = capsys.readouterr().err
     assert "--text-embeddings must be as it was when the run was st" in line
+
+
+def test_embeddings_of_another_text_encoder(
+    data, text_copy, tmp_path, error_of
+):
+    keras.utils.set_random_seed(7)
+    other = load_text_encoder(text_copy)
+    other.set_weights([np.random.normal(size=w.shape) for w in other.weights])
+    embeddings, out = tmp_path / "embeddings", tmp_path / "run"
+    extract_embeddings(other, data, embeddings)
+    options = ["--data", data, "--text-encoder", text_copy, *GAN_OPTIONS]
+    options += ["--text-embeddings", embeddings]
+    line = error_of("train", *options, "--steps", 2, "--out", out)
+    assert "--text-embeddings must be those that --text-encoder makes" in line
+    assert not out.exists()
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_imported_embeddings_of_the_text_encoder(data, text_copy, tmp_path):
+    # In another order, rounded, or their mean.
+    encoder = load_text_encoder(text_copy)
+    arrays = {}
+    for split in ("train", "val", "test"):
+        examples = PreparedExamples(data, split)
+        for index, id in enumerate(examples.text_ids()):
+            own = embed_texts(encoder, list(examples.captions(index)))
+            arrays[id] = own[::-1].astype("float16").astype("float32")
+    for name, rows_of in (("all", lambda a: a), ("one", lambda a: a.mean(0))):
+        path, out = tmp_path / f"{name}.npz", tmp_path / name
+        np.savez(path, **{id: rows_of(rows) for id, rows in arrays.items()})
+        options = ["--data", data, "--text-encoder", text_copy, *GAN_OPTIONS]
+        options += ["--text-embeddings", path, "--steps", 2, "--out", out]
+        assert _train(*options) == 0
 
 
 def test_embeddings_that_do_not_fit(data, text_copy, tmp_path, error_of):

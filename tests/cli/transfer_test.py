@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from keras_t2i import StyleEncoder
 from keras_t2i.cli.main import main
 from keras_t2i.datasets.images import read_square
 from keras_t2i.plots import transfer_grid
@@ -99,6 +100,19 @@ def test_bad_input(
     message = message.replace("TMP", str(tmp_path))
     assert message in error_of("transfer", *captions, *options)
     assert not out.parent.exists()
+
+
+def test_a_style_encoder_for_images_of_another_size(
+    styles, gan_run, tmp_path, error_of
+):
+    model = tmp_path / "style.keras"
+    StyleEncoder(image_size=64, noise_dim=10, width=4).save(model)
+    options = _options(styles, gan_run, model, tmp_path / "a.png")
+    line = error_of("transfer", "a rose", *options)
+    assert (
+        "--style-encoder must lead from images of shape (None, 32, 32, 3)"
+        in line
+    )
 
 
 def test_a_style_is_needed(gan_run, style_run, tmp_path, capsys):

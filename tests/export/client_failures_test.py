@@ -173,6 +173,13 @@ def test_an_error_whose_words_are_cut_off():
             Client(address).embed_text("a rose")
 
 
+def test_an_error_whose_chunk_has_no_size():
+    head = b"HTTP/1.1 500 Broken\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with _raw_server(head + b"-5\r\nabc\r\n") as address:
+        with pytest.raises(ServerError, match="has answered 500: Broken"):
+            Client(address).embed_text("a rose")
+
+
 # === Proxies ===
 
 

@@ -175,6 +175,11 @@ def test_embed_text(client, gan, style_encoder):
             lambda c: c.transfer_style([encode(style_images(1)[0])[:99]], "a"),
             "cannot be read",
         ),
+        # Its last bytes are missing: Pillow would take it.
+        (
+            lambda c: c.transfer_style([encode(style_images(1)[0])[:-12]], "a"),
+            "cannot be read",
+        ),
     ],
 )
 def test_bad_requests_are_not_sent(saved_model, ask, message):
@@ -184,12 +189,20 @@ def test_bad_requests_are_not_sent(saved_model, ask, message):
         assert model.asked == []
 
 
+def test_a_version_with_leading_zeros(saved_model, tmp_path):
+    shutil.copytree(saved_model, tmp_path / "model" / "001")
+    client = Client(tmp_path / "model")
+    expected = Client(saved_model).generate("a rose", seed=1)
+    np.testing.assert_array_equal(client.generate("a rose", seed=1), expected)
+
+
 @pytest.mark.parametrize(
     "address",
     [
         *["http://localhost:8501", "http://localhost:8501/v1/models/"],
         *["http://localhost/v1/models/a:predict", "ftp://a/v1/models/b"],
         *["http://a/v1/models/b/versions/x", "http://a/v1/models/b?c=d"],
+        "http://[::1/v1/models/a",
     ],
 )
 def test_other_addresses(address):

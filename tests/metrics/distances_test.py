@@ -259,6 +259,12 @@ def test_one_distribution_is_unbiased():
     assert min(means) < 0
 
 
+def test_images_are_compared_with_themselves_as_with_a_copy():
+    features = _kernel_features(30, 4, 0).astype("float64")
+    expected = kernel_distance(features, features.copy())
+    assert kernel_distance(features, features) == expected
+
+
 def test_other_distributions_are_apart():
     real = _kernel_features(200, 8, 0)
     near = kernel_distance(real, _kernel_features(200, 8, 1, shift=0.1))[0]

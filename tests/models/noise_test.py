@@ -115,6 +115,35 @@ def test_replicas_take_their_rows_of_the_global_batch(two_replicas):
     assert len(np.unique(expected, axis=0)) == 8
 
 
+@pytest.mark.parametrize("interpolate", ["none", "added", "in_place"])
+def test_replicas_of_unequal_size_share_no_noise(two_replicas, interpolate):
+    def noises(text):
+        texts = generator_texts(text, interpolate, repeat=True)
+        return [
+            select(StepNoise(0, tf.constant(3)).normal(0, texts, 5))
+            for select in (texts.matched, texts.interpolated, texts.repeated)
+        ]
+
+    # The last batch of a stream, of 7 rows: 4 and 3.
+    @tf.function
+    def on_two(num_rows):
+        def run():
+            replica = tf.distribute.get_replica_context()
+            first = 4 * tf.cast(replica.replica_id_in_sync_group, "int32")
+            return noises(tf.zeros((num_rows, 3))[first : first + 4])
+
+        return two_replicas.run(run)
+
+    of_devices = on_two(tf.constant(7))
+    shares = [two_replicas.experimental_local_results(n) for n in of_devices]
+    assert [len(share) for share in shares[0]] == [4, 3]
+    rows = np.concatenate([tf.concat(share, 0) for share in shares])
+    assert len(np.unique(rows, axis=0)) == len(rows)
+    # Those of one device, where it has the same groups of rows.
+    matched = noises(tf.zeros((7, 3)))[0]
+    np.testing.assert_array_equal(tf.concat(shares[0], 0), matched)
+
+
 def test_repeated_texts_leave_the_noise_of_the_others_as_it_is(two_replicas):
     text = tf.zeros((4, 2))
 
@@ -181,3 +210,17 @@ def test_noise_of_a_batch_does_not_depend_on_the_number_of_devices(
 
     shares = two_replicas.experimental_local_results(on_two())
     np.testing.assert_array_equal(tf.concat(shares, 0), expected)
+
+    @tf.function
+    def on_two_of_unequal_size(num_rows):
+        def run():
+            replica = tf.distribute.get_replica_context()
+            first = 4 * tf.cast(replica.replica_id_in_sync_group, "int32")
+            return noise_of_batch(rows[:num_rows][first : first + 4], 5)
+
+        return two_replicas.run(run)
+
+    shares = two_replicas.experimental_local_results(
+        on_two_of_unequal_size(tf.constant(7))
+    )
+    np.testing.assert_array_equal(tf.concat(shares, 0), expected[:7])

@@ -30,6 +30,14 @@ def test_moving_average_by_hand(step, decay):
         np.testing.assert_array_equal(weight, [3.0, 3.0])
 
 
+def test_frozen_weights_keep_their_moving_average():
+    averages, network = _network(1.0), _network(3.0)
+    network.trainable = False
+    ExponentialMovingAverage(0.9).update(averages, network, 100_000)
+    for average in averages.weights:
+        np.testing.assert_allclose(average, np.full(2, 1.2), rtol=1e-6)
+
+
 # === Loss scaling ===
 
 

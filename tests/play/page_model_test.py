@@ -8,6 +8,8 @@ from keras_t2i import StyleEncoder
 from keras_t2i.errors import ServerError
 from keras_t2i.export import Client
 from keras_t2i.export import export_saved_model
+from keras_t2i.play.page_layout import _asked_for
+from keras_t2i.play.page_model import MAX_SEED
 from keras_t2i.play.page_model import MAX_STYLE_BYTES
 from keras_t2i.play.page_model import NUM_STEPS
 from keras_t2i.play.page_model import PageModel
@@ -149,6 +151,12 @@ def test_a_served_model_that_is_down(saved_model):
         model.generate(_ROSE, 0, 1)
     with pytest.raises(ServerError, match="Connection refused"):
         PageModel(Client(address))
+
+
+def test_numbers_of_an_address_that_a_page_cannot_show():
+    for given, found in ((10**30, MAX_SEED + 1), (-(10**30), -MAX_SEED)):
+        _, seed, count = _asked_for(f"?seed={given}&images={given}")
+        assert seed == count == found
 
 
 def test_style_encoders_that_do_not_fit(gan, style_encoder):

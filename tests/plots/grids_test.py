@@ -3,6 +3,7 @@
 import io
 import sys
 
+import matplotlib
 import numpy as np
 import PIL.Image
 import pytest
@@ -222,6 +223,16 @@ def test_rows_and_columns_are_in_order():
     left = pixels.shape[1] - 2 * 128
     centers = pixels[64::128, left + 64 :: 128]
     np.testing.assert_array_equal(centers, colors)
+
+
+def test_settings_of_the_user_change_no_pixel():
+    images = np.zeros((2, 1, 4, 4, 3), "uint8")
+    images[1] = 200
+    expected = _pixels(image_grid(images, ["a", "b"]))
+    settings = {"image.origin": "lower", "savefig.bbox": "tight"}
+    with matplotlib.rc_context({**settings, "savefig.dpi": 300}):
+        pixels = _pixels(image_grid(images, ["a", "b"]))
+    np.testing.assert_array_equal(pixels, expected)
 
 
 @pytest.mark.parametrize("size", [4, 32, 64, 100, 128, 256])

@@ -120,6 +120,13 @@ def test_errors(changes, message):
     assert "\n" not in str(error.value)
 
 
+def test_a_duration_replaces_the_default_one():
+    assert Recipe.from_dict({"steps": 100}).epochs is None
+    assert StyleRecipe.from_dict({"epochs": 3}).minutes is None
+    with pytest.raises(ValueError, match=r"epochs and steps. `Recipe\(\).over"):
+        Recipe(steps=100)
+
+
 def test_errors_of_text_recipes():
     for changes, message in (
         ({"convolution_filters": (1, 2)}, r"three whole.*Received: \(1, 2\)"),

@@ -251,6 +251,21 @@ def test_a_class_head_by_hand():
     assert float(loss) == pytest.approx(expected, rel=1e-5)
 
 
+def test_the_loss_of_a_class_head_is_that_of_all_devices(two_replicas):
+    with two_replicas.scope():
+        joint_embedding = _tiny(num_classes=3, class_head_weight=0.5)
+
+    def loss():
+        x = {"class_ids": tf.constant([0, 2])}
+        embeddings = tf.ones((2, 16))
+        return joint_embedding._class_loss(x, (embeddings, embeddings))
+
+    shares = two_replicas.run(tf.function(loss))
+    shares = two_replicas.experimental_local_results(shares)
+    # Gradients are added up.
+    assert float(sum(shares)) == pytest.approx(float(loss()), rel=1e-5)
+
+
 @pytest.mark.usefixtures("eagerly")
 def test_a_class_head_is_trained_and_saved(tmp_path):
     joint_embedding = _tiny(num_classes=4, class_head_weight=1.0)
