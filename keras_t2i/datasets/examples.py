@@ -106,7 +106,6 @@ class ExtractedEmbeddings:
                 for name in examples.splits
                 for shard in manifest.splits[name].shards
             ],
-            {"id": tf.string},
         )
         # Images of the same ids may have other captions.
         if (

@@ -142,8 +142,9 @@ class ShardReader:
 
     All shards are read once, to verify their checksums and to learn where each
     record lies. After that, memory holds only those places, whatever the size
-    of the data, and the scalar features that `columns` names with their dtypes.
-    The attribute `columns` has an array of each, with one entry per record.
+    of the data, and the scalar features that `columns` names with their dtypes,
+    by default the ids. The attribute `columns` has an array of each, with one
+    entry per record.
     Raises `ValueError` if a shard is not what the manifest says.
     """
 
@@ -151,8 +152,9 @@ class ShardReader:
         self,
         directory: StrPath,
         shards: Sequence[Shard],
-        columns: dict[str, tf.DType],
+        columns: dict[str, tf.DType] | None = None,
     ):
+        columns = columns or {"id": tf.string}
         paths = [pathlib.Path(directory) / shard.file for shard in shards]
         scans = [
             _verified_scan(path, shard, columns)

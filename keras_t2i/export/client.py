@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import PIL.Image
-import tensorflow as tf
 
 from keras_t2i.checks import check_number
 from keras_t2i.datasets.images import encode_png
@@ -17,6 +16,7 @@ from keras_t2i.errors import ServerError
 from keras_t2i.export.model_folder import MAX_BATCH_SIZE
 from keras_t2i.export.model_folder import MAX_STYLE_PIXELS
 from keras_t2i.export.model_folder import REQUEST_SECONDS
+from keras_t2i.export.signatures import decode_png
 from keras_t2i.export.transports import GrpcTransport
 from keras_t2i.export.transports import ModelAddress
 from keras_t2i.export.transports import RestTransport
@@ -404,7 +404,7 @@ def _image_file(image: bytes | np.ndarray, max_pixels: int) -> bytes:
             file.load()
             if file.format == "PNG":
                 # Pillow takes damaged files that the server does not.
-                tf.io.decode_png(bytes(image), channels=4)
+                decode_png(bytes(image))
         return bytes(image)
     except Exception as error:
         raise ValueError(

@@ -86,6 +86,11 @@ def _decode_jpeg(file: Tensor, image_size: int, max_pixels: int) -> Tensor:
     return _central_square(pixels, image_size)
 
 
+def decode_png(file: Tensor | bytes) -> Tensor:
+    """Decodes a PNG file as exported models do: red, green, blue and alpha."""
+    return tf.io.decode_png(file, channels=4)
+
+
 def _decode_png(file: Tensor, image_size: int, max_pixels: int) -> Tensor:
     # Width and height, big-endian.
     size = tf.io.decode_raw(
@@ -95,7 +100,7 @@ def _decode_png(file: Tensor, image_size: int, max_pixels: int) -> Tensor:
     )
     size = tf.cast(size, tf.int64)
     with tf.control_dependencies([_check_size(size, max_pixels)]):
-        pixels = tf.cast(tf.io.decode_png(file, channels=4), tf.uint16)
+        pixels = tf.cast(decode_png(file), tf.uint16)
     # Transparent pixels are shown on white. They are mixed after the resizing,
     # which is linear: before it, floats would take four times the memory.
     color, alpha = pixels[..., :3], pixels[..., 3:]

@@ -14,7 +14,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from keras_t2i.datasets.manifest import Manifest
 from keras_t2i.datasets.manifest import read_embedding_manifest
@@ -42,7 +41,6 @@ from keras_t2i.types import StrPath
 _USUAL = 128
 # Half precision and other machines change embeddings far less.
 _LEAST_COSINE = 0.95
-_ID = {"id": tf.string}
 
 
 def checked_data(recipe: Recipe, paths: dict[str, str | None]) -> str:
@@ -129,10 +127,10 @@ def check_made_by(
     manifest = read_embedding_manifest(embeddings)
     name = next(iter(manifest.splits))
     first_shard = manifest.splits[name].shards[:1]
-    record = ShardReader(embeddings, first_shard, _ID).read(0)
+    record = ShardReader(embeddings, first_shard).read(0)
     given = EmbeddedCaptions.parse(record).embeddings
     first_shard = read_manifest(data).splits[name].shards[:1]
-    record = ShardReader(data, first_shard, _ID).read(0)
+    record = ShardReader(data, first_shard).read(0)
     captions = list(CaptionedImage.parse(record).captions)
     own = embed_texts(text_encoder, captions)
     own = np.concatenate([own, own.mean(axis=0, keepdims=True)])

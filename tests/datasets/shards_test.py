@@ -193,9 +193,10 @@ def test_files_are_closed(tmp_path, shards):
 
 def test_more_shards_than_files_that_may_be_open(tmp_path, shards):
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    used = max(map(int, os.listdir("/proc/self/fd"))) + 1
-    # The scan opens one at a time.
-    resource.setrlimit(resource.RLIMIT_NOFILE, (used + 10, limits[1]))
+    used = set(map(int, os.listdir("/proc/self/fd")))
+    free = [number for number in range(len(used) + 20) if number not in used]
+    # Twenty more at most. The scan opens one at a time.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free[19] + 1, limits[1]))
     try:
         _refused(tmp_path, shards * 20, r"60 shards .*ulimit -n \d+`\.$")
     finally:
