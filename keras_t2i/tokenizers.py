@@ -50,7 +50,8 @@ INSTEAD = (
 )
 INSTEAD_OF_WORDS = (
     "Such texts are embedded nearly alike. Use words that the text encoder was "
-    "trained with, or train one with these words."
+    "trained with, train one with these words or, where spaces do not separate "
+    "words, bring embeddings of your own (`train --text-embeddings`)."
 )
 
 

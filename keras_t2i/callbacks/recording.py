@@ -271,12 +271,15 @@ class CollapseWarning(StepCallback):
         super().__init__(first_step)
         check_whole_number(patience, "patience", at_least=1)
         self.patience = patience
+        self._read = first_step
         self._since: dict[str, int] = {}
         self._warned: set[str] = set()
 
     def on_step_end(self, step: int, logs: dict[str, Any]) -> None:
-        if step % RECORDED_STEPS:
+        # An execution of several steps may pass a multiple of this number.
+        if step // RECORDED_STEPS == self._read // RECORDED_STEPS:
             return
+        self._read = step
         for sign, shows in _signs(logs).items():
             since = self._since.setdefault(sign, step)
             if not shows:

@@ -165,8 +165,8 @@ class MismatchedTexts:
     def _number_captions(self) -> None:
         """Gives each different caption a number, and keeps the numbers.
 
-        Without them, each comparison would read two records. Captions that are
-        the same text to an encoder have one number.
+        Without them, each comparison would read two records. Captions that
+        differ only in case, Unicode form and white space have one number.
         """
         number_of: dict[str, int] = {}
         numbers, counts = [], []
@@ -174,7 +174,8 @@ class MismatchedTexts:
             captions = self._examples.captions(index)
             counts.append(len(captions))
             for caption in captions:
-                text = unicodedata.normalize("NFKC", caption).casefold().strip()
+                text = unicodedata.normalize("NFKC", caption).casefold()
+                text = " ".join(text.split())
                 numbers.append(number_of.setdefault(text, len(number_of)))
         self._captions = np.array(numbers)
         self._image_of_caption = np.repeat(np.arange(len(counts)), counts)

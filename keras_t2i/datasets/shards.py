@@ -200,9 +200,10 @@ def _opened(path: pathlib.Path, num_files: int) -> int:
             raise
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         raise ValueError(
-            f"{path.parent} must have no more shards than files that a process "
-            f"may open. Received: {num_files} shards and a limit of {limit}. "
-            f"Raise it: `ulimit -n {2 * limit + 2 * num_files}`."
+            "A process must be able to open all shards of a data set. "
+            f"Received: no room for the {num_files} of {path.parent}, with a "
+            f"limit of {limit} files. Raise it: `ulimit -n "
+            f"{2 * limit + 2 * num_files}`."
         ) from None
 
 

@@ -348,13 +348,15 @@ class RelativeDiversity(keras.metrics.Mean):
     """How far the generated images of a batch lie apart.
 
     1 is as far as its real images: the ratio of the standard deviations of
-    their pixels, taken over the batch of all replicas.
+    their pixels, taken over the batch of all replicas. A batch counts as often
+    as it has rows.
     """
 
     def update_state(
         self, generated_images: Tensor, real_images: Tensor
     ) -> None:
-        super().update_state(relative_diversity(generated_images, real_images))
+        ratio = relative_diversity(generated_images, real_images)
+        super().update_state(ratio, sample_weight=ops.shape(real_images)[0])
 
 
 def relative_diversity(generated_images: Tensor, real_images: Tensor) -> Tensor:

@@ -75,7 +75,8 @@ class GeneratorTexts:
         devices may have.
         """
         count = self.num_once - self.num_matched
-        return _slice(_of_all_devices(rows), _replica() * count, count)
+        first = _replica() * rows_per_device(count)
+        return _slice(_of_all_devices(rows), first, count)
 
     def repeated(self, rows: Tensor) -> Tensor:
         """Returns the rows of the repeated texts."""
@@ -158,21 +159,24 @@ def sum_over_devices(values: Tensor) -> Tensor:
 def rows_per_device(count: Any) -> Any:
     """Returns how many rows each device has, but for the last ones.
 
-    `count` is that of this device, an int or int scalar. A count that is known
-    before the step is that of all devices.
+    `count` is that of this device, an int or int scalar. A count that a graph
+    knows before the step is that of all devices.
     """
     num_devices = tf.distribute.get_strategy().num_replicas_in_sync
-    if num_devices == 1 or isinstance(count, int):
+    is_known = isinstance(count, int) and not tf.executing_eagerly()
+    if num_devices == 1 or is_known:
         return count
-    total = tf.cast(sum_over_devices(tf.cast(count, "float32")), "int32")
-    return -(-total // num_devices)
+    # There is no maximum over devices: each fills a place of its own.
+    counts = tf.one_hot(_replica(), num_devices) * tf.cast(count, "float32")
+    return tf.cast(tf.reduce_max(sum_over_devices(counts)), "int32")
 
 
 def _interpolated(text: Tensor, beta: float) -> Tensor:
     """This device's share of the texts between the halves of the batch."""
     count = ops.shape(text)[0] // 2
     batch = _of_all_devices(text)
-    first, half = _replica() * count, ops.shape(batch)[0] // 2
+    first = _replica() * rows_per_device(count)
+    half = ops.shape(batch)[0] // 2
     one, other = (
         _slice(batch, place, count) for place in (first, half + first)
     )

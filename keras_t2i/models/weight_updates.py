@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from keras_t2i.models.normalization import TextStandardization
 from keras_t2i.types import Tensor
 
 
@@ -62,12 +63,13 @@ class ExponentialMovingAverage:
         """
         step = ops.cast(step, "float32")
         decay = ops.minimum(self.decay, (1.0 + step) / (10.0 + step))
-        # Batch norm's moving statistics are averages already. Weights that are
-        # frozen for a while are none.
+        # Batch norm's moving statistics are averages already, and those of
+        # texts are constant. Weights that are frozen for a while are neither.
         frozen = {
             id(weight)
             for layer in network._flatten_layers()
             if not layer.trainable
+            and not isinstance(layer, TextStandardization)
             for weight in layer.weights
         }
         decays = [

@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib
 import numpy as np
 import PIL.Image
 from matplotlib.figure import Figure
@@ -27,11 +26,9 @@ class NotebookFigure(Figure):
         return file.getvalue()
 
     def savefig(self, *args: Any, **kwargs: Any) -> None:
-        # A pixel stays one, whatever the user's own settings for figures are.
-        with matplotlib.rc_context(
-            {"savefig.bbox": None, "savefig.dpi": "figure"}
-        ):
-            super().savefig(*args, **kwargs)
+        # A pixel stays one, whatever the user's own settings for files are.
+        whole = {"dpi": "figure", "bbox_inches": self.bbox_inches}
+        super().savefig(*args, **{**whole, **kwargs})
 
     def draw(self, renderer: Any) -> None:
         with warnings.catch_warnings():

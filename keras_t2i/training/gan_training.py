@@ -121,6 +121,7 @@ class GANTraining:
             # The recipe of a checkpoint may have another duration.
             self.gan.recipe = self._recipe_of_gan()
             self._read_data(judge)
+        self._check_encoder_of_embeddings()
 
     def _read_inputs(self) -> None:
         paths = self._paths
@@ -178,6 +179,18 @@ class GANTraining:
             judge = load_judge() if judge is None else judge
             check_judge(judge, self.gan, captions, paths)
             self._measured = (captions, judge)
+
+    def _check_encoder_of_embeddings(self) -> None:
+        encoder, embeddings = self.gan.text_encoder, self._embeddings
+        reads_texts = not isinstance(encoder, PrecomputedEmbeddings)
+        if embeddings is None or not reads_texts or self._run.last_step():
+            return
+        workers = self._run.workers
+        encoder = workers.own_copy(encoder)
+        fingerprint = embeddings_fingerprint(self._manifest, encoder)
+        with workers.together():
+            if self._digests["text_embeddings"] != fingerprint:
+                check_made_by(encoder, self._data, embeddings, self._paths)
 
     def plan(self) -> dict[str, Any]:
         """Returns the recipe, the inputs, and the sizes of all else.
@@ -345,9 +358,6 @@ class GANTraining:
                 )
             )
         manifest = read_embedding_manifest(embeddings)
-        is_new = not self._run.last_step()
-        if is_new and manifest.fingerprint != fingerprint:
-            check_made_by(encoder, self._data, embeddings, self._paths)
         self._digests["text_embeddings"] = manifest.fingerprint
         self._embeddings = embeddings
         # Read now, so that damaged embeddings leave nothing behind.

@@ -137,12 +137,14 @@ def check_made_by(
     cosines = _directions(given) @ _directions(own).T
     found = float(cosines.max(axis=1).mean())
     if found < _LEAST_COSINE:
+        maker = "`text_encoder`"
+        if paths["text_encoder"] is None:
+            maker = "the text encoder of `model`"
         raise ValueError(
-            "`text_embeddings` must be those that `text_encoder` makes, or the "
-            "GAN would not understand it. Received: "
-            f"{paths['text_embeddings']!r}, whose cosine with them is "
-            f"{found:.2f} for the captions of the first image. Leave one of "
-            "the two out."
+            f"`text_embeddings` must be those that {maker} makes, which embeds "
+            f"later captions. Received: {paths['text_embeddings']!r}, whose "
+            f"cosine with them is {found:.2f} for the captions of the first "
+            "image. Leave one of the two out."
         )
 
 

@@ -324,18 +324,23 @@ def test_embeddings_that_are_given(data, text_run, text_copy, tmp_path, capsys):
 
 
 def test_embeddings_of_another_text_encoder(
-    data, text_copy, tmp_path, error_of
+    data, text_copy, end_to_end_run, tmp_path, error_of
 ):
     keras.utils.set_random_seed(7)
     other = load_text_encoder(text_copy)
     other.set_weights([np.random.normal(size=w.shape) for w in other.weights])
     embeddings, out = tmp_path / "embeddings", tmp_path / "run"
     extract_embeddings(other, data, embeddings)
-    options = ["--data", data, "--text-encoder", text_copy, *GAN_OPTIONS]
-    options += ["--text-embeddings", embeddings]
-    line = error_of("train", *options, "--steps", 2, "--out", out)
-    assert "--text-embeddings must be those that --text-encoder makes" in line
-    assert not out.exists()
+    argv = ["train", "--data", data, "--text-embeddings", embeddings]
+    argv += ["--out", out]
+    for options, maker in (
+        (["--text-encoder", text_copy, "--dry-run"], "--text-encoder"),
+        (["--text-encoder", text_copy], "--text-encoder"),
+        (["--from", end_to_end_run], "the text encoder of --from"),
+    ):
+        line = error_of(*argv, *options)
+        assert f"--text-embeddings must be those that {maker} makes" in line
+        assert not out.exists()
 
 
 @pytest.mark.usefixtures("eagerly")

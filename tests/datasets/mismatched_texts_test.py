@@ -70,7 +70,7 @@ def test_without_classes_never_an_image_that_shares_a_caption():
 
 
 def test_without_classes_one_text_may_be_written_in_several_ways():
-    captions = [["A Rose"], ["a rose "], ["ａ rose"], ["a tulip"]]
+    captions = [["A Rose"], ["a  rose "], ["ａ rose"], ["a tulip"]]
     texts = MismatchedTexts(_examples(captions))
     assert set(_samples(texts, 0, 200)) == {3}
     with pytest.raises(ValueError, match="images that all share one"):

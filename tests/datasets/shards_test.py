@@ -198,7 +198,7 @@ def test_more_shards_than_files_that_may_be_open(tmp_path, shards):
     # Twenty more at most. The scan opens one at a time.
     resource.setrlimit(resource.RLIMIT_NOFILE, (free[19] + 1, limits[1]))
     try:
-        _refused(tmp_path, shards * 20, r"60 shards .*ulimit -n \d+`\.$")
+        _refused(tmp_path, shards * 20, r"for the 60 of .*ulimit -n \d+`\.$")
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     gc.collect()

@@ -115,8 +115,11 @@ def test_replicas_take_their_rows_of_the_global_batch(two_replicas):
     assert len(np.unique(expected, axis=0)) == 8
 
 
+@pytest.mark.parametrize("in_graph", [True, False])
 @pytest.mark.parametrize("interpolate", ["none", "added", "in_place"])
-def test_replicas_of_unequal_size_share_no_noise(two_replicas, interpolate):
+def test_replicas_of_unequal_size_share_no_noise(
+    two_replicas, interpolate, in_graph
+):
     def noises(text):
         texts = generator_texts(text, interpolate, repeat=True)
         return [
@@ -125,7 +128,6 @@ def test_replicas_of_unequal_size_share_no_noise(two_replicas, interpolate):
         ]
 
     # The last batch of a stream, of 7 rows: 4 and 3.
-    @tf.function
     def on_two(num_rows):
         def run():
             replica = tf.distribute.get_replica_context()
@@ -134,6 +136,8 @@ def test_replicas_of_unequal_size_share_no_noise(two_replicas, interpolate):
 
         return two_replicas.run(run)
 
+    if in_graph:
+        on_two = tf.function(on_two)
     of_devices = on_two(tf.constant(7))
     shares = [two_replicas.experimental_local_results(n) for n in of_devices]
     assert [len(share) for share in shares[0]] == [4, 3]
@@ -163,6 +167,24 @@ def test_repeated_texts_leave_the_noise_of_the_others_as_it_is(two_replicas):
     np.testing.assert_array_equal(
         np.concatenate([first[:2], second[:2]]), noise[:4]
     )
+
+
+def test_noise_of_very_unequal_shares(two_replicas):
+    # Those of `evaluate`, where interpolated texts follow 4 and 3 rows.
+    @tf.function
+    def on_two(sizes):
+        def run():
+            replica = tf.distribute.get_replica_context()
+            size = sizes[replica.replica_id_in_sync_group]
+            return noise_of_batch(tf.zeros((size, 3)), 5)
+
+        return two_replicas.run(run)
+
+    shares = two_replicas.experimental_local_results(
+        on_two(tf.constant([6, 4]))
+    )
+    rows = np.concatenate(shares)
+    assert len(np.unique(rows, axis=0)) == len(rows) == 10
 
 
 def _two_noises():

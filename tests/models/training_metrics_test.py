@@ -26,6 +26,18 @@ def test_relative_diversity_is_the_mean_of_its_batches():
     assert float(metric.result()) == 0.0
 
 
+def test_a_batch_counts_as_often_as_it_has_rows():
+    metric = RelativeDiversity()
+    metric.update_state(_images(0.0, 0.5), _images(0.0, 1.0))
+    # One row alone lies nowhere apart.
+    metric.update_state(_images(1.0)[:1], _images(1.0)[:1])
+    assert float(metric.result()) == pytest.approx((2 * 0.5 + 0.0) / 3)
+    loss = ReplicaLoss()
+    loss.update_state(tf.constant(3.0), 4)
+    loss.update_state(tf.constant(1.0), tf.constant(1))
+    assert float(loss.result()) == pytest.approx((4 * 3.0 + 1.0) / 5)
+
+
 def test_relative_diversity_is_that_of_all_replicas(two_replicas):
     with two_replicas.scope():
         metric = RelativeDiversity()
