@@ -25,6 +25,7 @@ from keras_t2i.evaluation.generated_images import EvaluationCaptions
 from keras_t2i.evaluation.generated_images import ModelImages
 from keras_t2i.evaluation.judge import Judge
 from keras_t2i.evaluation.quick_evaluation import FEWEST_IMAGES
+from keras_t2i.metrics.distances import unit_rows
 from keras_t2i.models.discriminator import members_of
 from keras_t2i.models.from_recipe import networks_of_recipe
 from keras_t2i.models.text_to_image_gan import TextToImageGAN
@@ -134,7 +135,7 @@ def check_made_by(
     captions = list(CaptionedImage.parse(record).captions)
     own = embed_texts(text_encoder, captions)
     own = np.concatenate([own, own.mean(axis=0, keepdims=True)])
-    cosines = _directions(given) @ _directions(own).T
+    cosines = unit_rows(given) @ unit_rows(own).T
     found = float(cosines.max(axis=1).mean())
     if found < _LEAST_COSINE:
         maker = "`text_encoder`"
@@ -146,11 +147,6 @@ def check_made_by(
             f"cosine with them is {found:.2f} for the captions of the first "
             "image. Leave one of the two out."
         )
-
-
-def _directions(rows: np.ndarray) -> np.ndarray:
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.maximum(lengths, np.finfo(np.float32).tiny)
 
 
 def check_measured(
