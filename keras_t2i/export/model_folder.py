@@ -63,8 +63,13 @@ def versions(path: StrPath) -> list[int]:
 
     The folder need not exist.
     """
+    return [int(folder.name) for folder in version_folders(path)]
+
+
+def version_folders(path: StrPath) -> list[pathlib.Path]:
+    """Returns the folders of these versions, whose names may begin with 0."""
     return [
-        int(entry.name)
+        entry
         for entry in version_entries(path)
         if (entry / SAVED_MODEL_FILE).is_file()
     ]

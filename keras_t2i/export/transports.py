@@ -21,7 +21,7 @@ import tensorflow as tf
 from keras_t2i.errors import ServerError
 from keras_t2i.export.http_opener import http_opener
 from keras_t2i.export.model_folder import SAVED_MODEL_FILE
-from keras_t2i.export.model_folder import version_entries
+from keras_t2i.export.model_folder import version_folders
 from keras_t2i.files import check_checksums
 from keras_t2i.reading import parse_json
 from keras_t2i.terminal import visible
@@ -351,11 +351,7 @@ class SavedModelTransport:
     def __init__(self, path: StrPath):
         path = pathlib.Path(path)
         if not (path / SAVED_MODEL_FILE).is_file():
-            found = [
-                entry
-                for entry in version_entries(path)
-                if (entry / SAVED_MODEL_FILE).is_file()
-            ]
+            found = version_folders(path)
             if not found:
                 raise ValueError(
                     "A model must be the address of a served model, such as "
