@@ -17,6 +17,7 @@ from keras_t2i.cli.options import checked_out
 from keras_t2i.cli.options import file_of_captions
 from keras_t2i.cli.options import load_generating_model
 from keras_t2i.cli.options import note_single_words
+from keras_t2i.cli.options import options_named
 from keras_t2i.cli.options import set_truncation
 from keras_t2i.cli.options import whole_number
 from keras_t2i.files import atomic_write
@@ -167,9 +168,11 @@ def _generate(arguments: argparse.Namespace) -> None:
         )
     else:
         captions, embeddings = _read_embeddings(arguments.embeddings)
-        images = model.generate_from_embeddings(
-            np.repeat(embeddings, num, axis=0), seed=seeds * len(embeddings)
-        )
+        with options_named(arguments, text_embeddings="embeddings"):
+            images = model.generate_from_embeddings(
+                np.repeat(embeddings, num, axis=0),
+                seed=seeds * len(embeddings),
+            )
     if suffix == ".png":
         out.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(out) as temporary:

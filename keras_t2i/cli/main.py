@@ -70,13 +70,6 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, line + "\n")
 
 
-def _named_otherwise(arguments: argparse.Namespace) -> dict[str, str]:
-    names = {"out_path": "out"}
-    if "embeddings" in arguments:
-        names["text_embeddings"] = "embeddings"
-    return names
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command, with the process' arguments if `argv` is `None`.
 
@@ -118,7 +111,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             warnings.catch_warnings(),
             _ended_by_signals(received),
             quiet(arguments.quiet),
-            options_named(arguments, **_named_otherwise(arguments)),
+            options_named(arguments, out_path="out"),
         ):
             warnings.showwarning = _show_warning
             arguments.run(arguments)
