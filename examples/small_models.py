@@ -51,7 +51,7 @@ def trained_gan(options, preset="gan_int_cls"):
         keras_t2i.text.image_encoder(options.image_size, embedding_dim=256),
     )
     joint_embedding.compile(keras.optimizers.Adam(1e-3))
-    batches = training_batches(options)
+    batches = training_batches(options, options.image_size)
     joint_embedding.fit(batches, epochs=options.epochs, verbose=0)
     joint_embedding.standardize(next(iter(batches))["token_ids"])
     text_encoder = joint_embedding.text_encoder
@@ -86,7 +86,8 @@ def trained_style_encoder(options, gan):
         reconstruction_weight=5.0,
     )
     inversion.compile()
-    inversion.fit(training_batches(options), epochs=options.epochs, verbose=0)
+    batches = training_batches(options, gan.image_size)
+    inversion.fit(batches, epochs=options.epochs, verbose=0)
     return style_encoder
 
 
@@ -95,10 +96,10 @@ def loaded_style_encoder(path):
     return keras.saving.load_model(path).style_encoder
 
 
-def training_batches(options):
+def training_batches(options, image_size):
     """Batches of rendered flowers with their captions."""
     rendered = [
-        blooms.bloom_at("train", index, image_size=options.image_size)
+        blooms.bloom_at("train", index, image_size=image_size)
         for index in range(options.num_images)
     ]
     return keras_t2i.datasets.from_arrays(

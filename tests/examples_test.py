@@ -73,6 +73,15 @@ def test_an_example_trains_what_it_needs(monkeypatch, tmp_path, capsys, name):
         assert np.asarray(image).std() > 0
 
 
+@pytest.mark.usefixtures("eagerly")
+def test_a_style_encoder_has_the_size_of_the_gan(monkeypatch, tmp_path, files):
+    out = tmp_path / "figure.png"
+    options = [*_TINY, "--model", files[0], "--image-size", "64"]
+    _run(monkeypatch, "style_transfer", *options, "--out", out)
+    assert out.exists()
+
+
+@pytest.mark.usefixtures("eagerly")
 def test_variants_are_trained_one_after_another(
     untrained, monkeypatch, tmp_path, capsys
 ):
@@ -126,6 +135,7 @@ def test_disentangling_asks_for_scikit_learn_first(monkeypatch, capsys):
     assert "Training" not in captured.out
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_folders_are_made(monkeypatch, tmp_path, files):
     out = tmp_path / "deep" / "figure.png"
     _run(monkeypatch, "text_interpolation", "--model", files[0], "--out", out)

@@ -91,6 +91,7 @@ IMPORTS_TENSORFLOW = {
     "callbacks.recording",
     "datasets.batches",
     "datasets.examples",
+    "datasets.images",
     "datasets.shards",
     "evaluation.full_evaluation",
     "export.saved_model",

@@ -195,6 +195,16 @@ def test_overrides_keep_the_stage_of_matching(tmp_path):
     assert float(loaded.matching_schedule.factor(1500)) == 0.0
 
 
+def test_the_stages_of_matching_can_be_left_out(tmp_path):
+    gan = _staged(matching_accuracy_threshold=None, matching_start_step=4000)
+    gan.save_to_preset(tmp_path)
+    loaded = TextToImageGAN.from_preset(
+        tmp_path, matching_start_step=None, matching_aware=False
+    )
+    assert loaded.recipe.matching_start_step is None
+    assert loaded.matching_schedule is None
+
+
 def test_fine_tuning_goes_on_with_the_stage_of_matching(tmp_path):
     _staged().save_to_preset(tmp_path / "begun")
     recipe = fine_tuning_recipe(str(tmp_path / "begun"))

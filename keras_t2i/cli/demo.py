@@ -65,12 +65,16 @@ def _demo(arguments: argparse.Namespace) -> None:
     from keras_t2i.training.run_folder import RunFolder
 
     out = pathlib.Path(arguments.out)
-    if (out / "data").exists():
-        raise ValueError(
-            "--out must name a new or empty folder. Received: "
-            f"{arguments.out!r}, which holds an earlier demo. Remove it, or "
-            "name another one."
-        )
+    for file, found in (
+        ("data", "an earlier demo. Remove it, or name another one."),
+        # It may be any run, and a demo does not resume.
+        ("config.json", "a run. Name another one."),
+    ):
+        if (out / file).exists():
+            raise ValueError(
+                "--out must name a new or empty folder. Received: "
+                f"{arguments.out!r}, which holds {found}"
+            )
     RunFolder(out).check_free()
     data, text, gan = out / "data", out / "text", out / "gan"
     print_note("1 of 4: rendering captioned flowers")

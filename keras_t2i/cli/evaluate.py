@@ -161,7 +161,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     from keras_t2i.evaluation.quick_evaluation import check_num_images
     from keras_t2i.progress import show_progress
     from keras_t2i.training.model_files import load_joint_embedding
-    from keras_t2i.training.model_files import networks_of_gan
+    from keras_t2i.training.model_files import networks_learned_from
 
     out = None
     if arguments.out is not None:
@@ -188,7 +188,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
             model,
             captions,
             arguments.images_per_caption or 1,
-            networks_of_gan(arguments.model),
+            networks_learned_from(arguments.model),
         )
     else:
         images = FolderImages(arguments.images, captions.ids)

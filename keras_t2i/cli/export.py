@@ -12,6 +12,7 @@ from keras_t2i.cli.options import Subparsers
 from keras_t2i.cli.options import add_model
 from keras_t2i.cli.options import add_style_encoder
 from keras_t2i.cli.options import add_truncation
+from keras_t2i.cli.options import options_named
 from keras_t2i.cli.options import set_truncation
 from keras_t2i.cli.options import whole_number
 from keras_t2i.terminal import print_note
@@ -119,14 +120,15 @@ def _export(arguments: argparse.Namespace) -> None:
     out = arguments.out
     if out is None:
         out = pathlib.Path("saved_models") / name_of_model(arguments.model)
-    path = export_saved_model(
-        gan,
-        out,
-        arguments.version,
-        style_encoder,
-        arguments.max_style_pixels or MAX_STYLE_PIXELS,
-        arguments.half_precision,
-    )
+    with options_named(arguments, path="out"):
+        path = export_saved_model(
+            gan,
+            out,
+            arguments.version,
+            style_encoder,
+            arguments.max_style_pixels or MAX_STYLE_PIXELS,
+            arguments.half_precision,
+        )
     reads_texts = not isinstance(gan.text_encoder, PrecomputedEmbeddings)
     if style_encoder is None and reads_texts:
         print_note(

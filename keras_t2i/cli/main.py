@@ -64,6 +64,14 @@ class _Parser(argparse.ArgumentParser):
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
         return namespace, unknown
 
+    def options_of(self, name: str) -> list[str]:
+        """Lists the options that give an argument its value."""
+        return [
+            action.option_strings[-1]
+            for action in self._actions
+            if action.dest == name
+        ]
+
     def error(self, message: str) -> NoReturn:
         # One line, as for all other bad input, without the usage before it.
         line = visible(f"{self.prog}: {message}. See {self.prog} --help.")
@@ -102,9 +110,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         has_paths = name in ("source", "style") and isinstance(value, list)
         if "" in (value if has_paths else [value]):
             # As a path, it would be the current folder.
-            option = name.replace("_", "-")
-            subparsers.choices[arguments.command].error(
-                f"--{option} must not be empty. Received: ''"
+            command = subparsers.choices[arguments.command]
+            options = command.options_of(name)
+            command.error(
+                f"{' or '.join(options)} must not be empty. Received: ''"
             )
     try:
         with (

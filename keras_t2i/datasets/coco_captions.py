@@ -98,7 +98,7 @@ class CocoCaptions(Source):
                 self._leave_out(image, f"has no captions in {table}")
             elif not is_utf8(file):
                 self._leave_out(image, "has a name that is not UTF-8")
-            elif os.path.basename(file) != file or not image.is_file():
+            elif os.path.basename(file) != file or not os.path.isfile(image):
                 self._leave_out(image, f"({table}) is no image in the folder")
             else:
                 keys.append((f"{folder}/{file}", captions))

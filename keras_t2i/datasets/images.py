@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import keras
 import numpy as np
+import tensorflow as tf
 from PIL import Image
 from PIL import ImageOps
 
@@ -130,7 +131,8 @@ def _prepared(
                 _check_aspect_ratio(opened)
                 # Truncation shows only now.
                 opened.load()
-                if crop_of is None and _is_ready(opened, side):
+                is_ready = crop_of is None and _is_ready(opened, side)
+                if is_ready and _is_read_in_training(content):
                     return content
                 image = _to_upright_rgb(opened)
                 if crop_of is not None:
@@ -223,6 +225,15 @@ def _is_ready(image: Image.Image, side: int) -> bool:
         and orientation == _EXIF_UPRIGHT
         and min(image.size) == side
     )
+
+
+def _is_read_in_training(content: bytes) -> bool:
+    """Whether TensorFlow reads a JPEG, too: Pillow reads more damaged ones."""
+    try:
+        tf.io.decode_jpeg(content, channels=3)
+    except tf.errors.InvalidArgumentError:
+        return False
+    return True
 
 
 def _to_upright_rgb(image: Image.Image) -> Image.Image:

@@ -127,10 +127,11 @@ def gan_options(gan_class: Any, recipe: Recipe) -> dict[str, Any]:
         for name in Recipe.names()
         if name in arguments and name not in OF_NETWORKS
     }
+    schedule = None
     start_step = recipe.matching_start_step
     accuracy_threshold = recipe.matching_accuracy_threshold
     if (start_step, accuracy_threshold) != (None, None):
-        options["matching_schedule"] = StagedMatching(
+        schedule = StagedMatching(
             start_step=start_step,
             accuracy_threshold=accuracy_threshold,
             patience=recipe.matching_patience,
@@ -138,6 +139,7 @@ def gan_options(gan_class: Any, recipe: Recipe) -> dict[str, Any]:
         )
     return {
         **options,
+        "matching_schedule": schedule,
         "interpolate": recipe.interpolate,
         "recipe": recipe,
     }

@@ -1,6 +1,5 @@
 """Curves of a run's metrics, and receiver operating characteristics."""
 
-import math
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
@@ -58,13 +57,18 @@ def training_curves(lines: Sequence[Mapping[str, Any]]) -> Figure:
     figure = NotebookFigure(
         figsize=(4.5 * len(names), 3.5), dpi=128, layout="constrained"
     )
-    steps = [line["step"] for line in lines]
     (row,) = figure.subplots(1, len(names), squeeze=False)
     for axes, (kind, found) in zip(row, names.items()):
         for name in found:
             label = name.removesuffix(kind).strip("_").replace("_", " ")
-            values = [line.get(name, math.nan) for line in lines]
-            axes.plot(steps, values, linewidth=1, label=label or kind)
+            points = [
+                (line["step"], line[name]) for line in lines if name in line
+            ]
+            # One point alone makes no line.
+            marker = "." if len(points) == 1 else None
+            axes.plot(
+                *zip(*points), marker=marker, linewidth=1, label=label or kind
+            )
         axes.set_xlabel("step")
         axes.set_ylabel(kind)
         axes.grid(alpha=0.3)

@@ -99,6 +99,7 @@ def train(
             return train_text_encoder(run, recipe, paths)
         return train_style_encoder(run, recipe, paths)
     finally:
+        run.unlock()
         # The recipe's precision is not that of the program's other layers.
         keras.mixed_precision.set_dtype_policy(policy)
 

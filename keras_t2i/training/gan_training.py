@@ -54,6 +54,7 @@ from keras_t2i.training.runner import num_images
 from keras_t2i.training.runner import set_up
 from keras_t2i.training.runner import total_steps
 from keras_t2i.training.runner import training_split
+from keras_t2i.training.training_checks import NEEDS_CAPTIONS
 from keras_t2i.training.training_checks import check_batch_size
 from keras_t2i.training.training_checks import check_devices
 from keras_t2i.training.training_checks import check_embedding_dim
@@ -175,6 +176,8 @@ class GANTraining:
         self._make_batches(self._run.last_step())
         self._measured: tuple[EvaluationCaptions, Judge] | None = None
         if self._recipe.keep_best is not None:
+            if isinstance(self.gan.text_encoder, PrecomputedEmbeddings):
+                raise ValueError(NEEDS_CAPTIONS)
             captions = EvaluationCaptions(self._data, MEASURED_SPLIT)
             judge = load_judge() if judge is None else judge
             check_judge(judge, self.gan, captions, paths)

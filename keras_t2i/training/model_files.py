@@ -147,42 +147,29 @@ def load_text_encoder(path: StrPath) -> CharCNNRNN:
     return encoder
 
 
-def networks_of_text_encoder(path: str | None) -> list[str]:
-    """Lists the networks whose features a text encoder has learned from.
+def networks_learned_from(path: str | None) -> list[str]:
+    """Lists the networks that a text encoder or a GAN has learned from.
 
-    `path` is that of the run folder of `train-text` or of a file in it, the
-    name of a preset with weights, or `None` without a text encoder. The list
-    holds one name if the network is known, else none.
-    """
-    if not isinstance(path, str):
-        return []
-    if is_pretrained(path):
-        # It has learned from the features that its GAN is trained with.
-        return _networks_of_preset(path)
-    name = options_of_run(path).get("image_encoder")
-    return [name] if isinstance(name, str) else []
+    These are the network of a preset with weights, and the one whose features
+    the text encoder of a run has learned from, if its run still exists. A run
+    that started from a GAN has the text encoder of that one. The list is empty
+    if no network is known.
 
-
-def networks_of_gan(path: str) -> list[str]:
-    """Lists the networks that a GAN has learned from, as far as they are known.
-
-    These are the network of a preset with weights, and those whose features the
-    text encoder of a run has learned from, if its run still exists. A run that
-    started from another GAN has the text encoder of that one.
-
-    `path` is that of a run folder of `train` or of a file in it, the name of a
-    preset with weights, or whatever else generates images.
+    `path` is that of a run folder or of a file in it, the name of a preset with
+    weights, whatever else embeds texts or generates images, or `None`.
     """
     seen: set[str] = set()
-    while not is_pretrained(path):
+    # Folders that were made anew may name each other.
+    while isinstance(path, str) and path not in seen:
+        if is_pretrained(path):
+            return _networks_of_preset(path)
         seen.add(path)
         options = options_of_run(path)
-        source = options.get("model")
-        # Folders that were made anew may name each other.
-        if not isinstance(source, str) or source in seen:
-            return networks_of_text_encoder(options.get("text_encoder"))
-        path = source
-    return _networks_of_preset(path)
+        network = options.get("image_encoder")
+        if isinstance(network, str):
+            return [network]
+        path = options.get("model") or options.get("text_encoder")
+    return []
 
 
 def _networks_of_preset(name: str) -> list[str]:

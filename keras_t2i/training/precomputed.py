@@ -78,10 +78,16 @@ def given_embeddings(path: StrPath, data: StrPath) -> pathlib.Path:
     Those in the layouts of others are imported once, and kept with the data
     set. `path` is that of a folder of shards, or of what `import_embeddings`
     reads. Raises `ValueError` if the embeddings or the data set are damaged, or
-    images have no embeddings; `OSError` if the embeddings cannot be read or
-    written.
+    images have no embeddings, or are not there; `OSError` if they cannot be
+    read or written.
     """
     path = pathlib.Path(path)
+    if not os.path.exists(path):
+        raise ValueError(
+            "`text_embeddings` must be a file or folder of embeddings. "
+            f"Received: {str(path)!r}, which is not there. Name the folder "
+            f"embeddings-* in {str(data)!r} if they were imported before."
+        )
     if (path / MANIFEST_FILE).is_file():
         return path
     digest = hashlib.sha256(data_fingerprint(read_manifest(data)).encode())

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 import time
 import weakref
+from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
@@ -59,7 +60,7 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
         self.model = self.path / "model.keras"
         self.best = self.path / "best.keras"
-        self._is_locked = False
+        self._unlock: Callable[[], object] | None = None
         self._must_be_free = False
 
     def written(self) -> "RunFolder":
@@ -104,10 +105,10 @@ class RunFolder:
     def lock(self) -> None:
         """Keeps other processes from training in this folder.
 
-        The lock ends with this object or its process, however that ends. Raises
-        `ValueError` if another process trains in the folder.
+        The lock ends by `unlock`, or with this object or its process, however
+        that ends. Raises `ValueError` if another process trains in the folder.
         """
-        if self._is_locked or not self.workers.is_chief:
+        if self._unlock is not None or not self.workers.is_chief:
             return
         lock = contextlib.ExitStack()
         try:
@@ -118,8 +119,16 @@ class RunFolder:
                 f"Received: {str(self.path)!r}, in which one does. Wait for "
                 "it, or name another folder."
             ) from None
-        weakref.finalize(self, lock.close)
-        self._is_locked = True
+        self._unlock = weakref.finalize(self, lock.close)
+
+    def unlock(self) -> None:
+        """Lets others train in this folder.
+
+        An exception that a session keeps, keeps this object too.
+        """
+        if self._unlock is not None:
+            self._unlock()
+            self._unlock = None
 
     def write_config(self, recipe: BaseRecipe, inputs: Inputs) -> None:
         """Locks the folder and writes the recipe, inputs and versions.

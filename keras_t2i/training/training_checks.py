@@ -34,14 +34,17 @@ from keras_t2i.recipes.recipe import Recipe
 from keras_t2i.recipes.recipe import StyleRecipe
 from keras_t2i.recipes.recipe import TextRecipe
 from keras_t2i.text.embeddings import embed_texts
-from keras_t2i.training.model_files import networks_of_gan
-from keras_t2i.training.model_files import networks_of_text_encoder
+from keras_t2i.training.model_files import networks_learned_from
 from keras_t2i.types import StrPath
 
 # Counting takes a second. It is left out for the sizes that people use.
 _USUAL = 128
 # Half precision and other machines change embeddings far less.
 _LEAST_COSINE = 0.95
+NEEDS_CAPTIONS = (
+    "`keep_best` generates from captions, and needs `text_encoder`. Received: "
+    "`text_embeddings` alone. Leave out `keep_best`."
+)
 
 
 def checked_data(recipe: Recipe, paths: dict[str, str | None]) -> str:
@@ -66,11 +69,7 @@ def checked_data(recipe: Recipe, paths: dict[str, str | None]) -> str:
                 "PATH, embeddings of your own. Received: none of them."
             )
         if recipe.keep_best is not None:
-            raise ValueError(
-                "`keep_best` generates from captions, and needs "
-                "`text_encoder`. Received: `text_embeddings` alone. Leave out "
-                "`keep_best`."
-            )
+            raise ValueError(NEEDS_CAPTIONS)
     if paths["text_embeddings"] is not None and recipe.end_to_end:
         raise ValueError(
             "`text_embeddings` belong to a text encoder that is not trained. "
@@ -183,9 +182,7 @@ def check_judge(
     paths: dict[str, str | None],
 ) -> None:
     """Raises `ValueError` if a GAN has learned from the judge."""
-    networks = networks_of_text_encoder(paths["text_encoder"])
-    if paths["model"] is not None:
-        networks = networks_of_gan(paths["model"])
+    networks = networks_learned_from(paths["model"] or paths["text_encoder"])
     images = ModelImages(gan, captions, trained_with=networks)
     if judge.known_as & images.trained_with:
         raise ValueError(

@@ -1,12 +1,15 @@
+import functools
 import re
 
 import pytest
 from PIL import Image
 
+from keras_t2i.callbacks import RunRecorder
 from keras_t2i.cli import demo
 from keras_t2i.cli.main import main
 from keras_t2i.datasets.manifest import read_manifest
 from keras_t2i.recipes.base_recipe import preset
+from keras_t2i.training import runner
 from keras_t2i.training.model_files import load_gan
 
 
@@ -23,8 +26,12 @@ def small(monkeypatch):
     for name, value in {**small, "feature_network": None}.items():
         monkeypatch.setitem(preset("gan", "gan_int_cls_plus"), name, value)
     monkeypatch.setattr(demo, "_NUM_EVALUATED", 5)
+    # Trainings of minutes end where metrics are recorded.
+    recorder = functools.partial(RunRecorder, every_steps=1)
+    monkeypatch.setattr(runner, "RunRecorder", recorder)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_demo(small, tmp_path, capsys):
     out = tmp_path / "deep" / "demo"
     assert main(["demo", "--minutes", "0.002", "--out", str(out)]) == 0
@@ -50,6 +57,12 @@ def test_out_that_is_taken(small, tmp_path, error_of):
     line = error_of("demo", "--out", tmp_path)
     assert "--out must name a new or empty folder" in line
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_run_that_is_there(tmp_path, error_of):
+    (tmp_path / "config.json").touch()
+    line = error_of("demo", "--out", tmp_path)
+    assert line.endswith("which holds a run. Name another one.")
 
 
 def test_an_earlier_demo(tmp_path, error_of):

@@ -130,6 +130,12 @@ def test_a_full_disk(gan_run, tmp_path, error_of):
     assert list((tmp_path / "flowers").iterdir()) == []
 
 
+def test_a_folder_of_something_else(gan_run, tmp_path, error_of):
+    (tmp_path / "README.md").write_text("My project")
+    line = error_of("export", "--model", gan_run, "--out", tmp_path)
+    assert "--out must be a folder of its own" in line
+
+
 def test_a_style_encoder_that_is_none(gan_run, tmp_path, error_of):
     argv = ["export", "--model", gan_run, "--out", tmp_path / "flowers"]
     line = error_of(*argv, "--style-encoder", gan_run)

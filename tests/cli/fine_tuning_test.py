@@ -17,7 +17,7 @@ from keras_t2i.text import PrecomputedEmbeddings
 from keras_t2i.training.entry import INPUTS
 from keras_t2i.training.gan_training import GANTraining
 from keras_t2i.training.model_files import fine_tuning_recipe
-from keras_t2i.training.model_files import networks_of_gan
+from keras_t2i.training.model_files import networks_learned_from
 from keras_t2i.training.run_folder import RunFolder
 from tests.cli.conftest import contents
 from tests.cli.run_states import assert_same_state
@@ -131,12 +131,19 @@ def test_what_a_gan_has_learned_from_is_known(tmp_path):
     text = config("text", {"image_encoder": "efficientnet_lite2"})
     first = config("first", text_encoder=text)
     tuned = config("tuned", model=config("between", model=first))
-    assert networks_of_gan(tuned) == ["efficientnet_lite2"]
-    assert networks_of_gan(_SHIPPED) == ["efficientnet_lite0"]
+    assert networks_learned_from(tuned) == ["efficientnet_lite2"]
+    # A GAN can also give its text encoder alone.
+    encoded = config("encoded", text_encoder=first)
+    assert networks_learned_from(encoded) == ["efficientnet_lite2"]
+    assert networks_learned_from(_SHIPPED) == ["efficientnet_lite0"]
     tuned = config("flowers", model=_SHIPPED)
-    assert networks_of_gan(tuned) == ["efficientnet_lite0"]
-    assert networks_of_gan(config("itself", model=tmp_path / "itself")) == []
-    assert networks_of_gan("http://localhost:8501/v1/models/flowers") == []
+    assert networks_learned_from(tuned) == ["efficientnet_lite0"]
+    assert (
+        networks_learned_from(config("itself", model=tmp_path / "itself")) == []
+    )
+    assert (
+        networks_learned_from("http://localhost:8501/v1/models/flowers") == []
+    )
 
 
 def test_the_gan_of_the_package(data, tmp_path, monkeypatch):

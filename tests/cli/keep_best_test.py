@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 
 from keras_t2i import Recipe
+from keras_t2i import TextToImageGAN
 from keras_t2i.callbacks.checkpoints import checkpoint_path
 from keras_t2i.callbacks.checkpoints import checkpoint_steps
+from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.datasets.manifest import data_fingerprint
 from keras_t2i.datasets.manifest import read_embedding_manifest
 from keras_t2i.datasets.manifest import read_manifest
@@ -22,6 +24,7 @@ from keras_t2i.datasets.manifest import write_manifest
 from keras_t2i.evaluation import EvaluationCaptions
 from keras_t2i.evaluation import Judge
 from keras_t2i.evaluation import QuickEvaluation
+from keras_t2i.text import PrecomputedEmbeddings
 from keras_t2i.text.embeddings import embeddings_fingerprint
 from keras_t2i.training.entry import INPUTS
 from keras_t2i.training.entry import prepared
@@ -80,6 +83,29 @@ def _train(folder, recipe, given, judge):
         judge=judge,
         measured_steps=MEASURED_STEPS,
     ).fit()
+
+
+def test_a_gan_that_reads_no_captions(measured_data, judge, tmp_path):
+    gan = TextToImageGAN.from_recipe(
+        RECIPE.override(image_size=32), text_encoder=PrecomputedEmbeddings(12)
+    )
+    gan.save(tmp_path / "gan.keras")
+    data = shutil.copytree(measured_data, tmp_path / "data")
+    rows = {
+        id: np.ones(12, "float32")
+        for split in ("train", "val", "test")
+        for id in PreparedExamples(data, split).text_ids()
+    }
+    np.savez(tmp_path / "rows.npz", **rows)
+    given = {
+        "data": str(data),
+        "text_encoder": None,
+        "text_embeddings": str(tmp_path / "rows.npz"),
+        "model": str(tmp_path / "gan.keras"),
+    }
+    recipe = gan.recipe.override(steps=60)
+    with pytest.raises(ValueError, match="`keep_best` generates from captions"):
+        _train(tmp_path / "run", recipe, given, judge)
 
 
 def _resume(folder, judge, **duration):

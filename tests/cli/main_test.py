@@ -389,6 +389,8 @@ def test_out_without_a_name(argv, capsys, tmp_path, monkeypatch):
         ["prepare", "folder", "--out", "data", "--source", ""],
         ["prepare", "folder", "--out", "data", "--source", "a", ""],
         ["transfer", "a rose", "--style", ""],
+        ["train", "--out", "run", "--from", ""],
+        ["embed", "--from", ""],
     ],
 )
 def test_an_empty_path_is_not_the_current_folder(argv, capsys):

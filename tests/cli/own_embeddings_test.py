@@ -211,7 +211,7 @@ def test_what_is_not_there_or_lacks_images(own_data, tmp_path, error_of):
     argv = ["train", "--data", own_data, "--out", tmp_path / "run"]
     for name, message in (
         ("few.npz", "without 60 of them"),
-        ("no-such.npz", "no-such.npz"),
+        ("no-such.npz", "--text-embeddings must be a file or folder"),
         ("no-such-folder", "is not there"),
     ):
         line = error_of(*argv, "--text-embeddings", tmp_path / name)

@@ -110,6 +110,19 @@ def test_annotations_of_which_most_cannot_be_used(tmp_path):
     assert "1500 more annotations" in str(coco.unusable[-1])
 
 
+def test_a_name_that_no_file_can_have(tmp_path):
+    write_coco(tmp_path, "2017")
+    path = tmp_path / "annotations/captions_train2017.json"
+    table = json.loads(path.read_text())
+    table["images"].append({"id": 30, "file_name": 300 * "x" + ".jpg"})
+    table["annotations"].append({"id": 9, "image_id": 30, "caption": "a rose"})
+    path.write_text(json.dumps(table))
+    coco = CocoCaptions(tmp_path)
+    assert len(coco.splits()["train"]) == 2
+    (line,) = coco.unusable
+    assert "(captions_train2017.json) is no image in the folder" in str(line)
+
+
 def test_a_name_that_is_not_utf8(tmp_path):
     write_coco(tmp_path, "2017")
     write_image(tmp_path / "a.jpg")

@@ -204,6 +204,25 @@ def test_truncated(tmp_path, suffix):
         read_image(path, 64)
 
 
+def test_a_damaged_jpeg_that_pillow_reads_is_decodable(tmp_path):
+    """TensorFlow refuses some of them, but not the pixels that Pillow reads."""
+    noise = np.random.default_rng(0).integers(0, 255, (10, 10, 3), "uint8")
+    image = Image.fromarray(noise).resize((90, 76))
+    content = _save(tmp_path / "a.jpg", image).read_bytes()
+    num_stored = num_changed = 0
+    for start in range(620, len(content) - 16, 7):
+        damaged = content[:start] + 16 * b"\xff" + content[start + 16 :]
+        (tmp_path / "b.jpg").write_bytes(damaged)
+        try:
+            stored = read_image(tmp_path / "b.jpg", 76)
+        except UnusableFileError:
+            continue
+        assert tf.io.decode_image(stored).shape == (76, 90, 3)
+        num_stored += 1
+        num_changed += stored != damaged
+    assert 0 < num_changed < num_stored
+
+
 def test_every_kept_truncation_of_a_jpeg_is_decodable(tmp_path):
     path = _jpeg(tmp_path / "a.jpg", size=(20, 16))
     content = path.read_bytes()

@@ -41,13 +41,19 @@ def test_no_metrics():
 
 def test_lines_that_lack_a_metric():
     lines = [
-        {"step": 10, "loss": 0.75},
+        {"step": 10, "loss": 0.75, "val_loss": 2.0},
         {"step": 20, "loss": 0.5, "mismatch_weight": 0.25},
+        {"step": 30, "loss": 0.25, "val_loss": 1.0},
     ]
     losses, weights = training_curves(lines).axes
-    assert len(losses.get_lines()[0].get_xydata()) == 2
+    loss, val_loss = losses.get_lines()
+    assert len(loss.get_xydata()) == 3
+    # Joined, though the line between lacks it.
+    np.testing.assert_array_equal(val_loss.get_xydata(), [[10, 2.0], [30, 1.0]])
     (line,) = weights.get_lines()
-    np.testing.assert_array_equal(line.get_xydata(), [[10, np.nan], [20, 0.25]])
+    np.testing.assert_array_equal(line.get_xydata(), [[20, 0.25]])
+    # What has one value alone is seen, too.
+    assert line.get_marker() == "." and loss.get_marker() == "None"
 
 
 def test_no_step():

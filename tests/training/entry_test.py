@@ -148,6 +148,22 @@ def test_resume(data, text_run, gan_run, tmp_path):
 
 
 @pytest.mark.usefixtures("eagerly")
+def test_an_error_that_a_session_keeps_does_not_keep_the_folder(
+    data, text_run, gan_run, tmp_path
+):
+    out = shutil.copytree(gan_run, tmp_path / "run")
+    (tmp_path / "other").mkdir()
+    kept = []
+    for wrong in (tmp_path / "gone", tmp_path / "other"):
+        with pytest.raises(ValueError, match=str(wrong)) as error:
+            keras_t2i.train(_SMALL, data=wrong, out=out, resume=True)
+        # As `sys.last_value` of a session does.
+        kept.append(error)
+    gan = keras_t2i.train(_SMALL.override(steps=3), out=out, resume=True)
+    assert int(gan.generator_optimizer.iterations) == 3
+
+
+@pytest.mark.usefixtures("eagerly")
 def test_text_and_style_encoders(data, gan_run, tmp_path):
     recipe = TextRecipe().override(
         convolution_filters=(8, 8, 8),

@@ -14,8 +14,7 @@ from keras_t2i.training.model_files import load_gan
 from keras_t2i.training.model_files import load_style_encoder
 from keras_t2i.training.model_files import load_text_encoder
 from keras_t2i.training.model_files import model_file
-from keras_t2i.training.model_files import networks_of_gan
-from keras_t2i.training.model_files import networks_of_text_encoder
+from keras_t2i.training.model_files import networks_learned_from
 from keras_t2i.training.run_folder import options_of_run
 from tests.formats.t7_writer import t7_bytes
 from tests.tiny_models import EMBEDDING_DIM
@@ -150,8 +149,7 @@ def test_a_gan_of_embeddings_has_no_text_encoder(tmp_path):
 @pytest.mark.parametrize("kind", ["flowers", "blooms"])
 def test_the_network_that_taught_a_text_encoder_of_the_package(kind):
     name = f"gan_int_cls_plus_{kind}"
-    assert networks_of_text_encoder(name) == ["efficientnet_lite0"]
-    assert networks_of_gan(name) == ["efficientnet_lite0"]
+    assert networks_learned_from(name) == ["efficientnet_lite0"]
 
 
 def test_no_text_encoder(files):
@@ -259,14 +257,14 @@ def test_options_of_a_run_and_of_a_file_in_it(tmp_path):
         config.write_text(json.dumps(content))
         for path in (tmp_path, tmp_path / "best.keras"):
             assert options_of_run(path) == {**options, "data": "d"}
-            assert networks_of_text_encoder(str(path)) == ["efficientnet_lite0"]
+            assert networks_learned_from(str(path)) == ["efficientnet_lite0"]
     for text in (
         *("[]", '{"options": 3}', "{}", '{"opt'),
         *('{"recipe": {}, "inputs": 3}', '{"recipe": {}, "inputs": {"a": 3}}'),
     ):
         config.write_text(text)
         assert options_of_run(tmp_path) == {}
-        assert networks_of_text_encoder(str(tmp_path)) == []
+        assert networks_learned_from(str(tmp_path)) == []
     config.write_text('{"options": {"image_encoder": 3}}')
-    assert networks_of_text_encoder(str(tmp_path)) == []
-    assert networks_of_text_encoder(None) == []
+    assert networks_learned_from(str(tmp_path)) == []
+    assert networks_learned_from(None) == []
