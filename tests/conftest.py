@@ -3,11 +3,8 @@ import json
 import signal
 import sys
 
-import keras
 import pytest
-import tensorflow as tf
 
-from tests.eager import without_graphs
 from tests.export import stand_in_program
 from tests.programs import a_free_port
 from tests.programs import script
@@ -19,32 +16,55 @@ def pytest_addoption(parser):
     )
 
 
-def pytest_configure():
+def pytest_configure(config):
     # Where pytest was started in the background, Ctrl-C may be ignored, also by
     # the programs that tests start and interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # Likewise the closing of a terminal, which pytest itself is to survive.
     if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
         signal.signal(signal.SIGHUP, lambda *_: None)
-    # A strategy with two replicas needs two devices, and they can be set only
-    # before TensorFlow is first used.
+    # With -n, this process only starts those that test: it does not take the
+    # seconds to import TensorFlow.
+    is_worker = hasattr(config, "workerinput")
+    if is_worker or not config.getoption("numprocesses", None):
+        _make_two_devices()
+
+
+def _make_two_devices():
+    """For a strategy with two replicas, before TensorFlow is first used."""
+    import tensorflow as tf
+
     tf.config.set_logical_device_configuration(
         tf.config.list_physical_devices("CPU")[0],
         [tf.config.LogicalDeviceConfiguration()] * 2,
     )
 
 
-def pytest_collection_finish():
-    # What has been imported stays. The garbage collector, which each command
-    # runs at its end, need not look at it hundreds of times.
+def _collect_garbage_and_freeze():
+    # What remains, stays. The garbage collector, which each command runs at
+    # its end, need not look at it hundreds of times.
     gc.collect()
     gc.freeze()
+
+
+def pytest_collection_finish():
+    _collect_garbage_and_freeze()
     # Nor need it look at young objects after each 700 of them: tracing makes
     # millions, which stay.
     gc.set_threshold(10_000)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item, nextitem):
+    result = yield
+    if nextitem is None or nextitem.path != item.path:
+        _collect_garbage_and_freeze()
+    return result
+
+
 def pytest_collection_modifyitems(config, items):
+    # Some of the longest, which would come last by name.
+    items.sort(key=lambda item: "training" not in item.path.parts)
     if config.getoption("--run-large"):
         return
     skip = pytest.mark.skip(reason="slow: needs --run-large")
@@ -56,6 +76,8 @@ def pytest_collection_modifyitems(config, items):
 @pytest.fixture(autouse=True)
 def repeatable_and_float32():
     """Gives each test the same random numbers, and leaves no policy behind."""
+    import keras
+
     keras.utils.set_random_seed(0)
     yield
     keras.mixed_precision.set_dtype_policy("float32")
@@ -64,12 +86,16 @@ def repeatable_and_float32():
 @pytest.fixture(scope="session")
 def two_replicas():
     """The session's one strategy: two in a process can block each other."""
+    import tensorflow as tf
+
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
 
 @pytest.fixture
 def eagerly():
     """For trainings of few steps, where graphs are not what is tested."""
+    from tests.eager import without_graphs
+
     with without_graphs():
         yield
 

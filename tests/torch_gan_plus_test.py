@@ -31,26 +31,28 @@ import torch
 import torch_gan_plus
 from keras_t2i.recipes.recipe import Recipe
 
-sizes, dim, shares_passes = json.loads(sys.argv[1])
+sizes, dim = json.loads(sys.argv[1])
 torch.set_num_threads(1)
-torch.manual_seed(0)
 recipe = Recipe.from_preset("gan_int_cls_plus").override(**sizes)
-trainer = torch_gan_plus.trainer_of(
-    recipe, dim, recipe.image_size, shares_passes
-)
-networks = [trainer.generator, *trainer.discriminator]
-trained = [
-    {name: p for name, p in network.named_parameters() if p.requires_grad}
-    for network in networks
-]
-before = [
-    {name: p.detach().clone() for name, p in of_network.items()}
-    for of_network in trained
-]
-images = 2 * torch.rand(4, 3, recipe.image_size, recipe.image_size) - 1
-trainer.step(images, *torch.randn(2, 4, dim), penalty=True)
-json.dump(
-    [
+
+
+def after_a_step(shares_passes):
+    torch.manual_seed(0)
+    trainer = torch_gan_plus.trainer_of(
+        recipe, dim, recipe.image_size, shares_passes
+    )
+    networks = [trainer.generator, *trainer.discriminator]
+    trained = [
+        {name: p for name, p in network.named_parameters() if p.requires_grad}
+        for network in networks
+    ]
+    before = [
+        {name: p.detach().clone() for name, p in of_network.items()}
+        for of_network in trained
+    ]
+    images = 2 * torch.rand(4, 3, recipe.image_size, recipe.image_size) - 1
+    trainer.step(images, *torch.randn(2, 4, dim), penalty=True)
+    return [
         {
             "sizes": sorted(p.numel() for p in now.values()),
             "unchanged": [
@@ -58,18 +60,19 @@ json.dump(
             ],
         }
         for now, then in zip(trained, before)
-    ],
-    sys.stdout,
-)
+    ]
+
+
+json.dump([after_a_step(shares) for shares in (False, True)], sys.stdout)
 """
 
 
-@pytest.fixture(scope="module", params=[False, True])
-def after_a_step(request):
+@pytest.fixture(scope="module")
+def steps_of_both_kinds():
     for name in _PACKAGES:
         if importlib.util.find_spec(name) is None:
             pytest.skip(f"not installed: {name}")
-    argument = json.dumps([_SIZES, EMBEDDING_DIM, request.param])
+    argument = json.dumps([_SIZES, EMBEDDING_DIM])
     return json.loads(
         subprocess.run(
             [sys.executable, "-c", _PROGRAM, argument],
@@ -78,6 +81,11 @@ def after_a_step(request):
             check=True,
         ).stdout
     )
+
+
+@pytest.fixture(params=[False, True])
+def after_a_step(request, steps_of_both_kinds):
+    return steps_of_both_kinds[request.param]
 
 
 def test_networks_have_the_sizes_of_those_in_keras(after_a_step):

@@ -88,7 +88,7 @@ def end_to_end_run(data, text_run, tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def models_by_file():
     return {}
 

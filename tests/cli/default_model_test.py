@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_t2i import TextToImageGAN
 from keras_t2i.cli.main import main
 from keras_t2i.export import Client
 from keras_t2i.pretrained.network_files import pretrained_size
 from keras_t2i.text.embeddings import embed_texts
 from keras_t2i.training import model_files
+from tests.pretrained_gans import pretrained_gan
 
 _CAPTION = "A pink flower, with a yellow center!"
 _NAME = "gan_int_cls_plus_flowers"
@@ -37,7 +37,7 @@ def test_neither_model_nor_file_is_named(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(
         model_files, "load_gan", functools.cache(model_files.load_gan)
     )
-    gan = TextToImageGAN.from_preset(_NAME)
+    gan = pretrained_gan(_NAME)
     stem = "a-pink-flower-with-a-yellow-center"
     # What is there is kept.
     for seed, file in enumerate((f"{stem}.png", f"{stem}-2.png")):
@@ -78,7 +78,7 @@ def test_neither_model_nor_folder_is_named(tmp_path, monkeypatch, capsys):
     folder = f"saved_models/{_NAME}"
     printed = capsys.readouterr().out
     assert printed == f"SavedModel: {tmp_path / folder / '1'}\n"
-    expected = TextToImageGAN.from_preset(_NAME).generate(_CAPTION)
+    expected = pretrained_gan(_NAME).generate(_CAPTION, seed=0)
     served = Client(folder).generate(_CAPTION).astype(int)
     np.testing.assert_allclose(served, expected, atol=1)
 
@@ -113,7 +113,7 @@ def test_without_network_and_home(tmp_path):
     assert "Traceback" not in process.stderr
     file = "a-pink-flower-with-a-yellow-center.png"
     assert process.stdout == f"images: {file}\n"
-    expected = TextToImageGAN.from_preset(_NAME).generate(_CAPTION)
+    expected = pretrained_gan(_NAME).generate(_CAPTION, seed=0)
     np.testing.assert_array_equal(Image.open(tmp_path / file), expected[0])
 
 
@@ -126,9 +126,7 @@ def test_a_preset_with_weights_is_a_model(tmp_path):
     out = tmp_path / "flower.png"
     argv = ["generate", "a pink flower", "--model", _NAME, "--out", str(out)]
     assert main([*argv, "--seed", "3"]) == 0
-    (expected,) = TextToImageGAN.from_preset(_NAME).generate(
-        "a pink flower", seed=3
-    )
+    (expected,) = pretrained_gan(_NAME).generate("a pink flower", seed=3)
     np.testing.assert_array_equal(Image.open(out), expected)
 
 

@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras_t2i import CharCNNRNN
 from keras_t2i import JointEmbedding
 from keras_t2i import blooms
+from keras_t2i.cli import text_evaluation
 from keras_t2i.cli.main import main
 from keras_t2i.cli.text_evaluation import evaluate_text
 from keras_t2i.datasets.examples import PreparedExamples
@@ -23,7 +24,17 @@ from tests.formats.t7_writer import tensor
 from tests.torch_files.torch_networks import Builder
 from tests.torch_files.torch_networks import text_encoder
 
-pytestmark = pytest.mark.usefixtures("loaded_once")
+_NUM_PAIRS = 50
+
+
+@pytest.fixture
+def few_pairs(monkeypatch):
+    """Fewer pairs of sentences to interpolate, which take seconds to embed."""
+    assert text_evaluation._NUM_PAIRS == 1000
+    monkeypatch.setattr(text_evaluation, "_NUM_PAIRS", _NUM_PAIRS)
+
+
+pytestmark = pytest.mark.usefixtures("loaded_once", "few_pairs")
 
 
 def _evaluate(capsys, *argv):
@@ -56,7 +67,7 @@ def test_results_of_a_run(data, text_run, capsys):
     )
     first, second, between = (
         embed_texts(encoder, sentences)
-        for sentences in blooms.captions_between("test", 1000)
+        for sentences in blooms.captions_between("test", _NUM_PAIRS)
     )
     mean = (first + second) / 2
     cosines = np.sum(mean * between, axis=1)

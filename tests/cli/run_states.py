@@ -1,6 +1,8 @@
 """What a run folder holds, without what depends on the machine."""
 
+import functools
 import json
+import os
 import shutil
 
 import keras
@@ -20,6 +22,11 @@ def lines_of(run):
 
 def state_of(file):
     """All that a file holds: weights, optimizers, moving averages."""
+    return _state_of(file, os.stat(file).st_mtime_ns)
+
+
+@functools.cache
+def _state_of(file, mtime):
     return state_of_model(keras.saving.load_model(file))
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from keras_t2i.export import Client
 from keras_t2i.export import ServerError
+from keras_t2i.export import transports
 from tests.export.stand_in_servers import grpc_stand_in
 from tests.export.stand_in_servers import rest_stand_in
 
@@ -41,8 +42,14 @@ def test_unavailable_is_asked_again_later(saved_model, gan, kind):
     np.testing.assert_array_equal(found, gan.generate("a rose"))
 
 
+@pytest.fixture
+def short_waits(monkeypatch):
+    """As many tries, without the waits between them."""
+    monkeypatch.setattr(transports, "_WAITS", (0.01,) * len(transports._WAITS))
+
+
 @pytest.mark.parametrize("kind", STAND_INS)
-def test_unavailable_for_good(saved_model, kind):
+def test_unavailable_for_good(saved_model, kind, short_waits):
     failures = [_UNAVAILABLE[kind]] * 9
     with STAND_INS[kind](saved_model, failures) as (address, model):
         with pytest.raises(ServerError, match="in five tries.*failure"):
@@ -120,7 +127,7 @@ def test_time_out(saved_model, kind):
 
 
 @pytest.mark.parametrize("kind", STAND_INS)
-def test_nobody_there(kind):
+def test_nobody_there(kind, short_waits):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]

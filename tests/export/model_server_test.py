@@ -26,6 +26,27 @@ from tests.programs import script
 LISTENS_EVERYWHERE = "ignore:tensorflow_model_server listens on all addresses"
 
 
+@pytest.fixture(scope="module")
+def errors_by_content():
+    return {}
+
+
+@pytest.fixture(autouse=True)
+def equal_versions_load_once(errors_by_content, monkeypatch):
+    """Servers of equal files share the process that loads them."""
+
+    def error_of(path):
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+        content = tuple(
+            (str(file.relative_to(path)), file.read_bytes()) for file in files
+        )
+        if content not in errors_by_content:
+            errors_by_content[content] = loading_error(path)
+        return errors_by_content[content]
+
+    monkeypatch.setattr(model_server, "loading_error", error_of)
+
+
 # === Which program ===
 
 

@@ -178,9 +178,18 @@ def test_a_version_that_another_export_has_written_meanwhile(tmp_path):
     ]
 
 
+def _gan_of_embeddings():
+    """A GAN whose export is quick: it has one signature."""
+    return keras_t2i.TextToImageGAN(
+        tiny_generator(),
+        tiny_discriminator(),
+        keras_t2i.text.PrecomputedEmbeddings(EMBEDDING_DIM),
+    )
+
+
 def test_exports_at_the_same_time_take_a_number_each(tmp_path):
     folder = tmp_path / "flowers"
-    gans = [tiny_gan() for _ in range(2)]
+    gans = [_gan_of_embeddings() for _ in range(2)]
     with concurrent.futures.ThreadPoolExecutor() as pool:
         paths = pool.map(lambda gan: export_saved_model(gan, folder), gans)
     assert {path.name for path in paths} == {"1", "2"}
@@ -191,7 +200,7 @@ def test_what_a_server_is_configured_by_is_kept(model_folder, tmp_path):
     for name in ("batching_parameters.txt", "models.config"):
         (folder / name).write_text("tuned")
     (folder / "README.md").write_text("Made by `keras-t2i export` before")
-    export_saved_model(tiny_gan(), folder)
+    export_saved_model(_gan_of_embeddings(), folder)
     for name in ("batching_parameters.txt", "models.config"):
         assert (folder / name).read_text() == "tuned"
     assert "before" not in (folder / "README.md").read_text()
@@ -260,11 +269,7 @@ def test_the_readme_says_what_is_there(model_folder):
 @pytest.fixture(scope="module")
 def without_texts(tmp_path_factory):
     """A GAN of embeddings made elsewhere, its folder, and one of its rows."""
-    gan = keras_t2i.TextToImageGAN(
-        tiny_generator(),
-        tiny_discriminator(),
-        keras_t2i.text.PrecomputedEmbeddings(EMBEDDING_DIM),
-    )
+    gan = _gan_of_embeddings()
     folder = tmp_path_factory.mktemp("of_embeddings") / "flowers"
     export_saved_model(gan, folder)
     row = np.random.default_rng(0).normal(size=(1, EMBEDDING_DIM))

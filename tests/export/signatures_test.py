@@ -15,12 +15,13 @@ from tests.export.tiny_served import png_chunk
 _SIZE = 16
 
 
+@tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+def _decoded(files):
+    return decode_style_images(files, _SIZE)
+
+
 def _decode(*files):
-    function = tf.function(
-        lambda files: decode_style_images(files, _SIZE),
-        input_signature=[tf.TensorSpec([None], tf.string)],
-    )
-    return function(tf.constant(files, tf.string, [len(files)])).numpy()
+    return _decoded(tf.constant(files, tf.string, [len(files)])).numpy()
 
 
 def _smooth(width, height):

@@ -109,7 +109,8 @@ def rest_stand_in(saved_model, failures=(), delay=0.0):
             pass
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
+    # It looks that often whether it shall end.
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     try:
         port = server.server_address[1]

@@ -20,6 +20,7 @@ from keras_t2i.pretrained.network_files import load_pretrained_weights
 from keras_t2i.pretrained.network_files import names_with_style_encoder
 from keras_t2i.pretrained.network_files import pretrained_description
 from keras_t2i.pretrained.network_files import pretrained_names
+from tests.pretrained_gans import pretrained_gan
 
 NAMES = pretrained_names()
 
@@ -51,7 +52,7 @@ def test_flowers_come_with_the_package():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_preset_with_weights_generates(name):
-    gan = TextToImageGAN.from_preset(name)
+    gan = pretrained_gan(name)
     description = pretrained_description(name)
     assert gan.image_size == description["recipe"]["image_size"]
     images = gan.generate(["a red flower", "a yellow flower"], seed=0)
@@ -71,7 +72,7 @@ def test_a_preset_with_weights_generates(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_all_networks_of_a_preset_with_weights_see_the_same_texts(name):
-    gan = TextToImageGAN.from_preset(name)
+    gan = pretrained_gan(name)
     (trained,) = standardizations_of(gan.generator)
     assert np.abs(trained.mean).max() > 0.0
     for member in members_of(gan.discriminator):
@@ -84,20 +85,19 @@ def test_all_networks_of_a_preset_with_weights_see_the_same_texts(name):
 def test_a_preset_with_weights_takes_options_but_no_other_networks(name):
     gan = TextToImageGAN.from_preset(name, mismatch_weight=0.25)
     assert gan.mismatch_weight == 0.25
-    plain = TextToImageGAN.from_preset(name)
     np.testing.assert_array_equal(
-        gan.generate("a rose"), plain.generate("a rose")
+        gan.generate("a rose"), pretrained_gan(name).generate("a rose")
     )
     with pytest.raises(ValueError, match="stay as they are.*discriminator_wid"):
         TextToImageGAN.from_preset(name, discriminator_width=8)
 
 
 @pytest.mark.parametrize("name", names_with_style_encoder())
-def test_a_style_encoder_finds_the_noise_of_its_gan(name):
-    gan = TextToImageGAN.from_preset(name)
+def test_a_style_encoder_finds_the_noise_of_its_gan(name, monkeypatch):
+    gan = pretrained_gan(name)
     style_encoder = StyleEncoder.from_preset(name)
     check_style_encoder(style_encoder, gan)
-    gan.truncation = 1.0
+    monkeypatch.setattr(gan, "truncation", 1.0)
     images = gan.generate(["a red flower"] * 16, seed=np.arange(16))
     noise = np.asarray(noise_from_seeds(np.arange(16), gan.noise_dim))
     styles = style_encoder.predict(to_model_range(images), verbose=0)
