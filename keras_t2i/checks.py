@@ -116,11 +116,14 @@ def check_networks(
             "`generator` and `discriminator` must have one `image_size`. "
             f"Received: {generator.image_size} and {discriminator.image_size}"
         )
+    networks = {"generator": generator, "discriminator": discriminator}
+    check_embedding_dim(text_encoder, **networks)
+
+
+def check_embedding_dim(text_encoder: Any, **networks: Any) -> None:
+    """Raises `ValueError` if networks take texts of another size."""
     embedding_dim = text_encoder.output_shape[-1]
-    for name, network in (
-        ("generator", generator),
-        ("discriminator", discriminator),
-    ):
+    for name, network in networks.items():
         if network.text_embedding_dim != embedding_dim:
             raise ValueError(
                 f"`{name}` must take the embeddings of `text_encoder`, of size "

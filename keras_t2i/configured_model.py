@@ -135,6 +135,15 @@ class ConfiguredModel(keras.Model):
         return model
 
 
+class PlainLayer(keras.layers.Layer):
+    """A layer without arguments of its own."""
+
+    def get_config(self) -> dict[str, Any]:
+        # Keras knows no config of a layer that was given its policy, unless
+        # there is this method.
+        return super().get_config()
+
+
 def _frozen_layers(model: keras.Model, path: str = "") -> Iterator[str]:
     """Yields the paths of layers whose weights the user has frozen."""
     for layer in model.layers:

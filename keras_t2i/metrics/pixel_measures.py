@@ -71,7 +71,8 @@ def grain(images: np.ndarray) -> float:
             f"{images.shape}. Crop the images."
         )
     height, width = images.shape[1:3]
-    window = _hann(height)[:, None] * _hann(width)
+    # Periodic windows, whose spectrum is three values wide.
+    window = np.outer(np.hanning(height + 1)[:-1], np.hanning(width + 1)[:-1])
     repeats = _repeats(height)[:, None] & _repeats(width)
     # These are the mean and what varies slowly.
     repeats &= ~(_near_zero(height)[:, None] & _near_zero(width))
@@ -87,11 +88,6 @@ def grain(images: np.ndarray) -> float:
         at_repeats = energies[:, repeats].sum(axis=1)
         shares.append(at_repeats / np.where(totals > 0, totals, 1.0))
     return float(np.mean(np.concatenate(shares)))
-
-
-def _hann(size: int) -> np.ndarray:
-    """The periodic window, whose spectrum is three values wide."""
-    return 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size)
 
 
 def _repeats(size: int) -> np.ndarray:

@@ -178,28 +178,23 @@ class AdversarialTraining(keras.Model):
             {"noise": noise, "text_embeddings": text_embeddings}, training=True
         )
 
-    def _real_views(self, images: Tensor, noise: StepNoise) -> Maps:
-        # Outside of all tapes: nothing that is trained makes them.
-        streams = Stream.REAL_IMAGES, Stream.REAL_AUGMENTATION
-        return self._training_views(
-            images, noise, ops.shape(images)[0], *streams
-        )
-
-    def _generated_views(
-        self, images: Tensor, noise: StepNoise, texts: GeneratorTexts
-    ) -> Maps:
-        streams = Stream.GENERATED_IMAGES, Stream.GENERATED_AUGMENTATION
-        return self._training_views(images, noise, texts, *streams)
-
     def _training_views(
         self,
         images: Tensor,
         noise: StepNoise,
-        rows: Tensor | GeneratorTexts,
-        of_noise: Stream,
-        of_augmentation: Stream,
+        texts: GeneratorTexts | None = None,
     ) -> Maps:
-        """What the discriminator reads of images, with noise, augmented."""
+        """What the discriminator reads of images, with noise, augmented.
+
+        Images that were generated have `texts`. Others are real: nothing that
+        is trained makes them, so no tape need see them.
+        """
+        rows = ops.shape(images)[0] if texts is None else texts
+        of_noise, of_augmentation = (
+            (Stream.REAL_IMAGES, Stream.REAL_AUGMENTATION)
+            if texts is None
+            else (Stream.GENERATED_IMAGES, Stream.GENERATED_AUGMENTATION)
+        )
         images = self._image_noise(
             images, noise=noise, stream=of_noise, rows=rows
         )

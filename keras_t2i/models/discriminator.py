@@ -367,10 +367,7 @@ class DiscriminatorEnsemble(keras.Model):
     def get_config(self) -> dict[str, Any]:
         return {
             "name": self.name,
-            "members": [
-                keras.saving.serialize_keras_object(member)
-                for member in self.members
-            ],
+            "members": keras.saving.serialize_keras_object(self.members),
         }
 
     @classmethod
@@ -379,11 +376,8 @@ class DiscriminatorEnsemble(keras.Model):
     ) -> "DiscriminatorEnsemble":
         # Keras empties the config of a Functional model while reading it.
         config = copy.deepcopy(config)
-        config["members"] = [
-            keras.saving.deserialize_keras_object(member)
-            for member in config["members"]
-        ]
-        return cls(**config)
+        members = keras.saving.deserialize_keras_object(config["members"])
+        return cls(**{**config, "members": members})
 
 
 def members_of(discriminator: keras.Model) -> list[keras.Model]:

@@ -140,7 +140,6 @@ def gan_options(gan_class: Any, recipe: Recipe) -> dict[str, Any]:
     return {
         **options,
         "matching_schedule": schedule,
-        "interpolate": recipe.interpolate,
         "recipe": recipe,
     }
 
@@ -242,19 +241,17 @@ class MadeFromRecipe(keras.Model):
         if name_or_folder in pretrained_names():
             recipe = Recipe.from_preset(name_or_folder)
             gan = load_pretrained_gan(cls, name_or_folder, recipe)
-            if text_encoder is None and not overrides:
-                return gan
-            return _with_overrides(gan, text_encoder, overrides)
-        if name_or_folder not in PRESETS and not is_folder(name_or_folder):
+        elif name_or_folder in PRESETS:
+            _check_overrides(overrides)
+            recipe = Recipe.from_preset(name_or_folder).override(**overrides)
+            return cls.from_recipe(recipe, text_encoder=text_encoder)
+        elif not is_folder(name_or_folder):
             raise ValueError(
                 f"A preset must be one of {', '.join(PRESETS)}, or a folder. "
                 f"Received: {str(name_or_folder)!r}, which is neither."
             )
-        if name_or_folder in PRESETS:
-            _check_overrides(overrides)
-            recipe = Recipe.from_preset(name_or_folder).override(**overrides)
-            return cls.from_recipe(recipe, text_encoder=text_encoder)
-        gan = load_preset_folder(name_or_folder)
+        else:
+            gan = load_preset_folder(name_or_folder)
         if not isinstance(gan, cls):
             raise ValueError(
                 f"The folder must hold a `{cls.__name__}`. Received: "
@@ -308,12 +305,10 @@ class MadeFromRecipe(keras.Model):
         )
 
     def get_config(self) -> dict[str, Any]:
-        recipe = None if self.recipe is None else self.recipe.to_dict()
-        config = super().get_config()
         return {
-            **config,
+            **super().get_config(),
             "interpolate": self.interpolate_texts,
-            "recipe": recipe,
+            "recipe": self.recipe and self.recipe.to_dict(),
         }
 
     @classmethod

@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras import layers
 from keras import ops
 
+from keras_t2i.configured_model import PlainLayer
 from keras_t2i.types import Tensor
 
 
@@ -69,7 +70,7 @@ class FusedBatchNormalization(layers.BatchNormalization):
 
 
 @keras.saving.register_keras_serializable("keras_t2i")
-class Modulation(layers.Layer):
+class Modulation(PlainLayer):
     """Multiplies by `1 + gamma(c)` and adds `beta(c)`, for each channel.
 
     After batch norm without its own scale and offset, this is conditional batch
@@ -92,11 +93,6 @@ class Modulation(layers.Layer):
         )
         self.dense.build(vector)
 
-    def get_config(self) -> dict[str, Any]:
-        # Keras knows no config of a layer that was given its policy, unless
-        # there is this method.
-        return super().get_config()
-
     def call(self, inputs: list[Tensor]) -> Tensor:
         maps, vector = inputs
         scale, offset = ops.split(self.dense(vector), 2, axis=-1)
@@ -109,7 +105,7 @@ class Modulation(layers.Layer):
 
 
 @keras.saving.register_keras_serializable("keras_t2i")
-class TextStandardization(layers.Layer):
+class TextStandardization(PlainLayer):
     """Subtracts the mean of the training set's texts, divides by the deviation.
 
     The two are weights that are not trained: a saved model keeps them, and its
@@ -129,11 +125,6 @@ class TextStandardization(layers.Layer):
         self.deviation = self.add_weight(
             shape, "ones", name="deviation", **fixed
         )
-
-    def get_config(self) -> dict[str, Any]:
-        # Keras knows no config of a layer that was given its policy, unless
-        # there is this method.
-        return super().get_config()
 
     def call(self, inputs: Tensor) -> Tensor:
         inputs = ops.cast(inputs, "float32")

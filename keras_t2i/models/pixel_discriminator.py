@@ -10,6 +10,7 @@ from keras import ops
 
 from keras_t2i.checks import check_image_size
 from keras_t2i.checks import check_not_negative
+from keras_t2i.configured_model import PlainLayer
 from keras_t2i.models.discriminator import TextDiscriminator
 from keras_t2i.models.discriminator import scoring_head
 from keras_t2i.models.layers import BoxedConv2D
@@ -102,18 +103,7 @@ class PixelDiscriminator(TextDiscriminator):
     def regularization(
         self, views: Tensor, text_embeddings: Tensor, step: Tensor
     ) -> Tensor:
-        """Returns what is added to the loss: the gradient penalty.
-
-        Args:
-            views: float tensor of shape `(batch, image_size, image_size, 3)`.
-                Real images.
-            text_embeddings: float tensor of shape
-                `(batch, text_embedding_dim)`.
-            step: int tensor.
-
-        Returns:
-            Scalar tensor; 0 between the steps that have a penalty.
-        """
+        """Returns what is added to the loss: `gradient_penalty`."""
         if not self.penalty_weight:
             return 0.0
 
@@ -154,7 +144,7 @@ def _trunk(image_size: int, width: int, policy: Any) -> keras.Model:
 
 
 @keras.saving.register_keras_serializable("keras_t2i")
-class MinibatchDeviation(layers.Layer):
+class MinibatchDeviation(PlainLayer):
     """Appends the mean standard deviation over the batch as a channel.
 
     A generator whose images are all alike is then easy to tell. On several
@@ -166,11 +156,6 @@ class MinibatchDeviation(layers.Layer):
     Reference:
         - [Karras et al., 2018](https://arxiv.org/abs/1710.10196), section 3.
     """
-
-    def get_config(self) -> dict[str, Any]:
-        # Keras knows no config of a layer that was given its policy, unless
-        # there is this method.
-        return super().get_config()
 
     def call(self, inputs: Tensor) -> Tensor:
         # float32: squares of half-precision numbers overflow or vanish.

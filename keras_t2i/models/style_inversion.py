@@ -10,6 +10,7 @@ import tensorflow as tf
 from keras import ops
 
 from keras_t2i.checks import check_attributes
+from keras_t2i.checks import check_embedding_dim
 from keras_t2i.checks import check_not_negative
 from keras_t2i.checks import check_text_encoder
 from keras_t2i.checks import check_whole_number
@@ -355,10 +356,4 @@ def _check_networks(
                 f"Received: {ours} and {theirs}"
             )
     check_text_encoder(text_encoder)
-    embedding_dim = text_encoder.output_shape[-1]
-    if generator.text_embedding_dim != embedding_dim:
-        raise ValueError(
-            "`generator` must take the embeddings of `text_encoder`, of size "
-            f"{embedding_dim}. Received: text_embedding_dim="
-            f"{generator.text_embedding_dim}"
-        )
+    check_embedding_dim(text_encoder, generator=generator)

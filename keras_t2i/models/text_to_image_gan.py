@@ -311,7 +311,7 @@ class TextToImageGAN(
         """Algorithm 1 of the paper, with interpolated texts of equation 5."""
         batch = batch_of(data, "images")
         noise = StepNoise(self.seed, self.steps_trained)
-        real_views = self._real_views(batch["images"], noise)
+        real_views = self._training_views(batch["images"], noise)
         weights = self.generator.trainable_variables
         with tf.GradientTape() as tape:
             # h and h-hat: encode the matching and the mismatching text.
@@ -322,7 +322,7 @@ class TextToImageGAN(
             with tf.GradientTape(watch_accessed_variables=False) as generation:
                 generation.watch([weight.value for weight in weights])
                 images = self._generate_in_training(z, texts)
-                views = self._generated_views(images, noise, texts)
+                views = self._training_views(images, noise, texts)
             # s_r, s_w, s_f: score real, mismatched and generated pairs.
             pairs = self._pairs(real_views, views, text, mismatched_text, texts)
             logits = self._scoring.score(pairs, training=True)

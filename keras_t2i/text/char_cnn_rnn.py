@@ -9,6 +9,7 @@ from keras import layers
 from keras import ops
 
 from keras_t2i.configured_model import ConfiguredModel
+from keras_t2i.configured_model import PlainLayer
 from keras_t2i.recipes.base_recipe import presets
 from keras_t2i.recipes.recipe import TextRecipe
 from keras_t2i.tokenizers import ALPHABET
@@ -22,13 +23,8 @@ from keras_t2i.types import Tensor
 
 
 @keras.saving.register_keras_serializable("keras_t2i")
-class OneHotCharacters(layers.Layer):
+class OneHotCharacters(PlainLayer):
     """Turns character ids 1 to 70 into one-hot rows, and 0 into zeros."""
-
-    def get_config(self) -> dict[str, Any]:
-        # Keras knows no config of a layer that was given its policy, unless
-        # there is this method.
-        return super().get_config()
 
     def call(self, inputs: Tensor) -> Tensor:
         # Id 0 becomes -1, which is out of range and so has no column set.

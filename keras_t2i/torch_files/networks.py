@@ -234,12 +234,7 @@ def _weights(
         if kind == "LeakyReLU":
             _check_number(module, "negval", 0.2)
         elif kind == "Linear":
-            weights.append(
-                [
-                    module.array("weight", shape).T,
-                    module.array("bias", shape[:1]),
-                ]
-            )
+            weights.append(_linear(module, shape))
         elif kind in (_BATCH_NORM, "BatchNormalization"):
             weights.append(_batch_norm_weights(module, shape))
         elif shape:
