@@ -1,5 +1,6 @@
 import gc
 import json
+import pathlib
 import signal
 import sys
 
@@ -54,12 +55,15 @@ def pytest_collection_finish():
     gc.set_threshold(10_000)
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_teardown(item, nextitem):
-    result = yield
-    if nextitem is None or nextitem.path != item.path:
+_FILE = pytest.StashKey[pathlib.Path]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    # Not at the end of a file, where its last test still has its fixtures.
+    if item.session.stash.get(_FILE, item.path) != item.path:
         _collect_garbage_and_freeze()
-    return result
+    item.session.stash[_FILE] = item.path
 
 
 def pytest_collection_modifyitems(config, items):
