@@ -113,10 +113,8 @@ IMPORTS_TENSORFLOW = {
     "stream_trained_model",
     "text.char_cnn_rnn",
     "tokenizers",
-    "training.gan_training",
     "training.run_folder",
     "training.runner",
-    "training.style_training",
     "training.text_training",
     "training.workers",
 }

@@ -290,8 +290,8 @@ def _check_preset(arguments: argparse.Namespace) -> None:
 
 
 def _train_text(arguments: argparse.Namespace) -> None:
+    from keras_t2i.applications.efficientnet_lite import IMAGE_NETWORKS
     from keras_t2i.training.entry import train
-    from keras_t2i.training.precomputed import IMAGE_NETWORKS
     from keras_t2i.training.run_folder import RunFolder
 
     named = arguments.image_encoder in IMAGE_NETWORKS

@@ -287,31 +287,8 @@ def make_captions_dataset(
     check_whole_number(seed, "seed", at_least=0)
     examples = PreparedExamples(path, split)
     order = ShuffledEpochs(len(examples), batch_size, seed)
-    reader = _CaptionReader(examples, order)
-    read = _while_kept(reader.read)
-
-    def decode(step: Tensor) -> dict[str, Tensor]:
-        texts = tf.numpy_function(read, [step], tf.string, stateful=False)
-        return {"token_ids": tokenize(tf.ensure_shape(texts, (batch_size,)))}
-
-    dataset = untuned(_steps(order, start_step).map(decode).prefetch(2))
-    dataset.reader = reader
-    # `fit` compares it with what the text encoder reads.
-    dataset.vocabulary = vocabulary_read_by(tokenize)
-    return dataset
-
-
-class _CaptionReader:
-    def __init__(self, examples: PreparedExamples, order: ShuffledEpochs):
-        self._examples = examples
-        self._order = order
-
-    def read(self, step: np.ndarray) -> np.ndarray:
-        generator = np.random.default_rng([self._order.seed, int(step), 1])
-        rows = self._order.indices(int(step))
-        captions = [self._examples.read(row).captions for row in rows]
-        chosen = [texts[generator.integers(len(texts))] for texts in captions]
-        return np.array([text.encode() for text in chosen], object)
+    reader = BatchReader(examples, order, augment=False, mismatched=False)
+    return _make_stream(reader, None, start_step, tokenize, has_images=False)
 
 
 def _while_kept(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -336,6 +313,7 @@ def _make_stream(
     image_size: int | None,
     start_step: int | None,
     tokenize: Callable[[Tensor], Tensor],
+    has_images: bool = True,
 ) -> tf.data.Dataset:
     if image_size is None:
         image_size = reader.examples.image_size
@@ -361,7 +339,7 @@ def _make_stream(
         if features is not None:
             shape = (batch_size, features.num_features)
             batch["images"] = tf.ensure_shape(images, shape)
-        else:
+        elif has_images:
             images = tf.map_fn(
                 lambda row: _crop(
                     row[0], row[1], reader.examples.image_size, image_size

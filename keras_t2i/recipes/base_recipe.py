@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import importlib.resources
 import json
-import numbers
 import pathlib
 from collections.abc import Callable
 from collections.abc import Iterable
@@ -13,6 +12,7 @@ from typing import ClassVar
 from typing import Self
 from typing import TypeVar
 
+from keras_t2i.checks import check_whole_number
 from keras_t2i.checks import is_number
 from keras_t2i.files import atomic_write
 from keras_t2i.reading import parse_json
@@ -130,16 +130,9 @@ def _one_of(value: Any, choices: Iterable[Any]) -> Any:
     raise ValueError
 
 
-def to_whole_number(value: Any, at_least: int) -> int:
-    """Returns a value as an int.
-
-    Raises `TypeError` if it is not a whole number, `ValueError` if it is less
-    than `at_least`.
-    """
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError
-    if value < at_least:
-        raise ValueError
+def to_whole_number(value: Any, at_least: int, name: str = "value") -> int:
+    """Returns a value as an int; raises `ValueError` if it is none."""
+    check_whole_number(value, name, at_least)
     return int(value)
 
 
@@ -159,16 +152,6 @@ def presets(kind: str) -> dict[str, dict[str, Any]]:
         return values if base is None else {**with_base(base), **values}
 
     return {name: with_base(name) for name in known}
-
-
-def preset(kind: str, name: str) -> dict[str, Any]:
-    """Returns a preset; raises `ValueError` if there is none of this name."""
-    known = presets(kind)
-    if name not in known:
-        raise ValueError(
-            f"A preset must be one of {', '.join(known)}. Received: {name!r}"
-        )
-    return known[name]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -229,7 +212,13 @@ class BaseRecipe:
                 f"`{cls.__name__}` has no presets. Received: {name!r}. Make "
                 f"one by `{cls.__name__}()`"
             )
-        fields = dict(preset(cls.PRESETS, name))
+        known = presets(cls.PRESETS)
+        if name not in known:
+            raise ValueError(
+                f"A preset must be one of {', '.join(known)}. Received: "
+                f"{name!r}"
+            )
+        fields = dict(known[name])
         del fields["description"]
         return cls(**{"preset": name, **fields})
 

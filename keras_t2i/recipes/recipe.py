@@ -252,13 +252,7 @@ class Recipe(BaseRecipe):
         recipe = super().override(**changes)
         if width is None:
             return recipe
-        try:
-            width = to_whole_number(width, 1)
-        except (TypeError, ValueError):
-            raise ValueError(
-                "`width` must be a whole number of at least 1. Received: "
-                f"{width!r}"
-            ) from None
+        width = to_whole_number(width, 1, "width")
         if recipe.discriminator is None:
             raise ValueError(
                 "`width` is that of the `discriminator`, to which the "

@@ -1,13 +1,9 @@
 """The training of a GAN: a prepared data set and a text encoder -> a GAN."""
 
-import io
 from typing import Any
 
 import keras
 import numpy as np
-import PIL.Image
-import PIL.ImageOps
-import tensorflow as tf
 
 from keras_t2i.callbacks.checkpoints import KeepBest
 from keras_t2i.callbacks.recording import CollapseWarning
@@ -20,6 +16,7 @@ from keras_t2i.datasets.manifest import read_embedding_manifest
 from keras_t2i.datasets.manifest import read_manifest
 from keras_t2i.errors import TrainingError
 from keras_t2i.evaluation.generated_images import EvaluationCaptions
+from keras_t2i.evaluation.generated_images import seen_by_models
 from keras_t2i.evaluation.judge import Judge
 from keras_t2i.evaluation.judge import load_judge
 from keras_t2i.evaluation.quick_evaluation import QuickEvaluation
@@ -114,8 +111,6 @@ class GANTraining:
                 self.gan = run.load_checkpoint(TextToImageGAN)
             else:
                 self.gan = self._new_gan()
-        self._batches: tf.data.Dataset | None = None
-        self._made_for: tuple[int, StrPath | None] | None = None
         with workers.together():
             self._check_checkpoint()
             self._check_moved_encoder()
@@ -173,7 +168,7 @@ class GANTraining:
             self._manifest,
             None if reads_texts else self._embeddings,
         )
-        self._make_batches(self._run.last_step())
+        self._make_batches()
         self._measured: tuple[EvaluationCaptions, Judge] | None = None
         if self._recipe.keep_best is not None:
             if isinstance(self.gan.text_encoder, PrecomputedEmbeddings):
@@ -243,7 +238,7 @@ class GANTraining:
             interruption = fit_run(
                 run,
                 self.gan,
-                self._make_batches,
+                self._batches,
                 recipe,
                 self._steps_per_epoch,
                 callbacks=lambda first_step: [
@@ -327,20 +322,15 @@ class GANTraining:
             return self._recipe
         return self._recipe.override(image_size=self._manifest.image_size)
 
-    def _make_batches(self, step: int) -> tf.data.Dataset:
-        # Those that were made to check the data serve the training.
-        made_for = (step, self._embeddings)
-        if self._batches is None or made_for != self._made_for:
-            self._made_for = made_for
-            self._batches = recipe_batches(
-                self.gan,
-                self._recipe,
-                self._data,
-                self._split,
-                self._embeddings,
-                start_step=step,
-            )
-        return self._batches
+    def _make_batches(self) -> None:
+        self._batches = recipe_batches(
+            self.gan,
+            self._recipe,
+            self._data,
+            self._split,
+            self._embeddings,
+            start_step=self._run.last_step(),
+        )
 
     def _find_embeddings(self) -> None:
         """Finds the embeddings of all captions, or computes them."""
@@ -351,20 +341,19 @@ class GANTraining:
         encoder = workers.own_copy(self.gan.text_encoder)
         fingerprint = embeddings_fingerprint(self._manifest, encoder)
         self._digests["text_encoder"] = fingerprint
-        embeddings = self._embeddings
-        if embeddings is None:
-            with workers.together():
-                check_there("text_encoder", text_encoder)
-            embeddings = workers.chief_first(
-                lambda: embeddings_beside(
-                    text_encoder, encoder, self._data, fingerprint
-                )
+        if self._embeddings is not None:
+            return
+        with workers.together():
+            check_there("text_encoder", text_encoder)
+        self._embeddings = workers.chief_first(
+            lambda: embeddings_beside(
+                text_encoder, encoder, self._data, fingerprint
             )
-        manifest = read_embedding_manifest(embeddings)
+        )
+        manifest = read_embedding_manifest(self._embeddings)
         self._digests["text_embeddings"] = manifest.fingerprint
-        self._embeddings = embeddings
         # Read now, so that damaged embeddings leave nothing behind.
-        self._make_batches(self._run.last_step())
+        self._make_batches()
 
     def _inputs(self) -> dict[str, dict[str, str | None]]:
         return {
@@ -413,18 +402,13 @@ def _read_samples(
     examples = PreparedExamples(data, split)
     count = min(_NUM_SAMPLES, len(examples))
     indices = np.linspace(0, len(examples) - 1, count).astype(int)
-    size = (manifest.image_size, manifest.image_size)
-    captions, images = [], []
-    for index in indices:
-        example = examples.read(index)
-        captions.append(example.captions[0])
-        image = PIL.Image.open(io.BytesIO(example.image))
-        images.append(np.asarray(PIL.ImageOps.fit(image, size)))
+    captions = [examples.read(index).captions[0] for index in indices]
+    images = seen_by_models(examples, manifest.image_size)(indices)
     if embeddings is None:
-        return captions, np.stack(images), None
+        return captions, images, None
     extracted = ExtractedEmbeddings(embeddings, examples)
     rows = [extracted.read(int(index))[0] for index in indices]
-    return captions, np.stack(images), np.stack(rows)
+    return captions, images, np.stack(rows)
 
 
 def _write_real_samples(

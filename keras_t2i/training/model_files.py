@@ -162,7 +162,8 @@ def networks_learned_from(path: str | None) -> list[str]:
     # Folders that were made anew may name each other.
     while isinstance(path, str) and path not in seen:
         if is_pretrained(path):
-            return _networks_of_preset(path)
+            network = Recipe.from_preset(path).feature_network
+            return [] if network is None else [network]
         seen.add(path)
         options = options_of_run(path)
         network = options.get("image_encoder")
@@ -170,11 +171,6 @@ def networks_learned_from(path: str | None) -> list[str]:
             return [network]
         path = options.get("model") or options.get("text_encoder")
     return []
-
-
-def _networks_of_preset(name: str) -> list[str]:
-    network = Recipe.from_preset(name).feature_network
-    return [] if network is None else [network]
 
 
 def load_style_encoder(path: StrPath) -> StyleEncoder:

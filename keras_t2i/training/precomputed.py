@@ -6,7 +6,6 @@ import os
 import pathlib
 import time
 
-from keras_t2i.applications.efficientnet_lite import IMAGE_NETWORKS
 from keras_t2i.applications.feature_extraction import extract_image_features
 from keras_t2i.applications.feature_networks import pooled_network
 from keras_t2i.datasets.manifest import MANIFEST_FILE
@@ -148,11 +147,6 @@ def network_features(
     damaged, or the data set is damaged; `OSError` if the features cannot be
     written.
     """
-    if name not in IMAGE_NETWORKS:
-        raise ValueError(
-            "The network of image features must be one of "
-            f"{', '.join(IMAGE_NETWORKS)}. Received: {name!r}"
-        )
     started = time.monotonic()
     num_done = 0
     with show_progress("Computing image features", "images") as progress:

@@ -83,23 +83,21 @@ class RunFolder:
         self._must_be_free = True
         if self.config.exists():
             found = (
-                "a run. Name another one, or resume that run by `resume=True`"
+                "holds a run. Name another one, or resume that run by "
+                "`resume=True`"
             )
         elif self.path.is_file():
-            raise ValueError(
-                "`out` must name a new or empty folder. Received: "
-                f"{str(self.path)!r}, which is a file. Name another one."
-            )
+            found = "is a file. Name another one"
         # A run that was killed before it had a config leaves temporary files.
         elif self.path.exists() and not all(
             is_temporary(entry.name) for entry in self.path.iterdir()
         ):
-            found = "other files. Name another one"
+            found = "holds other files. Name another one"
         else:
             return
         raise ValueError(
             "`out` must name a new or empty folder. Received: "
-            f"{str(self.path)!r}, which holds {found}."
+            f"{str(self.path)!r}, which {found}."
         )
 
     def lock(self) -> None:

@@ -66,7 +66,7 @@ def num_images(manifest: Manifest, split: str) -> int:
 def fit_run(
     run: RunFolder,
     model: keras.Model,
-    make_stream: Callable[[int], tf.data.Dataset],
+    stream: tf.data.Dataset,
     recipe: BaseRecipe,
     steps_per_epoch: int,
     callbacks: Callable[[int], list[keras.callbacks.Callback]] = lambda _: [],
@@ -76,7 +76,7 @@ def fit_run(
 
     The model is compiled, new or of that checkpoint. If its `optimizer`
     averages weights (`use_ema`), the model has the averages afterwards; its
-    checkpoints have both. `make_stream` makes an endless stream from a step on.
+    checkpoints have both. `stream` is endless and starts at that step.
     Of the recipe, the duration and the `decay_share` are used; if there is one,
     the optimizers have `LinearDecay`. `callbacks` makes those that not every
     run has, from the first step. Of several workers, the chief alone has them.
@@ -88,7 +88,6 @@ def fit_run(
     be written, and `tf.errors.OpError` if, for example, memory has run out.
     """
     first_step = run.last_step()
-    stream = make_stream(first_step)
     workers, written = run.workers, run.written()
     steps = total_steps(recipe, steps_per_epoch)
     # The chief's, who alone changes the files that this is read from.

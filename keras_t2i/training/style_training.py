@@ -1,11 +1,11 @@
 """The training of a style encoder, which inverts a GAN."""
 
+import functools
 import json
 import pathlib
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from keras_t2i.datasets.batches import make_captions_dataset
 from keras_t2i.datasets.batches import make_dataset
@@ -64,12 +64,21 @@ def train_style_encoder(
     networks = inversion.generator, inversion.style_encoder
     check_batch_memory(recipe, recipe.batch_size, *networks)
 
-    def make_batches(step: int) -> tf.data.Dataset:
-        return _batches(inversion, recipe, data, split, step)
-
     # Read now, so that damaged data leave nothing behind.
     captions, measured_split = captions_to_measure(data, manifest)
-    make_batches(0)
+    options: dict[str, Any] = {
+        "seed": recipe.seed,
+        "start_step": run.last_step(),
+        "tokenize": functools.partial(tokenize_for, inversion.text_encoder),
+    }
+    if inversion.reconstruction_weight:
+        options["image_size"] = inversion.generator.image_size
+        options["mismatched"] = False
+        batches = make_dataset(data, split, recipe.batch_size, **options)
+    else:
+        batches = make_captions_dataset(
+            data, split, recipe.batch_size, **options
+        )
     run.write_config(
         recipe,
         {
@@ -79,16 +88,25 @@ def train_style_encoder(
     )
     steps_per_epoch = max(1, num_images(manifest, split) // recipe.batch_size)
     with failures_while_running(run):
-        interruption = fit_run(
-            run, inversion, make_batches, recipe, steps_per_epoch
-        )
+        interruption = fit_run(run, inversion, batches, recipe, steps_per_epoch)
         # Measures of an earlier model do not apply to this one.
         measured_file(run).unlink(missing_ok=True)
         run.publish_model()
         if interruption is not None:
             raise interruption
         measured = inversion.noise_r_squared(captions)
-        _write_measured(run, measured_split, len(captions), measured)
+        per_dimension = measured.r_squared_per_dimension.tolist()
+        values = {
+            "step": run.last_step(),
+            "split": measured_split,
+            "num_captions": len(captions),
+            "r_squared": measured.r_squared,
+            "r_squared_per_dimension": per_dimension,
+            "effect_per_dimension": measured.effect_per_dimension.tolist(),
+            "ignored_dimensions": measured.ignored_dimensions,
+        }
+        with atomic_write(measured_file(run)) as temporary:
+            temporary.write_text(json.dumps(values, indent=2) + "\n", "utf-8")
     return inversion
 
 
@@ -118,30 +136,6 @@ def captions_to_measure(data: str, manifest: Manifest) -> tuple[list[str], str]:
     return captions, split
 
 
-def _batches(
-    inversion: StyleInversion,
-    recipe: StyleRecipe,
-    data: str,
-    split: str,
-    start_step: int,
-) -> tf.data.Dataset:
-    options: dict[str, Any] = {
-        "seed": recipe.seed,
-        "start_step": start_step,
-        "tokenize": lambda texts: tokenize_for(inversion.text_encoder, texts),
-    }
-    if not inversion.reconstruction_weight:
-        return make_captions_dataset(data, split, recipe.batch_size, **options)
-    return make_dataset(
-        data,
-        split,
-        recipe.batch_size,
-        image_size=inversion.generator.image_size,
-        mismatched=False,
-        **options,
-    )
-
-
 def _new_inversion(recipe: StyleRecipe, model: str) -> StyleInversion:
     gan = load_gan(model)
     if isinstance(gan.text_encoder, PrecomputedEmbeddings):
@@ -163,19 +157,3 @@ def _new_inversion(recipe: StyleRecipe, model: str) -> StyleInversion:
     )
     inversion.compile()
     return inversion
-
-
-def _write_measured(
-    run: RunFolder, split: str, num_captions: int, measured: Any
-) -> None:
-    values = {
-        "step": run.last_step(),
-        "split": split,
-        "num_captions": num_captions,
-        "r_squared": measured.r_squared,
-        "r_squared_per_dimension": measured.r_squared_per_dimension.tolist(),
-        "effect_per_dimension": measured.effect_per_dimension.tolist(),
-        "ignored_dimensions": measured.ignored_dimensions,
-    }
-    with atomic_write(measured_file(run)) as temporary:
-        temporary.write_text(json.dumps(values, indent=2) + "\n", "utf-8")

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_t2i.applications.efficientnet_lite import IMAGE_NETWORKS
 from keras_t2i.datasets.batches import make_pairs_dataset
 from keras_t2i.datasets.examples import ImageFeatures
 from keras_t2i.datasets.examples import PreparedExamples
@@ -26,7 +27,6 @@ from keras_t2i.text.image_encoders import feature_encoder
 from keras_t2i.text.image_encoders import image_encoder
 from keras_t2i.text.joint_embedding import JointEmbedding
 from keras_t2i.tokenizers import vocabulary_of
-from keras_t2i.training.precomputed import IMAGE_NETWORKS
 from keras_t2i.training.precomputed import network_features
 from keras_t2i.training.run_folder import RunFolder
 from keras_t2i.training.runner import failures_while_running
@@ -102,7 +102,7 @@ def train_text_encoder(
     _report_smaller_batches(recipe, num_rows, unit)
     with failures_while_running(run):
         interruption = fit_run(
-            run, model, make_batches, recipe, steps_per_epoch
+            run, model, make_batches(run.last_step()), recipe, steps_per_epoch
         )
         # Checkpoints, from which a run is resumed, are not standardized.
         some = batches.take(50).as_numpy_iterator()

@@ -8,7 +8,7 @@ from keras_t2i.callbacks import RunRecorder
 from keras_t2i.cli import demo
 from keras_t2i.cli.main import main
 from keras_t2i.datasets.manifest import read_manifest
-from keras_t2i.recipes.base_recipe import preset
+from keras_t2i.recipes.base_recipe import presets
 from keras_t2i.training import runner
 from keras_t2i.training.model_files import load_gan
 
@@ -17,14 +17,14 @@ from keras_t2i.training.model_files import load_gan
 def small(monkeypatch):
     """The same, on fewer images, for seconds instead of minutes."""
     monkeypatch.setitem(
-        preset("text_encoder", "char_cnn_rnn_features"), "batch_size", 8
+        presets("text_encoder")["char_cnn_rnn_features"], "batch_size", 8
     )
     monkeypatch.setattr(demo, "_NUM_IMAGES", 60)
     monkeypatch.setattr(demo, "_TEXT_MINUTES", 0.002)
     monkeypatch.setattr(demo, "_FEATURES_SIZE", 32)
     small = {"generator_width": 4, "discriminator_width": 4, "batch_size": 8}
     for name, value in {**small, "feature_network": None}.items():
-        monkeypatch.setitem(preset("gan", "gan_int_cls_plus"), name, value)
+        monkeypatch.setitem(presets("gan")["gan_int_cls_plus"], name, value)
     monkeypatch.setattr(demo, "_NUM_EVALUATED", 5)
     # Trainings of minutes end where metrics are recorded.
     recorder = functools.partial(RunRecorder, every_steps=1)

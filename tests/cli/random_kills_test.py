@@ -22,11 +22,11 @@ import sys
 
 from keras_t2i.callbacks import Checkpoints
 from keras_t2i.cli.main import main
-from keras_t2i.recipes.base_recipe import preset
+from keras_t2i.recipes.base_recipe import presets
 from keras_t2i.training import runner
 
 runner.Checkpoints = functools.partial(Checkpoints, every_seconds=0)
-preset("gan", "gan_int_cls").update(
+presets("gan")["gan_int_cls"].update(
     matching_accuracy_threshold=0.99, matching_patience=20
 )
 sys.exit(main(sys.argv[1:]))

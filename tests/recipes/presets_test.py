@@ -12,7 +12,6 @@ from keras_t2i import Recipe
 from keras_t2i import StyleRecipe
 from keras_t2i import TextRecipe
 from keras_t2i import TextToImageGAN
-from keras_t2i.recipes.base_recipe import preset
 from keras_t2i.recipes.base_recipe import presets
 from tests.tiny_models import VARIANTS
 from tests.tiny_models import tiny_text_encoder
@@ -204,6 +203,6 @@ def test_an_unknown_preset_lists_the_known_ones():
     with pytest.raises(
         ValueError, match="char_cnn_rnn, .*word_cnn.*_small. Received: 'lstm'"
     ):
-        preset("text_encoder", "lstm")
+        TextRecipe.from_preset("lstm")
     with pytest.raises(ValueError, match="`StyleRecipe` has no presets"):
         StyleRecipe.from_preset("plain")

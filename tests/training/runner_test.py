@@ -86,7 +86,9 @@ def _fit(path, callbacks=lambda first_step: [], **duration):
     else:
         model = _new_model()
     recipe = RECIPE.override(**duration)
-    interrupted = fit_run(run, model, _batches, recipe, 10, callbacks)
+    interrupted = fit_run(
+        run, model, _batches(run.last_step()), recipe, 10, callbacks
+    )
     return model, interrupted
 
 
