@@ -391,6 +391,7 @@ def test_out_without_a_name(argv, capsys, tmp_path, monkeypatch):
         ["transfer", "a rose", "--style", ""],
         ["train", "--out", "run", "--from", ""],
         ["embed", "--from", ""],
+        ["play", "--server", ""],
     ],
 )
 def test_an_empty_path_is_not_the_current_folder(argv, capsys):

@@ -10,6 +10,7 @@ from PIL import Image
 
 from keras_t2i.cli.main import main
 from keras_t2i.datasets.examples import PreparedExamples
+from keras_t2i.datasets.manifest import read_embedding_manifest
 from keras_t2i.text import PrecomputedEmbeddings
 from keras_t2i.training.model_files import load_gan
 from tests.cli.conftest import GAN_OPTIONS
@@ -195,6 +196,28 @@ def test_embeddings_that_cannot_be_generated_from(own_run, tmp_path, error_of):
     line = error_of(*argv, "a rose", "--embeddings", tmp_path / "size.npy")
     assert "Received: both." in line
     assert not (tmp_path / "a.png").exists()
+
+
+def test_a_run_resumes_with_the_imported_embeddings(
+    own_run, own_data, tmp_path, error_of
+):
+    """Where those that they were imported from are gone."""
+    run = shutil.copytree(own_run, tmp_path / "run")
+    config = json.loads((run / "config.json").read_text())
+    config["inputs"]["text_embeddings"]["path"] = str(tmp_path / "gone.npz")
+    (run / "config.json").write_text(json.dumps(config))
+    options = ["--resume", "--steps", 3, "--out", run]
+    line = error_of("train", *options)
+    assert "gone.npz', which is not there" in line
+    assert f"embeddings-* in '{own_data}'" in line
+    digest = config["inputs"]["text_embeddings"]["digest"]
+    (imported,) = (
+        path
+        for path in own_data.glob("embeddings-*")
+        if read_embedding_manifest(path).fingerprint == digest
+    )
+    with without_graphs():
+        assert _train(*options, "--text-embeddings", imported) == 0
 
 
 def test_keep_best_needs_a_text_encoder(own_data, source, tmp_path, error_of):
