@@ -18,7 +18,7 @@ OF_TARGETS = ("y", "sample_weight", "class_weight")
 _OUT_OF_RANGE = "`images` must be float, with values in [-1, 1]"
 # Interpolation overshoots a little where images are resized.
 _LARGEST_VALUE = 1.01
-# That of Keras, for arrays.
+# Keras' default for arrays.
 _BATCH_SIZE = 32
 
 
@@ -197,10 +197,10 @@ def _kind(vocabulary: tuple[str, ...]) -> str:
 
 
 def _with_checked_images(data: Any, images: Any, image_size: int | None) -> Any:
-    """Looks at the images of a stream while it is read.
+    """Checks images now, and those of a stream while it is read.
 
-    Opening it for a look would take an epoch of those that have another order
-    each time.
+    Reading a batch only to check it would use up an epoch of a stream whose
+    epochs differ.
     """
     shape = tuple(images.shape)
     if image_size is not None and len(shape) == 4:
@@ -263,12 +263,11 @@ def _out_of_range(received: str) -> ValueError:
 
 
 def _on_all_devices(data: Any, num_devices: int, batch_size: int) -> Any:
-    """Gives each device some rows of each batch.
+    """Returns data whose batches have rows for each device.
 
-    Of a batch, each device takes as many rows, rounded up, and the last one
-    what is left.
+    Each device takes the same number of rows, rounded up, and the last one
+    what is left. That may be nothing.
     """
-
     if isinstance(data, tf.data.Dataset):
         # Each worker makes every batch, and keeps its rows of it.
         options = tf.data.Options()
@@ -303,12 +302,12 @@ def _on_all_devices(data: Any, num_devices: int, batch_size: int) -> Any:
 
 
 def full_size(size: Any, num_devices: int) -> Any:
-    """The next larger multiple of the number of devices."""
+    """Returns the smallest multiple of `num_devices` from `size` on."""
     return -(-size // num_devices) * num_devices
 
 
 def has_rows_for_all(size: Any, num_devices: int) -> Any:
-    """Whether no device is without rows of a batch of this size."""
+    """Whether each device gets at least one row of a batch of this size."""
     full = full_size(size, num_devices)
     return full - size < full // num_devices
 

@@ -69,7 +69,7 @@ class StreamTrainedModel(keras.Model):
     @property
     def steps_trained(self) -> Tensor:
         """int64 scalar. Steps trained, also before the last `compile`."""
-        # A file of before there was a counter has the optimizer's alone.
+        # A file from before this counter holds only the optimizer's count.
         optimizer = getattr(self, "optimizer", None)
         iterations = getattr(optimizer, "iterations", 0)
         return ops.maximum(
@@ -198,10 +198,10 @@ class StreamTrainedModel(keras.Model):
         super().save(filepath, *args, **kwargs)
 
     def save_own_variables(self, store: Any) -> None:
-        """Saves what a resumed training needs besides, and Keras does not save.
+        """Also saves what a resumed training needs and Keras does not save.
 
-        The count of steps; the metrics, to record what it had; and the random
-        states of layers such as Dropout.
+        These are the count of steps, the random states of layers such as
+        Dropout, and the metrics, since the next record may begin before.
         """
         super().save_own_variables(store)
         store[_STEPS] = ops.convert_to_numpy(self.steps_trained)
@@ -224,7 +224,8 @@ class StreamTrainedModel(keras.Model):
         }
         super().load_own_variables(values)
         for prefix, variables in others.items():
-            # A model that is not compiled may have fewer, and none to resume.
+            # A model that is not compiled may have other variables, and has no
+            # training to resume.
             if len(saved[prefix]) == len(variables):
                 for index, variable in enumerate(variables):
                     variable.assign(saved[prefix][f"{prefix}{index}"])
@@ -277,11 +278,13 @@ class StreamTrainedModel(keras.Model):
         if shuffle is None:
             shuffle = isinstance(x, dict)
         batch_size = options.get("batch_size")
-        for name in ("x", "validation_data"):
-            if name == "validation_data":
-                batch_size = options.get("validation_batch_size") or batch_size
-            if options.get(name) is not None:
-                options[name] = self._checked(options[name], batch_size)
+        if options.get("x") is not None:
+            options["x"] = self._checked(options["x"], batch_size)
+        if options.get("validation_data") is not None:
+            options["validation_data"] = self._checked(
+                options["validation_data"],
+                options.get("validation_batch_size") or batch_size,
+            )
         with images_in_range():
             return super().fit(shuffle=shuffle, **options)
 
@@ -300,7 +303,7 @@ class StreamTrainedModel(keras.Model):
         Raises:
             ValueError: an argument or a batch does not fit.
         """
-        # `fit` has checked its own, and Keras takes them from where it left.
+        # `fit` has checked its validation data, which Keras keeps in a cache.
         if not kwargs.get("_use_cached_eval_dataset"):
             bound = inspect.signature(super().evaluate).bind_partial(x, *args)
             given = bound.arguments | kwargs
@@ -358,8 +361,8 @@ class StreamTrainedModel(keras.Model):
     ) -> None:
         """Builds nothing: constructors have built all networks.
 
-        Keras would trace a step for it, from a batch that it takes from the
-        stream, and fails to under `MultiWorkerMirroredStrategy`.
+        Keras would trace a step here, with a batch that it takes from the
+        stream. Under `MultiWorkerMirroredStrategy` that fails.
         """
 
     def get_metrics_result(self) -> dict[str, Tensor]:

@@ -40,15 +40,15 @@ _IGNORABLE = (
 )
 # Letters with their marks, and digits; everything else separates words.
 _BETWEEN_WORDS = r"[^\pL\pM\pN]+"
-# Bounds the memory that they take.
+# Texts that are counted at a time, which bounds the memory.
 _TEXTS_AT_A_TIME = 1000
 # What helps where most characters, or most words, are unknown.
-INSTEAD = (
+ADVICE_ON_CHARACTERS = (
     "Such texts are embedded nearly alike. Train a text encoder of words "
     "(`train-text --preset word_cnn_rnn_small`) or, where spaces do not "
     "separate words, bring embeddings of your own (`train --text-embeddings`)."
 )
-INSTEAD_OF_WORDS = (
+ADVICE_ON_WORDS = (
     "Such texts are embedded nearly alike. Use words that the text encoder was "
     "trained with, train one with these words or, where spaces do not separate "
     "words, bring embeddings of your own (`train --text-embeddings`)."
@@ -207,7 +207,7 @@ def warn_of_unknown(encoder: Any, texts: Iterable[str]) -> None:
         warnings.warn(
             f"The text encoder does not know {unread.num_unknown_tokens} of "
             f"{unread.num_tokens} {'words' if of_words else 'characters'}. "
-            + (INSTEAD_OF_WORDS if of_words else INSTEAD),
+            + (ADVICE_ON_WORDS if of_words else ADVICE_ON_CHARACTERS),
             stacklevel=3,
         )
 
@@ -270,7 +270,7 @@ def split_words(texts: Tensor) -> Tensor:
     return tf.strings.split(texts)
 
 
-def words_of_no_text(words: Iterable[str]) -> list[str]:
+def never_read_words(words: Iterable[str]) -> list[str]:
     """Lists the words that `split_words` would split or change."""
     words = list(words)
     encoded = utf8(words)

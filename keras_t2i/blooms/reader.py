@@ -334,13 +334,13 @@ def nearest_color(
 
     All colors are RGB, from 0 to 255.
     """
-    looks = _look(np.array([*palette.values(), color], np.float64))
-    distances = np.linalg.norm(looks[:-1] - looks[-1], axis=-1)
+    colors = _weighted_lab(np.array([*palette.values(), color], np.float64))
+    distances = np.linalg.norm(colors[:-1] - colors[-1], axis=-1)
     return list(palette)[int(np.argmin(distances))]
 
 
-def _look(rgb: np.ndarray) -> np.ndarray:
-    """CIELAB, in which hue counts more than chroma and lightness."""
+def _weighted_lab(rgb: np.ndarray) -> np.ndarray:
+    """Converts RGB to CIELAB, with more weight on hue than on the rest."""
     rgb = rgb / 255
     linear = np.where(
         rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92

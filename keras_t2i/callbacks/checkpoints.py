@@ -48,8 +48,9 @@ class StepCallback(keras.callbacks.Callback):
         self._counted_before = self._counted() or 0
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
-        # `batch` is the last one of an execution of several steps. The epoch
-        # may have ended before it, but not where the data go on.
+        # With `steps_per_execution`, `batch` is the last step of an execution,
+        # which may reach beyond the epoch. A model that counts its steps knows
+        # how many it took.
         done = min(batch + 1, self.params.get("steps") or batch + 1)
         counted = self._counted()
         if counted is not None:
@@ -59,7 +60,7 @@ class StepCallback(keras.callbacks.Callback):
         self.on_step_end(self.step, {} if logs is None else logs)
 
     def _counted(self) -> int | None:
-        """What a model has counted that may take several steps at once."""
+        """Returns the model's own count, if it may take several at once."""
         at_once = getattr(self.model, "steps_per_execution", 1) != 1
         if at_once and hasattr(self.model, "steps_trained"):
             return int(self.model.steps_trained)

@@ -121,7 +121,11 @@ class RunRecorder(StepCallback):
             logs.update(values)
 
     def _keep_metrics(self) -> None:
-        """Keeps the metrics since the last line, which `fit` is to reset."""
+        """Keeps the metrics of the steps since the last line.
+
+        `fit` resets them at each epoch and validation, but a line covers all
+        steps since the one before.
+        """
         if not self.is_due(self.every_steps):
             self._metric_values = [
                 (variable, keras.ops.convert_to_numpy(variable))
@@ -256,8 +260,8 @@ class CollapseWarning(StepCallback):
     images for generated. Each also occurs for a short time at the start of a
     training, so it must last to be reported.
 
-    The metrics are read every ten steps, when those of a run are of ten steps
-    and not of one batch.
+    The metrics are read every ten steps. In a run they are then means of ten
+    steps, not of one batch.
 
     Args:
         patience: int. Steps in a row. Defaults to `500`.

@@ -119,7 +119,7 @@ def add_parser(subparsers: Subparsers) -> None:
 def _run(arguments: argparse.Namespace) -> None:
     from keras_t2i.datasets.preparation import prepare
     from keras_t2i.progress import show_progress
-    from keras_t2i.tokenizers import INSTEAD
+    from keras_t2i.tokenizers import ADVICE_ON_CHARACTERS
     from keras_t2i.tokenizers import MAX_CHARACTERS
 
     source = _make_source(arguments)
@@ -153,7 +153,9 @@ def _run(arguments: argparse.Namespace) -> None:
             f"all {unread.num_tokens} characters; the data set keeps them"
         )
     if unread.is_most:
-        print_error(f"warning: most characters are unknown. {INSTEAD}")
+        print_error(
+            f"warning: most characters are unknown. {ADVICE_ON_CHARACTERS}"
+        )
     for name, split in preparation.manifest.splits.items():
         print_result(
             f"{name}: {split.num_images} images, {split.num_captions} captions"

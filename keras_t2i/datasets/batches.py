@@ -302,7 +302,9 @@ def _while_kept(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
     def read_now(step: Any) -> Any:
         kept = method()
         if kept is None:
-            raise RuntimeError("The data set of these batches is no longer.")
+            raise RuntimeError(
+                "The data set of these batches no longer exists."
+            )
         return kept(step)
 
     return read_now
@@ -340,16 +342,9 @@ def _make_stream(
             shape = (batch_size, features.num_features)
             batch["images"] = tf.ensure_shape(images, shape)
         elif has_images:
-            images = tf.map_fn(
-                lambda row: _crop(
-                    row[0], row[1], reader.examples.image_size, image_size
-                ),
-                (tf.ensure_shape(images, (batch_size,)), crops),
-                fn_output_signature=tf.TensorSpec(
-                    (image_size, image_size, 3), tf.uint8
-                ),
-            )
-            batch["images"] = to_model_range(images)
+            images = tf.ensure_shape(images, (batch_size,))
+            crop_size = reader.examples.image_size
+            batch["images"] = _decoded(images, crops, crop_size, image_size)
         prefixes = ("", "mismatched_")[:num_texts]
         for prefix, text in zip(prefixes, others):
             if embeddings is None:
@@ -394,6 +389,20 @@ def _one_epoch_at_a_time(steps_per_epoch: int) -> tf.data.Dataset:
     # Each iteration makes the outer element anew, and so takes the next epoch.
     steps = tf.data.Dataset.from_tensors(0).flat_map(steps_of_next_epoch)
     return steps.apply(tf.data.experimental.assert_cardinality(steps_per_epoch))
+
+
+def _decoded(
+    encoded: Tensor, crops: Tensor, crop_size: int, image_size: int
+) -> Tensor:
+    """Decodes and crops the images of a batch, to float32 in [-1, 1]."""
+    images = tf.map_fn(
+        lambda row: _crop(row[0], row[1], crop_size, image_size),
+        (encoded, crops),
+        fn_output_signature=tf.TensorSpec(
+            (image_size, image_size, 3), tf.uint8
+        ),
+    )
+    return to_model_range(images)
 
 
 @tf.autograph.experimental.do_not_convert

@@ -35,7 +35,7 @@ from keras_t2i.types import StrPath
 from keras_t2i.version import __version__
 
 _IMAGES_PER_SHARD = 1000
-# A process takes seconds to import TensorFlow: as long as to prepare so many
+# A process first imports TensorFlow, which takes as long as preparing this many
 # images.
 _IMAGES_PER_WORKER = 4000
 # Each takes several hundred MB of memory.

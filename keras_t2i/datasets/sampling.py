@@ -219,7 +219,7 @@ def _all_share_captions(received: str) -> ValueError:
 
 
 def _mean_direction(embeddings: ExtractedEmbeddings, index: int) -> np.ndarray:
-    # Of all texts of an image: a single one may leave out what differs.
+    # Of all texts of an image, since a single one may leave out what differs.
     mean = embeddings.read(index).mean(axis=0)
     return mean / max(np.linalg.norm(mean), np.finfo(np.float32).tiny)
 

@@ -153,55 +153,54 @@ def evaluate_images(
     training = _training_examples(captions, manifest)
 
     captions_of_images = [captions.captions[i] for i in images.indices]
-    judges = judge, caption_match, manifest.name == "blooms"
+    are_blooms = manifest.name == "blooms"
     with show_progress("Measuring generated images", "images") as progress:
-        generated = _look(*judges, images.read, captions_of_images, progress)
+        generated = _measure_images(
+            judge,
+            caption_match,
+            are_blooms,
+            images.read,
+            captions_of_images,
+            progress,
+        )
     with show_progress("Measuring real images", "images") as progress:
-        real = _look(
-            *judges,
+        real = _measure_images(
+            judge,
+            caption_match,
+            are_blooms,
             seen_by_models(captions.examples, images.image_size),
             captions.captions,
             progress,
             real_features,
         )
-    order = np.random.default_rng(_SEED).permutation(len(real_features))
-    half, other_half = np.array_split(real_features[order], 2)
-    results: dict[str, Any] = {
-        **feature_distances(real_features, generated.features)
-    }
-    with warnings.catch_warnings():
-        # Few images: the warning about the whole set has said so.
-        warnings.simplefilter("ignore", UserWarning)
-        of_real: dict[str, Any] = {**feature_distances(half, other_half)}
     embeddings = None
     if caption_match is not None:
         embeddings = caption_match.text_embeddings(captions.captions)
-    for figures, look, indices, groups in (
-        (results, generated, images.indices, images.indices),
-        (of_real, real, np.arange(len(captions)), class_ids),
-    ):
-        figures["r_precision"] = None
-        if embeddings is not None and class_ids is not None:
-            figures["r_precision"] = metrics.r_precision(
-                look.image_embeddings,
-                embeddings,
-                class_ids,
-                _NUM_OTHERS,
-                _SEED,
-                caption_of_image=indices,
-            )
-        figures["diversity"] = _diversity(look.features, groups)
-        figures["nearest_training_ratio"] = None
-        figures["grain"] = look.grain
-        figures.update(look.attributes)
+    results: dict[str, Any] = {
+        **feature_distances(real_features, generated.features),
+        **_caption_measures(
+            generated, embeddings, class_ids, images.indices, images.indices
+        ),
+    }
+    order = np.random.default_rng(_SEED).permutation(len(real_features))
+    half, other_half = np.array_split(real_features[order], 2)
+    with warnings.catch_warnings():
+        # Few images: the warning about the whole set has said so.
+        warnings.simplefilter("ignore", UserWarning)
+        of_halves = feature_distances(half, other_half)
+    rows = np.arange(len(captions))
+    of_real: dict[str, Any] = {
+        **of_halves,
+        **_caption_measures(real, embeddings, class_ids, rows, class_ids),
+    }
     nearest_images, nearest_captions = None, []
     if training is not None:
         training_features = quick.features_of(_ALL_TRAINING)
-        for figures, rows, others in (
+        for measures, rows, others in (
             (results, generated.features, real_features),
             (of_real, half, other_half),
         ):
-            figures["nearest_training_ratio"] = _unless_impossible(
+            measures["nearest_training_ratio"] = _unless_impossible(
                 metrics.nearest_training_ratio, rows, others, training_features
             )
         found, distances = metrics.nearest_training_images(
@@ -285,7 +284,7 @@ def _training_examples(
 
 
 @dataclasses.dataclass
-class _Look:
+class _ImageMeasures:
     features: np.ndarray
     # Empty without a text encoder.
     image_embeddings: np.ndarray
@@ -293,7 +292,7 @@ class _Look:
     attributes: dict[str, float | None]
 
 
-def _look(
+def _measure_images(
     judge: Judge,
     caption_match: CaptionMatch | None,
     are_blooms: bool,
@@ -301,8 +300,8 @@ def _look(
     captions: list[str],
     progress: Progress,
     known_features: np.ndarray | None = None,
-) -> _Look:
-    """Goes through an image for each caption once, and keeps none."""
+) -> _ImageMeasures:
+    """Reads an image for each caption, measures it, and keeps none."""
     features, embeddings, grains, readings = [], [], [], []
     num_images = len(captions)
     progress(0, num_images)
@@ -328,12 +327,43 @@ def _look(
         # Over the captions that name it.
         shares = [reading[name] for reading in readings if name in reading]
         attributes[name] = float(np.mean(shares)) if shares else None
-    return _Look(
+    return _ImageMeasures(
         np.concatenate(features),
         np.concatenate(embeddings or [np.empty(0)]),
         sum(grains) / num_images if grains else None,
         attributes,
     )
+
+
+def _caption_measures(
+    measured: _ImageMeasures,
+    embeddings: np.ndarray | None,
+    class_ids: np.ndarray | None,
+    caption_of_image: np.ndarray,
+    groups: np.ndarray | None,
+) -> dict[str, Any]:
+    """Returns the measures of images beside their captions, by name.
+
+    `embeddings` and `class_ids` are those of all captions. `diversity` is
+    within `groups`. `nearest_training_ratio`, whose place is here, is `None`.
+    """
+    r_precision = None
+    if embeddings is not None and class_ids is not None:
+        r_precision = metrics.r_precision(
+            measured.image_embeddings,
+            embeddings,
+            class_ids,
+            _NUM_OTHERS,
+            _SEED,
+            caption_of_image=caption_of_image,
+        )
+    return {
+        "r_precision": r_precision,
+        "diversity": _diversity(measured.features, groups),
+        "nearest_training_ratio": None,
+        "grain": measured.grain,
+        **measured.attributes,
+    }
 
 
 def _diversity(features: np.ndarray, groups: np.ndarray | None) -> float | None:

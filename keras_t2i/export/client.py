@@ -21,11 +21,12 @@ from keras_t2i.export.transports import GrpcTransport
 from keras_t2i.export.transports import ModelAddress
 from keras_t2i.export.transports import RestTransport
 from keras_t2i.export.transports import SavedModelTransport
+from keras_t2i.models.image_generation import Interpolation
 from keras_t2i.models.image_generation import between_captions
 from keras_t2i.models.image_generation import between_noises
-from keras_t2i.models.image_generation import encode_captions
 from keras_t2i.models.noise import seeds_of_rows
 from keras_t2i.text.embeddings import checked_embeddings
+from keras_t2i.text.embeddings import encode_captions
 from keras_t2i.types import StrPath
 
 # A request takes no more rows from here on: a server holds several copies.
@@ -35,15 +36,6 @@ _MAX_PIXELS = 2**20
 _LONGEST_TIMEOUT = 86_400.0
 # Values of names in -bin would be bytes by gRPC.
 _HEADER_NAME = re.compile(r"(?!.*-bin$)[\w.-]+", re.ASCII | re.IGNORECASE)
-# The inputs of the signature, of what `between_captions` returns.
-_INTERPOLATION = (
-    "text_from",
-    "text_to",
-    "text_weight",
-    "seed_from",
-    "seed_to",
-    "noise_weight",
-)
 
 
 class Client:
@@ -58,13 +50,13 @@ class Client:
     error is retried.
 
     Args:
-        model: string or path. `"http://HOST:8501/v1/models/NAME"` for the REST
-            API of TensorFlow Serving, `"grpc://HOST:8500/v1/models/NAME"` for
-            gRPC, which needs the extra `serving`, `https` or `grpcs` for the
-            same by TLS; all take `/versions/N` or
-            `/labels/LABEL` at the end. Or the folder of an exported model,
-            such as `"saved_models/NAME"`, whose newest version is loaded into
-            this process.
+        model: string or path. The address of a served model, or the folder of
+            an exported one, such as `"saved_models/NAME"`, whose newest version
+            is loaded into this process. `"http://HOST:8501/v1/models/NAME"` is
+            an address of TensorFlow Serving's REST API, and
+            `"grpc://HOST:8500/v1/models/NAME"` one of gRPC, which needs the
+            extra `serving`. `https` and `grpcs` use TLS. `/versions/N` or
+            `/labels/LABEL` may follow.
         timeout: float. Seconds that one try of one request may take. By gRPC
             this is the whole request; by the REST API, the time in which the
             server sends nothing, while its whole answer may take twice as
@@ -243,18 +235,17 @@ class Client:
             ServerError: the server gives no answer.
         """
         captions = encode_captions(captions)
-        rows = between_noises(captions, seed_from, seed_to, steps)
-        return self._interpolate(rows, as_png)
+        way = between_noises(captions, seed_from, seed_to, steps)
+        return self._interpolate(way, as_png)
 
-    def _interpolate(
-        self, rows: tuple[np.ndarray, ...], as_png: bool
-    ) -> np.ndarray:
-        num_rows, steps = len(rows[0]), len(rows[2])
+    def _interpolate(self, way: Interpolation, as_png: bool) -> np.ndarray:
+        num_rows, steps = len(way.text_from), len(way.text_weight)
+        # The inputs of the signature have the names of the fields.
         inputs = {
             name: np.tile(values, num_rows)
             if name.endswith("_weight")
             else np.repeat(values, steps)
-            for name, values in zip(_INTERPOLATION, rows)
+            for name, values in way._asdict().items()
         }
         files = self._ask("interpolate", **inputs)
         return _images(files.reshape(num_rows, steps), as_png)

@@ -50,7 +50,7 @@ _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 class LocalProgram:
     """`tensorflow_model_server`, installed on this machine."""
 
-    # It has no option against it.
+    # The program has no option to change that.
     listens_everywhere = True
 
     def __init__(self, path: str):

@@ -172,7 +172,7 @@ class LabelObjective:
         """Scores a generator, whatever the real pairs."""
         return generator_loss(generated, self._loss)
 
-    def right(self, scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def judged_right(self, scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Tells which pairs a discriminator has judged correctly.
 
         `scores` maps `"real"`, `"generated"` and, if there are any,
@@ -214,7 +214,7 @@ class RelativisticObjective:
         """Scores a generator by its pairs beside the real ones of the rows."""
         return self._pairing(generated, real[: ops.shape(generated)[0]])
 
-    def right(self, scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def judged_right(self, scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Tells which real pairs score above the others, and which below."""
         real = scores["real"]
         below = {
@@ -227,11 +227,11 @@ class RelativisticObjective:
 
 
 def mean_scores(logits: Mapping[str, Sequence[Tensor]]) -> dict[str, Tensor]:
-    """Adds up what several discriminators say of pairs.
+    """Returns a score for each pair: the sum of the discriminators' means.
 
-    `logits` maps names to one tensor of shape `(batch, num_logits)` per
-    discriminator, which averages its own. The result maps these names to scores
-    of shape `(batch, 1)`.
+    `logits` maps names to lists, with a tensor of shape `(batch, num_logits)`
+    for each discriminator. The result maps these names to scores of shape
+    `(batch, 1)`.
     """
     return {
         name: sum(ops.mean(rows, axis=-1, keepdims=True) for rows in members)

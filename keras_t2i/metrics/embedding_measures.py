@@ -336,7 +336,7 @@ def linear_probe_accuracy(
 
 
 def _one_per_row(values: ArrayLike, rows: np.ndarray, name: str) -> np.ndarray:
-    """Returns values as an array; raises `ValueError` if rows have no own one.
+    """Returns values as an array; raises `ValueError` unless each row has one.
 
     NumPy would compare a column, or a single value, with all rows.
     """
@@ -357,8 +357,8 @@ def interpolation_premise(
     """Measures whether a mean of two text embeddings stands for a text between.
 
     GAN-INT generates from the mean of the embeddings of two captions A and B.
-    This is the cosine between that mean and the embedding of a caption that
-    says half of A and half of B and, for comparison, of such a caption of
+    `between` is the cosine of that mean with the embedding of a caption that
+    says half of A and half of B. `random` is its cosine with such a caption of
     another pair.
 
     Embeddings of all captions may have much in common. The centered cosines are

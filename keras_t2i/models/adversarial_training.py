@@ -9,9 +9,12 @@ import tensorflow as tf
 from keras import ops
 from keras import tree
 
+from keras_t2i.losses.adversarial import LabelObjective
+from keras_t2i.losses.adversarial import RelativisticObjective
 from keras_t2i.losses.adversarial import layouts
 from keras_t2i.losses.adversarial import mean_scores
 from keras_t2i.losses.adversarial import mode_seeking_loss
+from keras_t2i.models.augmentation import ImageNoise
 from keras_t2i.models.augmentation import augment
 from keras_t2i.models.batch_texts import GeneratorTexts
 from keras_t2i.models.batch_texts import embeddings_of_batch
@@ -30,6 +33,8 @@ Logits = Mapping[str, list[Tensor]]
 Maps = list[Any]
 # For each pair's name: features of images, and texts.
 Pairs = Mapping[str, tuple[Maps, Tensor]]
+# `evaluate` repeats no texts, and so does not report this loss.
+MODE_SEEKING_LOSS = "mode_seeking_loss"
 
 
 class PairScoring:
@@ -77,7 +82,7 @@ class PairScoring:
             lambda *rows: ops.concatenate(rows), *features
         )
         logits = self._logits(joined, ops.concatenate(texts), training)
-        # tf.split, as that of Keras needs sizes that are known in a graph.
+        # `keras.ops.split` needs sizes that are known before the step.
         sizes = [ops.shape(text)[0] for text in texts]
         members = [tf.split(rows, sizes) for rows in logits]
         return {name: list(rows) for name, rows in zip(pairs, zip(*members))}
@@ -90,10 +95,11 @@ class PairScoring:
         pairs: Pairs,
         training: bool,
     ) -> list[Tensor]:
-        """Scores features and a text in place of the pair of a name.
+        """Scores the pair `name` again, with other features and another text.
 
-        The other pairs keep the features that they have. Batch norm must not
-        see generated images alone, after it has seen them among others.
+        If pairs are scored jointly, the other pairs pass the head too, with the
+        features in `pairs`. Batch norm has seen generated images among real
+        ones, and must not see them alone now.
         """
         replaced = {name: (features, text)}
         if self._jointly:
@@ -113,6 +119,15 @@ class PairScoring:
 
 class AdversarialTraining(keras.Model):
     """What `TextToImageGAN.train_step` and `test_step` consist of."""
+
+    # `TextToImageGAN` sets these, and the options that its docstring lists.
+    generator: keras.Model
+    ema_generator: keras.Model
+    discriminator: keras.Model
+    text_encoder: keras.Model
+    _objective: LabelObjective | RelativisticObjective
+    _image_noise: ImageNoise
+    _trackers: dict[str, keras.metrics.Metric]
 
     def standardize_texts(self, text_embeddings: np.ndarray) -> None:
         """Measures the mean and deviation of texts, for networks that use them.
@@ -141,7 +156,7 @@ class AdversarialTraining(keras.Model):
     @property
     def metrics_names(self) -> list[str]:
         """Names of what `evaluate` returns, in its order."""
-        return [name for name in self._trackers if name != NOT_EVALUATED]
+        return [name for name in self._trackers if name != MODE_SEEKING_LOSS]
 
     @property
     def _scoring(self) -> PairScoring:
@@ -184,24 +199,28 @@ class AdversarialTraining(keras.Model):
         noise: StepNoise,
         texts: GeneratorTexts | None = None,
     ) -> Maps:
-        """What the discriminator reads of images, with noise, augmented.
+        """Returns what the discriminator reads of images in training.
 
-        Images that were generated have `texts`. Others are real: nothing that
-        is trained makes them, so no tape need see them.
+        Noise is added, and the images are augmented. `texts` are those of
+        generated images. Without them, the images are real, and no gradient
+        of theirs is needed.
         """
-        rows = ops.shape(images)[0] if texts is None else texts
-        of_noise, of_augmentation = (
-            (Stream.REAL_IMAGES, Stream.REAL_AUGMENTATION)
-            if texts is None
-            else (Stream.GENERATED_IMAGES, Stream.GENERATED_AUGMENTATION)
-        )
+        if texts is None:
+            rows = ops.shape(images)[0]
+            noise_stream = Stream.REAL_IMAGES
+            augmentation_stream = Stream.REAL_AUGMENTATION
+        else:
+            rows = texts
+            noise_stream = Stream.GENERATED_IMAGES
+            augmentation_stream = Stream.GENERATED_AUGMENTATION
         images = self._image_noise(
-            images, noise=noise, stream=of_noise, rows=rows
+            images, noise=noise, stream=noise_stream, rows=rows
         )
         if self.translation or self.cutout:
-            uniform = noise.uniform(of_augmentation, rows, 4)
+            uniform = noise.uniform(augmentation_stream, rows, 4)
             images = augment(images, uniform, self.translation, self.cutout)
-        # Never the images themselves, whose gradients are counted apart.
+        # A copy. If a view were `images` itself, `train_step` would count the
+        # gradient of the images twice.
         return self._scoring.views(tf.identity(images))
 
     def _pairs(
@@ -251,6 +270,7 @@ class AdversarialTraining(keras.Model):
             pairs,
             training,
         )
+        is_added = self.interpolate_texts and not self.interpolate_in_place
         loss = 0.0
         for real, rows in zip(logits["real"], generated):
             real = ops.stop_gradient(real)
@@ -258,13 +278,14 @@ class AdversarialTraining(keras.Model):
                 texts.with_repeated(rows), texts.with_originals(real)
             )
             between = texts.interpolated(rows)
-            is_added = self.interpolate_texts and not self.interpolate_in_place
-            # Without a graph, Keras' loss of no rows is not 0 but no number.
+            # A batch of one row has no interpolated text. Run eagerly, Keras'
+            # loss of no rows is NaN; in a graph it is 0.
             if is_added and between.shape[0] != 0:
+                beside = real
                 if self.relativistic:
-                    real = texts.beside_interpolated(real)
+                    beside = texts.beside_interpolated(real)
                 loss += self.interpolation_weight * (
-                    self._objective.generator_loss(between, real)
+                    self._objective.generator_loss(between, beside)
                 )
         self._trackers["generator_loss"].update_state(loss, texts.num_matched)
         return loss
@@ -282,7 +303,7 @@ class AdversarialTraining(keras.Model):
             texts.originals(noise),
             texts.repeated(noise),
         )
-        self._trackers["mode_seeking_loss"].update_state(loss)
+        self._trackers[MODE_SEEKING_LOSS].update_state(loss)
         return self.mode_seeking_weight * loss
 
     def _scheduled_mismatch_weight(self) -> Tensor:
@@ -296,7 +317,7 @@ class AdversarialTraining(keras.Model):
     def _update_matching_schedule(self, logits: Logits) -> None:
         if self.matching_schedule is None:
             return
-        refused = self._objective.right(mean_scores(logits))["generated"]
+        refused = self._objective.judged_right(mean_scores(logits))["generated"]
         # Of all replicas, or each of them would start in a step of its own.
         accuracy = tf.distribute.get_replica_context().all_reduce(
             tf.distribute.ReduceOp.MEAN,
@@ -314,7 +335,7 @@ class AdversarialTraining(keras.Model):
         self._trackers["discriminator_loss"].update_state(
             discriminator_loss, ops.shape(real)[0]
         )
-        right = self._objective.right(mean_scores(logits))
+        right = self._objective.judged_right(mean_scores(logits))
         for name, rows in right.items():
             self._trackers[f"{name}_accuracy"].update_state(rows)
         self._trackers["diversity"].update_state(generated, real)
@@ -332,10 +353,6 @@ class AdversarialTraining(keras.Model):
     def _update_moving_average(self, step: Tensor) -> None:
         networks = self.ema_generator, self.generator
         self._moving_average.update(*networks, step)
-
-
-# `evaluate` repeats no texts, and has no such loss.
-NOT_EVALUATED = "mode_seeking_loss"
 
 
 @keras.saving.register_keras_serializable("keras_t2i")
@@ -405,7 +422,7 @@ def training_metrics(
         RelativeDiversity("diversity"),
     ]
     if mode_seeking_weight:
-        metrics.append(ReplicaLoss(NOT_EVALUATED))
+        metrics.append(ReplicaLoss(MODE_SEEKING_LOSS))
     if matching_schedule is not None:
         metrics.append(keras.metrics.Mean("mismatch_weight"))
     return {metric.name: metric for metric in metrics}

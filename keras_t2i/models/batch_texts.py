@@ -10,8 +10,8 @@ from keras import ops
 
 from keras_t2i.types import Tensor
 
-# Of the rows whose text is repeated, for a mode seeking loss. Every fourth one,
-# and not the first quarter: on several devices each repeats its own rows.
+# Every fourth text is repeated, for the mode seeking loss, and not the first
+# quarter of them: each device must repeat texts of its own.
 _ROWS_PER_REPEATED = 4
 
 
@@ -69,10 +69,10 @@ class GeneratorTexts:
         return rows[self.num_matched : self.num_once]
 
     def beside_interpolated(self, rows: Tensor) -> Tensor:
-        """Returns those of the matched rows that count with added texts.
+        """Returns the matched rows that interpolated texts are compared with.
 
-        They are those of the texts that the added ones begin at, which other
-        devices may have.
+        An interpolated text lies between two texts of the batch, and is
+        compared with the row of the first. That row may be on another device.
         """
         count = self.num_once - self.num_matched
         first = _replica() * rows_per_device(count)
@@ -157,10 +157,10 @@ def sum_over_devices(values: Tensor) -> Tensor:
 
 
 def rows_per_device(count: Any) -> Any:
-    """Returns how many rows each device has, but for the last ones.
+    """Returns how many rows a device has, unless it is one of the last.
 
-    `count` is that of this device, an int or int scalar. A count that a graph
-    knows before the step is that of all devices.
+    `count`, an int or int scalar, is the number on this device. If a graph
+    knows it before the step, all devices have this many.
     """
     num_devices = tf.distribute.get_strategy().num_replicas_in_sync
     is_known = isinstance(count, int) and not tf.executing_eagerly()
@@ -216,7 +216,7 @@ def _of_all_devices(rows: Tensor) -> Tensor:
 
 def _first_row(num_rows: Tensor) -> Tensor:
     """The place of this device's rows in a batch."""
-    # Each device has as many rows, but for the last one.
+    # Each device but the last has the same number of rows.
     num_devices = tf.distribute.get_strategy().num_replicas_in_sync
     return _replica() * -(-num_rows // num_devices)
 

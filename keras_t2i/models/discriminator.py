@@ -27,7 +27,8 @@ class TextDiscriminator(ConfiguredModel):
 
     A subclass makes `trunk`, from what `views` returns to features, and `head`,
     from features and a text to logits, and calls `super().__init__` with them.
-    One pass of the trunk then serves several texts.
+    One pass of the trunk then serves several texts. `views` is an argument as
+    well, since a method cannot use the layers of a model that is not made yet.
     """
 
     def __init__(

@@ -1,6 +1,5 @@
 """A GAN by its recipe: networks, options, optimizers; saved and loaded."""
 
-import inspect
 from typing import Any
 from typing import Self
 
@@ -121,11 +120,10 @@ def gan_options(gan_class: Any, recipe: Recipe) -> dict[str, Any]:
 
     They are those fields of the recipe that its constructor has, too.
     """
-    arguments = set(inspect.signature(gan_class.__init__).parameters)
     options = {
         name: getattr(recipe, name)
         for name in Recipe.names()
-        if name in arguments and name not in OF_NETWORKS
+        if name in gan_class.arguments and name not in OF_NETWORKS
     }
     schedule = None
     start_step = recipe.matching_start_step
@@ -380,7 +378,7 @@ def _with_overrides(
         before = gan_options(type(gan), gan.recipe)
         after = gan_options(type(gan), gan.recipe.override(**overrides))
         if not any(name.startswith("matching_") for name in overrides):
-            # Its state is that of the training so far.
+            # Keep the schedule: it knows how far the training has come.
             after.pop("matching_schedule", None)
         options |= {
             name: value

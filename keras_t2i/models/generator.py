@@ -92,7 +92,7 @@ class Generator(ConfiguredModel):
         x = layers.Reshape((1, 1, x.shape[-1]), dtype=policy, name="point")(x)
         size = 4
         while size < image_size:
-            filters = num_filters(width, 2 * size, image_size, falling_channels)
+            filters = num_filters(width, size, image_size, falling_channels)
             first = size == 4
             x = transposed_convolution(
                 filters,

@@ -11,13 +11,13 @@ import functools
 from collections.abc import Callable
 from collections.abc import Iterable
 from typing import Any
+from typing import NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from keras_t2i.captions import check_captions
 from keras_t2i.checks import check_whole_number
 from keras_t2i.datasets.images import to_model_range
 from keras_t2i.datasets.images import to_uint8
@@ -27,6 +27,7 @@ from keras_t2i.models.noise import slerp
 from keras_t2i.models.style_encoder import check_style_encoder
 from keras_t2i.text.embeddings import check_reads_texts
 from keras_t2i.text.embeddings import checked_embeddings
+from keras_t2i.text.embeddings import encode_captions
 from keras_t2i.tokenizers import tokenize_for
 from keras_t2i.tokenizers import warn_of_unknown
 from keras_t2i.types import Tensor
@@ -38,14 +39,25 @@ _SEEDS = tf.TensorSpec([None], tf.int64)
 _WEIGHTS = tf.TensorSpec([None], tf.float32)
 _EMBEDDINGS = tf.TensorSpec([None, None], tf.float32)
 _SCALAR = tf.TensorSpec([], tf.float32)
-# Without AutoGraph: no graph of this library has Python's `if` and loops on
-# tensors, and to convert its functions takes a quarter of the time of a first
+# AutoGraph is off. No graph of this library has a Python `if` or loop on
+# tensors, and converting its functions takes a quarter of the time of a first
 # image, imports left out.
 graph = functools.partial(tf.function, autograph=False, jit_compile=False)
-# Texts of both ends, the weights of the second in each step; seeds likewise.
-_Interpolation = tuple[
-    np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray
-]
+
+
+class Interpolation(NamedTuple):
+    """The way from one text and seed to another, for several rows.
+
+    Texts and seeds have the shape `(num_rows,)`. The weights, of shape
+    `(steps,)`, are those of the second text and of the second seed.
+    """
+
+    text_from: np.ndarray
+    text_to: np.ndarray
+    text_weight: np.ndarray
+    seed_from: np.ndarray
+    seed_to: np.ndarray
+    noise_weight: np.ndarray
 
 
 def embed_text(gan: keras.Model, text: Tensor) -> Tensor:
@@ -157,7 +169,9 @@ class ImageGeneration:
         check_whole_number(batch_size, "batch_size", at_least=1)
         return _in_batches(
             functools.partial(self._generate, self.truncation),
-            *(batch_size, captions, seeds),
+            batch_size,
+            captions,
+            seeds,
         )
 
     def generate_from_embeddings(
@@ -182,7 +196,9 @@ class ImageGeneration:
         seeds = seeds_of_rows(seed, len(rows))
         return _in_batches(
             functools.partial(self._generate_embedded, self.truncation),
-            *(_BATCH_SIZE, rows, seeds),
+            _BATCH_SIZE,
+            rows,
+            seeds,
         )
 
     def interpolate(
@@ -219,7 +235,7 @@ class ImageGeneration:
             - [Reed et al., 2016](https://arxiv.org/abs/1605.05396), section 5.
         """
         ends = self._encoded(captions_from), self._encoded(captions_to)
-        return self._interpolate(*between_captions(*ends, steps, seed))
+        return self._interpolate(between_captions(*ends, steps, seed))
 
     def interpolate_noise(
         self,
@@ -256,7 +272,7 @@ class ImageGeneration:
         """
         captions = self._encoded(captions)
         return self._interpolate(
-            *between_noises(captions, seed_from, seed_to, steps)
+            between_noises(captions, seed_from, seed_to, steps)
         )
 
     def transfer_style(
@@ -335,8 +351,15 @@ class ImageGeneration:
 
     @graph(
         input_signature=(
-            *(_SCALAR, _TEXTS, _TEXTS, _WEIGHTS),
-            *(_SEEDS, _SEEDS, _WEIGHTS),
+            _SCALAR,
+            *Interpolation(
+                text_from=_TEXTS,
+                text_to=_TEXTS,
+                text_weight=_WEIGHTS,
+                seed_from=_SEEDS,
+                seed_to=_SEEDS,
+                noise_weight=_WEIGHTS,
+            ),
         )
     )
     def _generate_interpolated(
@@ -352,63 +375,32 @@ class ImageGeneration:
     ) -> Tensor:
         return generate_in_style(self, style_encoder, text, style_images)
 
-    def _interpolate(
-        self,
-        text_from: np.ndarray,
-        text_to: np.ndarray,
-        text_weights: np.ndarray,
-        seed_from: np.ndarray,
-        seed_to: np.ndarray,
-        noise_weights: np.ndarray,
-    ) -> np.ndarray:
-        # Step by step, in the batches of `generate`: the ends then have its
-        # bytes, whatever the convolution library makes of other batch sizes.
-        images = [
-            _in_batches(
-                functools.partial(self._generate_interpolated, self.truncation),
-                _BATCH_SIZE,
-                *(text_from, text_to, np.full(len(text_from), text_weight)),
-                *(seed_from, seed_to, np.full(len(text_from), noise_weight)),
+    def _interpolate(self, way: Interpolation) -> np.ndarray:
+        num_rows = len(way.text_from)
+        # Each step goes through the batches of `generate`, so the ends have the
+        # same bytes. Convolutions may round differently in other batch sizes.
+        images = []
+        for weights in zip(way.text_weight, way.noise_weight):
+            text_weight, noise_weight = (np.full(num_rows, w) for w in weights)
+            rows = way._replace(
+                text_weight=text_weight, noise_weight=noise_weight
             )
-            for text_weight, noise_weight in zip(text_weights, noise_weights)
-        ]
+            images.append(
+                _in_batches(
+                    functools.partial(
+                        self._generate_interpolated, self.truncation
+                    ),
+                    _BATCH_SIZE,
+                    *rows,
+                )
+            )
         return np.stack(images, axis=1)
-
-
-def encode_captions(captions: Any) -> np.ndarray:
-    """Returns captions of any accepted kind as an array of UTF-8 bytes.
-
-    `captions` is a string, or a list, NumPy array or tensor of strings. Raises
-    `ValueError` if there is none, or one is empty or not a string.
-    """
-    if tf.is_tensor(captions):
-        captions = captions.numpy()
-    if isinstance(captions, np.ndarray) and captions.ndim == 0:
-        captions = captions.item()
-    if isinstance(captions, str | bytes) or not isinstance(captions, Iterable):
-        captions = [captions]
-    encoded = []
-    for caption in captions:
-        if isinstance(caption, str):
-            # Half a surrogate pair, which Python allows, is invalid UTF-8 and
-            # replaced later like any other.
-            caption = caption.encode("utf-8", "surrogatepass")
-        if not isinstance(caption, bytes):
-            raise ValueError(
-                "`captions` must be a string or a flat sequence of strings. "
-                f"Received: {caption!r} among them"
-            )
-        check_captions([caption.decode("utf-8", "replace")])
-        encoded.append(caption)
-    if not encoded:
-        raise ValueError("`captions` must hold at least one. Received: none")
-    return np.array(encoded, object)
 
 
 def between_captions(
     text_from: np.ndarray, text_to: np.ndarray, steps: int, seed: Any
-) -> _Interpolation:
-    """Returns the arrays of an interpolation between texts of one seed each.
+) -> Interpolation:
+    """Returns the way between texts, with one seed for each row.
 
     Raises `ValueError` if there are not as many texts at both ends, seeds do
     not fit, or there are fewer than 2 steps.
@@ -421,17 +413,21 @@ def between_captions(
         )
     seeds = seeds_of_rows(seed, len(text_from))
     weights = _interpolation_weights(steps)
-    return text_from, text_to, weights, seeds, seeds, np.zeros_like(weights)
+    return Interpolation(
+        text_from, text_to, weights, seeds, seeds, np.zeros_like(weights)
+    )
 
 
 def between_noises(
     text: np.ndarray, seed_from: Any, seed_to: Any, steps: int
-) -> _Interpolation:
-    """Returns the arrays of an interpolation between the noises of a text."""
+) -> Interpolation:
+    """Returns the way between the noises of two seeds, for each text."""
     seeds_from = seeds_of_rows(seed_from, len(text), "seed_from")
     seeds_to = seeds_of_rows(seed_to, len(text), "seed_to")
     weights = _interpolation_weights(steps)
-    return text, text, np.zeros_like(weights), seeds_from, seeds_to, weights
+    return Interpolation(
+        text, text, np.zeros_like(weights), seeds_from, seeds_to, weights
+    )
 
 
 def _interpolation_weights(steps: int) -> np.ndarray:

@@ -95,14 +95,14 @@ def leaky_relu(dtype: Any) -> Callable[[str], layers.Layer]:
 
 
 def num_filters(width: int, size: int, image_size: int, falling: bool) -> int:
-    """Returns the channels of the map that is half as large as `size`.
+    """Returns the channels of the map of side `size`.
 
-    The largest map has `width` channels, each smaller one twice as many, up to
-    `8 * width`. If they are `falling`, maps of more than 32x32 do not count as
-    the largest, and have half as many for each doubling of their side.
+    The largest map, of half the image's side, has `width` channels. Each
+    smaller one has twice as many, up to `8 * width`. If they are `falling`, the
+    map of 32x32 has `width`, and each larger one half as many.
     """
     largest = min(image_size, 64) if falling else image_size
-    return max(1, width * min(8 * size, largest) // size)
+    return max(1, width * min(16 * size, largest) // (2 * size))
 
 
 def downsampled(
@@ -126,7 +126,7 @@ def downsampled(
         first = size == image_size
         size //= 2
         x = convolution(
-            num_filters(width, 2 * size, image_size, falling_channels),
+            num_filters(width, size, image_size, falling_channels),
             4,
             strides=2,
             dtype=dtype,

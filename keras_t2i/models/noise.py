@@ -78,11 +78,12 @@ def noise_of_batch(rows: Tensor, noise_dim: int) -> Tensor:
 
 
 class Stream(enum.IntEnum):
-    """What the random numbers of a GAN's step are for: each has its own."""
+    """The uses of random numbers in a step of a GAN, one stream for each."""
 
     GENERATOR = 0
     REAL_IMAGES = 1
     GENERATED_IMAGES = 2
+    # Repeated texts take streams that are 3 higher: 3 to 5 are not free.
     REAL_AUGMENTATION = 7
     GENERATED_AUGMENTATION = 8
 

@@ -16,7 +16,6 @@ from keras_t2i.checks import check_text_encoder
 from keras_t2i.checks import check_whole_number
 from keras_t2i.models.batch_texts import embeddings_of_batch
 from keras_t2i.models.batch_texts import sum_over_devices
-from keras_t2i.models.image_generation import encode_captions
 from keras_t2i.models.noise import StepNoise
 from keras_t2i.models.noise import noise_from_seeds
 from keras_t2i.models.noise import seeds_of_rows
@@ -25,6 +24,7 @@ from keras_t2i.models.style_encoder import noise_recovery
 from keras_t2i.models.weight_updates import apply_gradients
 from keras_t2i.stream_trained_model import StreamTrainedModel
 from keras_t2i.stream_trained_model import batch_of
+from keras_t2i.text.embeddings import encode_captions
 from keras_t2i.tokenizers import token_batches
 from keras_t2i.types import Tensor
 

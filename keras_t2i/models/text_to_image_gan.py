@@ -12,7 +12,7 @@ from keras_t2i.checks import check_shares
 from keras_t2i.checks import check_whole_number
 from keras_t2i.losses.adversarial import LabelObjective
 from keras_t2i.losses.adversarial import RelativisticObjective
-from keras_t2i.models.adversarial_training import NOT_EVALUATED
+from keras_t2i.models.adversarial_training import MODE_SEEKING_LOSS
 from keras_t2i.models.adversarial_training import AdversarialTraining
 from keras_t2i.models.adversarial_training import training_metrics
 from keras_t2i.models.augmentation import ImageNoise
@@ -337,16 +337,16 @@ class TextToImageGAN(
         self._track(loss, logits, texts.matched(images), batch["images"])
         self._update_matching_schedule(logits)
 
-        # Update the generator, by the scores of the updated discriminator.
+        # Update the generator, by the scores of the updated discriminator. The
+        # gradients of what it reads go on to the weights by `generation`.
         sources = [*tree.flatten(views), images]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(sources)
             loss = self._generator_loss(views, texts, pairs, logits)
             loss += self._weighted_mode_seeking_loss(images, z, texts)
             scaled_loss = self.generator_optimizer.scale_loss(loss)
-        gradients = tape.gradient(
-            scaled_loss, sources, unconnected_gradients="zero"
-        )
+        # Zero: `images` have none of their own without a mode seeking loss.
+        gradients = tape.gradient(scaled_loss, sources, None, "zero")
         gradients = generation.gradient(sources, weights, gradients)
         apply_gradients(self.generator_optimizer, gradients, weights)
         self.set_steps_trained(noise.step + 1)
@@ -373,7 +373,7 @@ class TextToImageGAN(
         self._track(loss, logits, texts.matched(images), batch["images"])
         self._generator_loss(views, texts, pairs, logits, training=False)
         results = self.get_metrics_result()
-        results.pop(NOT_EVALUATED, None)
+        results.pop(MODE_SEEKING_LOSS, None)
         return results
 
     def export(self, *args: Any, **kwargs: Any) -> None:

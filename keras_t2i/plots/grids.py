@@ -12,6 +12,22 @@ from matplotlib.figure import Figure
 
 from keras_t2i.checks import check_number
 
+# A power of two, so that whole pixels are exact in inches.
+_PIXELS_PER_INCH = 128
+# Smaller images are enlarged to about this size.
+_LEAST_SIDE = 120
+_GAP = 4
+_FONT_SIZE = 8
+_PIXELS_PER_CHARACTER = 9
+_PIXELS_PER_LINE = 18
+_MAX_LINES = 6
+_MAX_LINES_ABOVE = 8
+
+# What a GIF counts to, in seconds.
+_LONGEST_GIF = 655
+_SECONDS_PER_IMAGE = 0.125
+MAX_GIF_IMAGES = int(_LONGEST_GIF / _SECONDS_PER_IMAGE)
+
 
 class NotebookFigure(Figure):
     """A `Figure` that a notebook shows where it is the result of a cell.
@@ -35,23 +51,6 @@ class NotebookFigure(Figure):
             # Of characters that the font lacks, such as emoji: a box is shown.
             warnings.filterwarnings("ignore", "Glyph |.*does not support")
             super().draw(renderer)
-
-
-# A power of two, so that whole pixels are exact in inches.
-_PIXELS_PER_INCH = 128
-# Smaller images are enlarged to about this size.
-_LEAST_SIDE = 120
-_GAP = 4
-_FONT_SIZE = 8
-_PIXELS_PER_CHARACTER = 9
-_PIXELS_PER_LINE = 18
-_MAX_LINES = 6
-_MAX_LINES_ABOVE = 8
-
-# What a GIF counts to, in seconds.
-_LONGEST_GIF = 655
-_SECONDS_PER_IMAGE = 0.125
-MAX_GIF_IMAGES = int(_LONGEST_GIF / _SECONDS_PER_IMAGE)
 
 
 def image_rows(
@@ -354,7 +353,7 @@ def animated_gif(
     b'GIF89a'
     """
     images = _checked_images(images, "(steps, height, width, 3)")
-    # Of images that are alike, one is shown for the time of all.
+    # Images that are alike become one, which is shown for the time of all.
     longest = _LONGEST_GIF / len(images)
     check_number(
         seconds_per_image,

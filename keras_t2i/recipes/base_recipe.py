@@ -124,7 +124,7 @@ def choice(default: Any, *choices: Any) -> Any:
 
 def _one_of(value: Any, choices: Iterable[Any]) -> Any:
     for one in choices:
-        # The types too: 1 == True.
+        # Types are compared as well, since 1 == True.
         if type(value) is type(one) and value == one:
             return value
     raise ValueError
@@ -392,17 +392,21 @@ def check_as_started(
     The duration may differ, and a run may have other options too.
     """
     for name, value in options.items():
-        if name in DURATIONS or value == started_with.get(name):
-            continue
         before = started_with.get(name)
-        received = f"`{name}` {value}"
+        if name in DURATIONS or value == before:
+            continue
         if value is True:
             received = f"`{name}=True`"
         elif _is_left_out(value):
             received = f"no `{name}`"
-        started = "without it" if _is_left_out(before) else f"with {before}"
+        else:
+            received = f"`{name}` {value}"
         if before is True:
             started = "with it"
+        elif _is_left_out(before):
+            started = "without it"
+        else:
+            started = f"with {before}"
         raise ValueError(
             "`resume` trains as the run was started; only `epochs`, `steps` "
             f"and `minutes` may differ. Received: {received}, started "

@@ -14,11 +14,11 @@ from keras_t2i.recipes.base_recipe import presets
 from keras_t2i.recipes.recipe import TextRecipe
 from keras_t2i.tokenizers import ALPHABET
 from keras_t2i.tokenizers import MAX_CHARACTERS
+from keras_t2i.tokenizers import never_read_words
 from keras_t2i.tokenizers import num_characters
 from keras_t2i.tokenizers import num_words
 from keras_t2i.tokenizers import tokenize
 from keras_t2i.tokenizers import tokenize_words
-from keras_t2i.tokenizers import words_of_no_text
 from keras_t2i.types import Tensor
 
 
@@ -317,13 +317,13 @@ class CharCNNRNN(ConfiguredModel):
         Where the windows of the convolutions hold padding alone, all steps are
         alike. So the first of them is computed once and repeated.
         """
-        # Of a batch of more, the ids alone.
+        # A batch may hold more than token ids. Only these are read.
         inputs, *_ = keras.utils.unpack_x_y_sample_weight(data)
         if isinstance(inputs, dict):
             inputs = inputs.get("token_ids", ())
         token_ids: Any = next(iter(keras.tree.flatten(inputs)), None)
         shape = tuple(getattr(token_ids, "shape", ()))
-        # Keras may not tell the columns, once it has seen other ones.
+        # Keras gives an unknown width once it has seen batches of another one.
         if shape[1:] not in ((MAX_CHARACTERS,), (None,)):
             raise ValueError(
                 "`predict` takes token ids of shape (batch, "
@@ -347,7 +347,7 @@ class CharCNNRNN(ConfiguredModel):
     def _num_columns_needed(self, token_ids: Tensor) -> Tensor:
         """Columns up to the end of the first step that sees padding alone."""
         places = ops.arange(1, token_ids.shape[1] + 1)
-        # Of several devices, one may have no row, and no maximum.
+        # A device may have no rows, and their maximum is the smallest int.
         longest = ops.maximum(ops.max(ops.where(token_ids != 0, places, 0)), 0)
         # A step begins `stride` columns after the one before: two pools of size
         # 3 and perhaps one of stride 2. It sees `seen` columns.
@@ -382,7 +382,7 @@ def _checked_vocabulary(vocabulary: Sequence[str]) -> tuple[str, ...]:
             "`vocabulary` must hold each word once. Received: "
             f"{len(vocabulary)} words, {len(set(vocabulary))} different ones."
         )
-    never_read = words_of_no_text(vocabulary)
+    never_read = never_read_words(vocabulary)
     if never_read:
         raise ValueError(
             "`vocabulary` must hold words as texts are split into: of letters "

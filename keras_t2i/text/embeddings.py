@@ -12,6 +12,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from keras_t2i.captions import check_captions
 from keras_t2i.checks import check_text_encoder
 from keras_t2i.configured_model import ConfiguredModel
 from keras_t2i.datasets.examples import ExtractedEmbeddings
@@ -343,6 +344,36 @@ class PrecomputedEmbeddings(ConfiguredModel):
         """Raises `ValueError`: texts cannot be read."""
         check_reads_texts(self)
         return texts
+
+
+def encode_captions(captions: Any) -> np.ndarray:
+    """Returns captions of any accepted kind as an array of UTF-8 bytes.
+
+    `captions` is a string, or a list, NumPy array or tensor of strings. Raises
+    `ValueError` if there is none, or one is empty or not a string.
+    """
+    if hasattr(captions, "numpy"):  # A tensor.
+        captions = captions.numpy()
+    if isinstance(captions, np.ndarray) and captions.ndim == 0:
+        captions = captions.item()
+    if isinstance(captions, str | bytes) or not isinstance(captions, Iterable):
+        captions = [captions]
+    encoded = []
+    for caption in captions:
+        if isinstance(caption, str):
+            # Half a surrogate pair, which Python allows, is invalid UTF-8 and
+            # replaced later like any other.
+            caption = caption.encode("utf-8", "surrogatepass")
+        if not isinstance(caption, bytes):
+            raise ValueError(
+                "`captions` must be a string or a flat sequence of strings. "
+                f"Received: {caption!r} among them"
+            )
+        check_captions([caption.decode("utf-8", "replace")])
+        encoded.append(caption)
+    if not encoded:
+        raise ValueError("`captions` must hold at least one. Received: none")
+    return np.array(encoded, object)
 
 
 def check_reads_texts(text_encoder: Any) -> None:

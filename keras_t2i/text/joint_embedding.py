@@ -255,6 +255,7 @@ class JointEmbedding(StreamTrainedModel):
     def standardize(self, token_ids: np.ndarray) -> None:
         """Scales the text embeddings to a root mean square of 1.
 
+        Nothing is subtracted, unlike in `TextToImageGAN.standardize_texts`.
         What follows an encoder, such as the projection of a GAN, starts from
         weights meant for inputs of that size. The image embeddings are scaled
         the other way, so compatibilities stay as they are. A class head stays

@@ -66,9 +66,10 @@ def load_reed_generator(path: StrPath) -> Generator:
         OSError: the file cannot be opened.
     """
     modules = _modules(path)
+    # The kinds of the modules do not depend on the sizes.
     check_kinds(
         modules,
-        [kind for kind, _ in _generator(1, 1, 1, 1)],
+        [kind for kind, _ in _generator_layout(1, 1, 1, 1)],
         f"the generator {path}",
     )
     text_projection_dim = modules[0].size("weight", 0)
@@ -83,7 +84,9 @@ def load_reed_generator(path: StrPath) -> Generator:
         )
     weights = _weights(
         modules,
-        _generator(width, noise_dim, text_projection_dim, text_embedding_dim),
+        _generator_layout(
+            width, noise_dim, text_projection_dim, text_embedding_dim
+        ),
     )
     generator = Generator(
         64,
@@ -124,7 +127,7 @@ def load_reed_discriminator(path: StrPath) -> Discriminator:
         )
     check_kinds(
         modules,
-        [kind for kind, _ in _discriminator(1, 1, 1)],
+        [kind for kind, _ in _discriminator_layout(1, 1, 1)],
         f"the discriminator {path}",
     )
     width = modules[0].size("weight", 0)
@@ -133,7 +136,7 @@ def load_reed_discriminator(path: StrPath) -> Discriminator:
     text_embedding_dim = projection.size("weight", 1)
     weights = _weights(
         modules,
-        _discriminator(width, text_projection_dim, text_embedding_dim),
+        _discriminator_layout(width, text_projection_dim, text_embedding_dim),
     )
     discriminator = Discriminator(
         64,
@@ -149,7 +152,7 @@ def load_reed_discriminator(path: StrPath) -> Discriminator:
     return discriminator
 
 
-def _generator(
+def _generator_layout(
     width: int,
     noise_dim: int,
     text_projection_dim: int,
@@ -176,7 +179,7 @@ def _generator(
     ]
 
 
-def _discriminator(
+def _discriminator_layout(
     width: int, text_projection_dim: int, text_embedding_dim: int
 ) -> _Layout:
     return [

@@ -69,11 +69,11 @@ _FEW_STEPS = 1000
 class GANTraining:
     """A training in a run folder, ready to `fit`.
 
-    Nothing is written before, but embeddings that are imported. `run` is free,
-    or of a run to resume. `paths` has the inputs that `keras_t2i.train` takes,
-    `None` where not given. `keep_best` measures by `judge`, that of `evaluate`
-    if it is `None`, every `measured_steps` steps. `gan` is new, or of the run's
-    last checkpoint.
+    Before `fit`, only imported embeddings are written. `run` is a new folder,
+    or that of the run to resume. `gan` is new, or that of the last checkpoint.
+    `paths` maps the inputs of `keras_t2i.train` to paths, and those that are
+    not given to `None`. With `keep_best`, `judge` measures the GAN every
+    `measured_steps` steps. `None` stands for the judge of `evaluate`.
 
     Raises `ValueError` if an input is missing or damaged, or does not fit the
     recipe.
@@ -103,7 +103,7 @@ class GANTraining:
             manifest = read_embedding_manifest(self._embeddings)
             self._digests["text_embeddings"] = manifest.fingerprint
         with workers.together():
-            self._check_inputs()
+            self._plan_steps()
         run.check_same(recipe, self._inputs())
         set_up(recipe)
         with workers.scope():
@@ -135,7 +135,8 @@ class GANTraining:
         if model is not None and paths["text_embeddings"] is None:
             self._encoder_path = self._data
 
-    def _check_inputs(self) -> None:
+    def _plan_steps(self) -> None:
+        """Decides the split and the steps, and checks that both can be had."""
         recipe, run = self._recipe, self._run
         run.check_unchanged(self._inputs())
         self._split = training_split(self._manifest)
@@ -303,9 +304,9 @@ class GANTraining:
                 )
 
     def _check_moved_encoder(self) -> None:
-        """Compares an encoder with that of the checkpoint, if it is elsewhere.
+        """Raises `ValueError` if an encoder at a new path is another one.
 
-        If the one at the old place has changed, the checkpoint's goes on.
+        At the old path it is not compared: the checkpoint has its own copy.
         """
         path = self._paths["text_encoder"]
         has_moved = self._run.last_step() and path is not None

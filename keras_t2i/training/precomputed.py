@@ -22,8 +22,8 @@ from keras_t2i.terminal import print_note
 from keras_t2i.text.char_cnn_rnn import CharCNNRNN
 from keras_t2i.text.embeddings import extract_embeddings
 from keras_t2i.text.embeddings import import_embeddings
-from keras_t2i.tokenizers import INSTEAD
-from keras_t2i.tokenizers import INSTEAD_OF_WORDS
+from keras_t2i.tokenizers import ADVICE_ON_CHARACTERS
+from keras_t2i.tokenizers import ADVICE_ON_WORDS
 from keras_t2i.tokenizers import MAX_CHARACTERS
 from keras_t2i.tokenizers import Unread
 from keras_t2i.types import StrPath
@@ -118,9 +118,9 @@ def report_unused(num_images: int) -> None:
 
 def report_unread(encoder: CharCNNRNN, unread: Unread) -> None:
     """Prints what an encoder does not read of captions, if anything."""
-    unit, instead = "characters", INSTEAD
+    unit, instead = "characters", ADVICE_ON_CHARACTERS
     if encoder.vocabulary is not None:
-        unit, instead = "words", INSTEAD_OF_WORDS
+        unit, instead = "words", ADVICE_ON_WORDS
     if unread.num_cut:
         print_note(
             f"cut: {unread.num_cut} captions are longer than the "

@@ -192,11 +192,18 @@ class RunFolder:
             return None
 
     def may_have_moved(self, name: str, path: Any) -> bool:
-        """Whether an input may lie elsewhere now: its digest tells."""
+        """Whether a resumed run may be given this path for an input.
+
+        It may, if the digest of the input is known: that tells whether it is
+        the same.
+        """
         return self.digest(name) is not None and os.path.exists(str(path))
 
     def has_read(self, name: str, path: str) -> bool:
-        """Whether a checkpoint has what it needs of an input at a path."""
+        """Whether the run has a checkpoint and was started with this path.
+
+        The checkpoint then holds what is needed of the input.
+        """
         started_with = options_of_run(self.path)
         return self.last_step() > 0 and path == started_with.get(name)
 
@@ -222,12 +229,11 @@ class RunFolder:
         """Locks the folder; returns the recipe and the inputs of its run.
 
         Only the duration of `recipe` may differ from what the run was started
-        with. `paths` maps names of inputs to paths, or to `None` where not
-        given; the returned dict, of all inputs, is like it. Where the run knows
-        its digest, an input may lie elsewhere now; `check_unchanged` then says
-        whether it is the same. Raises `ValueError` if there is no such run,
-        something else differs, an input is gone, or another process trains in
-        the folder.
+        with. `paths` maps inputs to paths, and to `None` if they are not given.
+        The returned dict has all of them. An input whose digest is known may
+        have moved: `check_unchanged` then says whether it is the same. Raises
+        `ValueError` if there is no such run, something else differs, an input
+        is gone, or another process trains in the folder.
         """
         _, started_with = self.started_with(type(recipe))
         fixed = {
@@ -237,7 +243,8 @@ class RunFolder:
             and self.digest(name) is None
             and not _is_same(path, started_with.get(name))
         }
-        # What is known by its digest may lie elsewhere too.
+        # A file that the recipe names may have moved too, if its digest is
+        # known.
         fixed |= {
             name: value
             for name, value in recipe.to_dict().items()

@@ -74,13 +74,14 @@ def fit_run(
 ) -> KeyboardInterrupt | None:
     """Trains a model in a run folder, starting from its last checkpoint.
 
-    The model is compiled, new or of that checkpoint. If its `optimizer`
-    averages weights (`use_ema`), the model has the averages afterwards; its
-    checkpoints have both. `stream` is endless and starts at that step.
-    Of the recipe, the duration and the `decay_share` are used; if there is one,
-    the optimizers have `LinearDecay`. `callbacks` makes those that not every
-    run has, from the first step. Of several workers, the chief alone has them.
-    `keep_best` has been resumed at the run's last step.
+    `model` is compiled. It is new, or that of the checkpoint. If its optimizer
+    averages weights (`use_ema`), the model has the averages afterwards, and its
+    checkpoints have both. `stream` is endless and starts at the checkpoint's
+    step. `recipe` gives the duration and the `decay_share`. With a
+    `decay_share`, the optimizers must have a `LinearDecay`. `callbacks` is a
+    function of the first step, which makes further callbacks. Of several
+    workers, only the chief has them. `keep_best` has been resumed at the run's
+    last step.
 
     Returns `KeyboardInterrupt` or `Terminated`, to be raised once the run
     folder is complete, if Ctrl-C or SIGTERM ended the training. Raises

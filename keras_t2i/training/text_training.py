@@ -92,6 +92,7 @@ def train_text_encoder(
         compile_for(model, recipe, steps_per_epoch)
     inputs = {"data": {"path": data, "digest": data_fingerprint(manifest)}}
     path = recipe.image_encoder
+    # The recipe names a file of features, not a network.
     if features == path:
         path = os.path.abspath(path)
         recipe = recipe.override(image_encoder=path)

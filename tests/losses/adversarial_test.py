@@ -196,7 +196,7 @@ def test_what_is_right():
     scores = {"real": REAL, "mismatched": MISMATCHED, "generated": GENERATED}
     right = {
         name: np.array(rows)[:, 0].tolist()
-        for name, rows in LabelObjective().right(scores).items()
+        for name, rows in LabelObjective().judged_right(scores).items()
     }
     assert right == {
         "real": [True, True, False, True],
@@ -205,7 +205,7 @@ def test_what_is_right():
     }
     right = {
         name: np.array(rows)[:, 0].tolist()
-        for name, rows in RelativisticObjective().right(scores).items()
+        for name, rows in RelativisticObjective().judged_right(scores).items()
     }
     assert right == {
         "real": [True, False, False, False],

@@ -3,10 +3,10 @@ import pytest
 import tensorflow as tf
 
 from keras_t2i.text import vocabulary_of
+from keras_t2i.tokenizers import never_read_words
 from keras_t2i.tokenizers import num_words
 from keras_t2i.tokenizers import split_words
 from keras_t2i.tokenizers import tokenize_words
-from keras_t2i.tokenizers import words_of_no_text
 
 VOCABULARY = ("a", "red", "rose", "é", "花", "straße")
 
@@ -100,14 +100,14 @@ def test_no_size():
 
 def test_words_that_no_text_has():
     wrong = ["\u00c9", "e\u0301", "\u00df", "a b", "", "a.", "a\0", "\ud800"]
-    assert words_of_no_text(["a", *wrong, "\u00e9", "ss", "5"]) == wrong
+    assert never_read_words(["a", *wrong, "\u00e9", "ss", "5"]) == wrong
 
 
 def test_words_of_texts_are_words():
     texts = ["ＲＥＤ Straße, ΐ ŉ ǰ ᾳ\u0327 İ", "नि ﬁ Ⅷ 5²", "Ꭰ ꭰ ẞ ſ"]
     vocabulary = vocabulary_of(texts, 50)
     assert len(vocabulary) > 10
-    assert words_of_no_text(vocabulary) == []
+    assert never_read_words(vocabulary) == []
 
 
 @pytest.mark.parametrize("texts", ["a red rose", [["a red rose"]], [b"rose"]])
