@@ -94,6 +94,20 @@ def check_text_encoder(model: Any, name: str = "text_encoder") -> None:
     )
 
 
+def size_of_embeddings(text_encoder: Any) -> int:
+    """Returns the size of the embeddings of a text encoder.
+
+    Raises `ValueError` if the encoder does not know it before it is called.
+    """
+    if not hasattr(text_encoder, "output_shape"):
+        raise ValueError(
+            "`text_encoder` must be a Functional or Sequential `keras.Model`, "
+            "which knows the size of its embeddings before it is called. "
+            f"Received: {text_encoder!r:.100}"
+        )
+    return text_encoder.output_shape[-1]
+
+
 def check_attributes(network: Any, name: str, *attributes: str) -> None:
     """Raises `ValueError` if a network lacks an attribute of its kind."""
     for attribute in attributes:
@@ -122,7 +136,7 @@ def check_networks(
 
 def check_embedding_dim(text_encoder: Any, **networks: Any) -> None:
     """Raises `ValueError` if networks take texts of another size."""
-    embedding_dim = text_encoder.output_shape[-1]
+    embedding_dim = size_of_embeddings(text_encoder)
     for name, network in networks.items():
         if network.text_embedding_dim != embedding_dim:
             raise ValueError(

@@ -1,6 +1,7 @@
 """Checks of the batches and callbacks that a model is trained with."""
 
 import contextlib
+import math
 import re
 import types
 from collections.abc import Iterator
@@ -71,6 +72,9 @@ def checked_batches(
         element is not None for element in elements[1:]
     ):
         raise has_targets(f"{len(elements)} elements")
+    if isinstance(data, tuple) and data:
+        # Keras' way to write arrays without targets.
+        data, *_ = data
     if isinstance(data, types.GeneratorType):
         return (
             _checked_batch(batch, image_size, num_devices) for batch in data
@@ -92,6 +96,27 @@ def checked_batches(
     if num_devices > 1:
         data = _on_all_devices(data, num_devices, batch_size or _BATCH_SIZE)
     return data
+
+
+def split_for_validation(options: dict[str, Any]) -> None:
+    """Splits arrays in the arguments of `fit`, as Keras would later.
+
+    So both parts are checked, and not what they are parts of.
+    """
+    x, share = options.get("x"), options.get("validation_split", 0.0)
+    is_given = options.get("validation_data") is not None
+    if not share or is_given or not isinstance(x, dict):
+        return
+    x = _arrays(x)
+    num_rows = len(next(iter(x.values())))
+    first = math.floor(num_rows * (1.0 - share))
+    # Keras says what is wrong with a share that leaves one part empty.
+    if 0 < first < num_rows:
+        options["x"] = {name: rows[:first] for name, rows in x.items()}
+        options["validation_data"] = (
+            {name: rows[first:] for name, rows in x.items()},
+        )
+        options["validation_split"] = 0.0
 
 
 def _arrays(batch: dict[str, Any]) -> dict[str, Any]:

@@ -201,10 +201,21 @@ def save_preset_folder(model: keras.Model, path: StrPath) -> None:
     Keras also writes the state of a compiled model's optimizers, which loading
     leaves out.
 
-    The model is one of this library. The folder may exist. Raises `OSError` if
-    a file cannot be written.
+    The model is one of this library. The folder may exist, and may hold a model
+    that was saved in this way. Raises `ValueError` if it holds another one,
+    such as that of a run, and `OSError` if a file cannot be written.
     """
     path = pathlib.Path(path)
+    of_others = [path / _MODEL_OF_RUN]
+    if not preset_weights(path).exists():
+        of_others.append(path / _CONFIG)
+    for file in of_others:
+        if file.exists():
+            raise ValueError(
+                "A folder to save to must be new, or one that `save_to_preset` "
+                f"has written. Received: {str(path)!r}, which holds "
+                f"{file.name}, as the folder of a run does. Name another one."
+            )
     path.mkdir(parents=True, exist_ok=True)
     config = keras.saving.serialize_keras_object(model)
     config.pop("compile_config", None)

@@ -18,6 +18,7 @@ from keras_t2i.fit_checks import checked_batches
 from keras_t2i.fit_checks import has_targets
 from keras_t2i.fit_checks import images_in_range
 from keras_t2i.fit_checks import not_a_dict
+from keras_t2i.fit_checks import split_for_validation
 from keras_t2i.fit_checks import uses_ema
 from keras_t2i.types import StrPath
 from keras_t2i.types import Tensor
@@ -163,7 +164,8 @@ class StreamTrainedModel(keras.Model):
     def get_config(self) -> dict[str, Any]:
         values = {name: getattr(self, name) for name in self.arguments}
         objects = _serialized(self, self.object_arguments)
-        return {"name": self.name, **values, **objects}
+        dtype = keras.dtype_policies.serialize(self.dtype_policy)
+        return {"name": self.name, "dtype": dtype, **values, **objects}
 
     @classmethod
     def from_config(
@@ -277,6 +279,7 @@ class StreamTrainedModel(keras.Model):
         check_callbacks(self, options.get("callbacks"))
         if shuffle is None:
             shuffle = isinstance(x, dict)
+        split_for_validation(options)
         batch_size = options.get("batch_size")
         if options.get("x") is not None:
             options["x"] = self._checked(options["x"], batch_size)
@@ -322,7 +325,7 @@ class StreamTrainedModel(keras.Model):
             **kwargs: likewise.
 
         Returns:
-            The values of `metrics_names`, or a dict of them.
+            The values of `metrics`, in their order, or a dict of them.
 
         Raises:
             ValueError: an argument or the batch does not fit.
@@ -333,7 +336,8 @@ class StreamTrainedModel(keras.Model):
     def test_on_batch(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """Evaluates one batch, as `keras.Model.test_on_batch` does.
 
-        The arguments, the result and the errors are those of `train_on_batch`.
+        The arguments and the errors are those of `train_on_batch`. The result
+        has the values of `metrics_names`.
         """
         _refuse_targets(kwargs)
         return super().test_on_batch(self._checked_batch(x), *args, **kwargs)

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from keras_t2i.fit_checks import checked_batches
+from keras_t2i.fit_checks import split_for_validation
 from keras_t2i.stream_trained_model import StreamTrainedModel
 from keras_t2i.stream_trained_model import batch_of
 from tests.tiny_models import embeddings_batch
@@ -139,6 +140,30 @@ def test_fit_refuses_them_before_the_first_step(two_replicas):
     assert int(model.optimizer.iterations.value.numpy()) == 0
 
 
+def test_a_part_for_validation_is_checked_on_its_own(two_replicas):
+    with two_replicas.scope():
+        model = Mean()
+        model.compile(keras.optimizers.SGD(0.1))
+    # 5 of 10 rows are trained on: batches of 4 and of 1.
+    with pytest.raises(ValueError, match="Received: a batch of 1 rows"):
+        model.fit(_rows(10), batch_size=4, validation_split=0.5, verbose=0)
+    assert int(model.optimizer.iterations.value.numpy()) == 0
+
+
+def test_a_part_for_validation_is_that_of_keras():
+    options = {"x": _rows(10), "validation_split": 0.25}
+    split_for_validation(options)
+    np.testing.assert_array_equal(options["x"]["row"], np.arange(7))
+    np.testing.assert_array_equal(
+        options["validation_data"][0]["row"], np.arange(7, 10)
+    )
+    assert options["validation_split"] == 0.0
+    # Keras says what is wrong.
+    options = {"x": _rows(2), "validation_split": 0.9}
+    split_for_validation(options)
+    assert options.keys() == {"x", "validation_split"}
+
+
 @pytest.mark.parametrize("make", [tiny_gan, tiny_joint_embedding])
 def test_what_keras_cannot_do_on_several_devices(two_replicas, make):
     with two_replicas.scope():
@@ -195,7 +220,7 @@ def test_images_out_of_range_are_not_evaluated():
     gan.compile(run_eagerly=True)
     batch = embeddings_batch()
     bad = batch | {"images": 127.5 * batch["images"]}
-    for data in (bad, tf.data.Dataset.from_tensors(bad)):
+    for data in (bad, (bad,), (bad, None), tf.data.Dataset.from_tensors(bad)):
         with pytest.raises(ValueError, match=r"in \[-1, 1\]. Received: values"):
             gan.evaluate(data, verbose=0)
         with pytest.raises(ValueError, match=r"in \[-1, 1\]. Received: values"):

@@ -1,4 +1,5 @@
 import json
+import os
 
 import keras
 import numpy as np
@@ -79,6 +80,20 @@ def test_a_run_folder(gan, tmp_path):
     loaded = TextToImageGAN.from_preset(str(tmp_path))
     assert loaded.recipe == gan.recipe
     assert not loaded.compiled
+
+
+def test_a_run_is_not_overwritten(gan, tmp_path):
+    (tmp_path / "run").mkdir()
+    gan.save(tmp_path / "run" / "model.keras")
+    (tmp_path / "begun").mkdir()
+    (tmp_path / "begun" / "config.json").write_text("{}")
+    for name, file in (("run", "model.keras"), ("begun", "config.json")):
+        before = sorted(os.listdir(tmp_path / name))
+        with pytest.raises(
+            ValueError, match=f"new, or one.*{name}', which holds {file}"
+        ):
+            gan.save_to_preset(tmp_path / name)
+        assert sorted(os.listdir(tmp_path / name)) == before
 
 
 def test_overrides_of_a_folder(gan, tmp_path):
@@ -184,6 +199,7 @@ def test_overrides_keep_the_stage_of_matching(tmp_path):
     for changes in (
         {},
         {"batch_size": 8},
+        {"matching_aware": True},
         {"text_encoder": tiny_text_encoder()},
     ):
         loaded = TextToImageGAN.from_preset(tmp_path, **changes)

@@ -78,6 +78,23 @@ class StepCallback(keras.callbacks.Callback):
         return self.step // every_steps > self._step_before // every_steps
 
 
+def metric_values(
+    model: keras.Model,
+) -> list[tuple[keras.Variable, np.ndarray]]:
+    """Returns the variables of a model's metrics, each with its value."""
+    return [
+        (variable, keras.ops.convert_to_numpy(variable))
+        for metric in model.metrics
+        for variable in metric.variables
+    ]
+
+
+def assign_values(values: list[tuple[keras.Variable, np.ndarray]]) -> None:
+    """Gives variables the values that `metric_values` has returned."""
+    for variable, value in values:
+        variable.assign(value)
+
+
 class KeepBest(StepCallback):
     """Measures the model every few steps, and saves it where it is best.
 
@@ -209,9 +226,12 @@ class KeepBest(StepCallback):
             logs.update(self._results)
 
     def _measured(self) -> dict[str, float]:
+        # `evaluate` would leave its own values in the metrics of the training.
+        values = metric_values(self.model)
+        measures = self.measure(self.model)
+        assign_values(values)
         results = {
-            f"val_{name}": float(value)
-            for name, value in self.measure(self.model).items()
+            f"val_{name}": float(value) for name, value in measures.items()
         }
         if self.monitor not in results:
             raise ValueError(

@@ -16,6 +16,8 @@ import tensorflow as tf
 from keras_t2i.callbacks.checkpoints import KeepBest
 from keras_t2i.callbacks.checkpoints import Logs
 from keras_t2i.callbacks.checkpoints import StepCallback
+from keras_t2i.callbacks.checkpoints import assign_values
+from keras_t2i.callbacks.checkpoints import metric_values
 from keras_t2i.checks import check_not_negative
 from keras_t2i.checks import check_whole_number
 from keras_t2i.files import atomic_write
@@ -99,22 +101,24 @@ class RunRecorder(StepCallback):
     def on_train_begin(self, logs: Logs = None) -> None:
         pathlib.Path(self.path).parent.mkdir(parents=True, exist_ok=True)
         self._started = time.monotonic()
-        self._metric_values = []
-        self._keep_metrics()
+        # Those of an earlier `fit`, which an `evaluate` since then has reset.
+        if not self._metric_values:
+            self._keep_metrics()
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         super().on_epoch_begin(epoch, logs)
-        for variable, value in self._metric_values:
-            variable.assign(value)
+        assign_values(self._metric_values)
         self._metric_values = []
 
     def on_test_begin(self, logs: Logs = None) -> None:
         self._keep_metrics()
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        # A validation has reset the metrics, and they are kept already.
+        # A validation has reset the metrics, and they are kept already. They
+        # are put back at once, for a checkpoint at the end of `fit`.
         if not self._metric_values:
             self._keep_metrics()
+        assign_values(self._metric_values)
         if logs is not None and self.is_due(self.every_steps):
             # `fit` has read the metrics after their reset.
             values = {name: float(value) for name, value in self._logs.items()}
@@ -127,16 +131,13 @@ class RunRecorder(StepCallback):
         steps since the one before.
         """
         if not self.is_due(self.every_steps):
-            self._metric_values = [
-                (variable, keras.ops.convert_to_numpy(variable))
-                for metric in self.model.metrics
-                for variable in metric.variables
-            ]
+            self._metric_values = metric_values(self.model)
 
     def on_train_end(self, logs: Logs = None) -> None:
         if self._logs and not self.is_due(self.every_steps):
             self._write(self.step, self._logs)
         # A later `fit` goes on from here.
+        self._keep_metrics()
         self._first_seconds = self.seconds
         self._started = None
 

@@ -158,6 +158,14 @@ class AdversarialTraining(keras.Model):
         """Names of what `evaluate` returns, in its order."""
         return [name for name in self._trackers if name != MODE_SEEKING_LOSS]
 
+    def _get_metrics_result_or_logs(
+        self, logs: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        # As the steps return one metric less in `evaluate`, Keras would take
+        # the mean of all devices' values, however many rows they had.
+        values = self.get_metrics_result()
+        return {name: values[name] for name in logs}
+
     @property
     def _scoring(self) -> PairScoring:
         return PairScoring(self.discriminator, self.scores_jointly)

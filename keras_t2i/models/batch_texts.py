@@ -159,13 +159,13 @@ def sum_over_devices(values: Tensor) -> Tensor:
 def rows_per_device(count: Any) -> Any:
     """Returns how many rows a device has, unless it is one of the last.
 
-    `count`, an int or int scalar, is the number on this device. If a graph
-    knows it before the step, all devices have this many.
+    `count`, an int or int scalar, is the number on this device.
     """
     num_devices = tf.distribute.get_strategy().num_replicas_in_sync
-    is_known = isinstance(count, int) and not tf.executing_eagerly()
-    if num_devices == 1 or is_known:
+    if num_devices == 1:
         return count
+    # Also where the graph knows the number: in `predict`, it may be another one
+    # on each device.
     # There is no maximum over devices: each fills a place of its own.
     counts = tf.one_hot(_replica(), num_devices) * tf.cast(count, "float32")
     return tf.cast(tf.reduce_max(sum_over_devices(counts)), "int32")

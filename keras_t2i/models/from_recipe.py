@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from keras_t2i.checks import check_text_encoder
+from keras_t2i.checks import size_of_embeddings
 from keras_t2i.keras_files import is_folder
 from keras_t2i.keras_files import load_preset_folder
 from keras_t2i.keras_files import save_preset_folder
@@ -65,7 +66,7 @@ def networks_of_recipe(
     check_text_encoder(text_encoder)
     shared = {
         "image_size": recipe.image_size or _DEFAULT_IMAGE_SIZE,
-        "text_embedding_dim": text_encoder.output_shape[-1],
+        "text_embedding_dim": size_of_embeddings(text_encoder),
     }
     if recipe.generator == "Generator":
         generator = Generator(
@@ -266,6 +267,7 @@ class MadeFromRecipe(keras.Model):
             folder: path of the folder to make.
 
         Raises:
+            ValueError: the folder holds something else, such as a run.
             OSError: a file cannot be written.
         """
         save_preset_folder(self, folder)
@@ -377,7 +379,9 @@ def _with_overrides(
     if gan.recipe is not None:
         before = gan_options(type(gan), gan.recipe)
         after = gan_options(type(gan), gan.recipe.override(**overrides))
-        if not any(name.startswith("matching_") for name in overrides):
+        # `matching_aware` is no field of the schedule.
+        of_schedule = {*overrides} - {"matching_aware"}
+        if not any(name.startswith("matching_") for name in of_schedule):
             # Keep the schedule: it knows how far the training has come.
             after.pop("matching_schedule", None)
         options |= {

@@ -5,7 +5,6 @@ import math
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 from keras import ops
 
@@ -17,15 +16,15 @@ from keras_t2i.checks import check_whole_number
 from keras_t2i.models.batch_texts import embeddings_of_batch
 from keras_t2i.models.batch_texts import sum_over_devices
 from keras_t2i.models.noise import StepNoise
-from keras_t2i.models.noise import noise_from_seeds
+from keras_t2i.models.noise import noise_of_batch
 from keras_t2i.models.noise import seeds_of_rows
 from keras_t2i.models.style_encoder import NoiseRecovery
 from keras_t2i.models.style_encoder import noise_recovery
 from keras_t2i.models.weight_updates import apply_gradients
 from keras_t2i.stream_trained_model import StreamTrainedModel
 from keras_t2i.stream_trained_model import batch_of
+from keras_t2i.text.embeddings import embed_texts
 from keras_t2i.text.embeddings import encode_captions
-from keras_t2i.tokenizers import token_batches
 from keras_t2i.types import Tensor
 
 
@@ -218,7 +217,7 @@ class StyleInversion(StreamTrainedModel):
     def test_step(self, data: Any) -> dict[str, Tensor]:
         batch = batch_of(data)
         text = embeddings_of_batch(self.text_encoder, batch)
-        noise = noise_from_seeds(ops.arange(ops.shape(text)[0]), self.noise_dim)
+        noise = noise_of_batch(text, self.noise_dim)
         if self.reconstruction_weight:
             images = _real_images(batch)
             reconstructed = self._generate(self(images), text)
@@ -259,20 +258,21 @@ class StyleInversion(StreamTrainedModel):
                 "`seed` must give at least two noises: one has no variance. "
                 f"Received: {seed!r}"
             )
-        embeddings = self.text_encoder.predict(
-            token_batches(self.text_encoder, captions, 64), verbose=0
-        )
+        texts = [caption.decode("utf-8", "replace") for caption in captions]
+        embeddings = embed_texts(self.text_encoder, texts)
         return noise_recovery(
-            self.generator,
-            self.style_encoder,
-            np.asarray(embeddings, "float32"),
-            seeds,
+            self.generator, self.style_encoder, embeddings, seeds
         )
 
     @property
     def noise_dim(self) -> int:
         """Size of the noise."""
         return self.generator.noise_dim
+
+    @property
+    def image_size(self) -> int | None:
+        """Side of the images of a batch, `None` if they are not needed."""
+        return self.generator.image_size if self.reconstruction_weight else None
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
@@ -338,7 +338,7 @@ def _real_images(batch: dict[str, Tensor]) -> Tensor:
             "those of `keras_t2i.datasets.make_dataset`. Received: "
             f"{', '.join(sorted(batch))}"
         )
-    return batch["images"]
+    return ops.cast(batch["images"], "float32")
 
 
 def _check_networks(

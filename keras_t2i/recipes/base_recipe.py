@@ -23,6 +23,8 @@ from keras_t2i.types import StrPath
 AnyRecipe = TypeVar("AnyRecipe", bound="BaseRecipe")
 # A recipe has exactly one of them.
 DURATIONS = ("epochs", "steps", "minutes")
+# NumPy takes no larger one.
+_LARGEST_SEED = 2**32 - 1
 
 
 def checked(
@@ -136,6 +138,13 @@ def to_whole_number(value: Any, at_least: int, name: str = "value") -> int:
     return int(value)
 
 
+def _to_seed(value: Any) -> int:
+    seed = to_whole_number(value, 0)
+    if seed > _LARGEST_SEED:
+        raise ValueError
+    return seed
+
+
 @functools.cache
 def presets(kind: str) -> dict[str, dict[str, Any]]:
     """Returns all presets of one kind, `"gan"` or `"text_encoder"`, by name.
@@ -172,7 +181,9 @@ class BaseRecipe:
     epochs: int | None = whole_number(None, 1, optional=True)
     steps: int | None = whole_number(None, 1, optional=True)
     minutes: float | None = positive(None, optional=True)
-    seed: int = whole_number(0)
+    seed: int = checked(
+        0, f"a whole number from 0 to {_LARGEST_SEED}", _to_seed
+    )
     tensorboard: bool = flag(False)
 
     def __post_init__(self) -> None:

@@ -10,6 +10,7 @@ from keras import ops
 from keras_t2i.checks import check_attributes
 from keras_t2i.checks import check_not_negative
 from keras_t2i.checks import check_text_encoder
+from keras_t2i.checks import size_of_embeddings
 from keras_t2i.losses.compatibility import StructuredJointEmbedding
 from keras_t2i.stream_trained_model import StreamTrainedModel
 from keras_t2i.stream_trained_model import batch_of
@@ -93,10 +94,11 @@ class JointEmbedding(StreamTrainedModel):
         check_text_encoder(text_encoder)
         check_attributes(image_encoder, "image_encoder", "output_shape")
         check_not_negative(class_head_weight=class_head_weight)
-        if text_encoder.output_shape[-1] != image_encoder.output_shape[-1]:
+        embedding_dim = size_of_embeddings(text_encoder)
+        if embedding_dim != image_encoder.output_shape[-1]:
             raise ValueError(
                 "`text_encoder` and `image_encoder` must have embeddings of "
-                f"one size. Received: {text_encoder.output_shape[-1]} and "
+                f"one size. Received: {embedding_dim} and "
                 f"{image_encoder.output_shape[-1]}"
             )
         if similarity not in _SIMILARITIES:
@@ -130,7 +132,7 @@ class JointEmbedding(StreamTrainedModel):
             self.class_head = keras.layers.Dense(
                 num_classes, dtype="float32", name="class_head"
             )
-            self.class_head.build((None, text_encoder.output_shape[-1]))
+            self.class_head.build((None, embedding_dim))
         self._accuracies = {
             name: keras.metrics.Mean(name)
             for name in ("image_to_text_accuracy", "text_to_image_accuracy")

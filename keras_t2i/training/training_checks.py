@@ -96,6 +96,14 @@ def check_devices(recipe: Recipe, num_devices: int) -> None:
             "`batch_size` must be a multiple of the number of devices, "
             f"{num_devices}. Received: {recipe.batch_size}."
         )
+    is_added = recipe.interpolate and not recipe.interpolate_in_place
+    if is_added and recipe.batch_size < 2 * num_devices:
+        raise ValueError(
+            "Interpolated texts need batches of at least 2 images on each "
+            f"device. Received: `batch_size` {recipe.batch_size} for "
+            f"{num_devices} {'device' if num_devices == 1 else 'devices'}. "
+            "Name a larger one, or a preset without them, such as `gan_cls`."
+        )
 
 
 def check_embedding_dim(

@@ -230,6 +230,21 @@ def test_what_is_measured_is_recorded(tmp_path):
     assert [line["number"] for line in lines] == [1.5, 3.5, 5.5, 7.5]
 
 
+def test_measuring_leaves_the_metrics_of_the_training(tmp_path):
+    def measure(model):
+        return model.evaluate(np.ones((1, 1)), verbose=0, return_dict=True)
+
+    keep_best = KeepBest(
+        tmp_path / "best.keras", measure, "val_number", every_steps=2
+    )
+    recorder = RunRecorder(tmp_path / "metrics.jsonl", 4, every_steps=4)
+    history = fit(stepping_model(), [keep_best, recorder], num_steps=8).history
+    lines = lines_of(tmp_path / "metrics.jsonl")
+    assert [line["number"] for line in lines] == [2.5, 6.5]
+    assert history["number"] == [6.5]
+    assert history["val_number"] == [100.0]
+
+
 @pytest.mark.parametrize(
     ("patience", "last_step"), [(None, 9), (1, 2), (2, 5), (3, 9), (4, 9)]
 )

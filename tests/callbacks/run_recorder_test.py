@@ -102,6 +102,44 @@ def test_a_new_training_begins_with_new_means(tmp_path):
     assert [line["number"] for line in _lines(path)] == [1.5]
 
 
+def _validated_fit(model, recorder, first, num_steps):
+    numbers = tf.data.Dataset.range(first, first + num_steps).map(_float)
+    model.fit(
+        numbers.batch(1),
+        validation_data=numbers.batch(1),
+        callbacks=[recorder],
+        shuffle=False,
+        verbose=0,
+    )
+
+
+def test_after_a_validation_metrics_are_those_of_training(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    model = stepping_model()
+    _validated_fit(model, RunRecorder(path, 4, every_steps=4), 1, 6)
+    # As a checkpoint at the end must have them: of steps 5 and 6.
+    assert float(model.mean.result()) == 5.5
+    recorder = RunRecorder(path, 4, every_steps=4, first_step=6)
+    _validated_fit(model, recorder, 7, 2)
+    assert [line["number"] for line in _lines(path)] == [2.5, 5.5, 6.5]
+
+
+@pytest.mark.parametrize("between", ["nothing", "evaluate", "validation"])
+def test_the_same_recorder_goes_on(tmp_path, between):
+    model = stepping_model()
+    path = tmp_path / "metrics.jsonl"
+    recorder = RunRecorder(path, 4, every_steps=4)
+    if between == "validation":
+        _validated_fit(model, recorder, 1, 6)
+    else:
+        fit(model, [recorder], num_steps=6)
+    if between == "evaluate":
+        model.evaluate(tf.constant([[7.0]]), verbose=0)
+    fit(model, [recorder], num_steps=2, first=7)
+    # Steps 5 and 6 when it ended, then 5 to 8.
+    assert [line["number"] for line in _lines(path)] == [2.5, 5.5, 6.5]
+
+
 def test_a_line_is_there_as_soon_as_it_is_written(tmp_path):
     path = tmp_path / "metrics.jsonl"
     recorder = RunRecorder(path, 4, every_steps=1)

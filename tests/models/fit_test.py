@@ -15,6 +15,7 @@ from tests.tiny_models import tiny_generator
 from tests.tiny_models import tiny_modulated_generator
 from tests.tiny_models import tiny_released_gan
 from tests.tiny_models import tiny_text_encoder
+from tests.tiny_models import vivid_gan
 
 
 def _stream(**options):
@@ -256,3 +257,41 @@ def data_of_arrays(eagerly):
         return from_arrays(images, captions, batch_size=4, **options)
 
     return make
+
+
+# The last batch has a device with fewer rows, and may have one without.
+@pytest.mark.parametrize(("num_rows", "batch_size"), [(5, 32), (7, 4)])
+def test_predictions_of_two_devices_are_those_of_one(
+    two_replicas, num_rows, batch_size
+):
+    texts = embeddings_batch(num_rows)["text_embeddings"]
+    gan = vivid_gan()
+    with two_replicas.scope():
+        mirrored = tiny_gan()
+        mirrored.set_weights(gan.get_weights())
+    one, two = (
+        model.predict({"text_embeddings": texts}, batch_size, verbose=0)
+        for model in (gan, mirrored)
+    )
+    np.testing.assert_allclose(two, one, atol=1e-4)
+    # The noise of a row is that of its place in the batch.
+    assert np.abs(one[0] - one[1]).max() > 0.1
+
+
+def test_evaluation_on_two_devices_counts_rows(two_replicas):
+    stream = tf.data.Dataset.from_tensors(embeddings_batch(5))
+    gan = tiny_gan(mode_seeking_weight=1.0, interpolate=False)
+    gan.compile()
+    with two_replicas.scope():
+        mirrored = tiny_gan(mode_seeking_weight=1.0, interpolate=False)
+        mirrored.compile()
+        mirrored.set_weights(gan.get_weights())
+    one, two = (
+        model.evaluate(stream, verbose=0, return_dict=True)
+        for model in (gan, mirrored)
+    )
+    # Each caption counts alike, where one device has three and one has two.
+    for name in ("real", "mismatched", "generated"):
+        accuracy = f"{name}_accuracy"
+        assert two[accuracy] == pytest.approx(one[accuracy])
+        assert round(5 * one[accuracy], 3) == round(5 * one[accuracy])

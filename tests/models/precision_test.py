@@ -3,9 +3,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_t2i import StyleInversion
 from tests.tiny_models import embeddings_batch
 from tests.tiny_models import tiny_gan
+from tests.tiny_models import tiny_joint_embedding
 from tests.tiny_models import tiny_released_gan
+from tests.tiny_models import tiny_style_encoder
 from tests.tiny_models import token_ids_batch
 from tests.tiny_models import vivid_gan
 
@@ -90,6 +93,24 @@ def test_images_do_not_depend_on_the_policy_of_the_process(policy, tmp_path):
     )
     inputs = {"noise": np.float32(noise), "text_embeddings": np.float32(text)}
     np.testing.assert_array_equal(gan(inputs), gan.ema_generator(inputs))
+
+
+def test_what_is_loaded_and_compiled_again_has_its_precision(policy, tmp_path):
+    gan = tiny_gan()
+    for model in (
+        tiny_joint_embedding(),
+        StyleInversion(
+            gan.ema_generator, gan.text_encoder, tiny_style_encoder()
+        ),
+    ):
+        model.compile()
+        model.save(tmp_path / "model.keras")
+        keras.mixed_precision.set_dtype_policy("float32")
+        copy = keras.saving.load_model(tmp_path / "model.keras")
+        copy.compile()
+        keras.mixed_precision.set_dtype_policy(policy)
+        assert copy.dtype_policy.name == policy
+        assert type(copy.optimizer) is type(model.optimizer)
 
 
 def test_logits_and_images_are_float32(policy):

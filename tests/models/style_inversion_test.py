@@ -136,6 +136,33 @@ def test_reconstruction_needs_images():
         inversion.train_step(_texts())
 
 
+def test_reconstruction_takes_images_of_any_float():
+    inversion = _inversion(reconstruction_weight=1.0)
+    inversion.compile(run_eagerly=True)
+    images = random_images(NUM_ROWS)
+    expected, found = (
+        inversion.evaluate(
+            tf.data.Dataset.from_tensors({**_texts(), "images": rows}),
+            verbose=0,
+        )
+        for rows in (images, images.astype("float64"))
+    )
+    assert found == pytest.approx(expected)
+
+
+def test_reconstruction_needs_images_of_the_size_of_the_generator():
+    batch = {**_texts(), "images": np.zeros((NUM_ROWS, 64, 64, 3), "float32")}
+    stream = tf.data.Dataset.from_tensors(batch)
+    inversion = _inversion(reconstruction_weight=1.0)
+    inversion.compile(run_eagerly=True)
+    with pytest.raises(ValueError, match="those of the model, .*32, 32, 3"):
+        inversion.fit(stream, verbose=0)
+    # Without, they are not read.
+    inversion = _inversion()
+    inversion.compile(run_eagerly=True)
+    inversion.evaluate(stream, verbose=0)
+
+
 def test_only_the_style_encoder_is_trained():
     inversion = _sgd_inversion(reconstruction_weight=1.0)
     batch = token_ids_batch(NUM_ROWS)
@@ -315,6 +342,27 @@ def test_compile_config_round_trip():
     assert copy.get_compile_config() == config
     assert isinstance(copy.optimizer, keras.optimizers.SGD)
     assert copy.run_eagerly
+
+
+def test_two_replicas_measure_what_one_device_does(two_replicas):
+    start = _inversion()
+    with two_replicas.scope():
+        mirrored = _inversion()
+    for inversion in (start, mirrored):
+        inversion.compile()
+    results, expected = (
+        inversion.evaluate(
+            tf.data.Dataset.from_tensors(_texts(8)), verbose=0, return_dict=True
+        )
+        for inversion in (mirrored, start)
+    )
+    assert results == pytest.approx(expected, rel=1e-4)
+    # One more than the batches of 64 in which texts were embedded.
+    captions = [f"flower {number}" for number in range(65)]
+    recovered = mirrored.noise_r_squared(captions).r_squared
+    assert recovered == pytest.approx(
+        start.noise_r_squared(captions).r_squared, rel=1e-3
+    )
 
 
 @pytest.mark.parametrize(

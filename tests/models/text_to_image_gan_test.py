@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from keras_t2i import Discriminator
 from keras_t2i import Generator
+from keras_t2i import JointEmbedding
 from keras_t2i import Recipe
 from keras_t2i import StagedMatching
 from keras_t2i import StyleInversion
@@ -17,6 +18,7 @@ from tests.tiny_models import embeddings_batch
 from tests.tiny_models import tiny_discriminator
 from tests.tiny_models import tiny_gan
 from tests.tiny_models import tiny_generator
+from tests.tiny_models import tiny_joint_embedding
 from tests.tiny_models import tiny_style_encoder
 from tests.tiny_models import tiny_text_encoder
 from tests.tiny_models import token_ids_batch
@@ -220,6 +222,20 @@ def test_networks_must_fit_each_other():
         ValueError, match="`discriminator` .*Received: text_embedding_dim=8"
     ):
         TextToImageGAN(tiny_generator(), _discriminator_of(32, 8), encoder)
+
+
+class _Subclassed(keras.Model):
+    """Has no shape of its output before it is called."""
+
+
+def test_the_size_of_embeddings_must_be_known():
+    message = "`text_encoder` must be a Functional .*Received: <_Subclassed"
+    with pytest.raises(ValueError, match=message):
+        TextToImageGAN(tiny_generator(), tiny_discriminator(), _Subclassed())
+    with pytest.raises(ValueError, match=message):
+        TextToImageGAN.from_preset("gan", text_encoder=_Subclassed())
+    with pytest.raises(ValueError, match=message):
+        JointEmbedding(_Subclassed(), tiny_joint_embedding().image_encoder)
 
 
 def _generator_of(text_embedding_dim):

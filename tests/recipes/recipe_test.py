@@ -89,6 +89,8 @@ def test_width_keeps_the_ratio():
         ({"batch_size": True}, "Received: True"),
         ({"batch_size": 2.5}, "Received: 2.5"),
         ({"batch_size": None}, "Received: None"),
+        ({"seed": 2**32}, "from 0 to 4294967295. Received: 4294967296"),
+        ({"seed": -1}, "`seed` must be a whole number from 0"),
         ({"width": "four"}, "`width` must .*Received: 'four'"),
         ({"image_size": 48}, "one of None, 32, 64, 128, 256. Received: 48"),
         ({"fusion_size": 3}, "`fusion_size` must be one of 2, 4. Rec"),

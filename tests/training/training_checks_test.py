@@ -4,6 +4,7 @@ import pytest
 
 from keras_t2i import Recipe
 from keras_t2i.models.from_recipe import networks_of_recipe
+from keras_t2i.training.training_checks import check_devices
 from keras_t2i.training.training_checks import check_gan_memory
 from keras_t2i.training.training_checks import num_outputs
 from keras_t2i.training.training_checks import without_memory
@@ -59,3 +60,26 @@ def test_an_error_of_the_recipe_is_its_own():
 
     with pytest.raises(ValueError, match="`width` is odd"):
         without_memory(fail)
+
+
+@pytest.mark.parametrize(
+    ("preset", "batch_size", "num_devices", "is_refused"),
+    [
+        ("gan_int_cls", 1, 1, True),
+        ("gan_int_cls", 2, 2, True),
+        ("gan_int_cls", 2, 1, False),
+        ("gan_int_cls", 4, 2, False),
+        ("gan_cls", 1, 1, False),
+        ("gan_int_cls_plus", 1, 1, False),
+    ],
+)
+def test_interpolation_needs_two_rows(
+    preset, batch_size, num_devices, is_refused
+):
+    recipe = Recipe.from_preset(preset).override(batch_size=batch_size)
+    if not is_refused:
+        check_devices(recipe, num_devices)
+        return
+    message = f"at least 2 images on each.*Received: `batch_size` {batch_size}"
+    with pytest.raises(ValueError, match=message):
+        check_devices(recipe, num_devices)
