@@ -160,9 +160,11 @@ def walk(
 ) -> Iterator[pathlib.Path]:
     """Lists all that is in a folder and its sub-folders, in order.
 
-    Links to folders are listed, and not followed. Unlike `Path.rglob`, this
-    needs no recursion, and it can tell which folders could not be read: it adds
-    them to `unusable`, or leaves them out in silence if `unusable` is `None`.
+    Names that start with a dot are left out, such as the `._a.jpg` that macOS
+    adds to `a.jpg`. Links to folders are listed, and not followed. Unlike
+    `Path.rglob`, this needs no recursion, and it can tell which folders could
+    not be read: it adds them to `unusable`, or leaves them out in silence if
+    `unusable` is `None`.
     """
     found: list[pathlib.Path] = []
     folders = [pathlib.Path(folder)]
@@ -174,6 +176,8 @@ def walk(
                 raise OSError(errno.ELOOP, "is nested too deeply")
             with os.scandir(path) as entries:
                 for entry in entries:
+                    if entry.name.startswith("."):
+                        continue
                     found.append(path / entry.name)
                     if entry.is_dir(follow_symlinks=False):
                         folders.append(path / entry.name)

@@ -82,6 +82,9 @@ def test_walk(tmp_path):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "e").touch()
     os.symlink(tmp_path / "a", tmp_path / "b" / "link")
+    (tmp_path / ".git").mkdir()
+    for name in (".git/f", "a/.DS_Store", "a/d/._e"):
+        (tmp_path / name).touch()
     found = [str(path.relative_to(tmp_path)) for path in walk(tmp_path)]
     assert found == ["a", "a/d", "a/d/e", "b", "b/c", "b/c/e", "b/link"]
     assert list(walk(tmp_path / "none")) == []

@@ -1,6 +1,5 @@
 """Features of all images of a data set, computed once and kept beside it."""
 
-import contextlib
 import hashlib
 import io
 import pathlib
@@ -173,11 +172,8 @@ def _resized(image: Image.Image, image_size: int) -> np.ndarray:
 
 
 def _is_whole(path: pathlib.Path, fingerprint: str) -> bool:
-    if not (path / MANIFEST_FILE).is_file():
-        return False
-    with contextlib.suppress(ValueError):
-        return read_embedding_manifest(path).fingerprint == fingerprint
-    return False
+    is_there = (path / MANIFEST_FILE).is_file()
+    return is_there and read_embedding_manifest(path).fingerprint == fingerprint
 
 
 def _fingerprint(

@@ -294,6 +294,8 @@ def _transfer(arguments: argparse.Namespace) -> None:
     from keras_t2i.training.model_files import load_gan
     from keras_t2i.training.model_files import load_style_encoder_for
 
+    # First: a GAN that is not there has no style encoder, either.
+    gan = load_gan(arguments.model)
     style_encoder = load_style_encoder_for(
         arguments.model, arguments.style_encoder
     )
@@ -303,7 +305,6 @@ def _transfer(arguments: argparse.Namespace) -> None:
             f"comes without one. Received: --model {arguments.model} alone. "
             f"Train one by `keras-t2i train-style --model {arguments.model}`."
         )
-    gan = load_gan(arguments.model)
     try:
         styles = np.stack(
             [read_square(f, gan.image_size) for f in arguments.style]

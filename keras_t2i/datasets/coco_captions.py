@@ -91,7 +91,9 @@ class CocoCaptions(Source):
             )
             return []
         keys: list[Key] = []
-        for file in sorted({*os.listdir(self._root / folder), *captions_of}):
+        # Not those that macOS leaves, whose names start with a dot.
+        found = {f for f in os.listdir(self._root / folder) if f[0] != "."}
+        for file in sorted(found.union(captions_of)):
             image = self._root / folder / file
             captions = usable_captions(captions_of.get(file, ()))
             if not captions:

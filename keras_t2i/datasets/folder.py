@@ -67,6 +67,8 @@ class CaptionedFolder(Source):
         self._root = existing_folder(
             source_dir, "a folder of images with captions"
         )
+        # Of images without suffix, those that do not end in .txt.
+        self._other_texts: dict[str, str] = {}
         captions_of = self._list_captions()
         self._split_of = _split_folders(captions_of)
         class_of = self._classify(captions_of)
@@ -89,7 +91,8 @@ class CaptionedFolder(Source):
         file, captions = key
         if captions is not None:
             return None
-        return (self._root / file).with_suffix(_TEXT_SUFFIX)
+        stem = without_suffix(file)
+        return self._root / self._other_texts.get(stem, stem + _TEXT_SUFFIX)
 
     def read(self, key: Key, image_size: int) -> CaptionedImage:
         """Reads one image with its captions."""
@@ -106,7 +109,7 @@ class CaptionedFolder(Source):
     def _list_captions(self) -> dict[str, tuple[str, ...] | None]:
         """Pairs images with captions, or with None if a text file has them."""
         files = self._list_files()
-        images = [file for file in files if not file.endswith(_TEXT_SUFFIX)]
+        images = [file for file in files if not _is_text(file)]
         tables = self._find_tables()
         if tables:
             captions_of = self._read_tables(tables, set(images))
@@ -134,16 +137,12 @@ class CaptionedFolder(Source):
         root = self._root.resolve()
         for path in walk(self._root, self.unusable):
             file = path.relative_to(self._root)
-            if any(part.startswith(".") for part in file.parts):
-                continue
             # Of a path that is too long, these functions say no.
             is_link = os.path.islink(path)
             if os.path.isdir(path):
                 if is_link:
                     self._leave_out_file(file, "is a link to a folder")
-            elif path.suffix != _TEXT_SUFFIX and (
-                path.suffix.lower() not in IMAGE_SUFFIXES
-            ):
+            elif path.suffix.lower() not in (_TEXT_SUFFIX, *IMAGE_SUFFIXES):
                 continue
             elif not os.path.isfile(path):
                 self._leave_out_file(file, "is no regular file")
@@ -225,11 +224,19 @@ class CaptionedFolder(Source):
     def _pair_with_texts(
         self, images: list[str], files: list[str]
     ) -> dict[str, tuple[str, ...] | None]:
-        texts = {
-            without_suffix(file): file
-            for file in files
-            if file.endswith(_TEXT_SUFFIX)
-            and ("/" in file or not is_like_class_list(file))
+        texts: dict[str, str] = {}
+        # Those in .txt first.
+        for file in sorted(files, key=lambda f: not f.endswith(_TEXT_SUFFIX)):
+            if _is_text(file) and ("/" in file or not is_like_class_list(file)):
+                text = texts.setdefault(without_suffix(file), file)
+                if text != file:
+                    self._leave_out_file(
+                        file, f"its image has captions in {text} already"
+                    )
+        self._other_texts = {
+            stem: file
+            for stem, file in texts.items()
+            if not file.endswith(_TEXT_SUFFIX)
         }
         stems = [without_suffix(image) for image in images]
         for stem in sorted(texts.keys() - set(stems)):
@@ -297,6 +304,10 @@ class CaptionedFolder(Source):
 
     def _leave_out_file(self, file: StrPath, reason: str) -> None:
         self._leave_out(self._root / file, reason)
+
+
+def _is_text(file: str) -> bool:
+    return file.lower().endswith(_TEXT_SUFFIX)
 
 
 def _split_folders(files: Iterable[str]) -> dict[str, str]:

@@ -97,6 +97,11 @@ def read_manifest(directory: StrPath) -> Manifest:
     no manifest, or it is damaged.
     """
     fields = _read_fields(directory, made_by="keras-t2i prepare")
+    if "embedding_dim" in fields.values:
+        raise ValueError(
+            "Expected a data set, made by `keras-t2i prepare`. Received: "
+            f"{str(directory)!r}, which holds embeddings or features of one."
+        )
     class_names = fields.get("class_names", list)
     if not all(isinstance(name, str) for name in class_names):
         raise fields.error(
@@ -120,6 +125,11 @@ def read_embedding_manifest(directory: StrPath) -> EmbeddingManifest:
     Raises `ValueError` if there is no manifest, or it is damaged.
     """
     fields = _read_fields(directory, made_by="keras-t2i embed")
+    if "image_size" in fields.values:
+        raise ValueError(
+            "Expected embeddings of a data set, made by `keras-t2i embed`. "
+            f"Received: {str(directory)!r}, which is a data set itself."
+        )
     manifest = EmbeddingManifest(
         embedding_dim=fields.get("embedding_dim", int, at_least=1),
         data_fingerprint=fields.get("data_fingerprint", str),

@@ -22,6 +22,7 @@ from keras_t2i.datasets.shard_writing import write_shards
 from keras_t2i.datasets.source import Key
 from keras_t2i.datasets.source import Source
 from keras_t2i.datasets.source import check_several_classes
+from keras_t2i.datasets.source import read_captions
 from keras_t2i.files import atomic_write
 from keras_t2i.files import file_sha256
 from keras_t2i.files import locked_folder
@@ -150,7 +151,10 @@ def prepare(
     out.mkdir(parents=True, exist_ok=True)
     with locked_folder(out, wait=False):
         if (out / MANIFEST_FILE).exists():
-            return _already_there(out, whole_fingerprint, image_size)
+            manifest = _already_there(out, whole_fingerprint, image_size)
+            if strict:
+                _check_nothing_skipped(source, splits, out, manifest)
+            return Preparation(manifest, (), 0, was_there=True)
         remove_temporaries(out)
         journal = _Journal(out, fingerprint, captions)
         _write_missing(
@@ -178,7 +182,7 @@ def prepare(
 
 def _already_there(
     out: pathlib.Path, fingerprint: str, image_size: int
-) -> Preparation:
+) -> Manifest:
     manifest = read_manifest(out)
     if manifest.source_fingerprint != fingerprint:
         how = "from another source, captions or options, or by another version"
@@ -189,7 +193,27 @@ def _already_there(
             f"source with the same options. Received: {out}, which is a "
             f"prepared data set already, {how}. Use it, or name another folder."
         )
-    return Preparation(manifest, (), 0, was_there=True)
+    return manifest
+
+
+def _check_nothing_skipped(
+    source: Source,
+    splits: Mapping[str, list[Key]],
+    out: pathlib.Path,
+    manifest: Manifest,
+) -> None:
+    """Checks a data set that may have been prepared without `strict`."""
+    for split, keys in splits.items():
+        num_skipped = len(keys) - manifest.splits[split].num_images
+        if num_skipped:
+            raise ValueError(
+                f"{out} must have all images of its source. Received: a data "
+                f"set that was prepared without {num_skipped} images of "
+                f"{split!r}. Prepare it in another folder to see which."
+            )
+        for path in filter(None, map(source.caption_file, keys)):
+            for error in read_captions(path)[1]:
+                raise error
 
 
 def _write_missing(

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from keras_t2i.datasets.images import without_image_suffix
+from keras_t2i.datasets.manifest import MANIFEST_FILE
 from keras_t2i.formats.array_files import HDF5File
 from keras_t2i.formats.array_files import NpzFile
 from keras_t2i.formats.array_files import name_damages
@@ -88,18 +89,34 @@ def open_published_embeddings(
         folders = [f for f in folders if (f / STACKGAN_EMBEDDINGS).exists()]
         if folders:
             return _stackgan_embeddings(folders)
-        files = [file for file in walk(path) if file.suffix == ".t7"]
+        files = _files(path, ".t7")
         if files:
             # Those of an image are tables, those of a class are tensors.
             if isinstance(read_t7(files[0]), Table):
                 return _torch_embeddings(path, files)
             return _torch_class_embeddings(files, images_of_class)
-        if any(file.suffix == ".npy" for file in walk(path)):
+        if _files(path, ".npy"):
             return arrays_by_id(path)
+    received = "has none of these" if path.exists() else "is not there"
+    if (path / MANIFEST_FILE).is_file():
+        received = f"has a {MANIFEST_FILE}: what this library has made"
+    elif path.is_dir() and _files(path, ".tfrecord"):
+        received = (
+            f"holds shards without a {MANIFEST_FILE}, as if it was "
+            "interrupted. Make it again"
+        )
     raise ValueError(
         f"Expected arrays by image: {_LAYOUTS}. Received: {str(path)!r}, which "
-        + ("has none of these." if path.exists() else "is not there.")
+        f"{received}."
     )
+
+
+def _files(folder: pathlib.Path, suffix: str) -> list[pathlib.Path]:
+    return [
+        file
+        for file in walk(folder)
+        if file.suffix == suffix and os.path.isfile(file)
+    ]
 
 
 def match_names(
@@ -151,8 +168,7 @@ def arrays_by_id(path: pathlib.Path) -> PublishedEmbeddings:
     if path.is_dir():
         files = {
             file.relative_to(path).as_posix()[: -len(".npy")]: file
-            for file in walk(path)
-            if file.suffix == ".npy" and os.path.isfile(file)
+            for file in _files(path, ".npy")
         }
         names, get = list(files), lambda name: _read_npy_file(files[name])
     elif path.exists() and not path.is_file():

@@ -374,6 +374,11 @@ class SeveralSources(Source):
 
     def __init__(self, sources: Mapping[str, Source]):
         super().__init__()
+        if not sources:
+            raise ValueError(
+                "`sources` must hold at least one source, by its name. "
+                f"Received: {sources!r}"
+            )
         if len({bool(s.class_names) for s in sources.values()}) != 1:
             names = {
                 has: ", ".join(

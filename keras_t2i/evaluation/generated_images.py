@@ -329,7 +329,7 @@ def _files_by_id(
     files: dict[tuple[int, int], pathlib.Path] = {}
     foreign = []
     for file in walk(path):
-        if file.name.startswith(".") or not os.path.isfile(file):
+        if not os.path.isfile(file):
             continue
         name = file.relative_to(path).as_posix()
         id, number = without_image_suffix(name), -1

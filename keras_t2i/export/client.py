@@ -16,6 +16,7 @@ from keras_t2i.errors import ServerError
 from keras_t2i.export.model_folder import MAX_BATCH_SIZE
 from keras_t2i.export.model_folder import MAX_STYLE_PIXELS
 from keras_t2i.export.model_folder import REQUEST_SECONDS
+from keras_t2i.export.signatures import decode_jpeg
 from keras_t2i.export.signatures import decode_png
 from keras_t2i.export.transports import GrpcTransport
 from keras_t2i.export.transports import ModelAddress
@@ -393,9 +394,9 @@ def _image_file(image: bytes | np.ndarray, max_pixels: int) -> bytes:
             if file.width * file.height > max_pixels:
                 raise ValueError(f"more than {max_pixels:,} pixels")
             file.load()
-            if file.format == "PNG":
-                # Pillow takes damaged files that the server does not.
-                decode_png(bytes(image))
+            # Pillow takes damaged files that the server does not.
+            decode = decode_png if file.format == "PNG" else decode_jpeg
+            decode(bytes(image))
         return bytes(image)
     except Exception as error:
         raise ValueError(

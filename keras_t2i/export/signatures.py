@@ -82,8 +82,13 @@ def _decode(file: Tensor, image_size: int, max_pixels: int) -> Tensor:
 def _decode_jpeg(file: Tensor, image_size: int, max_pixels: int) -> Tensor:
     size = tf.io.extract_jpeg_shape(file, tf.int64)[:2]
     with tf.control_dependencies([_check_size(size, max_pixels)]):
-        pixels = tf.io.decode_jpeg(file, channels=3)
+        pixels = decode_jpeg(file)
     return _central_square(pixels, image_size)
+
+
+def decode_jpeg(file: Tensor | bytes) -> Tensor:
+    """Decodes a JPEG file as exported models do: red, green and blue."""
+    return tf.io.decode_jpeg(file, channels=3)
 
 
 def decode_png(file: Tensor | bytes) -> Tensor:

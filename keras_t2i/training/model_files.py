@@ -104,6 +104,12 @@ def load_joint_embedding(path: StrPath) -> JointEmbedding:
         return JointEmbedding(
             text_encoder, features_as_they_are(text_encoder.embedding_dim)
         )
+    if is_pretrained(path):
+        raise ValueError(
+            "`text_encoder` must name a run of train-text, which also has an "
+            f"image encoder. Received: {str(path)!r}, a preset whose text "
+            "encoder comes without one."
+        )
     return _load(
         path,
         "text_encoder",

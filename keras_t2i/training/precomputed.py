@@ -17,6 +17,7 @@ from keras_t2i.files import file_sha256
 from keras_t2i.files import locked_folder
 from keras_t2i.files import make_folder
 from keras_t2i.progress import show_progress
+from keras_t2i.reading import walk
 from keras_t2i.terminal import print_error
 from keras_t2i.terminal import print_note
 from keras_t2i.text.char_cnn_rnn import CharCNNRNN
@@ -90,7 +91,7 @@ def given_embeddings(path: StrPath, data: StrPath) -> pathlib.Path:
     if (path / MANIFEST_FILE).is_file():
         return path
     digest = hashlib.sha256(data_fingerprint(read_manifest(data)).encode())
-    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+    for file in walk(path) if path.is_dir() else [path]:
         if file.is_file():
             name = file.relative_to(path).as_posix()
             digest.update(f"{name} {file_sha256(file)}\n".encode())

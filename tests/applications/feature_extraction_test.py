@@ -187,6 +187,17 @@ def test_what_was_interrupted_is_redone(data):
     )
 
 
+def test_what_was_damaged_is_named(data):
+    path = extract_image_features(_network(), data, 8)
+    shard = next(path.glob("*.tfrecord"))
+    content = shard.read_bytes()
+    shard.unlink()
+    with pytest.raises(ValueError, match="Received: .*Make the folder again"):
+        extract_image_features(_network(), data, 8)
+    shard.write_bytes(content)
+    assert extract_image_features(_network(), data, 8) == path
+
+
 def test_a_network_that_fails(data):
     network = _network()
     network.weights[0].assign(np.full(network.weights[0].shape, np.nan))

@@ -123,6 +123,14 @@ def test_a_style_is_needed(gan_run, style_run, tmp_path, capsys):
     assert "required: --style" in capsys.readouterr().err
 
 
+def test_a_model_that_is_not_there(styles, error_of):
+    line = error_of(
+        "transfer", "a rose", "--style", styles[0], "--model", "runs/gam"
+    )
+    assert "--model must name a run folder or a .keras file, or be a" in line
+    assert "Received: 'runs/gam', which is not there." in line
+
+
 def test_a_model_of_ones_own_needs_a_style_encoder(styles, gan_run, error_of):
     line = error_of(
         "transfer", "a rose", "--style", styles[0], "--model", gan_run

@@ -101,6 +101,16 @@ def test_what_is_left_out(tmp_path):
     }
 
 
+def test_files_that_macos_adds_are_ignored(tmp_path):
+    write_coco(tmp_path, "2017")
+    for file in (".DS_Store", "._000000000009.jpg"):
+        write_text(tmp_path / "train2017" / file, "Bud1")
+    write_text(tmp_path / "annotations/._captions_train2017.json", "Bud1")
+    coco = CocoCaptions(tmp_path)
+    assert coco.unusable == []
+    assert len(coco.splits()["train"]) == 2
+
+
 def test_annotations_of_which_most_cannot_be_used(tmp_path):
     write_coco(tmp_path, "2017")
     annotations = [(9, "a cat"), (25, "a dog")] + [(9, 7)] * 2500

@@ -9,6 +9,7 @@ from keras_t2i.datasets.manifest import Shard
 from keras_t2i.datasets.manifest import Split
 from keras_t2i.datasets.manifest import data_fingerprint
 from keras_t2i.datasets.manifest import read_embedding_manifest
+from keras_t2i.datasets.manifest import read_manifest
 from keras_t2i.datasets.manifest import write_manifest
 
 _FILE = "train-00000-of-00001.tfrecord"
@@ -41,6 +42,17 @@ def test_round_trip(folder):
 def test_no_manifest(tmp_path):
     with pytest.raises(ValueError, match="`keras-t2i embed`.*which has none"):
         read_embedding_manifest(tmp_path)
+
+
+def test_embeddings_are_no_data_set(folder):
+    with pytest.raises(ValueError, match="prepare`.*which holds embeddings"):
+        read_manifest(folder)
+
+
+def test_a_data_set_is_no_embeddings(folder):
+    write_manifest(folder, Manifest("flowers", 64, (), _SPLITS))
+    with pytest.raises(ValueError, match="embed`.*which is a data set itself"):
+        read_embedding_manifest(folder)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[]"])

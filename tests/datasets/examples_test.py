@@ -213,7 +213,7 @@ def test_embeddings_without_a_split(data, encoder, tmp_path):
 
 def test_prepared_images_instead_of_embeddings(data):
     examples = PreparedExamples(data, "train")
-    _refused(data, examples, "`manifest` must have `embedding_dim`")
+    _refused(data, examples, "which is a data set itself")
 
 
 @pytest.mark.parametrize("damage", ["flip", "truncate", "remove", "empty"])

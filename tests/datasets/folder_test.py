@@ -74,6 +74,24 @@ def test_texts_beside_images(tmp_path):
     }
 
 
+def test_texts_with_a_suffix_in_capitals(tmp_path):
+    write_image(tmp_path / "A.JPG")
+    write_text(tmp_path / "A.TXT", "one")
+    write_image(tmp_path / "B.JPG")
+    write_text(tmp_path / "B.txt", "two")
+    write_text(tmp_path / "B.TXT", "three")
+    folder = CaptionedFolder(tmp_path)
+    assert _reasons(folder, tmp_path) == [
+        "B.TXT: its image has captions in B.txt already"
+    ]
+    copy = pickle.loads(pickle.dumps(folder))
+    keys = folder.splits()["train"]
+    assert [copy.read(key, 32).captions for key in keys] == [
+        ("one",),
+        ("two",),
+    ]
+
+
 def test_pickled_without_the_listing(tmp_path):
     write_image(tmp_path / "a.jpg")
     write_json_lines(tmp_path, **{"a.jpg": ["one"]})

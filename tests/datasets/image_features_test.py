@@ -103,6 +103,16 @@ def test_extracted_features(tmp_path, data):
     np.testing.assert_array_equal(features.first_views(), [[3, 10], [4, 10]])
 
 
+def test_features_that_were_interrupted(tmp_path, data):
+    _write_extracted(tmp_path / "features", data, _rows)
+    (tmp_path / "features" / "manifest.json").unlink()
+    with pytest.raises(
+        ValueError,
+        match="features', which holds shards without a manifest.json, as if it",
+    ):
+        ImageFeatures(tmp_path / "features", data, "test")
+
+
 def test_extracted_features_that_do_not_fit(tmp_path, data):
     _write_extracted(tmp_path / "features", data, _rows, splits=["train"])
     with pytest.raises(ValueError, match="Received: none of .'test'"):

@@ -254,6 +254,28 @@ def test_strict_ends_at_a_file_that_the_listing_left_out(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_strict_refuses_a_data_set_that_lacks_images(tmp_path):
+    source = Squares(troubles={3: _broken(3)})
+    prepare(source, tmp_path / "out", image_size=8)
+    with pytest.raises(ValueError, match="out must.*without 1 images of 'trai"):
+        prepare(source, tmp_path / "out", image_size=8, strict=True)
+    prepare(Squares(), tmp_path / "whole", image_size=8)
+    assert prepare(
+        Squares(), tmp_path / "whole", image_size=8, strict=True
+    ).was_there
+
+
+def test_strict_refuses_a_data_set_that_lacks_captions(tmp_path):
+    for name in "ab":
+        write_image(tmp_path / f"raw/{name}.jpg")
+        write_text(tmp_path / f"raw/{name}.txt", "one\ntwo")
+    (tmp_path / "raw/b.txt").write_bytes(b"one\ntw\xff\n")
+    source = CaptionedFolder(tmp_path / "raw")
+    assert prepare(source, tmp_path / "out").num_skipped == 1
+    with pytest.raises(ValueError, match="b.txt line 2"):
+        prepare(source, tmp_path / "out", strict=True)
+
+
 def test_split_without_a_usable_image(tmp_path):
     troubles = {number: _broken(number) for number in range(6, 10)}
     with pytest.raises(ValueError, match="'test' .* 4 files .* 9.png: is brok"):

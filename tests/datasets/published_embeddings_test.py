@@ -143,6 +143,18 @@ def test_layouts(data, tmp_path, layout):
             np.testing.assert_array_equal(embeddings.read(index), ROWS[id])
 
 
+@pytest.mark.parametrize(
+    "layout", ["folder of npy", "t7 of images", "t7 of classes"]
+)
+def test_hidden_files_are_ignored(data, tmp_path, layout):
+    path = LAYOUTS[layout](tmp_path / "published")
+    # As macOS leaves one beside each file.
+    for file in sorted(path.rglob("*.*")):
+        if file.is_file():
+            (file.parent / f"._{file.name}").write_bytes(b"attributes")
+    assert import_embeddings(path, data, tmp_path / "out") == 0
+
+
 def test_fingerprints_are_of_the_numbers(data, tmp_path):
     path = _write_npz(tmp_path / "published")
     fingerprints = []
@@ -184,6 +196,7 @@ def test_no_layout(data, tmp_path):
         ("empty", "empty', which has none of these"),
         ("a.txt", "a.txt', which has none of these"),
         ("none", "none', which is not there"),
+        ("data", "data', which has a manifest.json: what this library has"),
     ):
         _check_refused(tmp_path / name, data, tmp_path, message)
 

@@ -69,6 +69,11 @@ def test_classes_in_some_alone(tmp_path):
         SeveralSources(sources)
 
 
+def test_no_source():
+    with pytest.raises(ValueError, match="at least one source.*Received: {}"):
+        SeveralSources({})
+
+
 def test_names_that_could_be_of_a_class(tmp_path):
     source = _folder(tmp_path / "a", "red/1", "blue/1")
     with pytest.raises(ValueError, match="no slash.*Received: 'a/b'"):

@@ -1,11 +1,14 @@
 """The client, on a folder and on stand-ins, which are no TensorFlow Serving."""
 
+import contextlib
+import io
 import shutil
 import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from keras_t2i.export import Client
 from keras_t2i.export import ServerError
@@ -16,6 +19,24 @@ from tests.export.tiny_served import encode
 from tests.export.tiny_served import expected_answer
 from tests.export.tiny_served import strings
 from tests.export.tiny_served import style_images
+
+
+def _damaged_jpeg():
+    """A JPEG that Pillow reads, and TensorFlow does not."""
+    noise = np.random.default_rng(0).integers(0, 255, (10, 10, 3), "uint8")
+    file = io.BytesIO()
+    Image.fromarray(noise).resize((90, 76)).save(file, "JPEG")
+    content = file.getvalue()
+    for start in range(620, len(content) - 16, 7):
+        damaged = content[:start] + 16 * b"\xff" + content[start + 16 :]
+        with contextlib.suppress(OSError):
+            Image.open(io.BytesIO(damaged)).load()
+            try:
+                tf.io.decode_jpeg(damaged)
+            except tf.errors.InvalidArgumentError:
+                return damaged
+    raise AssertionError("TensorFlow reads what Pillow reads")
+
 
 CAPTIONS = ["a red flower", "Straße 花", "a \udcff rose"]
 STAND_INS = {"http": rest_stand_in, "grpc": grpc_stand_in}
@@ -178,6 +199,10 @@ def test_embed_text(client, gan, style_encoder):
         # Its last bytes are missing: Pillow would take it.
         (
             lambda c: c.transfer_style([encode(style_images(1)[0])[:-12]], "a"),
+            "cannot be read",
+        ),
+        (
+            lambda c: c.transfer_style([_damaged_jpeg()], "a"),
             "cannot be read",
         ),
     ],

@@ -11,6 +11,7 @@ from keras_t2i import StyleInversion
 from keras_t2i import TextToImageGAN
 from keras_t2i.text import PrecomputedEmbeddings
 from keras_t2i.training.model_files import load_gan
+from keras_t2i.training.model_files import load_joint_embedding
 from keras_t2i.training.model_files import load_style_encoder
 from keras_t2i.training.model_files import load_text_encoder
 from keras_t2i.training.model_files import model_file
@@ -150,6 +151,11 @@ def test_a_gan_of_embeddings_has_no_text_encoder(tmp_path):
 def test_the_network_that_taught_a_text_encoder_of_the_package(kind):
     name = f"gan_int_cls_plus_{kind}"
     assert networks_learned_from(name) == ["efficientnet_lite0"]
+
+
+def test_a_preset_has_no_image_encoder():
+    with pytest.raises(ValueError, match="run of train-text.*a preset whose"):
+        load_joint_embedding("gan_int_cls_plus_flowers")
 
 
 def test_no_text_encoder(files):

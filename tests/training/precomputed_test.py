@@ -3,15 +3,18 @@
 import threading
 
 import keras
+import numpy as np
 import pytest
 
 from keras_t2i.datasets.blooms_source import BloomsSource
+from keras_t2i.datasets.examples import PreparedExamples
 from keras_t2i.datasets.manifest import MANIFEST_FILE
 from keras_t2i.datasets.manifest import read_manifest
 from keras_t2i.datasets.preparation import prepare
 from keras_t2i.files import locked_folder
 from keras_t2i.text.embeddings import embeddings_fingerprint
 from keras_t2i.training.precomputed import embeddings_beside
+from keras_t2i.training.precomputed import given_embeddings
 from tests.tiny_models import tiny_text_encoder
 
 
@@ -70,3 +73,15 @@ def test_those_that_another_has_made_meanwhile_are_taken(
     waiting.join(120)
     assert found == [folder]
     assert "Embedding" not in capsys.readouterr().err
+
+
+def test_files_that_macos_adds_make_no_other_embeddings(tmp_path):
+    data, folder = tmp_path / "data", tmp_path / "clip"
+    manifest = prepare(BloomsSource(10), data, image_size=32).manifest
+    folder.mkdir()
+    for split in manifest.splits:
+        for id in PreparedExamples(data, split).text_ids():
+            np.save(folder / f"{id}.npy", np.ones(4, "float32"))
+    imported = given_embeddings(folder, data)
+    (folder / ".DS_Store").write_bytes(b"Bud1")
+    assert given_embeddings(folder, data) == imported
