@@ -181,9 +181,7 @@ class BaseRecipe:
     epochs: int | None = whole_number(None, 1, optional=True)
     steps: int | None = whole_number(None, 1, optional=True)
     minutes: float | None = positive(None, optional=True)
-    seed: int = checked(
-        0, f"a whole number from 0 to {_LARGEST_SEED}", _to_seed
-    )
+    seed: int = checked(0, "a whole number from 0 to 2**32 - 1", _to_seed)
     tensorboard: bool = flag(False)
 
     def __post_init__(self) -> None:
