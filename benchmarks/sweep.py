@@ -87,6 +87,8 @@ SETTINGS = {
     # And with other sizes.
     "plus_batch_32": _gan("gan_int_cls_plus", batch_size=32),
     "plus_wide_heads": _gan("gan_int_cls_plus", feature_width=128),
+    "plus_feature_size_64": _gan("gan_int_cls_plus", feature_size=64),
+    "plus_feature_size_128": _gan("gan_int_cls_plus", feature_size=128),
     "plus_hard_mismatches": _gan("gan_int_cls_plus", mismatch_candidates=8),
     # Text encoders.
     "published": _text("char_cnn_rnn_flowers"),

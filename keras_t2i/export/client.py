@@ -57,7 +57,8 @@ class Client:
             an address of TensorFlow Serving's REST API, and
             `"grpc://HOST:8500/v1/models/NAME"` one of gRPC, which needs the
             extra `serving`. `https` and `grpcs` use TLS. `/versions/N` or
-            `/labels/LABEL` may follow.
+            `/labels/LABEL` may follow. The path of a proxy may stand before
+            `/v1`, but not by gRPC.
         timeout: float. Seconds that one try of one request may take. By gRPC
             this is the whole request; by the REST API, the time in which the
             server sends nothing, while its whole answer may take twice as

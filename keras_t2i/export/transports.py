@@ -28,7 +28,8 @@ from keras_t2i.terminal import visible
 from keras_t2i.types import StrPath
 
 _ADDRESS = re.compile(
-    r"(?P<scheme>https?|grpcs?)://(?P<host>[^/?#]+)/v1/models/(?P<name>[^/:?#]+)"
+    r"(?P<scheme>https?|grpcs?)://(?P<host>[^/?#]+)(?P<prefix>/[^?#]+)?"
+    r"/v1/models/(?P<name>[^/:?#]+)"
     r"(?:/versions/(?P<version>\d{1,18})|/labels/(?P<label>[^/:?#]+))?/?"
 )
 # Seconds before the second, third, ... try.
@@ -79,6 +80,8 @@ class ModelAddress:
         Raises `ValueError` if it has another form, or holds credentials.
         """
         match = _ADDRESS.fullmatch(url)
+        if match and match["prefix"] and match["scheme"].startswith("grpc"):
+            match = None
         try:
             host = urllib.parse.urlsplit(url).netloc
         except ValueError:
@@ -95,9 +98,10 @@ class ModelAddress:
                 "The address of a served model must have the form "
                 "http://HOST:PORT/v1/models/NAME (or https, grpc, grpcs). For "
                 "another version than the newest, /versions/N or "
-                f"/labels/LABEL follows. Received: {url!r}"
+                "/labels/LABEL follows. By http and https, the path of a proxy "
+                f"may stand before /v1. Received: {url!r}"
             )
-        scheme, host, name, version, label = match.groups()
+        scheme, host, _, name, version, label = match.groups()
         number = None if version is None else int(version)
         return cls(url.rstrip("/"), scheme, host, name, number, label)
 

@@ -6,7 +6,6 @@ what is downloaded.
 
 import base64
 import html
-import textwrap
 import urllib.parse
 from collections.abc import Iterable
 
@@ -84,6 +83,7 @@ def interpolated_images(
     """
     last = len(images) - 1
     middle = last // 2
+    name = file_name(label_from) + "-to-" + file_name(label_to)
     label_from, label_to = _short(label_from), _short(label_to)
     way = f"from {label_from} to {label_to}"
     shown = []
@@ -91,7 +91,6 @@ def interpolated_images(
         alt = f"{round(100 * step / last)}% of the way {way}"
         hidden = "" if step == middle else "hidden"
         shown.append(_image(encode_png(image), image, alt, hidden))
-    name = file_name(label_from) + "-to-" + file_name(label_to)
     png = _data_url("png", encode_png(images[middle]))
     gif = _data_url("gif", animated_gif(images))
     return (
@@ -154,7 +153,11 @@ def _data_url(kind: str, content: bytes) -> str:
 
 
 def _short(text: str) -> str:
-    return textwrap.shorten(text, _LONGEST_SHOWN, placeholder=" ...")
+    # Not at a space: texts of some languages have none.
+    text = " ".join(text.split())
+    if len(text) > _LONGEST_SHOWN:
+        text = text[: _LONGEST_SHOWN - 4].rstrip() + " ..."
+    return text
 
 
 def escaped(text: str) -> str:

@@ -18,6 +18,7 @@ from keras_t2i.play.page_model import MAX_STYLE_BYTES
 from keras_t2i.play.page_model import OTHER_EXAMPLE
 from keras_t2i.play.page_model import PageModel
 from keras_t2i.play.page_model import too_large
+from keras_t2i.terminal import print_error
 
 _IMAGES_AT_FIRST = 4
 # Two requests are answered at a time, of all that ask the model: TensorFlow
@@ -25,6 +26,8 @@ _IMAGES_AT_FIRST = 4
 _ASKS_THE_MODEL: dict[str, Any] = {
     "concurrency_id": "model",
     "concurrency_limit": 2,
+    # A press while an earlier one is answered is not lost.
+    "trigger_mode": "always_last",
     "api_visibility": "private",
 }
 # Requests that wait. Those after them are told that the page is busy.
@@ -34,7 +37,7 @@ _MAX_VISITORS = 200
 _ADDRESS_SCRIPT = """
 watch("value", () => {
   const shown = element.querySelector("[data-address]");
-  if (shown && shown.dataset.address)
+  if (shown)
     history.replaceState(null, "", location.pathname + shown.dataset.address);
 });
 """
@@ -70,9 +73,14 @@ async (captions) => {
   return [captions, file.name, url];
 }
 """
+_NO_ANSWER = (
+    "The model does not answer now. Try again later. The terminal of "
+    "keras-t2i play says why."
+)
 # In place of the content of a file.
 _TOO_LARGE = "too large"
-_RANDOM_SEED = "() => Math.floor(Math.random() * 1000000)"
+_OTHER_SEED = """(caption, seed, count) =>
+  [caption, Math.floor(Math.random() * 1000000), count]"""
 _ADDRESS = "() => location.search"
 CSS = """
 .gradio-container { width: 100% !important; max-width: 60rem !important;
@@ -150,32 +158,29 @@ def _add_generate(gradio: Any, page: Any, model: PageModel) -> None:
             generated, caption, int(seed), model.note_on(caption)
         )
 
-    answer = {
-        "fn": _with_problems(show),
-        "inputs": [caption, seed, count],
-        "outputs": images,
+    answer = _with_problems(show)
+    inputs = [caption, seed, count]
+    for event in generate.click, caption.submit, seed.submit, count.submit:
+        event(answer, inputs, images, **_ASKS_THE_MODEL)
+    # The seed is shown with its images, not before.
+    other_seed.click(
+        lambda *values: (answer(*values), values[1]),
+        inputs,
+        [images, seed],
+        js=_OTHER_SEED,
         **_ASKS_THE_MODEL,
-    }
-    generate.click(**answer)
-    caption.submit(**answer)
-    seed.submit(**answer)
-    count.submit(**answer)
-    new_seed = {"fn": None, "outputs": seed, "js": _RANDOM_SEED}
-    other_seed.click(**new_seed, api_visibility="private").then(**answer)
+    )
     address = gradio.Textbox(visible=False)
     page.load(
-        _asked_for,
-        address,
-        [caption, seed, count],
-        js=_ADDRESS,
-        api_visibility="private",
-    ).then(**answer)
+        _asked_for, address, inputs, js=_ADDRESS, api_visibility="private"
+    ).then(answer, inputs, images, **_ASKS_THE_MODEL)
 
 
 def _asked_for(query: str) -> tuple[str, Any, Any]:
     """Returns the caption, the seed and the number that an address asks for.
 
-    What is not there has its default; what is no number stays, and is told.
+    What is not there has its default. What is no number is left empty, and the
+    page says so.
 
     Example:
 
@@ -218,7 +223,7 @@ def _add_interpolate(gradio: Any, model: PageModel) -> None:
     ) -> str:
         if between == noises:
             images = model.interpolate_noise(caption, seed, other_seed)
-            ends = f"seed {seed}", f"seed {other_seed}"
+            ends = f"seed {int(seed)}", f"seed {int(other_seed)}"
             return interpolated_images(images, *ends)
         images = model.interpolate(caption, second, seed)
         return interpolated_images(images, caption, second)
@@ -284,19 +289,24 @@ def _add_style(gradio: Any, model: PageModel) -> None:
 
 def _number(gradio: Any, label: str, value: int, **options: Any) -> Any:
     # Narrow enough for two of them beside each other on a telephone.
-    return gradio.Number(
-        value, label=label, precision=0, min_width=120, **options
-    )
+    return gradio.Number(value, label=label, min_width=120, **options)
 
 
 def _with_problems(show: Callable[..., str]) -> Callable[..., str]:
-    """Shows what is wrong in place of images."""
+    """Shows what is wrong in place of images.
+
+    What is wrong with the server of the model is not for visitors, who do not
+    know its address: it is printed where the page was started.
+    """
 
     def answer(*values: Any) -> str:
         try:
             return show(*values)
-        except (ValueError, ServerError) as error:
+        except ValueError as error:
             return problem_shown(str(error))
+        except ServerError as error:
+            print_error(f"keras-t2i: {error}")
+            return problem_shown(_NO_ANSWER)
 
     return answer
 

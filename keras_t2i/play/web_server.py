@@ -20,7 +20,7 @@ _Send: TypeAlias = Callable[[_Message], Awaitable[None]]
 # write files, fetch from other hosts, and describe an API.
 _PATHS = re.compile(
     r"/|/config|/favicon\.ico|/theme\.css|/assets/.+|/static/.+"
-    r"|/gradio_api/(queue/(join|data)|heartbeat/\w+|cancel|reset)"
+    r"|/gradio_api/(queue/(join|data)|heartbeat/\w+|app_id|cancel|reset)"
 )
 _JOIN = "/gradio_api/queue/join"
 # A style image in base 64, and what is around it.

@@ -227,7 +227,9 @@ def test_a_version_with_leading_zeros(saved_model, tmp_path):
         *["http://localhost:8501", "http://localhost:8501/v1/models/"],
         *["http://localhost/v1/models/a:predict", "ftp://a/v1/models/b"],
         *["http://a/v1/models/b/versions/x", "http://a/v1/models/b?c=d"],
-        "http://[::1/v1/models/a",
+        *["http://[::1/v1/models/a", "http://a//v1/models/b"],
+        # gRPC has no paths.
+        "grpc://a/team/v1/models/b",
     ],
 )
 def test_other_addresses(address):
@@ -297,6 +299,13 @@ def test_a_version_and_a_label_by_rest(saved_model):
         "/v1/models/flowers/versions/3:predict",
         "/v1/models/flowers/labels/canary:predict",
     ]
+
+
+def test_a_proxy_with_a_path(saved_model):
+    with rest_stand_in(saved_model) as (address, model):
+        Client(address.replace("/v1", "/team/v1")).embed_text("a rose")
+        ((path, *_),) = model.asked
+    assert path == "/team/v1/models/flowers:predict"
 
 
 def test_a_version_and_a_label_by_grpc(saved_model):

@@ -22,7 +22,7 @@ from tensorflow_serving.apis import predict_pb2
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 _PATH = re.compile(
-    r"/v1/models/flowers(/versions/\d+|/labels/\w+)?:predict", re.ASCII
+    r"(/team)?/v1/models/flowers(/versions/\d+|/labels/\w+)?:predict", re.ASCII
 )
 
 

@@ -4,6 +4,7 @@ import base64
 import io
 import os
 import shutil
+import time
 import urllib.parse
 
 import numpy as np
@@ -154,8 +155,47 @@ def test_errors_are_shown(page):
     page.get_by_role("alert").get_by_text("Received: 99").wait_for()
     _generate(page, "a rose", "", 1)
     page.get_by_role("alert").get_by_text("Received: nothing").wait_for()
+    _generate(page, "a rose", 1.5, 1)
+    page.get_by_role("alert").get_by_text("Received: 1.5").wait_for()
     # The address stays that of the last images.
     assert page.url == before
+
+
+def test_a_caption_that_no_address_can_hold(page, address):
+    _generate(page, "a rose " * 400, 5)
+    page.get_by_alt_text("..., seed 5").wait_for()
+    assert page.url == f"{address}/"
+
+
+def test_the_last_press_counts(page, gan, monkeypatch):
+    generate = gan.generate
+
+    def slowly(*arguments):
+        time.sleep(1.0)
+        return generate(*arguments)
+
+    monkeypatch.setattr(gan, "generate", slowly)
+    for seed in 1, 2, 3:
+        _generate(page, "a lily", seed)
+    page.get_by_alt_text("a lily, seed 3").wait_for()
+
+
+def test_a_page_that_was_offline(browser, address):
+    context = browser.new_context()
+    context.set_default_timeout(_MILLISECONDS)
+    page = context.new_page()
+    page.goto(address)
+    page.get_by_alt_text("seed 0").first.wait_for()
+    context.set_offline(True)
+    _generate(page, "a red rose", 5)
+    page.get_by_text("Connection to the server was lost").wait_for()
+    context.set_offline(False)
+    page.get_by_text("Connection to the server was lost").wait_for(
+        state="hidden"
+    )
+    _generate(page, "a blue tulip", 6)
+    page.get_by_alt_text("a blue tulip, seed 6").wait_for()
+    context.close()
 
 
 def test_by_keyboard_alone(page):

@@ -48,6 +48,16 @@ def test_long_captions_are_cut_and_have_no_address():
     assert address("\ud800", 0, 1) == "?caption=%3F&seed=0&images=1"
 
 
+def test_long_captions_without_spaces_are_cut():
+    images = style_images(2)
+    text = generated_images(images, "花" * 300, 7)
+    assert 'alt="' + "花" * 196 + ' ..., seed 7"' in text
+    text = interpolated_images(images, "x" * 300, "y" * 300)
+    assert f">{'x' * 196} ... to {'y' * 196} ....</p>" in text
+    (png, _), _ = _links(text)
+    assert png.startswith("x" * 20)
+
+
 def test_interpolated_images():
     images = style_images(5)
     text = interpolated_images(images, "a rose", "a tulip")

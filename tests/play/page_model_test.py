@@ -9,6 +9,7 @@ from keras_t2i.errors import ServerError
 from keras_t2i.export import Client
 from keras_t2i.export import export_saved_model
 from keras_t2i.play.page_layout import _asked_for
+from keras_t2i.play.page_layout import _with_problems
 from keras_t2i.play.page_model import MAX_SEED
 from keras_t2i.play.page_model import MAX_STYLE_BYTES
 from keras_t2i.play.page_model import NUM_STEPS
@@ -164,3 +165,15 @@ def test_style_encoders_that_do_not_fit(gan, style_encoder):
         PageModel(Client("http://localhost:1/v1/models/a"), style_encoder)
     with pytest.raises(ValueError, match="must lead from images"):
         PageModel(gan, StyleEncoder(IMAGE_SIZE, width=2, noise_dim=5))
+
+
+def test_visitors_do_not_see_the_address_of_the_server(capsys):
+    message = "http://10.0.0.1:8501/v1/models/a has answered 500"
+
+    def fail():
+        raise ServerError(message)
+
+    shown = _with_problems(fail)()
+    assert "does not answer" in shown
+    assert "10.0.0.1" not in shown
+    assert message in capsys.readouterr().err
