@@ -1,5 +1,7 @@
 """Serves the page, and nothing else."""
 
+import asyncio
+import contextlib
 import importlib.util
 import json
 import re
@@ -86,7 +88,10 @@ class Guard:
                 message = {**message, "headers": [*message["headers"], *more]}
             await send(message)
 
-        await self._application(scope, receive_body, send_with_headers)
+        # The server cancels what it still answers when it ends, and would print
+        # that as an error.
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._application(scope, receive_body, send_with_headers)
 
 
 async def _read_body(receive: _Receive) -> bytes | None:

@@ -3,15 +3,21 @@
 import concurrent.futures
 import http.client
 import json
+import logging.handlers
+import queue
 import re
 import socket
+import threading
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
 
 import pytest
 
+from keras_t2i.play.page_model import PageModel
 from keras_t2i.play.web_server import listening_socket
+from tests.play.conftest import served
 from tests.programs import a_free_port
 
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -164,6 +170,32 @@ def test_a_visitor_who_leaves_harms_nothing(address):
         _join(address, f"leaves{number}", "a rose", 0, 16)
         _answers(address, f"leaves{number}").close()
     assert "a tulip, seed 3" in _generate(address, "stays", "a tulip", 3)
+
+
+def test_the_server_ends_while_it_answers(gan, monkeypatch):
+    pytest.importorskip("gradio", reason='not installed: "keras-t2i[play]"')
+    page_model = PageModel(gan)
+    generate, begun = gan.generate, threading.Event()
+    logged = logging.handlers.QueueHandler(queue.SimpleQueue())
+
+    def slowly(*arguments):
+        begun.set()
+        time.sleep(2.0)
+        return generate(*arguments)
+
+    monkeypatch.setattr(gan, "generate", slowly)
+    with served(page_model) as address:
+        logging.getLogger("uvicorn.error").addHandler(logged)
+        _join(address, "waits", "a rose")
+        answers = _answers(address, "waits")
+        assert begun.wait(30)
+    answers.close()
+    logging.getLogger("uvicorn.error").removeHandler(logged)
+    messages = []
+    while not logged.queue.empty():
+        messages.append(logged.queue.get().getMessage())
+    assert messages[0].startswith("Cancel 1 running task")
+    assert "Traceback" not in "".join(messages)
 
 
 def test_a_port_in_use():
