@@ -282,9 +282,13 @@ class Client:
                 without a style encoder.
         """
         captions = encode_captions(captions)
-        if not len(style_images):
+        if isinstance(style_images, bytes | str) or not len(style_images):
+            found = "none"
+            if len(style_images):
+                found = reprlib.repr(style_images)
             raise ValueError(
-                "`style_images` must hold at least one. Received: none"
+                "`style_images` must be a list of images, at least one. "
+                f"Received: {found}"
             )
         files = [_image_file(one, max_style_pixels) for one in style_images]
         styles = np.empty(len(files), object)
@@ -311,10 +315,12 @@ class Client:
             ServerError: the server gives no answer.
         """
         embeddings = self._ask("embed_text", text=encode_captions(captions))
-        if embeddings.dtype.kind not in "fiu":
+        is_number = embeddings.dtype.kind in "fiu"
+        if not is_number or not np.isfinite(embeddings).all():
+            found = "NaN or infinite values" if is_number else embeddings.dtype
             raise ServerError(
-                "The model must answer with embeddings, which are numbers. "
-                f"Received: {embeddings.dtype}"
+                "The model must answer with embeddings, which are numbers, all "
+                f"finite. Received: {found}"
             )
         return embeddings.astype("float32")
 

@@ -106,8 +106,9 @@ def version_folder(path: StrPath, version: int) -> pathlib.Path:
     check_whole_number(version, "version", at_least=1)
     if version > _LARGEST_VERSION:
         raise ValueError(
-            "`version` must be a whole number of at least 1, of 64 bits. "
-            f"Received: {version!r}"
+            "`version` must be a whole number of at least 1, of 64 bits. By "
+            "default it is one more than the highest version there. Received: "
+            f"{version!r}"
         )
     return pathlib.Path(path) / str(version)
 

@@ -118,7 +118,7 @@ def export_saved_model(
     if version is not None:
         version_folder(path, version)  # Raises for what is not a version.
     check_whole_number(max_style_pixels, "max_style_pixels", at_least=1)
-    _check_readme(path / "README.md")
+    _check_folder(path)
     path.mkdir(parents=True, exist_ok=True)
     # Another process may be exporting to the same folder.
     with locked_folder(path):
@@ -204,13 +204,20 @@ def _export(
             os.replace(temporary / file, path / file)
 
 
-def _check_readme(path: pathlib.Path) -> None:
-    if path.exists() and MADE_BY not in path.read_text("utf-8", "replace"):
-        raise ValueError(
-            "`path` must be a folder of its own for the model, such as "
-            f"saved_models/flowers. Received: {str(path.parent)!r}, which "
-            "holds a README.md that is not of an export."
-        )
+def _check_folder(path: pathlib.Path) -> None:
+    readme = path / "README.md"
+    if path.exists() and not path.is_dir():
+        found = "is a file"
+    elif readme.exists() and MADE_BY not in readme.read_text(
+        "utf-8", "replace"
+    ):
+        found = "holds a README.md that is not of an export"
+    else:
+        return
+    raise ValueError(
+        "`path` must be a folder of its own for the model, such as "
+        f"saved_models/flowers. Received: {str(path)!r}, which {found}."
+    )
 
 
 def _halved(weight: keras.Variable) -> tf.Variable:

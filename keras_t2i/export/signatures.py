@@ -172,8 +172,6 @@ def make_signatures(
 
     def from_embedding(embedding: Tensor, seed: Tensor) -> dict[str, Tensor]:
         rows = _checked(embedding, seed)
-        # A row of one number would be repeated without a word.
-        rows[0] = tf.ensure_shape(rows[0], [None, dim])
         return _png(generate_from_embeddings(*model, *rows))
 
     def interpolate(
@@ -233,11 +231,13 @@ def _within(
 
 
 def _checked(*inputs: Tensor) -> list[Tensor]:
-    """Makes a request fail whose inputs have no rows, or different numbers.
+    """Returns the inputs of a request, which fails if they do not fit.
 
-    A server that batches does so before the graph. It then refuses different
-    numbers of rows itself, but not a request without rows, which `Client`
-    never sends.
+    There must be rows, the same number in each input, and of the shape that
+    the signature names: texts of two dimensions, or embeddings of one number,
+    would be taken without a word. A server that batches refuses different
+    numbers of rows before the graph, but not a request without rows, which
+    `Client` never sends.
     """
     num_rows = [tf.shape(rows)[0] for rows in inputs]
     checks = [
@@ -254,7 +254,7 @@ def _checked(*inputs: Tensor) -> list[Tensor]:
     ]
     # Nothing else is computed, and fails with its own message, before them.
     with tf.control_dependencies(checks):
-        return [tf.identity(rows) for rows in inputs]
+        return [tf.ensure_shape(rows, rows.shape) for rows in inputs]
 
 
 def _png(images: Tensor) -> dict[str, Tensor]:

@@ -173,6 +173,13 @@ def test_a_number_that_no_float_can_be():
             Client(address).embed_text("a rose")
 
 
+def test_embeddings_that_are_not_finite():
+    answer = b'HTTP/1.0 200 OK\r\n\r\n{"outputs": [[0.5, NaN]]}'
+    with _raw_server(answer) as address:
+        with pytest.raises(ServerError, match="all finite.*: NaN"):
+            Client(address).embed_text("a rose")
+
+
 def test_an_error_whose_words_are_cut_off():
     head = b"HTTP/1.0 500 Broken\r\nContent-Length: 99\r\n\r\n"
     with _raw_server(head + b'{"error": "no') as address:

@@ -183,6 +183,8 @@ def test_embed_text(client, gan, style_encoder):
         (lambda c: c.interpolate_noise("a", 0, 1, 1), "at least 2.*: 1"),
         (lambda c: c.interpolate_noise("a", 0, [1, 2]), "`seed_to` must"),
         (lambda c: c.transfer_style([], "a"), "at least one. Received: none"),
+        # One file in place of a list of them.
+        (lambda c: c.transfer_style(b"abc", "a"), "a list.*Received: b'abc'"),
         (
             lambda c: c.transfer_style([b"no image"], "a"),
             "JPEG or PNG.*Received: b'no image'",

@@ -188,11 +188,18 @@ def test_requests_that_are_no_batch(saved_model, tmp_path):
         asked.append((signature, {n: v[:0] for n, v in inputs.items()}))
         for name in inputs if len(inputs) > 1 else ():
             asked.append((signature, {**inputs, name: inputs[name][:1]}))
+        for name in inputs:
+            deeper = inputs[name][:, None]
+            asked.append((signature, {**inputs, name: deeper}))
     asked.append(("pixels", good["pixels"]))
     *errors, answer = ask_by_c_api(saved_model, asked, tmp_path)
     for (signature, inputs), error in zip(asked, errors):
         empty = all(len(rows) == 0 for rows in inputs.values())
         expected = "at least one row" if empty else "same number of rows"
+        if any(
+            inputs[n].ndim > rows.ndim for n, rows in good[signature].items()
+        ):
+            expected = "not compatible with expected shape"
         assert expected in str(error), signature
     assert answer["image"].shape == (4, 32, 32, 3)
 

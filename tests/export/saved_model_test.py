@@ -206,6 +206,19 @@ def test_what_a_server_is_configured_by_is_kept(model_folder, tmp_path):
     assert "before" not in (folder / "README.md").read_text()
 
 
+def test_a_file_is_no_folder(tmp_path):
+    (tmp_path / "flowers").write_text("mine")
+    with pytest.raises(ValueError, match="folder of its own.*is a file"):
+        export_saved_model(tiny_gan(), tmp_path / "flowers")
+    assert (tmp_path / "flowers").read_text() == "mine"
+
+
+def test_no_version_is_above_the_largest(tmp_path):
+    (tmp_path / str(2**63 - 1)).mkdir()
+    with pytest.raises(ValueError, match="By default it is one more than"):
+        export_saved_model(tiny_gan(), tmp_path)
+
+
 def test_a_readme_of_others_is_kept(tmp_path):
     (tmp_path / "README.md").write_text("My project")
     with pytest.raises(ValueError, match="folder of its own.*of an export"):
