@@ -178,6 +178,14 @@ def test_the_last_press_counts(page, gan, monkeypatch):
     for seed in 1, 2, 3:
         _generate(page, "a lily", seed)
     page.get_by_alt_text("a lily, seed 3").wait_for()
+    other_seed = page.get_by_role("button", name="Generate with another seed")
+    other_seed.click()
+    other_seed.click()
+    page.wait_for_timeout(3000)
+    seed = page.get_by_label("Seed", exact=True).first.input_value()
+    image = page.get_by_alt_text("a lily, seed")
+    assert seed != "3"
+    assert image.get_attribute("alt") == f"a lily, seed {seed}"
 
 
 def test_a_page_that_was_offline(browser, address):
